@@ -66,7 +66,7 @@ def set_printoptions(
 def get_printoptions() -> dict[str, Any]:
     """The current print options, as keyword arguments for `set_printoptions`.
 
-    >>> torch.get_printoptions()["linewidth"]
+    >>> torch.printing.get_printoptions()["linewidth"]
     80
     """
     return asdict(_options)
@@ -76,7 +76,7 @@ def get_printoptions() -> dict[str, Any]:
 def printoptions(**kwargs: Any) -> Iterator[None]:
     """Set print options (those of `set_printoptions`) for the length of a `with` block.
 
-    >>> with torch.printoptions(precision=1):
+    >>> with torch.printing.printoptions(precision=1):
     ...     print(torch.tensor([0.25, 1.75]))
     tensor([0.2, 1.8])
     """
@@ -134,7 +134,7 @@ def _write_whole(value: float) -> str:
 class _ComplexColumn:
     """Two columns, written as one number with the imaginary part flush against the real one."""
 
-    __slots__ = ("real", "imag", "width")
+    __slots__ = ("imag", "real", "width")
 
     def __init__(self, values: np.ndarray) -> None:
         self.real, self.imag = _Column(values.real), _Column(values.imag)

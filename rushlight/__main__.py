@@ -1,0 +1,6 @@
+"""``python -m rushlight``, and the command `rushlight`."""
+
+from .run import main
+
+if __name__ == "__main__":
+    main()

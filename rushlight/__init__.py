@@ -1,0 +1,225 @@
+"""Rushlight: PyTorch's public API on an engine of its own.
+
+``import rushlight as torch``, or ``rushlight.install()`` and then ``import torch``, or ``rushlight run script.py``.
+This file is the public surface: one explicit re-export a line, and a table of the submodules that load when first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math as _math
+from typing import Any
+
+from .autograd import (
+    enable_grad as enable_grad,
+    inference_mode as inference_mode,
+    is_grad_enabled as is_grad_enabled,
+    is_inference_mode_enabled as is_inference_mode_enabled,
+    no_grad as no_grad,
+    set_grad_enabled as set_grad_enabled,
+)
+from .device import (
+    device as device,
+    get_default_device as get_default_device,
+    set_default_device as set_default_device,
+)
+from .dtype import (
+    bfloat16 as bfloat16,
+    bool_ as bool,
+    complex64 as complex64,
+    complex128 as complex128,
+    dtype as dtype,
+    finfo as finfo,
+    float8_e4m3fn as float8_e4m3fn,
+    float8_e4m3fnuz as float8_e4m3fnuz,
+    float8_e5m2 as float8_e5m2,
+    float8_e5m2fnuz as float8_e5m2fnuz,
+    float16 as float16,
+    float32 as float32,
+    float64 as float64,
+    get_default_dtype as get_default_dtype,
+    iinfo as iinfo,
+    int8 as int8,
+    int16 as int16,
+    int32 as int32,
+    int64 as int64,
+    promote as promote_types,
+    set_default_dtype as set_default_dtype,
+    uint8 as uint8,
+    uint16 as uint16,
+    uint32 as uint32,
+    uint64 as uint64,
+)
+from .errors import OutOfMemoryError as OutOfMemoryError
+from .install import install as install
+from .memory_format import (
+    channels_last as channels_last,
+    channels_last_3d as channels_last_3d,
+    contiguous_format as contiguous_format,
+    layout as layout,
+    memory_format as memory_format,
+    preserve_format as preserve_format,
+    strided as strided,
+)
+
+# ops/arithmetic.py
+from .ops import (
+    add as add,
+    clone as clone,
+    div as div,
+    floor_divide as floor_divide,
+    fmod as fmod,
+    mul as mul,
+    neg as neg,
+    remainder as remainder,
+    rsub as rsub,
+    sub as sub,
+)
+
+# ops/combine.py
+from .ops import (
+    cat as cat,
+    fill as fill,
+    stack as stack,
+    where as where,
+)
+
+# ops/complex.py
+from .ops import (
+    complex as complex,
+    conj as conj,
+    conj_physical as conj_physical,
+    imag as imag,
+    is_complex as is_complex,
+    is_conj as is_conj,
+    polar as polar,
+    real as real,
+    resolve_conj as resolve_conj,
+    resolve_neg as resolve_neg,
+    sgn as sgn,
+    view_as_complex as view_as_complex,
+    view_as_real as view_as_real,
+)
+
+# ops/creation.py
+from .ops import (
+    arange as arange,
+    as_tensor as as_tensor,
+    asarray as asarray,
+    empty as empty,
+    empty_like as empty_like,
+    empty_strided as empty_strided,
+    eye as eye,
+    from_dlpack as from_dlpack,
+    from_numpy as from_numpy,
+    frombuffer as frombuffer,
+    full as full,
+    full_like as full_like,
+    linspace as linspace,
+    logspace as logspace,
+    ones as ones,
+    ones_like as ones_like,
+    range as range,
+    scalar_tensor as scalar_tensor,
+    tensor as tensor,
+    tril_indices as tril_indices,
+    triu_indices as triu_indices,
+    zeros as zeros,
+    zeros_like as zeros_like,
+)
+
+# ops/index.py
+from .ops import index_put as index_put
+
+# ops/matmul.py
+from .ops import (
+    addmm as addmm,
+    bmm as bmm,
+    dot as dot,
+    matmul as matmul,
+    mm as mm,
+    mv as mv,
+    vdot as vdot,
+)
+
+# ops/pointwise.py
+from .ops import (
+    abs as abs,
+    eq as eq,
+    exp as exp,
+    ge as ge,
+    gt as gt,
+    isnan as isnan,
+    le as le,
+    log as log,
+    lt as lt,
+    ne as ne,
+    pow as pow,
+    relu as relu,
+    sqrt as sqrt,
+)
+
+# ops/reduction.py
+from .ops import (
+    mean as mean,
+    sum as sum,
+)
+
+# ops/view.py
+from .ops import (
+    adjoint as adjoint,
+    as_strided as as_strided,
+    broadcast_tensors as broadcast_tensors,
+    broadcast_to as broadcast_to,
+    chunk as chunk,
+    detach as detach,
+    diagonal as diagonal,
+    narrow as narrow,
+    permute as permute,
+    reshape as reshape,
+    select as select,
+    split as split,
+    split_with_sizes as split_with_sizes,
+    squeeze as squeeze,
+    t as t,
+    tensor_split as tensor_split,
+    transpose as transpose,
+    unbind as unbind,
+    unsqueeze as unsqueeze,
+)
+from .printing import set_printoptions as set_printoptions
+from .shape import Size as Size
+from .tensor import (
+    BFloat16Tensor as BFloat16Tensor,
+    BoolTensor as BoolTensor,
+    ByteTensor as ByteTensor,
+    CharTensor as CharTensor,
+    DoubleTensor as DoubleTensor,
+    FloatTensor as FloatTensor,
+    HalfTensor as HalfTensor,
+    IntTensor as IntTensor,
+    LongTensor as LongTensor,
+    ShortTensor as ShortTensor,
+    Tensor as Tensor,
+    is_tensor as is_tensor,
+)
+from .untyped_storage import TypedStorage as TypedStorage, UntypedStorage as UntypedStorage
+from .version import __version__ as __version__
+
+e, inf, nan, pi = _math.e, _math.inf, _math.nan, _math.pi
+newaxis = None
+float, double, half = float32, float64, float16
+int, long, short = int32, int64, int16
+cfloat, cdouble = complex64, complex128
+
+#: Submodules that load when first used. Everything else that is public is above.
+_SUBMODULES = frozenset((
+    "autograd", "backends", "cuda", "fft", "func", "functional", "jit", "linalg", "metrics", "multiprocessing", "nn", "onnx",
+    "optim", "ops", "overrides", "serialization", "signal", "special", "testing", "types", "utils", "version",
+))  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name in _SUBMODULES:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module 'torch' has no attribute '{name}'")

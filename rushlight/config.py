@@ -1,0 +1,37 @@
+"""The flags, all of them, read once from the environment."""
+
+from __future__ import annotations
+
+import os
+
+#: How recorded work runs: "immediate" runs each op before its call returns, "interpret" runs the tape
+#: through NumPy when a value is observed. Both give the same bits.
+MODES = ("immediate", "interpret")
+MODE = os.environ.get("RUSHLIGHT_MODE", "interpret")
+if MODE not in MODES:
+    raise ValueError(f"RUSHLIGHT_MODE is {MODE!r}; it must be one of {', '.join(MODES)}")
+
+#: A flush happens when this many bytes of results are owed.
+OWED_BYTES = int(os.environ.get("RUSHLIGHT_OWED_BYTES", 256 << 20))
+
+
+def cores() -> int:
+    """The cores this process may use: affinity, then the cgroup's quota."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        with open("/sys/fs/cgroup/cpu.max") as file:
+            quota, period = file.read().split()
+        if quota != "max":
+            count = max(1, min(count, -(-int(quota) // int(period))))
+    except (OSError, ValueError):
+        return count
+    return count
+
+
+def threads() -> int:
+    """`RUSHLIGHT_THREADS`, else `OMP_NUM_THREADS`, else the cores this process may use."""
+    for name in ("RUSHLIGHT_THREADS", "OMP_NUM_THREADS"):
+        value = os.environ.get(name, "")
+        if value.isdigit() and int(value) > 0:
+            return int(value)
+    return cores()

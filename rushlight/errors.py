@@ -1,0 +1,23 @@
+"""The exception classes that PyTorch has beside Python's own, and the phrases that many messages share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class OutOfMemoryError(RuntimeError):
+    """Raised when a device has no memory left."""
+
+
+class LinAlgError(RuntimeError):
+    """Raised by linear algebra on a matrix that the algorithm cannot treat, such as a singular one."""
+
+
+def sizes(shape: Sequence[int]) -> str:
+    """A shape as PyTorch's messages print it: ``[2, 3]``."""
+    return "[" + ", ".join(map(str, shape)) + "]"
+
+
+def dim_out_of_range(dim: int, ndim: int) -> IndexError:
+    low, high = -max(ndim, 1), max(ndim, 1) - 1
+    return IndexError(f"Dimension out of range (expected to be in range of [{low}, {high}], but got {dim})")

@@ -1,0 +1,409 @@
+"""The autograd graph: grad mode, nodes, saved tensors. Walking it backwards is `autograd.py`.
+
+A node is made when an op is recorded with an input that requires grad. It keeps edges to where gradients go and,
+of the op's inputs and outputs, just those that the gradient rules of the inputs in question name.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from . import tape
+from .shape import Layout
+from .storage import Storage, TensorBase
+
+if TYPE_CHECKING:
+    from .ops.card import Card, Plan
+    from .tensor import Tensor
+
+#: How a view came about, for the checks on in-place writes (`TensorBase._view_kind`).
+VIEW_PLAIN, VIEW_NO_GRAD, VIEW_MULTI_OUTPUT, VIEW_INFERENCE = range(4)
+
+
+class GradState(threading.local):
+    """Per thread: whether operations are recorded for the backward pass."""
+
+    enabled = True
+    inference = False
+    saved_hooks: tuple[tuple[Callable[[Any], Any], Callable[[Any], Any]], ...] = ()
+    saved_hooks_error: str | None = None
+    anomaly = False
+    tracer: list[Any] | None = None
+
+
+grad_state = GradState()
+sequence = itertools.count()
+new = object.__new__
+_tensor_class: Any = None  # set by tensor.py: ops make Tensors and are imported before it
+
+
+def set_tensor_class(cls: type[TensorBase]) -> None:
+    global _tensor_class
+    _tensor_class = cls
+
+
+def make_tensor(storage: Storage, offset: int, layout: Layout) -> Tensor:
+    """A tensor that is a leaf and does not require grad."""
+    tensor = new(_tensor_class)
+    tensor._storage = storage
+    tensor._offset = offset
+    tensor._layout = layout
+    tensor._node = None
+    tensor._requires_grad = False
+    tensor._base = None
+    if grad_state.inference:
+        tensor._inference = True
+    return tensor
+
+
+class Saved:
+    """A tensor kept for the backward pass, as it was."""
+
+    __slots__ = ("tensor", "storage", "offset", "layout", "version", "packed", "unpack", "is_output", "output_nr")
+
+    def __init__(self, tensor: TensorBase, is_output: bool, nr: int) -> None:
+        self.storage, self.offset, self.layout = tensor._storage, tensor._offset, tensor._layout
+        self.version = self.storage.version
+        self.is_output, self.output_nr = is_output, nr
+        self.unpack: Callable[[Any], Any] | None = None
+        # An output is kept without its node, which would be a cycle.
+        self.tensor = None if is_output else tensor
+        if grad_state.saved_hooks:
+            pack, self.unpack = grad_state.saved_hooks[-1]
+            bare = make_tensor(self.storage, self.offset, self.layout)
+            before = self.version
+            self.packed = pack(bare if is_output else tensor)
+            if self.storage.version != before:
+                raise RuntimeError("A saved tensor pack hook is modifying its input in place. Tensors provided as input to pack hook can not be modified by in-place operations as this can lead to unexpected side-effects. Please open an issue if you need to perform in-place operations on the input to a pack hook.")
+            self.tensor = self.storage = None  # type: ignore[assignment]
+
+    def get(self, node: Node) -> Any:
+        if self.unpack is not None:
+            value = self.unpack(self.packed)
+            if not isinstance(value, TensorBase):
+                raise TypeError(f"Output of saved tensor unpack_hook expected to be a Tensor but got result of type {type(value).__name__}")
+            return value
+        if self.storage.version != self.version:
+            raise RuntimeError(modified_message(node, self))
+        tensor = self.tensor
+        if tensor is not None and tensor._storage is self.storage and tensor._layout is self.layout and tensor._offset == self.offset:
+            return tensor
+        found = make_tensor(self.storage, self.offset, self.layout)
+        if self.is_output and node.requires_output_grad:
+            found._node, found._requires_grad, found._output_nr = node, True, self.output_nr
+        elif tensor is not None:
+            found._node, found._requires_grad = tensor._node, tensor._requires_grad
+        return found
+
+
+def modified_message(node: Node, saved: Saved) -> str:
+    shape = list(saved.layout.shape)
+    which = f"output {saved.output_nr} of {node.name()}" if saved.is_output else _origin(saved)
+    hint = (
+        "Hint: the backtrace further above shows the operation that failed to compute its gradient. The variable in question was changed in there or anywhere later. Good luck!"
+        if grad_state.anomaly
+        else "Hint: enable anomaly detection to find the operation that failed to compute its gradient, with torch.autograd.set_detect_anomaly(True)."
+    )
+    return (
+        "one of the variables needed for gradient computation has been modified by an inplace operation: "
+        f"[torch.{saved.layout.dtype.type_name}Tensor {shape}]{which and ', which is ' + which + ','} is at version {saved.storage.version}; "
+        f"expected version {saved.version} instead. {hint}"
+    )
+
+
+def _origin(saved: Saved) -> str:
+    source = saved.tensor
+    if source is None or source._node is None:
+        return ""
+    return f"output {source._output_nr} of {source._node.name()}"
+
+
+Edge = Any  # a (Node, output number) pair, a leaf tensor, or None
+
+
+class Node:
+    """One step of the backward pass.
+
+    Subclasses say how gradients of the outputs become gradients of the inputs. `sequence` grows along the forward
+    pass, so visiting nodes by falling sequence visits every node after all that consume its outputs.
+    """
+
+    __slots__ = ("edges", "sequence", "layouts", "hooks", "prehooks", "capture", "position", "__weakref__", "__dict__")
+
+    requires_output_grad = True
+
+    def __init__(self, edges: tuple[Edge, ...], layouts: tuple[Layout, ...]) -> None:
+        self.edges = edges
+        self.layouts = layouts  # of the outputs
+        self.sequence = next(sequence)
+        self.hooks: dict[int, Any] | None = None
+        self.prehooks: dict[int, Any] | None = None
+        self.capture: dict[int, dict[int, Any]] | None = None  # tensor hooks by output number
+        self.position: Any = call_stack() if grad_state.anomaly else None
+
+    def name(self) -> str:
+        return type(self).__name__
+
+    def backward(self, grads: list[Tensor | None]) -> Sequence[Tensor | None]:
+        raise TypeError(f"{self.name()} has no gradient rule")
+
+    def release(self) -> None:
+        """Forget what was saved; called after a backward pass that does not retain the graph."""
+
+    @property
+    def next_functions(self) -> tuple[tuple[Any, int], ...]:
+        """The nodes that gradients go to, with the number of their output, as PyTorch lists them."""
+        return tuple(
+            (None, 0) if edge is None else (edge if type(edge) is tuple else (AccumulateGrad.of(edge), 0)) for edge in self.edges
+        )
+
+    def metadata(self) -> dict[Any, Any]:
+        return self.__dict__
+
+    def register_hook(self, hook: Callable[..., Any]) -> Any:
+        """Call ``hook(grad_inputs, grad_outputs)`` after this node has run; a result replaces the gradients of the inputs."""
+        from .utils.hooks import RemovableHandle
+
+        if self.hooks is None:
+            self.hooks = {}
+        handle = RemovableHandle(self.hooks)
+        self.hooks[handle.id] = hook
+        return handle
+
+    def register_prehook(self, hook: Callable[..., Any]) -> Any:
+        """Call ``hook(grad_outputs)`` before this node runs; a result replaces the gradients of the outputs."""
+        from .utils.hooks import RemovableHandle
+
+        if self.prehooks is None:
+            self.prehooks = {}
+        handle = RemovableHandle(self.prehooks)
+        self.prehooks[handle.id] = hook
+        return handle
+
+    def __repr__(self) -> str:
+        return f"<{self.name()} object at {id(self):#x}>"
+
+
+class AccumulateGrad(Node):
+    """Stands for a leaf where somebody asks for the graph's nodes; the backward pass itself goes to the leaf."""
+
+    __slots__ = ("variable",)
+
+    @classmethod
+    def of(cls, leaf: Any) -> AccumulateGrad:
+        node = leaf.__dict__.get("_accumulator")
+        found = node() if node is not None else None
+        if found is None:
+            import weakref
+
+            found = cls((), (leaf._layout,))
+            found.variable = leaf
+            leaf.__dict__["_accumulator"] = weakref.ref(found)
+        return found
+
+
+class CardNode(Node):
+    """The gradient of a recorded op, by the rules on its card."""
+
+    __slots__ = ("plan", "saved", "released")
+
+    def __init__(self, plan: Plan, operands: Sequence[Any], edges: tuple[Edge, ...]) -> None:
+        Node.__init__(self, edges, plan.outs)
+        self.plan = plan
+        self.released = False
+        wanted = plan.card.saves(tuple(e is not None for e in edges))
+        self.saved: dict[int, Any] = {
+            n: Saved(operands[n], False, 0) if isinstance(operands[n], TensorBase) else operands[n] for n in wanted
+        }
+
+    def save_outputs(self, outputs: Sequence[TensorBase]) -> None:
+        for n in self.plan.card.saves_outputs(tuple(e is not None for e in self.edges)):
+            self.saved[-1 - n] = Saved(outputs[n], True, n)
+
+    def name(self) -> str:
+        return self.plan.card.node_name
+
+    def backward(self, grads: list[Tensor | None]) -> Sequence[Tensor | None]:
+        if self.released and self.saved is not None and self.plan.card.saves_anything:
+            raise RuntimeError(
+                "Trying to backward through the graph a second time (or directly access saved tensors after they have already been freed). "
+                "Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). Specify retain_graph=True if "
+                "you need to backward through the graph a second time or if you need to access saved tensors after calling backward."
+            )
+        return self.plan.card.backward(self, grads)
+
+    def get(self, index: int) -> Any:
+        value = self.saved[index]
+        return value.get(self) if type(value) is Saved else value
+
+    def release(self) -> None:
+        self.released = True
+        self.saved = {}
+
+
+class AsStridedNode(Node):
+    """The gradient of a view of a tensor that an in-place write has given a new history: through as_strided of the base."""
+
+    __slots__ = ("base_layout", "delta")
+
+    def __init__(self, view: TensorBase, base: TensorBase) -> None:
+        Node.__init__(self, (edge_of(base),), (view._layout,))
+        self.base_layout, self.delta = base._layout, view._offset - base._offset
+
+    def name(self) -> str:
+        return "AsStridedBackward0"
+
+    def backward(self, grads: list[Tensor | None]) -> Sequence[Tensor | None]:
+        from .ops.view import as_strided_backward
+
+        return (None if grads[0] is None else as_strided_backward(grads[0], self.base_layout, self.layouts[0], self.delta),)
+
+
+class CopySlices(Node):
+    """The history of a base after an in-place write through a view of it.
+
+    The part of the gradient that belongs to the view goes through the write's own node, the rest passes by.
+    """
+
+    __slots__ = ("inner", "view_layout", "delta", "reads_view")
+
+    def __init__(self, base: TensorBase, view: TensorBase, inner: Node, reads_view: bool) -> None:
+        # Edge 0 is the base as it was; the others are the write's, except the one of the view as it was.
+        Node.__init__(self, (edge_of(base), *inner.edges[reads_view:]), (base._layout,))
+        self.inner, self.reads_view = inner, reads_view
+        self.view_layout, self.delta = view._layout, view._offset - base._offset
+
+    def backward(self, grads: list[Tensor | None]) -> Sequence[Tensor | None]:
+        grad = grads[0]
+        if grad is None:
+            return (None,) * len(self.edges)
+        from .ops.view import restride
+
+        rest = restride(grad, self.layouts[0])
+        inside = rest.as_strided(self.view_layout.shape, self.view_layout.stride, self.delta)
+        inner = self.inner.backward([inside.clone()])
+        through = inner[0] if self.reads_view else None
+        if through is not None:
+            inside.copy_(through)
+        else:
+            inside.zero_()
+        return (rest, *inner[self.reads_view :])
+
+    def release(self) -> None:
+        self.inner.release()
+
+
+def requires_grad(tensor: TensorBase) -> bool:
+    if tensor._requires_grad:
+        return True
+    base = tensor._base
+    return base is not None and base._requires_grad and tensor._view_kind != VIEW_NO_GRAD and tensor._seen_version != tensor._storage.version
+
+
+def refresh_view(tensor: TensorBase) -> None:
+    """Give a view the history that an in-place write elsewhere has given its base."""
+    base = tensor._base
+    if base is None or tensor._seen_version == tensor._storage.version:
+        return
+    tensor._seen_version = tensor._storage.version
+    if base._requires_grad and tensor._view_kind != VIEW_NO_GRAD and tensor._layout.dtype.category >= 2:
+        tensor._node = AsStridedNode(tensor, base)
+        tensor._output_nr = 0
+        tensor._requires_grad = True
+
+
+def edge_of(tensor: TensorBase) -> Edge:
+    """Where the gradient of `tensor` goes."""
+    if tensor._base is not None:
+        refresh_view(tensor)
+    if tensor._node is not None:
+        return (tensor._node, tensor._output_nr)
+    return tensor if tensor._requires_grad else None
+
+
+def set_history(tensor: TensorBase, node: Node, nr: int = 0) -> None:
+    """Make `tensor`, just computed, an output of `node`."""
+    tensor._node = node
+    tensor._requires_grad = True
+    if nr:
+        tensor._output_nr = nr
+
+
+def check_in_place(tensor: TensorBase, needs_grad: bool) -> None:
+    """Refuse an in-place write that autograd cannot follow, before anything is written."""
+    if not grad_state.enabled:
+        if tensor._inference and not grad_state.inference:
+            raise RuntimeError("Inplace update to inference tensor outside InferenceMode is not allowed.You can make a clone to get a normal tensor before doing inplace update.See https://github.com/pytorch/rfcs/pull/17 for more details.")
+        return
+    if tensor._inference and not grad_state.inference:
+        raise RuntimeError("Inplace update to inference tensor outside InferenceMode is not allowed.You can make a clone to get a normal tensor before doing inplace update.See https://github.com/pytorch/rfcs/pull/17 for more details.")
+    if tensor._base is not None:
+        refresh_view(tensor)
+    own = tensor._requires_grad
+    base = tensor._base
+    if own and tensor._node is None:
+        raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+    if base is not None and (own or needs_grad or base._requires_grad):
+        if tensor._view_kind == VIEW_MULTI_OUTPUT:
+            raise RuntimeError(
+                f"Output {tensor._output_nr} of {tensor._node.name() if tensor._node else 'a function'} is a view and is being modified inplace. This view is the output of a function that returns multiple views. "
+                "Such functions do not allow the output views to be modified inplace. You should replace the inplace operation by an out-of-place one."
+            )
+        if tensor._view_kind == VIEW_NO_GRAD:
+            raise RuntimeError(
+                "A view was created in no_grad mode and is being modified inplace with grad mode enabled. Given that this use case is ambiguous and error-prone, it is forbidden. "
+                "You can clarify your code by moving both the view and the inplace either both inside the no_grad block (if you don't want the inplace to be tracked) or both outside (if you want the inplace to be tracked)."
+            )
+        if base._requires_grad and base._node is None:
+            raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
+
+
+def written(tensor: TensorBase, node: Node | None, reads_target: bool) -> None:
+    """Note that `tensor` was written in place, and by which node (None when autograd does not follow).
+
+    reads_target: whether the node's first edge is for the old value of `tensor`.
+    """
+    if tensor._tracks_version:
+        tensor._storage.version += 1
+    if node is None:
+        if tensor._base is not None and tensor._requires_grad and not grad_state.enabled:
+            tensor._seen_version = tensor._storage.version
+        return
+    base = tensor._base
+    if base is None:
+        tensor._node, tensor._requires_grad, tensor._output_nr = node, True, 0
+        return
+    slices = CopySlices(base, tensor, node, reads_target)
+    base._node, base._requires_grad, base._output_nr = slices, True, 0
+    tensor._seen_version = -1
+    refresh_view(tensor)
+
+
+def call_stack() -> str:
+    """The user's position, for errors in the backward pass."""
+    import traceback
+
+    return "".join(traceback.format_stack()[:-3])
+
+
+@contextmanager
+def trace_ops() -> Iterator[list[tuple[str, tuple[Any, ...], dict[str, Any], tuple[Any, ...]]]]:
+    """Collect ``(card name, operands, static arguments, outputs)`` of each op applied in the block, for exporters."""
+    outer, grad_state.tracer = grad_state.tracer, []
+    try:
+        yield grad_state.tracer
+    finally:
+        grad_state.tracer = outer
+
+
+def tracing(card: Card, operands: Sequence[Any], params: dict[str, Any], outputs: Sequence[Any]) -> None:
+    if grad_state.tracer is not None:
+        grad_state.tracer.append((card.name, tuple(operands), params, tuple(outputs)))
+
+
+def flush() -> None:
+    tape.flush()

@@ -1,0 +1,367 @@
+"""Addition to remainder: the arithmetic of two operands, and the copies and casts that everything rests on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import dtype as dt
+from .. import tape
+from .. import memory_format as memory_formats
+from ..shape import can_broadcast_to, layout, preserved_strides
+from ..storage import TensorBase
+from .card import Card, Pointwise, apply, write_into
+from .define import CARD_OF, as_operand, as_tensor_argument, binary, unary, write_out
+
+if TYPE_CHECKING:
+    from ..tensor import Tensor
+
+
+def _no_bool(name: str) -> Any:
+    def rule(common: dt.dtype) -> tuple[dt.dtype, dt.dtype]:
+        if common.category == dt.BOOL:
+            raise RuntimeError(
+                f"{name}, with two bool tensors, the `-` operator, is not supported. Use the `^` or `logical_xor()` operator instead."
+                if name == "Subtraction"
+                else f'"{name}" not implemented for \'Bool\''
+            )
+        return common, common
+
+    return rule
+
+
+_add = Pointwise(
+    "add", "input other",
+    numpy=np.add,
+    grads={"input": lambda g: g, "other": lambda g: g},
+)  # fmt: skip
+_add_scaled = Pointwise(
+    "add_scaled", "input other alpha",
+    numpy=lambda input, other, alpha: input + other * np.asarray(alpha, input.dtype),
+    unpromoted=(2,),
+    grads={"input": lambda g: g, "other": lambda g, alpha: g * alpha},
+    node_name="AddBackward0",
+)  # fmt: skip
+
+
+def _check_alpha(input: Any, other: Any, alpha: Any) -> None:
+    kinds = [t._layout.dtype.category if isinstance(t, TensorBase) else dt.of_number(t).category for t in (input, other)]
+    if isinstance(alpha, bool) and max(kinds) != dt.BOOL:
+        raise RuntimeError("Boolean alpha only supported for Boolean results.")
+    if isinstance(alpha, float) and max(kinds) < dt.FLOAT:
+        raise RuntimeError("For integral input tensors, argument alpha must not be a floating point number.")
+    if isinstance(alpha, complex) and max(kinds) < dt.COMPLEX:
+        raise RuntimeError("For non-complex input tensors, argument alpha must not be a complex number.")
+
+
+def add(input: Tensor, other: Any, *, alpha: Any = 1, out: Tensor | None = None) -> Tensor:
+    """``input + alpha * other``, with broadcasting and type promotion.
+
+    >>> torch.add(torch.tensor([1., 2.]), 10, alpha=2)
+    tensor([21., 22.])
+    """
+    if not isinstance(input, TensorBase):
+        as_tensor_argument(input, "add")
+    other = as_operand(other, "add")
+    if type(alpha) is int and alpha == 1:
+        found = apply(_add, (input, other))
+    else:
+        _check_alpha(input, other, alpha)
+        found = apply(_add_scaled, (input, other, as_operand(alpha, "add", "alpha", 3)))
+    return found if out is None else write_out(out, found)
+
+
+def add_(self: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
+    """In-place version of `add`."""
+    other = as_operand(other, "add_")
+    if type(alpha) is int and alpha == 1:
+        return write_into(_add, self, (self, other))
+    _check_alpha(self, other, alpha)
+    return write_into(_add_scaled, self, (self, other, as_operand(alpha, "add_", "alpha", 3)))
+
+
+_sub = Pointwise(
+    "sub", "input other",
+    numpy=np.subtract, result=_no_bool("Subtraction"),
+    grads={"input": lambda g: g, "other": lambda g: -g},
+)  # fmt: skip
+
+
+def sub(input: Tensor, other: Any, *, alpha: Any = 1, out: Tensor | None = None) -> Tensor:
+    """``input - alpha * other``, with broadcasting and type promotion.
+
+    >>> torch.sub(torch.tensor([1, 2]), 1)
+    tensor([0, 1])
+    """
+    if not isinstance(input, TensorBase):
+        input = as_operand(input, "sub", "input", 1)
+    other = as_operand(other, "sub")
+    if type(alpha) is int and alpha == 1:
+        found = apply(_sub, (input, other))
+    else:
+        _check_alpha(input, other, alpha)
+        found = apply(_add_scaled, (input, other, -as_operand(alpha, "sub", "alpha", 3)))
+    return found if out is None else write_out(out, found)
+
+
+def sub_(self: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
+    """In-place version of `sub`."""
+    other = as_operand(other, "sub_")
+    if type(alpha) is int and alpha == 1:
+        return write_into(_sub, self, (self, other))
+    _check_alpha(self, other, alpha)
+    return write_into(_add_scaled, self, (self, other, -as_operand(alpha, "sub_", "alpha", 3)))
+
+
+def rsub(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
+    """``other - alpha * input``.
+
+    >>> torch.rsub(torch.tensor([1., 2.]), 3)
+    tensor([2., 1.])
+    """
+    scaled = input if alpha == 1 else mul(input, alpha)
+    return apply(_sub, (as_operand(other, "rsub"), scaled))
+
+
+mul = binary(
+    "mul", np.multiply,
+    """``input * other``, with broadcasting and type promotion.
+
+    >>> torch.mul(torch.tensor([1., 2.]), torch.tensor([[3.], [4.]]))
+    tensor([[3., 6.],
+            [4., 8.]])
+    """,
+    grad_input=lambda g, other: g * _conj(other),
+    grad_other=lambda g, input: g * _conj(input),
+)  # fmt: skip
+
+
+def _conj(value: Any) -> Any:
+    """The conjugate of a tensor or a number; real ones as they are."""
+    return value.conj() if isinstance(value, TensorBase) else (value.conjugate() if type(value) is complex else value)
+
+
+_true_divide = Pointwise(
+    "div", "input other",
+    numpy=np.true_divide, result="float",
+    grads={
+        "input": lambda g, other: g / _conj(other),
+        "other": lambda g, input, other: -g * _conj((input / other) / other),
+    },
+)  # fmt: skip
+
+
+def _floor_divide_rule(a: Any, b: Any) -> Any:
+    if np.result_type(a, b).kind in "iub":
+        if not np.all(b):
+            raise RuntimeError("ZeroDivisionError")
+        return np.floor_divide(a, b)
+    found = np.floor_divide(a, b)
+    # By zero PyTorch gives a / b, where NumPy gives nan for some.
+    return np.where(np.equal(b, 0), np.true_divide(a, b), found)
+
+
+def _trunc_divide_rule(a: Any, b: Any) -> Any:
+    if np.result_type(a, b).kind in "iub":
+        if not np.all(b):
+            raise RuntimeError("ZeroDivisionError")
+        quotient = np.floor_divide(a, b)
+        return quotient + ((quotient < 0) & (quotient * b != a)).astype(quotient.dtype)
+    return np.trunc(np.true_divide(a, b))
+
+
+_floor_divide = Pointwise(
+    "floor_divide", "input other",
+    numpy=_floor_divide_rule, result=_no_bool("floor_divide"),
+    grads={"input": lambda g: g * 0, "other": lambda g: g * 0},
+)  # fmt: skip
+_trunc_divide = Pointwise(
+    "trunc_divide", "input other",
+    numpy=_trunc_divide_rule, result=_no_bool("div_trunc"),
+    grads={"input": lambda g: g * 0, "other": lambda g: g * 0},
+    node_name="DivBackward1",
+)  # fmt: skip
+
+
+def _division(rounding_mode: str | None) -> Pointwise:
+    if rounding_mode is None:
+        return _true_divide
+    if rounding_mode == "floor":
+        return _floor_divide
+    if rounding_mode == "trunc":
+        return _trunc_divide
+    raise RuntimeError(f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '{rounding_mode}'")
+
+
+def _check_now(found: Tensor) -> Tensor:
+    """Integer division raises on zero: run it before the call returns."""
+    if found._layout.dtype.category < dt.FLOAT:
+        tape.flush("check")
+    return found
+
+
+def div(input: Tensor, other: Any, *, rounding_mode: str | None = None, out: Tensor | None = None) -> Tensor:
+    """``input / other``; `rounding_mode` "floor" or "trunc" rounds the quotient. Without it integers divide to floats.
+
+    >>> torch.div(torch.tensor([-7, 7]), 2), torch.div(torch.tensor([-7, 7]), 2, rounding_mode="trunc")
+    (tensor([-3.5000,  3.5000]), tensor([-3,  3]))
+    """
+    if not isinstance(input, TensorBase):
+        input = as_operand(input, "div", "input", 1)
+    found = _check_now(apply(_division(rounding_mode), (input, as_operand(other, "div"))))
+    return found if out is None else write_out(out, found)
+
+
+def div_(self: Tensor, other: Any, *, rounding_mode: str | None = None) -> Tensor:
+    """In-place version of `div`."""
+    return _check_now(write_into(_division(rounding_mode), self, (self, as_operand(other, "div_"))))
+
+
+def floor_divide(input: Tensor, other: Any, *, out: Tensor | None = None) -> Tensor:
+    """``input // other``, rounded down. Integers divided by zero raise.
+
+    >>> torch.floor_divide(torch.tensor([-7., 7.]), 2)
+    tensor([-4.,  3.])
+    """
+    return div(input, other, rounding_mode="floor", out=out)
+
+
+def floor_divide_(self: Tensor, other: Any) -> Tensor:
+    """In-place version of `floor_divide`."""
+    return div_(self, other, rounding_mode="floor")
+
+
+def _remainder_rule(a: Any, b: Any) -> Any:
+    if np.result_type(a, b).kind in "iub" and not np.all(b):
+        raise RuntimeError("ZeroDivisionError")
+    return np.remainder(a, b)
+
+
+def _fmod_rule(a: Any, b: Any) -> Any:
+    if np.result_type(a, b).kind in "iub" and not np.all(b):
+        raise RuntimeError("ZeroDivisionError")
+    return np.fmod(a, b)
+
+
+remainder = binary(
+    "remainder", _remainder_rule,
+    """The remainder of ``input / other`` with the sign of `other`. Integers modulo zero raise.
+
+    >>> torch.remainder(torch.tensor([-3., 3.]), 2)
+    tensor([1., 1.])
+    """,
+    result=_no_bool("remainder"), checks_values=True,
+    grad_input=lambda g: g,
+    grad_other=lambda g, input, other: -g * div(input, other, rounding_mode="floor"),
+)  # fmt: skip
+fmod = binary(
+    "fmod", _fmod_rule,
+    """The remainder of ``input / other`` with the sign of `input`. Integers modulo zero raise.
+
+    >>> torch.fmod(torch.tensor([-3., 3.]), 2)
+    tensor([-1.,  1.])
+    """,
+    result=_no_bool("fmod"), checks_values=True,
+    grad_input=lambda g: g,
+    grad_other=lambda g, input, other: -g * div(input, other, rounding_mode="trunc"),
+)  # fmt: skip
+
+neg = unary(
+    "neg", np.negative,
+    """``-input``. Bool tensors are refused.
+
+    >>> torch.neg(torch.tensor([1, -2]))
+    tensor([-1,  2])
+    """,
+    result=lambda common: _refuse_bool_negation(common),
+    grad=lambda g: -g,
+)  # fmt: skip
+
+
+def _refuse_bool_negation(common: dt.dtype) -> tuple[dt.dtype, dt.dtype]:
+    if common.category == dt.BOOL:
+        raise RuntimeError("Negation, the `-` operator, on a bool tensor is not supported. If you are trying to invert a mask, use the `~` or `logical_not()` operator instead.")
+    return common, common
+
+
+class _CopyInto(Pointwise):
+    """`copy_`: unlike other in-place ops it casts to any dtype."""
+
+    def plan(self, operands: Any, static: Any, target: Any) -> Any:
+        found = super().plan(operands, static, None)
+        found.outs = (target,)
+        return found
+
+
+_copy_into = _CopyInto("copy_into", "src", numpy=lambda src: src, grads={"src": lambda g: g}, node_name="CopyBackwards")
+_to_copy = Card(
+    "to_copy", "input",
+    statics="dtype stride",
+    infer=lambda input, dtype, stride: layout(input.shape, stride, dtype),
+    numpy=lambda input, dtype, stride: input.astype(dtype.numpy),
+    grads={"input": lambda g: g},
+)  # fmt: skip
+
+
+def to_copy(input: Tensor, dtype: dt.dtype, stride: tuple[int, ...] | None = None) -> Tensor:
+    """A fresh tensor with the values of `input` as `dtype`, in its own order of dims or with the given strides."""
+    kept = input._layout
+    return apply(_to_copy, (input,), (dtype, preserved_strides(kept.shape, kept.stride) if stride is None else stride))
+
+
+_clone_strided = Card(
+    "clone_strided", "input",
+    statics="dtype stride",
+    infer=_to_copy.infer,
+    numpy=_to_copy.numpy,
+    grads={"input": lambda g: g},
+    node_name="CloneBackward0",
+)  # fmt: skip
+_clone = Pointwise("clone", "input", numpy=lambda input: input, grads={"input": lambda g: g})
+
+
+def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
+    """A copy of `input` with its strides, or in the given memory format. Gradients flow to `input`.
+
+    >>> torch.clone(torch.tensor([1, 2]))
+    tensor([1, 2])
+    """
+    kept = input._layout
+    if memory_format is not None and memory_format is not memory_formats.preserve_format:
+        return apply(_clone_strided, (input,), (kept.dtype, memory_format.strides(kept.shape)))
+    if not kept.dense:
+        return apply(_clone_strided, (input,), (kept.dtype, preserved_strides(kept.shape, kept.stride)))
+    return apply(_clone, (input,))
+
+
+def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
+    """Write `src`, broadcast and cast, into `self`.
+
+    >>> torch.zeros(2).copy_(torch.tensor([1, 2]))
+    tensor([1., 2.])
+    """
+    if not isinstance(src, TensorBase):
+        as_tensor_argument(src, "copy_", "other")
+    if src._layout.shape != self._layout.shape and not can_broadcast_to(src._layout.shape, self._layout.shape):
+        mismatch = next(
+            (d for d in range(1, 1 + min(src._layout.ndim, self._layout.ndim)) if src._layout.shape[-d] not in (1, self._layout.shape[-d])), None
+        )
+        if mismatch is None:
+            raise RuntimeError(f"output with shape {list(self._layout.shape)} doesn't match the broadcast shape {list(src._layout.shape)}")
+        raise RuntimeError(
+            f"The size of tensor a ({self._layout.shape[-mismatch]}) must match the size of tensor b ({src._layout.shape[-mismatch]}) at non-singleton dimension {self._layout.ndim - mismatch}"
+        )
+    if src is self:
+        return self
+    if src._layout.shape != self._layout.shape:
+        src = src.expand(self._layout.shape)
+    if src._layout.dtype.is_complex and not self._layout.dtype.is_complex:
+        src = src.real
+    return write_into(_copy_into, self, (src,))
+
+
+CARD_OF[add] = _add
+CARD_OF[sub] = _sub
+CARD_OF[div] = _true_divide
+CARD_OF[floor_divide] = _floor_divide

@@ -1,0 +1,517 @@
+"""Op cards: all that is known of an op, in one object, and the one way to apply them.
+
+A card has a type rule, a NumPy rule, gradient rules, and (later) a lowering. Three kinds:
+
+- `Card`: any computation. ``infer`` gives the output layouts from the operands' layouts, so that the work can wait on
+  the tape. Without ``infer`` the op runs at once, because its output shape depends on values.
+- `Pointwise`: one value out for each value in, with broadcasting, type promotion and PyTorch's output strides.
+- `View`: new metadata over the same storage; nothing runs.
+
+Gradient rules are written in public ops, so second order follows. A rule's parameters say what is kept for it: names of
+operands, ``output`` (or the names in ``outputs``), static arguments, ``layouts`` (of the operands; costs nothing).
+README.md in this folder shows how to write one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import dtype as dt
+from .. import tape
+from ..errors import sizes
+from ..graph import (
+    VIEW_INFERENCE,
+    VIEW_MULTI_OUTPUT,
+    VIEW_NO_GRAD,
+    CardNode,
+    check_in_place,
+    edge_of,
+    grad_state,
+    make_tensor,
+    requires_grad,
+    set_history,
+    tracing,
+    written,
+)
+from ..shape import (
+    Layout,
+    Shape,
+    broadcast_shapes,
+    contiguous,
+    has_internal_overlap,
+    layout,
+    stride_order,
+    strides_in_order,
+)
+from ..storage import ON_META, SHARED, Storage, TensorBase, storage_of_array
+
+if TYPE_CHECKING:
+    from ..tensor import Tensor
+
+#: Every card by name. A name registered twice is refused.
+CARDS: dict[str, Card] = {}
+
+_PLANS: dict[tuple[Any, ...], Plan] = {}
+_PLANS_AT_MOST = 1 << 16
+
+Static = tuple[Any, ...]
+Rule = Callable[..., Any]
+
+
+class Plan:
+    """What a card does on given layouts with given static arguments: inferred once, then looked up."""
+
+    __slots__ = ("card", "params", "operands", "outs", "nbytes", "rule", "compute", "uncast", "ufunc")
+
+    def __init__(self, card: Card, static: Static, operands: tuple[Any, ...], outs: tuple[Layout, ...], compute: np.dtype | None = None) -> None:
+        self.card = card
+        self.params: dict[str, Any] = dict(zip(card.statics, static, strict=True))
+        self.operands = operands  # layouts, and the types of Python numbers
+        self.outs = outs
+        self.nbytes = sum(o.nbytes for o in outs)
+        self.rule = card.numpy
+        self.compute = compute  # the dtype in which a pointwise rule computes
+        self.uncast: Sequence[int] = ()
+        self.ufunc = False
+
+    def __repr__(self) -> str:
+        return f"<plan of {self.card.name} on {self.operands} -> {self.outs}>"
+
+
+class Card:
+    """All rules of one op. See the module's docstring."""
+
+    def __init__(
+        self,
+        name: str,
+        operands: str,
+        *,
+        numpy: Rule,
+        infer: Callable[..., Layout | Sequence[Layout]] | None = None,
+        statics: str = "",
+        outputs: str = "output",
+        differentiable: Sequence[int] | None = None,
+        grads: Mapping[str, Rule] | None = None,
+        backward: Rule | None = None,
+        no_grad_reason: str | None = None,
+        node_name: str | None = None,
+        variadic: bool = False,
+        onnx: str | None = None,
+    ) -> None:
+        """
+        operands: names of the operands, separated by spaces; with `variadic`, the last name stands for all the rest, as a tuple.
+        statics: names of the hashable static arguments, which become keyword arguments of every rule.
+        infer: ``infer(*layouts, **statics)`` gives the output layout or layouts; checks shapes and raises PyTorch's errors.
+        numpy: ``numpy(*arrays, **statics)`` gives the result array or a tuple of them.
+        grads: for each differentiable operand, ``rule(g, ...)`` giving its gradient.
+        backward: instead, one rule giving a sequence of gradients, one per operand; may name ``needs``, a tuple of bools.
+        differentiable: which outputs have gradients (floating-point ones when None). With several outputs and more than one
+            differentiable, ``g`` is a tuple of gradients, None for those that did not take part.
+        no_grad_reason: why there is no gradient, for an op on floats that has none; backward raises it.
+        """
+        if name in CARDS:
+            raise ValueError(f"two cards named {name}")
+        CARDS[name] = self
+        self.name = name
+        self.operands = tuple(operands.split())
+        self.statics = tuple(statics.split())
+        self.outputs = tuple(outputs.split())
+        self.numpy = numpy
+        self.infer = infer
+        self.grads = dict(grads or {})
+        self.joint = backward
+        self.no_grad_reason = no_grad_reason
+        self.variadic = variadic
+        self.differentiable = tuple(differentiable) if differentiable is not None else None
+        self.node_name = node_name or "".join(part.capitalize() for part in name.split("_")) + "Backward0"
+        self.onnx = onnx
+        self._rules = {key: _parameters(rule) for key, rule in self.grads.items()}
+        self._joint_parameters = _parameters(backward) if backward is not None else ()
+        named = {p for parameters in self._rules.values() for p in parameters} | set(self._joint_parameters)
+        self.saves_anything = bool(named & ({*self.operands} | {*self.outputs}))
+        self._saves: dict[tuple[bool, ...], tuple[int, ...]] = {}
+        self._saves_outputs: dict[tuple[bool, ...], tuple[int, ...]] = {}
+
+    def __repr__(self) -> str:
+        return f"<card {self.name}>"
+
+    def plan(self, operands: Sequence[Any], static: Static, target: Layout | None) -> Plan:
+        """Infer the plan for these operands (a first time; `apply` caches it)."""
+        layouts = tuple(t._layout if isinstance(t, TensorBase) else type(t) for t in operands)
+        assert self.infer is not None
+        outs = self.infer(*(o._layout if isinstance(o, TensorBase) else o for o in operands), **dict(zip(self.statics, static, strict=True)))
+        return Plan(self, static, layouts, (outs,) if isinstance(outs, Layout) else tuple(outs))
+
+    # What the gradient rules need
+
+    def _named(self, mask: tuple[bool, ...]) -> set[str]:
+        if self.joint is not None:
+            return set(self._joint_parameters)
+        return {p for name, needed in zip(self.operands, mask, strict=not self.variadic) if needed for p in self._rules.get(name, ())}
+
+    def saves(self, mask: tuple[bool, ...]) -> tuple[int, ...]:
+        """Which operands to keep when gradients are wanted for those in `mask`."""
+        found = self._saves.get(mask)
+        if found is None:
+            named = self._named(mask)
+            found = tuple(n for n in range(len(mask)) if self.operands[min(n, len(self.operands) - 1)] in named)
+            self._saves[mask] = found
+        return found
+
+    def saves_outputs(self, mask: tuple[bool, ...]) -> tuple[int, ...]:
+        found = self._saves_outputs.get(mask)
+        if found is None:
+            named = self._named(mask)
+            found = self._saves_outputs[mask] = tuple(n for n, name in enumerate(self.outputs) if name in named)
+        return found
+
+    def backward(self, node: CardNode, grads: list[Tensor | None]) -> Sequence[Tensor | None]:
+        """Run the gradient rules for the operands that have an edge."""
+        mask = tuple(e is not None for e in node.edges)
+        plan = node.plan
+        g: Any = self._incoming(grads, plan)
+        if g is None:
+            return (None,) * len(mask)
+
+        def argument(name: str) -> Any:
+            if name in plan.params:
+                return plan.params[name]
+            if name == "layouts":
+                return plan.operands
+            if name == "needs":
+                return mask
+            if name in self.outputs:
+                return node.get(-1 - self.outputs.index(name))
+            n = self.operands.index(name)
+            if self.variadic and n == len(self.operands) - 1:
+                return tuple(node.get(m) for m in range(n, len(mask)))
+            return node.get(n) if n < len(mask) else None
+
+        if self.joint is not None:
+            return self.joint(g, **{name: argument(name) for name in self._joint_parameters})
+        if not self.grads:
+            raise RuntimeError(f"{self.name}: {self.no_grad_reason or 'this operation has no gradient'}")
+        found: list[Tensor | None] = []
+        for name, needed in zip(self.operands, mask, strict=True):
+            rule = self.grads.get(name) if needed else None
+            if needed and rule is None:
+                raise RuntimeError(f"{self.name}: the derivative with respect to '{name}' is not implemented")
+            found.append(rule(g, **{p: argument(p) for p in self._rules[name]}) if rule is not None else None)
+        return found
+
+    def _incoming(self, grads: list[Tensor | None], plan: Plan) -> Any:
+        if len(grads) == 1:
+            return grads[0]
+        flows = self.differentiable if self.differentiable is not None else tuple(n for n, o in enumerate(plan.outs) if o.dtype.category >= dt.FLOAT)
+        if len(flows) == 1:
+            return grads[flows[0]]
+        return tuple(grads) if any(g is not None for g in grads) else None
+
+
+def _parameters(rule: Rule) -> tuple[str, ...]:
+    code = rule.__code__
+    return code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]
+
+
+class Pointwise(Card):
+    """A card whose output element depends on one element of each operand.
+
+    result: "same" (the promoted dtype), "float" (integers become the default dtype), "bool" (a bool from the promoted
+        dtype), "real" (complex becomes real), or a function from the promoted dtype to ``(compute dtype, output dtype)``; it may raise.
+    numpy: a ufunc, or a function of arrays in the compute dtype (float32 for half precision).
+    unpromoted: operands (by position) that take no part in promotion and are passed to the rule as they are.
+    """
+
+    def __init__(self, name: str, operands: str, *, numpy: Rule, result: str | Callable[[dt.dtype], tuple[dt.dtype, dt.dtype]] = "same", unpromoted: Sequence[int] = (), **rules: Any) -> None:
+        super().__init__(name, operands, numpy=numpy, **rules)
+        self.result = result
+        self.unpromoted = tuple(unpromoted)
+
+    def plan(self, operands: Sequence[Any], static: Static, target: Layout | None) -> Plan:
+        shapes, strides = [], []
+        types = dt.PromotionState()
+        for n, t in enumerate(operands):
+            if isinstance(t, TensorBase):
+                shapes.append(t._layout.shape)
+                strides.append(t._layout.stride)
+                if n not in self.unpromoted:
+                    types.add_tensor(t._layout.dtype, t._layout.ndim)
+            elif n not in self.unpromoted:
+                types.add_number(type(t))
+        shape = broadcast_shapes(*shapes)
+        common = types.result()
+        compute, result = self.dtypes(common)
+        if target is not None:
+            if target.shape != shape:
+                raise RuntimeError(f"output with shape {sizes(target.shape)} doesn't match the broadcast shape {sizes(shape)}")
+            check_castable(result, target.dtype)
+            if target.dtype.category == dt.BOOL and common.category != dt.BOOL and self.result == "bool":
+                result = target.dtype
+            out = target
+        else:
+            out = layout(shape, pointwise_strides(shapes, strides, shape), result)
+        layouts = tuple(t._layout if isinstance(t, TensorBase) else type(t) for t in operands)
+        plan = Plan(self, static, layouts, (out,), dt.float32.numpy if compute in dt.LOW_PRECISION else compute.numpy)
+        plan.uncast = self.unpromoted
+        plan.ufunc = isinstance(self.numpy, np.ufunc)
+        return plan
+
+    def dtypes(self, common: dt.dtype) -> tuple[dt.dtype, dt.dtype]:
+        """The dtype to compute in and the dtype of the output, for operands of this common dtype."""
+        if self.result == "same":
+            return common, common
+        if self.result == "float":
+            common = common if common.category >= dt.FLOAT else dt.get_default_dtype()
+            return common, common
+        if self.result == "bool":
+            return common, dt.bool_
+        if self.result == "real":
+            return common, common.to_real()
+        assert callable(self.result)
+        return self.result(common)
+
+
+def check_castable(result: dt.dtype, target: dt.dtype) -> None:
+    if result.category > target.category:
+        raise RuntimeError(f"result type {result.type_name} can't be cast to the desired output type {target.type_name}")
+
+
+def pointwise_strides(shapes: Sequence[Shape], strides: Sequence[Shape], shape: Shape) -> Shape:
+    """The strides of a pointwise output: dense, with the dims in the order that the operands have them."""
+    first_shape, first = shapes[0], strides[0]
+    if first_shape == shape and all(s == shape for s in shapes) and all(s == first for s in strides):
+        candidate = layout(shape, first, dt.float32)
+        if candidate.dense:
+            return first
+    return strides_in_order(shape, stride_order(shapes, strides, shape))
+
+
+def apply(card: Card, operands: Sequence[Any], static: Static = ()) -> Any:
+    """Apply a card to tensors and Python numbers: the result is a Tensor, or a tuple of them."""
+    if card.infer is None and not isinstance(card, Pointwise):
+        return _apply_now(card, operands, static)
+    key = [card, static]
+    entered = []
+    follow = False
+    special = 0
+    for t in operands:
+        if isinstance(t, TensorBase):
+            storage = t._storage
+            key.append(t._layout)
+            entered.append((storage, t._offset, t._layout))
+            if storage.special > special:
+                special = storage.special
+            if t._requires_grad or t._base is not None:
+                follow = True
+        else:
+            key.append(type(t))
+            entered.append(t)
+    plan = _PLANS.get(tuple(key))
+    if plan is None:
+        plan = _remember(tuple(key), card.plan(operands, static, None))
+    if len(plan.outs) == 1:
+        out = plan.outs[0]
+        storage = Storage(out.nbytes)
+        result = make_tensor(storage, 0, out)
+        if special != ON_META:
+            tape.record(plan, ((storage, 0, out),), tuple(entered))
+            if special:
+                tape.flush("shared")
+        else:
+            storage.special = ON_META
+        if follow and grad_state.enabled:
+            _attach(plan, operands, (result,))
+        if grad_state.tracer is not None:
+            tracing(card, operands, plan.params, (result,))
+        return result
+    results = tuple(make_tensor(Storage(out.nbytes), 0, out) for out in plan.outs)
+    if special != ON_META:
+        tape.record(plan, tuple((r._storage, 0, r._layout) for r in results), tuple(entered))
+        if special:
+            tape.flush("shared")
+    else:
+        for r in results:
+            r._storage.special = ON_META
+    if follow and grad_state.enabled:
+        _attach(plan, operands, results)
+    if grad_state.tracer is not None:
+        tracing(card, operands, plan.params, results)
+    return results
+
+
+def _remember(key: tuple[Any, ...], plan: Plan) -> Plan:
+    if len(_PLANS) >= _PLANS_AT_MOST:
+        _PLANS.clear()
+    _PLANS[key] = plan
+    return plan
+
+
+def _attach(plan: Plan, operands: Sequence[Any], results: Sequence[Tensor]) -> None:
+    """Make the results outputs of a node, if any operand requires grad and the op has a gradient."""
+    edges = tuple(edge_of(t) if isinstance(t, TensorBase) else None for t in operands)
+    if not any(e is not None for e in edges):
+        return
+    card = plan.card
+    flows = card.differentiable
+    if flows is None:
+        flows = [n for n, r in enumerate(results) if r._layout.dtype.category >= dt.FLOAT]
+    if not flows:
+        return
+    for t in operands:
+        if isinstance(t, TensorBase) and t._inference and not grad_state.inference:
+            if card.saves_anything:
+                raise RuntimeError("Inference tensors cannot be saved for backward. Please do not use Tensors created in inference mode in computation tracked by autograd. To work around this, you can make a clone to get a normal tensor and use it in autograd, or use `torch.no_grad()` instead of `torch.inference_mode()`.")
+    node = CardNode(plan, operands, edges)
+    for n in flows:
+        set_history(results[n], node, n)
+    node.save_outputs(results)
+
+
+def _apply_now(card: Card, operands: Sequence[Any], static: Static) -> Any:
+    """Run a card whose output layouts depend on values."""
+    arrays = [array_of(t) if isinstance(t, TensorBase) else t for t in operands]
+    params = dict(zip(card.statics, static, strict=True))
+    with np.errstate(all="ignore"):
+        found = card.numpy(*arrays, **params)
+    single = not isinstance(found, (tuple, list))
+    results = tuple(tensor_of_array(np.asarray(a)) for a in ((found,) if single else found))
+    if grad_state.enabled and any(isinstance(t, TensorBase) and requires_grad(t) for t in operands):
+        layouts = tuple(t._layout if isinstance(t, TensorBase) else type(t) for t in operands)
+        _attach(Plan(card, static, layouts, tuple(r._layout for r in results)), operands, results)
+    if grad_state.tracer is not None:
+        tracing(card, operands, params, results)
+    return results[0] if single else results
+
+
+def array_of(tensor: TensorBase) -> np.ndarray:
+    """The tensor's values as a NumPy array over its own memory. Read only what you do not write."""
+    if tensor._storage.special == ON_META:
+        raise NotImplementedError("Cannot copy out of meta tensor; no data!")
+    return tape.observe(tensor._storage).array(tensor._offset, tensor._layout)
+
+
+def tensor_of_array(array: np.ndarray) -> Tensor:
+    """A fresh tensor that owns `array`, copied unless the array owns its memory in row-major order."""
+    array = np.ascontiguousarray(array) if array.ndim else array
+    if not array.flags.owndata or not array.flags.writeable:
+        array = array.copy()
+    return make_tensor(storage_of_array(array), 0, contiguous(array.shape, dt.from_numpy(array.dtype)))
+
+
+def write_into(card: Card, target: TensorBase, operands: Sequence[Any], static: Static = ()) -> Any:
+    """Apply a card of one output in place: the result is written to `target`, whose layout stays."""
+    operands = tuple(operands)
+    needs = grad_state.enabled and any(isinstance(t, TensorBase) and requires_grad(t) for t in operands)
+    check_in_place(target, needs)
+    key = (card, static, "in place", target._layout, *(t._layout if isinstance(t, TensorBase) else type(t) for t in operands))
+    plan = _PLANS.get(key)
+    if plan is None:
+        if has_internal_overlap(target._layout.shape, target._layout.stride):
+            raise overlap_error()
+        plan = _remember(key, card.plan(operands, static, target._layout))
+    for t in operands:
+        if isinstance(t, TensorBase) and t._storage is target._storage and t is not target and overlaps_partially(t, target):
+            raise RuntimeError(
+                "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory location. Please clone() the tensor before performing the operation."
+            )
+    node = None
+    if needs and plan.outs[0].dtype.category >= dt.FLOAT:
+        node = CardNode(plan, operands, tuple(edge_of(t) if isinstance(t, TensorBase) else None for t in operands))
+    storage = target._storage
+    if storage.special != ON_META:
+        entered = tuple((t._storage, t._offset, t._layout) if isinstance(t, TensorBase) else t for t in operands)
+        tape.record(plan, ((storage, target._offset, target._layout),), entered)
+        if storage.special or any(isinstance(t, TensorBase) and t._storage.special for t in operands):
+            tape.flush("shared")
+    written(target, node, operands[0] is target)
+    if node is not None:
+        node.save_outputs((target,))
+    if grad_state.tracer is not None:
+        tracing(card, operands, plan.params, (target,))
+    return target
+
+
+def overlap_error() -> RuntimeError:
+    return RuntimeError(
+        "unsupported operation: more than one element of the written-to tensor refers to a single memory location. Please clone() the tensor before performing the operation."
+    )
+
+
+def overlaps_partially(a: TensorBase, b: TensorBase) -> bool:
+    """Whether two tensors over one storage certainly share part, not all, of their memory (ATen's MemoryOverlap.cpp)."""
+    if a._offset == b._offset and a._layout.shape == b._layout.shape and a._layout.stride == b._layout.stride:
+        return False
+    if not (a._layout.dense and b._layout.dense) or not a._layout.numel or not b._layout.numel:
+        return False
+    if a._offset == b._offset and a._layout.numel == b._layout.numel:
+        return a._layout.stride != b._layout.stride
+    return a._offset < b._offset + b._layout.extent and b._offset < a._offset + a._layout.extent
+
+
+class View(Card):
+    """A card that gives new metadata over the same storage.
+
+    geometry: ``geometry(layout, **statics)`` gives ``(layout, offset from the input's first element)``, or a list of them
+    for a card with several outputs.
+    """
+
+    def __init__(self, name: str, *, geometry: Callable[..., Any], statics: str = "", grads: Mapping[str, Rule] | None = None, backward: Rule | None = None, multi: bool = False, **rules: Any) -> None:
+        super().__init__(name, "input", numpy=geometry, infer=geometry, statics=statics, grads=grads, backward=backward, **rules)
+        self.multi = multi
+
+
+def apply_view(card: View, input: TensorBase, static: Static = ()) -> Any:
+    """The view (or the tuple of views) that `card` makes of `input`."""
+    key = (card, static, input._layout)
+    found = _PLANS.get(key)
+    if found is None:
+        assert card.infer is not None
+        geometry = card.infer(input._layout, **dict(zip(card.statics, static, strict=True)))
+        pairs = geometry if card.multi else [geometry]
+        found = _remember(key, Plan(card, static, (input._layout,), tuple(p[0] for p in pairs)))
+        found.rule = tuple(p[1] for p in pairs)
+    views = tuple(make_view(input, out, input._offset + delta) for out, delta in zip(found.outs, found.rule, strict=True))
+    base = input._base
+    follow = input._requires_grad or base is not None
+    if follow and requires_grad(input):
+        if grad_state.enabled:
+            node = CardNode(found, (input,), (edge_of(input),))
+            node.layouts = found.outs
+            for n, v in enumerate(views):
+                if v._layout.dtype.category >= dt.FLOAT:
+                    set_history(v, node, n)
+                if card.multi:
+                    v._view_kind = VIEW_MULTI_OUTPUT
+    if not grad_state.enabled:
+        for v in views:
+            v._view_kind = VIEW_INFERENCE if grad_state.inference else VIEW_NO_GRAD
+    elif input._view_kind and not card.multi:
+        views[0]._view_kind = input._view_kind
+    if grad_state.tracer is not None:
+        tracing(card, (input,), found.params, views)
+    return views if card.multi else views[0]
+
+
+def make_view(input: TensorBase, layout: Layout, offset: int) -> Tensor:
+    """A tensor over the storage of `input` that counts as a view of it."""
+    out = make_tensor(input._storage, offset, layout)
+    base = input._base
+    out._base = input if base is None else base
+    version = input._storage.version
+    if version:
+        out._seen_version = version
+    if not input._tracks_version:
+        out._tracks_version = False
+    if input._inference:
+        out._inference = True
+    return out
+
+
+def share(tensor: TensorBase) -> np.ndarray:
+    """The tensor's memory as a NumPy array that the outside may keep: from now on its storage is never owed."""
+    array = array_of(tensor)
+    tensor._storage.special = SHARED
+    return array

@@ -1,0 +1,175 @@
+"""Several tensors into one, and choices between tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import dtype as dt
+from ..errors import sizes
+from ..shape import Layout, broadcast_shapes, contiguous, wrap_dim
+from ..storage import TensorBase
+from .card import Card, apply, write_into
+from .define import NUMBERS, as_operand, as_tensor_argument, write_out
+
+if TYPE_CHECKING:
+    from ..tensor import Tensor
+
+
+def _infer_cat(*tensors: Layout, dim: int) -> Layout:
+    dtype = tensors[0].dtype
+    for t in tensors[1:]:
+        dtype = dt.promote_cached(dtype, t.dtype)
+    real = [t for t in tensors if t.shape != (0,)]
+    if not real:
+        return contiguous((0,), dtype)
+    first = real[0]
+    total = 0
+    for n, t in enumerate(real):
+        if t.ndim != first.ndim:
+            raise RuntimeError(f"Tensors must have same number of dimensions: got {first.ndim} and {t.ndim}")
+        for d in range(first.ndim):
+            if d != dim and t.shape[d] != first.shape[d]:
+                raise RuntimeError(
+                    f"Sizes of tensors must match except in dimension {dim}. Expected size {first.shape[d]} but got size {t.shape[d]} for tensor number {n} in the list."
+                )
+        total += t.shape[dim]
+    return contiguous((*first.shape[:dim], total, *first.shape[dim + 1 :]), dtype)
+
+
+def _cat_rule(*tensors: np.ndarray, dim: int) -> np.ndarray:
+    real = [t for t in tensors if t.shape != (0,)]
+    return np.concatenate(real, dim) if real else tensors[0]
+
+
+def _cat_backward(g: Tensor, layouts: Sequence[Layout], dim: int) -> list[Tensor]:
+    lengths = [0 if t.shape == (0,) else t.shape[dim] for t in layouts]
+    parts = g.split(lengths, dim) if g.dim() else ()
+    return [p.reshape(t.shape) for p, t in zip(parts, layouts, strict=True)]
+
+
+_cat = Card("cat", "tensors", statics="dim", infer=_infer_cat, numpy=_cat_rule, backward=_cat_backward, variadic=True, onnx="Concat")
+
+
+def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -> Tensor:
+    """The tensors one after the other along `dim`; sizes must agree in all other dims.
+
+    >>> torch.cat([torch.tensor([1]), torch.tensor([2, 3])])
+    tensor([1, 2, 3])
+    """
+    if isinstance(tensors, TensorBase):
+        raise TypeError("cat() received an invalid combination of arguments - got (Tensor), but expected (tuple of Tensors tensors, int dim)")
+    tensors = tuple(tensors)
+    if not tensors:
+        raise RuntimeError("torch.cat(): expected a non-empty list of Tensors")
+    for n, t in enumerate(tensors):
+        if not isinstance(t, TensorBase):
+            raise TypeError(f"expected Tensor as element {n} in argument 0, but got {type(t).__name__}")
+        if not t._layout.ndim:
+            raise RuntimeError(f"zero-dimensional tensor (at position {n}) cannot be concatenated")
+    ndim = max(t._layout.ndim for t in tensors)
+    found = apply(_cat, tensors, (wrap_dim(dim, ndim),))
+    return found if out is None else write_out(out, found)
+
+
+def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -> Tensor:
+    """The tensors, all of one shape, side by side along a new `dim`.
+
+    >>> torch.stack([torch.tensor([1, 2]), torch.tensor([3, 4])], 1)
+    tensor([[1, 3],
+            [2, 4]])
+    """
+    tensors = tuple(tensors)
+    if not tensors:
+        raise RuntimeError("stack expects a non-empty TensorList")
+    first = as_tensor_argument(tensors[0], "stack", "tensors")._layout
+    for n, t in enumerate(tensors):
+        if t._layout.shape != first.shape:
+            raise RuntimeError(f"stack expects each tensor to be equal size, but got {sizes(first.shape)} at entry 0 and {sizes(t._layout.shape)} at entry {n}")
+    dim = wrap_dim(dim, first.ndim + 1)
+    return cat([t.unsqueeze(dim) for t in tensors], dim, out=out)
+
+
+def _infer_where(condition: Layout, input: Any, other: Any) -> Layout:
+    types = dt.PromotionState()
+    shapes = [condition.shape]
+    for value in (input, other):
+        if isinstance(value, Layout):
+            types.add_tensor(value.dtype, value.ndim)
+            shapes.append(value.shape)
+        else:
+            types.add_number(type(value))
+    return contiguous(broadcast_shapes(*shapes), types.result())
+
+
+def _where_backward(g: Tensor, condition: Tensor, needs: tuple[bool, ...]) -> list[Tensor | None]:
+    return [None, where(condition, g, 0) if needs[1] else None, where(condition, 0, g) if needs[2] else None]
+
+
+_where = Card(
+    "where", "condition input other",
+    infer=_infer_where, numpy=lambda condition, input, other: np.where(condition, input, other), backward=_where_backward,
+    onnx="Where",
+)  # fmt: skip
+
+
+def where(condition: Tensor, input: Any = None, other: Any = None, *, out: Tensor | None = None) -> Any:
+    """`input` where `condition` holds, else `other`; with the condition alone, the indices at which it holds.
+
+    >>> torch.where(torch.tensor([True, False]), torch.tensor([1, 2]), 0)
+    tensor([1, 0])
+    """
+    as_tensor_argument(condition, "where", "condition")
+    if input is None and other is None:
+        return condition.nonzero(as_tuple=True)
+    if condition._layout.dtype is not dt.bool_:
+        if condition._layout.dtype is dt.uint8:
+            import warnings
+
+            warnings.warn("where received a uint8 condition tensor. This behavior is deprecated and will be removed in a future version of PyTorch. Use a boolean condition instead.", stacklevel=2)
+            condition = condition != 0
+        else:
+            raise RuntimeError(f"where expected condition to be a boolean tensor, but got a tensor with dtype {condition._layout.dtype.type_name}")
+    found = apply(_where, (condition, as_operand(input, "where", "input", 2), as_operand(other, "where", "other", 3)))
+    return found if out is None else write_out(out, found)
+
+
+def _fill_value(self: Tensor, value: Any, function: str) -> Any:
+    """The number to fill with; a 0-dim tensor stays one."""
+    if isinstance(value, TensorBase):
+        if value._layout.ndim:
+            raise RuntimeError(f"{function} only supports 0-dimension value tensor but got tensor with {value._layout.ndim} dimensions.")
+        return value
+    return as_operand(value, function, "value", 1)
+
+
+_fill = Card(
+    "fill", "input value",
+    infer=lambda input, value: input,
+    numpy=lambda input, value: np.broadcast_to(np.asarray(value).astype(input.dtype), input.shape),
+    grads={"input": lambda g: g * 0, "value": lambda g: g.sum()},
+)  # fmt: skip
+
+
+def fill(input: Tensor, value: Any) -> Tensor:
+    """A tensor like `input` filled with `value`, a number or a 0-dim tensor.
+
+    >>> torch.fill(torch.zeros(2), 3)
+    tensor([3., 3.])
+    """
+    return apply(_fill, (input, _fill_value(input, value, "fill")))
+
+
+def fill_(self: Tensor, value: Any) -> Tensor:
+    """Fill `self` with `value`, a number or a 0-dim tensor."""
+    value = _fill_value(self, value, "fill_")
+    if type(value) in NUMBERS and type(value) is complex and not self._layout.dtype.is_complex:
+        raise RuntimeError("value cannot be converted to type without overflow")
+    return write_into(_fill, self, (self, value))
+
+
+def zero_(self: Tensor) -> Tensor:
+    """Fill `self` with zeros."""
+    return write_into(_fill, self, (self, 0))

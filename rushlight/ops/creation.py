@@ -1,0 +1,577 @@
+"""Tensors from nothing: filled, ranged, and from Python or NumPy data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import device as devices
+from .. import dtype as dt
+from .. import memory_format as memory_formats
+from ..errors import sizes
+from ..graph import make_tensor
+from ..shape import Layout, Shape, contiguous, contiguous_strides, layout, preserved_strides
+from ..storage import ON_META, SHARED, Storage, TensorBase, storage_of_array
+from .card import array_of, share, tensor_of_array
+from .define import NUMBERS, write_out
+from .view import shape_argument
+
+if TYPE_CHECKING:
+    from ..tensor import Tensor
+
+
+def fresh(out: Layout, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """A tensor of this layout with bytes that nobody has written."""
+    where = devices.resolve(device)
+    storage = Storage(out.nbytes, special=ON_META if where is devices.META else 0)
+    tensor = make_tensor(storage, 0, out)
+    if requires_grad:
+        tensor.requires_grad_(True)
+    return tensor
+
+
+def _filled(out: Layout, value: Any, device: Any, requires_grad: bool) -> Tensor:
+    tensor = fresh(out, device, requires_grad)
+    if tensor._storage.special != ON_META:
+        data = tensor._storage.allocate() if value else np.zeros(out.nbytes, np.uint8)
+        tensor._storage.data = data
+        if value:
+            data.view(out.dtype.numpy)[:] = value
+    return tensor
+
+
+def size_argument(size: tuple[Any, ...], function: str) -> Shape:
+    shape = shape_argument(size)
+    for n in shape:
+        if n < 0:
+            raise RuntimeError(f"Trying to create tensor with negative dimension {n}: {sizes(shape)}")
+    return shape
+
+
+def _dtype_argument(dtype: Any) -> dt.dtype:
+    if dtype is None:
+        return dt.get_default_dtype()
+    if isinstance(dtype, dt.dtype):
+        return dtype
+    if dtype in (float, int, bool, complex):
+        return dt.float64 if dtype is float else dt.of_number(dtype)
+    raise TypeError(f"dtype must be a torch.dtype, not {type(dtype).__name__}")
+
+
+def zeros(*size: Any, out: Tensor | None = None, dtype: dt.dtype | None = None, layout: Any = None, device: Any = None, pin_memory: bool = False, requires_grad: bool = False) -> Tensor:
+    """A tensor of zeros.
+
+    >>> torch.zeros(2, dtype=torch.int64)
+    tensor([0, 0])
+    """
+    found = _filled(contiguous(size_argument(size, "zeros"), _dtype_argument(dtype)), 0, device, requires_grad)
+    return found if out is None else write_out(out, found)
+
+
+def ones(*size: Any, out: Tensor | None = None, dtype: dt.dtype | None = None, layout: Any = None, device: Any = None, pin_memory: bool = False, requires_grad: bool = False) -> Tensor:
+    """A tensor of ones.
+
+    >>> torch.ones(2)
+    tensor([1., 1.])
+    """
+    found = _filled(contiguous(size_argument(size, "ones"), _dtype_argument(dtype)), 1, device, requires_grad)
+    return found if out is None else write_out(out, found)
+
+
+def empty(*size: Any, out: Tensor | None = None, dtype: dt.dtype | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False, memory_format: Any = None) -> Tensor:
+    """A tensor whose values nobody has written.
+
+    >>> torch.empty(2, 3).shape
+    torch.Size([2, 3])
+    """
+    shape = size_argument(size, "empty")
+    strides = contiguous_strides(shape) if memory_format is None else memory_format.strides(shape)
+    found = fresh(make_layout(shape, strides, _dtype_argument(dtype)), device, requires_grad)
+    return found if out is None else write_out(out, found)
+
+
+make_layout = layout
+
+
+def empty_strided(size: Sequence[int], stride: Sequence[int], *, dtype: dt.dtype | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
+    """A tensor of the given size and strides whose values nobody has written.
+
+    >>> torch.empty_strided((2, 3), (1, 2)).stride()
+    (1, 2)
+    """
+    return fresh(make_layout(tuple(size), tuple(stride), _dtype_argument(dtype)), device, requires_grad)
+
+
+def full(size: Any, fill_value: Any, *, out: Tensor | None = None, dtype: dt.dtype | None = None, layout: Any = None, device: Any = None, pin_memory: bool = False, requires_grad: bool = False) -> Tensor:
+    """A tensor filled with a number, whose dtype follows from it unless given.
+
+    >>> torch.full((2,), 7)
+    tensor([7, 7])
+    """
+    if isinstance(fill_value, TensorBase):
+        fill_value = fill_value.item()  # type: ignore[attr-defined]
+    dtype = dt.of_number(fill_value) if dtype is None else dtype
+    shape = size_argument((size,) if not isinstance(size, int) else (size,), "full")
+    found = _filled(contiguous(shape, dtype), fill_value, device, requires_grad)
+    return found if out is None else write_out(out, found)
+
+
+def _like(input: TensorBase, value: Any, dtype: dt.dtype | None, device: Any, requires_grad: bool, memory_format: Any) -> Tensor:
+    here = input._layout
+    if memory_format is None or memory_format is memory_formats.preserve_format:
+        stride = preserved_strides(here.shape, here.stride)
+    else:
+        stride = memory_format.strides(here.shape)
+    out = make_layout(here.shape, stride, here.dtype if dtype is None else dtype)
+    where = input._storage.device if device is None else device
+    return fresh(out, where, requires_grad) if value is None else _filled(out, value, where, requires_grad)
+
+
+def zeros_like(input: Tensor, *, dtype: dt.dtype | None = None, layout: Any = None, device: Any = None, pin_memory: bool = False, requires_grad: bool = False, memory_format: Any = None) -> Tensor:
+    """Zeros with the shape, dtype and order of dims of `input`.
+
+    >>> torch.zeros_like(torch.tensor([1, 2]))
+    tensor([0, 0])
+    """
+    return _like(input, 0, dtype, device, requires_grad, memory_format)
+
+
+def ones_like(input: Tensor, *, dtype: dt.dtype | None = None, layout: Any = None, device: Any = None, pin_memory: bool = False, requires_grad: bool = False, memory_format: Any = None) -> Tensor:
+    """Ones with the shape, dtype and order of dims of `input`.
+
+    >>> torch.ones_like(torch.tensor([3., 4.]))
+    tensor([1., 1.])
+    """
+    return _like(input, 1, dtype, device, requires_grad, memory_format)
+
+
+def empty_like(input: Tensor, *, dtype: dt.dtype | None = None, layout: Any = None, device: Any = None, pin_memory: bool = False, requires_grad: bool = False, memory_format: Any = None) -> Tensor:
+    """A tensor like `input` whose values nobody has written.
+
+    >>> torch.empty_like(torch.zeros(2, 3)).shape
+    torch.Size([2, 3])
+    """
+    return _like(input, None, dtype, device, requires_grad, memory_format)
+
+
+def full_like(input: Tensor, fill_value: Any, *, dtype: dt.dtype | None = None, layout: Any = None, device: Any = None, pin_memory: bool = False, requires_grad: bool = False, memory_format: Any = None) -> Tensor:
+    """A tensor like `input` filled with a number.
+
+    >>> torch.full_like(torch.zeros(2), 5)
+    tensor([5., 5.])
+    """
+    return _like(input, fill_value, dtype, device, requires_grad, memory_format)
+
+
+def new_empty(input: Tensor, *size: Any, dtype: dt.dtype | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False) -> Tensor:
+    """`empty` with the dtype and device of `input`."""
+    return empty(*size, dtype=dtype or input._layout.dtype, device=input._storage.device if device is None else device, requires_grad=requires_grad)
+
+
+def new_zeros(input: Tensor, *size: Any, dtype: dt.dtype | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False) -> Tensor:
+    """`zeros` with the dtype and device of `input`."""
+    return zeros(*size, dtype=dtype or input._layout.dtype, device=input._storage.device if device is None else device, requires_grad=requires_grad)
+
+
+def new_ones(input: Tensor, *size: Any, dtype: dt.dtype | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False) -> Tensor:
+    """`ones` with the dtype and device of `input`."""
+    return ones(*size, dtype=dtype or input._layout.dtype, device=input._storage.device if device is None else device, requires_grad=requires_grad)
+
+
+def new_full(input: Tensor, size: Any, fill_value: Any, *, dtype: dt.dtype | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False) -> Tensor:
+    """`full` with the dtype and device of `input`."""
+    return full(size, fill_value, dtype=dtype or input._layout.dtype, device=input._storage.device if device is None else device, requires_grad=requires_grad)
+
+
+def new_tensor(input: Tensor, data: Any, *, dtype: dt.dtype | None = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """`tensor` with the dtype and device of `input`."""
+    return tensor(data, dtype=dtype or input._layout.dtype, device=input._storage.device if device is None else device, requires_grad=requires_grad)
+
+
+def scalar_tensor(s: Any, *, dtype: dt.dtype | None = None, layout: Any = None, device: Any = None, pin_memory: bool = False, requires_grad: bool = False) -> Tensor:
+    """A 0-dim tensor of the default dtype holding a number.
+
+    >>> torch.scalar_tensor(2)
+    tensor(2.)
+    """
+    return full((), s, dtype=_dtype_argument(dtype), device=device, requires_grad=requires_grad)
+
+
+# Ranges
+
+
+def _numbers(*values: Any) -> list[Any]:
+    return [v.item() if isinstance(v, (TensorBase, np.generic)) else v for v in values]  # type: ignore[union-attr]
+
+
+def arange(start: Any, end: Any = None, step: Any = 1, *, out: Tensor | None = None, dtype: dt.dtype | None = None, layout: Any = None, device: Any = None, pin_memory: bool = False, requires_grad: bool = False) -> Tensor:
+    """Numbers from `start` up to but without `end`, `step` apart; int64 if all arguments are integers.
+
+    >>> torch.arange(1, 2.5, 0.5)
+    tensor([1.0000, 1.5000, 2.0000])
+    """
+    if end is None:
+        start, end = 0, start
+    start, end, step = _numbers(start, end, step)
+    if dtype is None:
+        dtype = dt.int64 if all(isinstance(v, int) for v in (start, end, step)) else dt.get_default_dtype()
+    if step == 0:
+        raise RuntimeError("step must be nonzero")
+    if not (math.isfinite(start) and math.isfinite(end)):
+        raise RuntimeError(f"unsupported range: {start:g} -> {end:g}")
+    if (end - start) * step < 0:
+        raise RuntimeError("upper bound and lower bound inconsistent with step sign")
+    if dtype.category == dt.INTEGER and all(isinstance(v, int) for v in (start, end, step)):
+        count = -(-(end - start) // step)
+        values = start + np.arange(count, dtype=np.int64) * step
+    else:
+        count = math.ceil((end - start) / step)
+        values = start + np.arange(count, dtype=np.float64) * step
+    return _given(values.astype(dtype.numpy), out, device, requires_grad)
+
+
+def _given(values: np.ndarray, out: Tensor | None, device: Any, requires_grad: bool) -> Tensor:
+    found = tensor_of_array(values)
+    if devices.resolve(device) is devices.META:
+        found = fresh(found._layout, device)
+    if requires_grad:
+        found.requires_grad_(True)
+    return found if out is None else write_out(out, found)
+
+
+def range(start: Any = 0, end: Any = None, step: Any = 1, *, out: Tensor | None = None, dtype: dt.dtype | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Numbers from `start` to `end` inclusive. Deprecated in favour of `arange`."""
+    start, end, step = _numbers(start, end, step)
+    count = math.floor((end - start) / step) + 1
+    values = start + np.arange(count, dtype=np.float64) * step
+    return _given(values.astype(_dtype_argument(dtype).numpy), out, device, requires_grad)
+
+
+def _endpoint_dtype(dtype: dt.dtype | None, *ends: Any) -> dt.dtype:
+    if dtype is not None:
+        return dtype
+    return dt.default_complex() if any(isinstance(v, complex) for v in ends) else dt.get_default_dtype()
+
+
+def _check_steps(start: Any, end: Any, steps: int, function: str) -> None:
+    for name, value in (("start", start), ("end", end)):
+        if isinstance(value, TensorBase) and value._layout.ndim:
+            s, e = (v._layout.ndim if isinstance(v, TensorBase) else 0 for v in (start, end))
+            if isinstance(start, TensorBase) and isinstance(end, TensorBase):
+                raise RuntimeError(f"{function} only supports 0-dimensional start and end tensors, but got start with {s} dimension(s) and end with {e} dimension(s).")
+            raise RuntimeError(f"{function} only supports 0-dimensional start and end tensors, but got {name} with {value._layout.ndim} dimension(s).")
+    if steps < 0:
+        raise RuntimeError("number of steps must be non-negative")
+
+
+def _linear(start: Any, end: Any, steps: int, numpy: np.dtype) -> np.ndarray:
+    """`steps` values from start to end, the second half counted back from the end as PyTorch does."""
+    if steps == 1:
+        return np.array([start])
+    n = np.arange(steps)
+    if numpy.kind in "iu":
+        step = (float(end) - float(start)) / max(steps - 1, 1)
+        return np.trunc(np.where(n < steps / 2, start + step * n, end - step * (steps - 1 - n)))
+    kind = numpy.type if numpy.kind in "fc" and numpy.itemsize >= 4 else np.float32
+    start, end = kind(start), kind(end)
+    step = (end - start) / kind(max(steps - 1, 1))
+    return np.where(n < steps // 2, start + step * n.astype(kind), end - step * (steps - 1 - n).astype(kind))
+
+
+def linspace(start: Any, end: Any, steps: int, *, out: Tensor | None = None, dtype: dt.dtype | None = None, layout: Any = None, device: Any = None, pin_memory: bool = False, requires_grad: bool = False) -> Tensor:
+    """`steps` evenly spaced numbers from `start` to `end` inclusive.
+
+    >>> torch.linspace(0, 1, 3)
+    tensor([0.0000, 0.5000, 1.0000])
+    """
+    _check_steps(start, end, steps, "linspace")
+    start, end = _numbers(start, end)
+    dtype = _endpoint_dtype(dtype, start, end)
+    return _given(_linear(start, end, int(steps), dtype.numpy).astype(dtype.numpy), out, device, requires_grad)
+
+
+def logspace(start: Any, end: Any, steps: int, base: float = 10.0, *, out: Tensor | None = None, dtype: dt.dtype | None = None, layout: Any = None, device: Any = None, pin_memory: bool = False, requires_grad: bool = False) -> Tensor:
+    """`steps` numbers from ``base ** start`` to ``base ** end``, evenly spaced in the exponent.
+
+    >>> torch.logspace(0, 2, 3)
+    tensor([  1.,  10., 100.])
+    """
+    _check_steps(start, end, steps, "logspace")
+    start, end = _numbers(start, end)
+    dtype = _endpoint_dtype(dtype, start, end)
+    exponents = _linear(start, end, int(steps), np.dtype(np.float64) if dtype.category < dt.COMPLEX else dtype.numpy)
+    if dtype.category == dt.INTEGER:
+        exponents = _linear(start, end, int(steps), np.dtype(np.float64))
+    with np.errstate(all="ignore"):
+        return _given(np.power(float(base), exponents).astype(dtype.numpy), out, device, requires_grad)
+
+
+def eye(n: int, m: int | None = None, *, out: Tensor | None = None, dtype: dt.dtype | None = None, layout: Any = None, device: Any = None, pin_memory: bool = False, requires_grad: bool = False) -> Tensor:
+    """The identity matrix, `n` rows by `m` columns (`n` when None).
+
+    >>> torch.eye(2)
+    tensor([[1., 0.],
+            [0., 1.]])
+    """
+    if n < 0:
+        raise RuntimeError(f"n must be greater or equal to 0, got {n}")
+    if m is not None and m < 0:
+        raise RuntimeError(f"m must be greater or equal to 0, got {m}")
+    return _given(np.eye(n, m, dtype=_dtype_argument(dtype).numpy), out, device, requires_grad)
+
+
+def tril_indices(row: int, col: int, offset: int = 0, *, dtype: dt.dtype = dt.int64, device: Any = None, layout: Any = None) -> Tensor:
+    """The indices of the lower triangle, as two rows.
+
+    >>> torch.tril_indices(2, 2)
+    tensor([[0, 1, 1],
+            [0, 0, 1]])
+    """
+    return _given(np.stack(np.tril_indices(row, offset, col)).astype(dtype.numpy), None, device, False)
+
+
+def triu_indices(row: int, col: int, offset: int = 0, *, dtype: dt.dtype = dt.int64, device: Any = None, layout: Any = None) -> Tensor:
+    """The indices of the upper triangle, as two rows.
+
+    >>> torch.triu_indices(2, 2)
+    tensor([[0, 0, 1],
+            [0, 1, 1]])
+    """
+    return _given(np.stack(np.triu_indices(row, offset, col)).astype(dtype.numpy), None, device, False)
+
+
+# From data
+
+
+def from_numpy(ndarray: np.ndarray) -> Tensor:
+    """A tensor over the memory of a NumPy array: writes to one show in the other.
+
+    >>> a = numpy.zeros(2); t = torch.from_numpy(a); a[0] = 5; t
+    tensor([5., 0.], dtype=torch.float64)
+    """
+    if not isinstance(ndarray, np.ndarray):
+        raise TypeError(f"expected np.ndarray (got {type(ndarray).__name__})")
+    dtype = dt.from_numpy(ndarray.dtype)
+    if any(s < 0 for s in ndarray.strides):
+        raise ValueError(
+            "At least one stride in the given numpy array is negative, and tensors with negative strides are not currently supported. (You can probably work around this by making a copy of your array  with array.copy().) "
+        )
+    if any(s % ndarray.itemsize for s in ndarray.strides):
+        raise ValueError("given numpy array strides not a multiple of the element byte size. Copy the numpy array to reallocate the memory.")
+    if not ndarray.flags.writeable:
+        import warnings
+
+        warnings.warn(
+            "The given NumPy array is not writable, and PyTorch does not support non-writable tensors. This means writing to this tensor will result in undefined behavior. You may want to copy the array to protect its data or make it writable before converting it to a tensor. This type of warning will be suppressed for the rest of this program.",
+            UserWarning,
+            stacklevel=2,
+        )
+    storage = storage_of_array(ndarray)
+    storage.special = SHARED
+    out = make_layout(ndarray.shape, tuple(s // ndarray.itemsize for s in ndarray.strides), dtype)
+    return make_tensor(storage, 0, out)
+
+
+def frombuffer(buffer: Any, *, dtype: dt.dtype, count: int = -1, offset: int = 0, requires_grad: bool = False) -> Tensor:
+    """A one-dimensional tensor over the memory of a buffer.
+
+    >>> torch.frombuffer(bytearray([1, 2, 3]), dtype=torch.uint8)
+    tensor([1, 2, 3], dtype=torch.uint8)
+    """
+    available = memoryview(buffer).nbytes
+    if available == 0 or count == 0:
+        raise ValueError(f"both buffer length ({available}) and count ({count}) must not be 0")
+    if not 0 <= offset < available:
+        raise ValueError(f"offset ({offset} bytes) must be non-negative and no greater than buffer length ({available} bytes) minus 1")
+    if count < 0 and (available - offset) % dtype.itemsize:
+        raise ValueError(f"buffer length ({available - offset} bytes) after offset ({offset} bytes) must be a multiple of element size ({dtype.itemsize})")
+    if count > 0 and offset + count * dtype.itemsize > available:
+        raise ValueError(f"requested buffer length ({count} * {dtype.itemsize} bytes) after offset ({offset} bytes) must not be greater than actual buffer length ({available} bytes)")
+    array = np.frombuffer(buffer, np.uint8, -1 if count < 0 else count * dtype.itemsize, offset)
+    if not array.flags.writeable:
+        import warnings
+
+        warnings.warn("The given buffer is not writable, and PyTorch does not support non-writable tensors. This means you can write to the underlying (supposedly non-writable) buffer using the tensor. You may want to copy the buffer to protect its data or make it writable before converting it to a tensor. This type of warning will be suppressed for the rest of this program.", UserWarning, stacklevel=2)
+    storage = Storage(array.nbytes, array, SHARED)
+    found = make_tensor(storage, 0, contiguous((array.nbytes // dtype.itemsize,), dtype))
+    return found.requires_grad_(True) if requires_grad else found
+
+
+def _array_of_data(data: Any, dtype: dt.dtype | None) -> np.ndarray:
+    """Python or NumPy data as a fresh array of the dtype that PyTorch infers."""
+    if isinstance(data, np.ndarray) or isinstance(data, np.generic):
+        if isinstance(data, np.ndarray) and data.dtype.kind not in "O":
+            found = np.array(data, order="C")
+        else:
+            found = np.asarray(data)
+        dtype = dt.from_numpy(found.dtype.newbyteorder("=")) if dtype is None else dtype
+        return found.astype(dtype.numpy)
+    if type(data) in NUMBERS:
+        found = (dt.of_number(data) if dtype is None else dtype).numpy
+        return np.array(_checked(data, found), found)
+    if not isinstance(data, (list, tuple)) and not hasattr(data, "__array__") and not hasattr(data, "__len__"):
+        raise RuntimeError(f"Could not infer dtype of {type(data).__name__}")
+    if hasattr(data, "__array__"):
+        return _array_of_data(np.asarray(data), dtype)
+    if not isinstance(data, (list, tuple)):
+        if not isinstance(data, Sequence) or isinstance(data, (str, bytes)):
+            raise TypeError(f"new(): invalid data type '{type(data).__name__}'") if isinstance(data, (str, bytes)) else RuntimeError(f"Could not infer dtype of {type(data).__name__}")
+    shape, leaves, inferred = _scan(data)
+    target = inferred if dtype is None else dtype
+    if target is None:
+        target = dt.get_default_dtype()
+    try:
+        return np.array([_checked(v, target.numpy) for v in leaves], target.numpy).reshape(shape)
+    except OverflowError:
+        raise RuntimeError("Overflow when unpacking long long") from None
+
+
+def _checked(value: Any, numpy: np.dtype) -> Any:
+    if numpy.kind in "iu" and not isinstance(value, (bool, np.bool_)):
+        return int(value)
+    return bool(value) if numpy.kind == "b" else value
+
+
+def _scan(data: Any) -> tuple[Shape, list[Any], dt.dtype | None]:
+    """The shape, the numbers in order, and the inferred dtype of nested sequences."""
+    shape: list[int] = []
+    level = data
+    while isinstance(level, Sequence) and not isinstance(level, (str, bytes)):
+        shape.append(len(level))
+        if not len(level):
+            break
+        level = level[0]
+    if isinstance(level, (TensorBase, np.ndarray)):
+        shape.extend(level.shape)  # type: ignore[union-attr]
+    leaves: list[Any] = []
+    inferred: list[dt.dtype | None] = [None]
+
+    def note(found: dt.dtype) -> None:
+        inferred[0] = found if inferred[0] is None else dt.promote_cached(inferred[0], found)
+
+    def visit(value: Any, depth: int) -> None:
+        if isinstance(value, (TensorBase, np.ndarray)):
+            array = array_of(value) if isinstance(value, TensorBase) else value
+            if tuple(array.shape) != tuple(shape[depth:]):
+                raise ValueError(f"expected sequence of length {shape[depth] if depth < len(shape) else 1} at dim {depth} (got {len(array) if array.ndim else 1})" if array.ndim or depth < len(shape) else "only one element tensors can be converted to Python scalars")
+            note(dt.from_numpy(array.dtype))
+            leaves.extend(array.reshape(-1).tolist())
+        elif depth < len(shape):
+            if not isinstance(value, Sequence) or isinstance(value, (str, bytes)):
+                raise TypeError("not a sequence")
+            if len(value) != shape[depth]:
+                raise ValueError(f"expected sequence of length {shape[depth]} at dim {depth} (got {len(value)})")
+            if depth == len(shape) - 1 and set(map(type, value)) <= NUMBERS:
+                for kind in set(map(type, value)):
+                    note(dt.of_number(kind))
+                leaves.extend(value)
+            else:
+                for v in value:
+                    visit(v, depth + 1)
+        elif isinstance(value, (bool, int, float, complex, np.generic)):
+            note(dt.from_numpy(value.dtype) if isinstance(value, np.generic) and not isinstance(value, float) else dt.of_number(value))
+            leaves.append(value)
+        elif isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
+            raise TypeError(f"must be real number, not {type(value).__name__}")
+        elif isinstance(value, (str, bytes)):
+            raise ValueError(f"too many dimensions '{type(value).__name__}'")
+        else:
+            raise RuntimeError(f"Could not infer dtype of {type(value).__name__}")
+
+    visit(data, 0)
+    return tuple(shape), leaves, inferred[0]
+
+
+def tensor(data: Any, *, dtype: dt.dtype | None = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
+    """A tensor with a copy of `data`: numbers, nested sequences, arrays, tensors.
+
+    >>> torch.tensor([[1, 2.5], [3, 4]])
+    tensor([[1.0000, 2.5000],
+            [3.0000, 4.0000]])
+    """
+    if isinstance(data, TensorBase):
+        import warnings
+
+        warnings.warn(
+            "To copy construct from a tensor, it is recommended to use sourceTensor.detach().clone() or sourceTensor.detach().clone().requires_grad_(True), rather than torch.tensor(sourceTensor).",
+            UserWarning,
+            stacklevel=2,
+        )
+        found = data.detach().clone() if dtype is None else data.detach().to(dtype, copy=True)  # type: ignore[attr-defined]
+        return found.requires_grad_(True) if requires_grad else found
+    if dtype is not None:
+        dtype = _dtype_argument(dtype)
+    return _given(_array_of_data(data, dtype), None, device, requires_grad)
+
+
+def as_tensor(data: Any, dtype: dt.dtype | None = None, device: Any = None) -> Tensor:
+    """`data` as a tensor, with no copy where it is a tensor or an array of the right dtype.
+
+    >>> torch.as_tensor([1, 2])
+    tensor([1, 2])
+    """
+    if isinstance(data, TensorBase):
+        same_device = device is None or devices.resolve(device) is data._storage.device
+        if (dtype is None or dtype is data._layout.dtype) and same_device:
+            return data  # type: ignore[return-value]
+        return data.to(device=device, dtype=dtype)  # type: ignore[attr-defined]
+    if isinstance(data, np.ndarray) and (dtype is None or dtype.numpy == data.dtype) and data.dtype in dt.BY_NUMPY and devices.resolve(device) is devices.CPU:
+        return from_numpy(data)
+    return tensor(data, dtype=dtype, device=device)
+
+
+def asarray(obj: Any, *, dtype: dt.dtype | None = None, device: Any = None, copy: bool | None = None, requires_grad: bool = False) -> Tensor:
+    """`obj` as a tensor, sharing memory where it can unless `copy` is true.
+
+    >>> torch.asarray([1., 2.])
+    tensor([1., 2.])
+    """
+    if isinstance(obj, (TensorBase, np.ndarray)):
+        found = as_tensor(obj, dtype, device)
+        shared = found is obj or (isinstance(obj, np.ndarray) and found._storage.special == SHARED)
+        if copy is False and not shared:
+            raise ValueError("cannot share memory: a copy would be needed")
+        if copy and shared:
+            found = found.clone()
+    elif isinstance(obj, (bytes, bytearray, memoryview)):
+        found = frombuffer(obj, dtype=dtype or dt.get_default_dtype())
+    else:
+        if copy is False:
+            raise ValueError("can't alias arbitrary sequence into a tensor.")
+        found = tensor(obj, dtype=dtype, device=device)
+    if isinstance(obj, TensorBase) and not requires_grad and obj._requires_grad:
+        found = found.detach()
+    return found.requires_grad_(True) if requires_grad else found
+
+
+def from_dlpack(ext_tensor: Any) -> Tensor:
+    """A tensor over the memory of any object that speaks DLPack.
+
+    >>> torch.from_dlpack(numpy.arange(2))
+    tensor([0, 1])
+    """
+    if isinstance(ext_tensor, TensorBase):
+        return ext_tensor.detach()  # type: ignore[attr-defined]
+    array = np.from_dlpack(ext_tensor)
+    if not array.flags.writeable:
+        storage = storage_of_array(array)
+        storage.special = SHARED
+        return make_tensor(storage, 0, make_layout(array.shape, tuple(s // array.itemsize for s in array.strides), dt.from_numpy(array.dtype)))
+    return from_numpy(array)
+
+
+def numpy_of(input: Tensor, *, force: bool = False) -> np.ndarray:
+    """The values as a NumPy array over the same memory (`Tensor.numpy`)."""
+    if force:
+        return share(input.detach().resolve_conj())
+    if input._requires_grad:
+        raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
+    if input._storage.special == ON_META:
+        raise TypeError("can't convert meta device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host memory first.")
+    if input._layout.dtype in dt.LOW_PRECISION and input._layout.dtype is not dt.float16:
+        raise TypeError(f"Got unsupported ScalarType {input._layout.dtype.type_name}")
+    return share(input)
+

@@ -1,0 +1,191 @@
+"""Makes public functions from pointwise cards, and the in-place and ``out=`` forms of any function."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from .. import tape
+from ..errors import sizes
+from ..graph import check_in_place, grad_state, requires_grad
+from ..shape import Layout, contiguous
+from ..storage import ON_META, Storage, TensorBase
+from .card import Pointwise, apply, check_castable, write_into
+
+if TYPE_CHECKING:
+    from ..tensor import Tensor
+
+NUMBERS = frozenset((bool, int, float, complex))
+
+#: The pointwise card behind a public function, where the function is nothing but its card.
+CARD_OF: dict[Callable[..., Any], Pointwise] = {}
+
+
+class Unary(Protocol):
+    def __call__(self, input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+
+
+class Binary(Protocol):
+    def __call__(self, input: Tensor, other: Any, *, out: Tensor | None = None) -> Tensor: ...
+
+
+def as_tensor_argument(value: Any, function: str, name: str = "input", position: int = 1) -> Any:
+    """`value` if it is a Tensor, else PyTorch's TypeError."""
+    if isinstance(value, TensorBase):
+        return value
+    raise TypeError(f"{function}(): argument '{name}' (position {position}) must be Tensor, not {type(value).__name__}")
+
+
+def as_operand(value: Any, function: str, name: str = "other", position: int = 2) -> Any:
+    """A Tensor or an exact Python number, from anything that PyTorch takes for one."""
+    if isinstance(value, TensorBase) or type(value) in NUMBERS:
+        return value
+    if isinstance(value, np.generic):
+        return value.item()
+    for kind in (bool, int, float, complex):
+        if isinstance(value, kind):
+            return kind(value)
+    raise TypeError(f"{function}(): argument '{name}' (position {position}) must be Tensor, not {type(value).__name__}")
+
+
+def unary(name: str, numpy: Callable[..., Any], doc: str, *, result: Any = "same", grad: Callable[..., Any] | None = None, **rules: Any) -> Unary:
+    """The public function of a pointwise card of one operand. `grad` is ``rule(g, input or output)``."""
+    card = Pointwise(name, "input", numpy=numpy, result=result, grads={"input": grad} if grad else None, **rules)
+
+    def op(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+        if not isinstance(input, TensorBase):
+            as_tensor_argument(input, name)
+        found = apply(card, (input,))
+        return found if out is None else write_out(out, found)
+
+    return _public(op, name, doc, card)
+
+
+def binary(name: str, numpy: Callable[..., Any], doc: str, *, result: Any = "same", grad_input: Callable[..., Any] | None = None, grad_other: Callable[..., Any] | None = None, checks_values: bool = False, **rules: Any) -> Binary:
+    """The public function of a pointwise card of two operands, the second a Tensor or a number.
+
+    checks_values: the rule raises on some values (integer division by zero), so that it must run before the call returns.
+    """
+    grads = {key: rule for key, rule in (("input", grad_input), ("other", grad_other)) if rule}
+    card = Pointwise(name, "input other", numpy=numpy, result=result, grads=grads, **rules)
+
+    def op(input: Tensor, other: Any, *, out: Tensor | None = None) -> Tensor:
+        if not isinstance(input, TensorBase):
+            if not isinstance(other, TensorBase):
+                as_tensor_argument(input, name)
+            input = as_operand(input, name, "input", 1)
+        if not isinstance(other, TensorBase) and type(other) not in NUMBERS:
+            other = as_operand(other, name)
+        found = apply(card, (input, other))
+        if checks_values and found._layout.dtype.category < 2:
+            tape.flush("check")
+        return found if out is None else write_out(out, found)
+
+    return _public(op, name, doc, card)
+
+
+def _public(op: Any, name: str, doc: str, card: Pointwise) -> Any:
+    op.__name__ = op.__qualname__ = name
+    op.__doc__ = doc
+    CARD_OF[op] = card
+    return op
+
+
+def alias(function: Callable[..., Any], name: str) -> Any:
+    """Another public name of `function`, such as `torch.absolute` for `torch.abs`."""
+
+    @functools.wraps(function)
+    def other(*args: Any, **kwargs: Any) -> Any:
+        return function(*args, **kwargs)
+
+    other.__name__ = other.__qualname__ = name
+    other.__doc__ = f"Alias of `{function.__name__}`."
+    if function in CARD_OF:
+        CARD_OF[other] = CARD_OF[function]
+    return other
+
+
+def inplace(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The in-place method of a function: the same value, written to the first operand."""
+    name = function.__name__ + "_"
+    card = CARD_OF.get(function)
+
+    if card is not None and len(card.operands) == 1:
+
+        def method(self: Any) -> Any:
+            return write_into(card, self, (self,))
+
+    elif card is not None and len(card.operands) == 2 and not card.statics:
+
+        def method(self: Any, other: Any) -> Any:  # type: ignore[misc]
+            if not isinstance(other, TensorBase) and type(other) not in NUMBERS:
+                other = as_operand(other, name)
+            return write_into(card, self, (self, other))
+
+    else:
+
+        def method(self: Any, *args: Any, **kwargs: Any) -> Any:  # type: ignore[misc]
+            return assign(self, function, args, kwargs)
+
+    method.__name__ = method.__qualname__ = name
+    method.__doc__ = f"In-place version of `{function.__name__}`."
+    return method
+
+
+def assign(self: Any, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Compute ``function(self, ...)`` and copy it into `self`, with the checks of an in-place op first."""
+    check_in_place(self, grad_state.enabled and any(isinstance(a, TensorBase) and requires_grad(a) for a in args))
+    found = function(self, *args, **kwargs)
+    if found._layout.shape != self._layout.shape:
+        raise RuntimeError(f"output with shape {sizes(self._layout.shape)} doesn't match the broadcast shape {sizes(found._layout.shape)}")
+    check_castable(found._layout.dtype, self._layout.dtype)
+    return self.copy_(found)
+
+
+def write_out(out: Any, found: Any) -> Any:
+    """Write a result to the tensor(s) given as ``out=``, resizing them as PyTorch does."""
+    if isinstance(found, tuple):
+        for target, value in zip(out, found, strict=True):
+            write_out(target, value)
+        return type(found)(*out) if hasattr(found, "_fields") else tuple(out)
+    if grad_state.enabled and (out._requires_grad or found._requires_grad):
+        raise RuntimeError("functions with out=... arguments don't support automatic differentiation, but one of the arguments requires grad.")
+    check_castable(found._layout.dtype, out._layout.dtype)
+    if out._layout.shape != found._layout.shape:
+        if out._layout.numel:
+            import warnings
+
+            warnings.warn(
+                f"An output with one or more elements was resized since it had shape {sizes(out._layout.shape)}, which does not match the required output shape {sizes(found._layout.shape)}. "
+                "This behavior is deprecated, and in a future PyTorch release outputs will not be resized unless they have zero elements. You can explicitly reuse an out tensor t by resizing it, inplace, to zero elements with t.resize_(0).",
+                stacklevel=3,
+            )
+        resize(out, found._layout.shape)
+    out.copy_(found)
+    return out
+
+
+def resize(tensor: Any, shape: tuple[int, ...]) -> None:
+    """Give `tensor` this shape in row-major order over its storage, which grows if it must."""
+    new: Layout = contiguous(shape, tensor._layout.dtype)
+    storage: Storage = tensor._storage
+    needed = (tensor._offset + new.extent) * new.dtype.itemsize
+    if needed > storage.nbytes:
+        if storage.special != ON_META:
+            tape.observe(storage)
+        storage.resize(needed)
+    tensor._layout = new
+
+
+def with_out(function: Callable[..., Any]) -> Any:
+    """Add ``out=`` to a public function that computes a fresh result."""
+
+    @functools.wraps(function)
+    def op(*args: Any, out: Any = None, **kwargs: Any) -> Any:
+        found = function(*args, **kwargs)
+        return found if out is None else write_out(out, found)
+
+    return op

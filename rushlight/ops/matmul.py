@@ -1,0 +1,314 @@
+"""Products of matrices and vectors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import dtype as dt
+from ..errors import sizes
+from ..shape import Layout, broadcast_shapes, contiguous
+from .card import Card, apply
+from .define import as_tensor_argument, write_out
+
+if TYPE_CHECKING:
+    from ..tensor import Tensor
+
+
+def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """``a @ b``, in float32 for half precision. Integers and bools wrap as PyTorch's do."""
+    if a.dtype.kind == "b":
+        return (a.astype(np.int64) @ b.astype(np.int64)) != 0
+    if a.dtype.itemsize <= 2 and a.dtype.kind not in "iu":
+        return a.astype(np.float32) @ b.astype(np.float32)
+    return np.matmul(a, b)
+
+
+def same_dtype(a: Layout, b: Layout, function: str = "") -> None:
+    if a.dtype is not b.dtype:
+        raise RuntimeError(f"expected m1 and m2 to have the same dtype, but got: {c_name(a.dtype)} != {c_name(b.dtype)}")
+
+
+def c_name(dtype: dt.dtype) -> str:
+    """The C++ name of a dtype, as some messages print it."""
+    return {"float32": "float", "float64": "double", "int64": "long long", "int32": "int", "int16": "short", "int8": "signed char", "uint8": "unsigned char", "bool": "bool", "float16": "c10::Half", "bfloat16": "c10::BFloat16", "complex64": "c10::complex<float>", "complex128": "c10::complex<double>"}.get(dtype.name, dtype.name)
+
+
+def _infer_mm(input: Layout, mat2: Layout) -> Layout:
+    if input.ndim != 2:
+        raise RuntimeError("self must be a matrix")
+    if mat2.ndim != 2:
+        raise RuntimeError("mat2 must be a matrix")
+    if input.shape[1] != mat2.shape[0]:
+        raise RuntimeError(f"mat1 and mat2 shapes cannot be multiplied ({input.shape[0]}x{input.shape[1]} and {mat2.shape[0]}x{mat2.shape[1]})")
+    same_dtype(input, mat2)
+    return contiguous((input.shape[0], mat2.shape[1]), input.dtype)
+
+
+_mm = Card(
+    "mm", "input mat2",
+    infer=_infer_mm, numpy=product,
+    grads={"input": lambda g, mat2: g.mm(mat2.t().conj()), "mat2": lambda g, input: input.t().conj().mm(g)},
+    onnx="MatMul",
+)  # fmt: skip
+
+
+def mm(input: Tensor, mat2: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The product of two matrices.
+
+    >>> torch.mm(torch.tensor([[1., 2.]]), torch.tensor([[3.], [4.]]))
+    tensor([[11.]])
+    """
+    found = apply(_mm, (as_tensor_argument(input, "mm"), as_tensor_argument(mat2, "mm", "mat2", 2)))
+    return found if out is None else write_out(out, found)
+
+
+def _infer_bmm(input: Layout, mat2: Layout) -> Layout:
+    if input.ndim != 3:
+        raise RuntimeError("batch1 must be a 3D tensor")
+    if mat2.ndim != 3:
+        raise RuntimeError("batch2 must be a 3D tensor")
+    if input.shape[0] != mat2.shape[0] or input.shape[2] != mat2.shape[1]:
+        raise RuntimeError(
+            f"Expected size for first two dimensions of batch2 tensor to be: {sizes((input.shape[0], input.shape[2]))} but got: {sizes(mat2.shape[:2])}."
+        )
+    same_dtype(input, mat2)
+    return contiguous((input.shape[0], input.shape[1], mat2.shape[2]), input.dtype)
+
+
+_bmm = Card(
+    "bmm", "input mat2",
+    infer=_infer_bmm, numpy=product,
+    grads={
+        "input": lambda g, mat2: g.bmm(mat2.transpose(1, 2).conj()),
+        "mat2": lambda g, input: input.transpose(1, 2).conj().bmm(g),
+    },
+    onnx="MatMul",
+)  # fmt: skip
+
+
+def bmm(input: Tensor, mat2: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The products of two batches of matrices, of shapes (b, n, m) and (b, m, p).
+
+    >>> torch.bmm(torch.ones(2, 1, 3), torch.ones(2, 3, 1)).shape
+    torch.Size([2, 1, 1])
+    """
+    found = apply(_bmm, (as_tensor_argument(input, "bmm"), as_tensor_argument(mat2, "bmm", "mat2", 2)))
+    return found if out is None else write_out(out, found)
+
+
+def _infer_dot(input: Layout, tensor: Layout) -> Layout:
+    if input.ndim != 1 or tensor.ndim != 1:
+        raise RuntimeError(f"1D tensors expected, but got {input.ndim}D and {tensor.ndim}D tensors")
+    if input.dtype is not tensor.dtype:
+        raise RuntimeError(f"dot : expected both vectors to have same dtype, but found {input.dtype.type_name} and {tensor.dtype.type_name}")
+    if input.shape != tensor.shape:
+        raise RuntimeError(
+            f"inconsistent tensor size, expected tensor {sizes(input.shape)} and src {sizes(tensor.shape)} to have the same number of elements, but got {input.numel} and {tensor.numel} elements respectively"
+        )
+    return contiguous((), input.dtype)
+
+
+_dot = Card(
+    "dot", "input tensor",
+    infer=_infer_dot, numpy=product,
+    grads={"input": lambda g, tensor: g * tensor.conj(), "tensor": lambda g, input: g * input.conj()},
+)  # fmt: skip
+
+
+def dot(input: Tensor, tensor: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The inner product of two vectors.
+
+    >>> torch.dot(torch.tensor([1., 2.]), torch.tensor([3., 4.]))
+    tensor(11.)
+    """
+    found = apply(_dot, (as_tensor_argument(input, "dot"), as_tensor_argument(tensor, "dot", "tensor", 2)))
+    return found if out is None else write_out(out, found)
+
+
+def vdot(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The inner product of two vectors, the first conjugated.
+
+    >>> torch.vdot(torch.tensor([1j]), torch.tensor([1j]))
+    tensor(1.+0.j)
+    """
+    found = dot(as_tensor_argument(input, "vdot").conj(), other)
+    return found if out is None else write_out(out, found)
+
+
+def _infer_mv(input: Layout, vec: Layout) -> Layout:
+    if input.ndim != 2 or vec.ndim != 1:
+        raise RuntimeError(f"vector + matrix @ vector expected, got 1, {input.ndim}, {vec.ndim}")
+    if input.shape[1] != vec.shape[0]:
+        raise RuntimeError(f"size mismatch, got input ({input.shape[0]}), mat ({input.shape[0]}x{input.shape[1]}), vec ({vec.shape[0]})")
+    same_dtype(input, vec)
+    return contiguous((input.shape[0],), input.dtype)
+
+
+_mv = Card(
+    "mv", "input vec",
+    infer=_infer_mv, numpy=product,
+    grads={"input": lambda g, vec: g.unsqueeze(1) * vec.conj(), "vec": lambda g, input: input.t().conj().mv(g)},
+)  # fmt: skip
+
+
+def mv(input: Tensor, vec: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The product of a matrix and a vector.
+
+    >>> torch.mv(torch.tensor([[1., 2.]]), torch.tensor([3., 4.]))
+    tensor([11.])
+    """
+    found = apply(_mv, (as_tensor_argument(input, "mv"), as_tensor_argument(vec, "mv", "vec", 2)))
+    return found if out is None else write_out(out, found)
+
+
+def matmul(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The product of vectors, matrices or broadcast batches of matrices, by their numbers of dims.
+
+    >>> torch.matmul(torch.ones(2, 1, 3), torch.ones(3, 4)).shape
+    torch.Size([2, 1, 4])
+    """
+    found = _matmul(as_tensor_argument(input, "matmul"), as_tensor_argument(other, "matmul", "other", 2))
+    return found if out is None else write_out(out, found)
+
+
+def _matmul(input: Any, other: Any) -> Any:
+    a, b = input._layout, other._layout
+    if a.ndim == 0 or b.ndim == 0:
+        raise RuntimeError(f"both arguments to matmul need to be at least 1D, but they are {a.ndim}D and {b.ndim}D")
+    if b.ndim == 1:
+        if a.ndim == 1:
+            return dot(input, other)
+        if a.ndim == 2:
+            return mv(input, other)
+        if a.shape[-1] != b.shape[0]:
+            raise RuntimeError(f"size mismatch, got input ({a.numel // max(a.shape[-1], 1)}), mat ({a.numel // max(a.shape[-1], 1)}x{a.shape[-1]}), vec ({b.shape[0]})")
+        return mv(input.reshape(-1, a.shape[-1]) if a.numel else input.reshape(_rows(a.shape), a.shape[-1]), other).reshape(a.shape[:-1])
+    if a.ndim == 1:
+        return _matmul(input.unsqueeze(0), other).squeeze(-2)
+    if a.ndim == 2 and b.ndim == 2:
+        return mm(input, other)
+    if b.ndim == 2:
+        # The batch dims of the left are rows of one product.
+        return mm(input.reshape(_rows(a.shape), a.shape[-1]), other).reshape(*a.shape[:-1], b.shape[-1])
+    if a.shape[-1] != b.shape[-2]:
+        rows, columns = a.shape[-2], b.shape[-1]
+        if a.ndim == 3 and b.ndim == 3 and a.shape[0] == b.shape[0]:
+            _infer_bmm(a, b)
+        raise RuntimeError(f"mat1 and mat2 shapes cannot be multiplied ({rows}x{a.shape[-1]} and {b.shape[-2]}x{columns})")
+    batch = broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    count = _rows((*batch, 1))
+    left = input.expand(*batch, *a.shape[-2:]).reshape(count, *a.shape[-2:])
+    right = other.expand(*batch, *b.shape[-2:]).reshape(count, *b.shape[-2:])
+    return bmm(left, right).reshape(*batch, a.shape[-2], b.shape[-1])
+
+
+def _rows(shape: tuple[int, ...]) -> int:
+    """The number of rows when all dims but the last are merged."""
+    count = 1
+    for n in shape[:-1]:
+        count *= n
+    return count
+
+
+def _infer_linear(input: Layout, weight: Layout, bias: Any = None) -> Layout:
+    if not input.ndim or not weight.ndim:
+        raise RuntimeError(f"both arguments to linear need to be at least 1D, but they are {input.ndim}D and {weight.ndim}D")
+    rows = _rows(input.shape)
+    if weight.ndim == 2 and input.shape[-1] != weight.shape[1]:
+        raise RuntimeError(f"mat1 and mat2 shapes cannot be multiplied ({rows}x{input.shape[-1]} and {weight.shape[1]}x{weight.shape[0]})")
+    if weight.ndim == 1 and input.shape[-1] != weight.shape[0]:
+        raise RuntimeError(f"size mismatch, got input ({rows}), mat ({rows}x{input.shape[-1]}), vec ({weight.shape[0]})")
+    same_dtype(input, weight)
+    if bias is not None and bias.dtype is not input.dtype:
+        raise RuntimeError(f"self and mat2 must have the same dtype, but got {bias.dtype.type_name} and {input.dtype.type_name}")
+    shape = (*input.shape[:-1], *weight.shape[:-1])
+    if bias is not None:
+        if broadcast_shapes(shape, bias.shape) != shape:
+            raise RuntimeError(f"The expanded size of the tensor ({shape[-1]}) must match the existing size ({bias.shape[-1]}) at non-singleton dimension {len(shape) - 1}.  Target sizes: {sizes(shape)}.  Tensor sizes: {sizes(bias.shape)}")
+    return contiguous(shape, input.dtype)
+
+
+def _linear_rule(input: np.ndarray, weight: np.ndarray, bias: np.ndarray | None = None) -> np.ndarray:
+    rows = input.reshape(-1, input.shape[-1]) if input.size else input.reshape(_rows(input.shape), input.shape[-1])
+    found = product(rows, weight.T).reshape(*input.shape[:-1], *weight.shape[:-1])
+    return found if bias is None else np.add(found, bias, out=found if found.flags.writeable and found.ndim else None)
+
+
+def _linear_backward(g: Tensor, input: Tensor, weight: Tensor, needs: tuple[bool, ...]) -> list[Tensor | None]:
+    inner, outer = input.shape[-1], weight.shape[0] if weight.dim() == 2 else 1
+    matrix = weight if weight.dim() == 2 else weight.unsqueeze(0)
+    rows = _rows((*input.shape,))
+    flat = g.reshape(rows, outer)
+    grads: list[Tensor | None] = [
+        flat.mm(matrix.conj()).reshape(input.shape) if needs[0] else None,
+        flat.t().mm(input.reshape(rows, inner).conj()).reshape(weight.shape) if needs[1] else None,
+    ]
+    if len(needs) == 3:
+        grads.append(g if needs[2] else None)
+    return grads
+
+
+_linear = Card(
+    "linear", "input weight bias",
+    infer=_infer_linear, numpy=_linear_rule, backward=_linear_backward, node_name="AddmmBackward0",
+    onnx="Gemm",
+)  # fmt: skip
+
+
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """``input @ weight.T + bias`` over the last dim: (..., in), (out, in), (out) to (..., out).
+
+    >>> F.linear(torch.ones(1, 2), torch.tensor([[1., 2.]]), torch.tensor([10.]))
+    tensor([[13.]])
+    """
+    return apply(_linear, (input, weight) if bias is None else (input, weight, bias))
+
+
+def _infer_addmm(input: Layout, mat1: Layout, mat2: Layout, beta: Any, alpha: Any) -> Layout:
+    if mat1.ndim != 2:
+        raise RuntimeError(f"mat1 must be a matrix, got {mat1.ndim}-D tensor")
+    if mat2.ndim != 2:
+        raise RuntimeError(f"mat2 must be a matrix, got {mat2.ndim}-D tensor")
+    out = _infer_mm(mat1, mat2)
+    if input.dtype is not mat1.dtype:
+        raise RuntimeError(f"self and mat2 must have the same dtype, but got {input.dtype.type_name} and {mat1.dtype.type_name}")
+    if broadcast_shapes(input.shape, out.shape) != out.shape:
+        raise RuntimeError(f"The expanded size of the tensor ({out.shape[-1]}) must match the existing size ({input.shape[-1]}) at non-singleton dimension 1.  Target sizes: {sizes(out.shape)}.  Tensor sizes: {sizes(input.shape)}")
+    return out
+
+
+def _addmm_rule(input: np.ndarray, mat1: np.ndarray, mat2: np.ndarray, beta: Any, alpha: Any) -> np.ndarray:
+    found = product(mat1, mat2)
+    if alpha != 1:
+        found = found * found.dtype.type(alpha)
+    # With beta 0 PyTorch ignores nan and inf in `input`.
+    return found if beta == 0 else found + (input if beta == 1 else input * found.dtype.type(beta))
+
+
+def _scaled(tensor: Tensor, factor: Any) -> Tensor:
+    return tensor if factor == 1 else tensor * factor
+
+
+_addmm = Card(
+    "addmm", "input mat1 mat2",
+    statics="beta alpha",
+    infer=_infer_addmm, numpy=_addmm_rule,
+    grads={
+        "input": lambda g, beta: _scaled(g, beta),
+        "mat1": lambda g, mat2, alpha: _scaled(g.mm(mat2.t().conj()), alpha),
+        "mat2": lambda g, mat1, alpha: _scaled(mat1.t().conj().mm(g), alpha),
+    },
+    onnx="Gemm",
+)  # fmt: skip
+
+
+def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: Any = 1, out: Tensor | None = None) -> Tensor:
+    """``beta * input + alpha * (mat1 @ mat2)``.
+
+    >>> torch.addmm(torch.ones(1), torch.ones(1, 2), torch.ones(2, 1))
+    tensor([[3.]])
+    """
+    found = apply(_addmm, (input, mat1, mat2), (beta, alpha))
+    return found if out is None else write_out(out, found)

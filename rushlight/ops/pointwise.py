@@ -1,0 +1,158 @@
+"""Functions of one value or two: powers, exponentials, comparisons, tests.
+
+Each is one card; NumPy's ufunc is the rule where NumPy and PyTorch agree.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import dtype as dt
+from ..storage import TensorBase
+from .card import Pointwise, apply
+from .define import CARD_OF, as_operand, as_tensor_argument, binary, unary, write_out
+
+if TYPE_CHECKING:
+    from ..tensor import Tensor
+
+exp = unary(
+    "exp", np.exp,
+    """e to the power of each element.
+
+    >>> torch.exp(torch.tensor([0., 1.]))
+    tensor([1.0000, 2.7183])
+    """,
+    result="float", grad=lambda g, output: g * output.conj(), onnx="Exp",
+)  # fmt: skip
+log = unary(
+    "log", np.log,
+    """The natural logarithm.
+
+    >>> torch.log(torch.tensor([1., 10.]))
+    tensor([0.0000, 2.3026])
+    """,
+    result="float", grad=lambda g, input: g / input.conj(), onnx="Log",
+)  # fmt: skip
+sqrt = unary(
+    "sqrt", np.sqrt,
+    """The square root; nan for negative numbers.
+
+    >>> torch.sqrt(torch.tensor([4., 9.]))
+    tensor([2., 3.])
+    """,
+    result="float", grad=lambda g, output: g / (2 * output.conj()), onnx="Sqrt",
+)  # fmt: skip
+abs = unary(
+    "abs", np.abs,
+    """The absolute value, or the modulus of complex numbers.
+
+    >>> torch.abs(torch.tensor([-1, 2]))
+    tensor([1, 2])
+    """,
+    result="real", grad=lambda g, input: g * input.sgn(), onnx="Abs",
+)  # fmt: skip
+relu = unary(
+    "relu", lambda x: np.where(x <= 0, x.dtype.type(0), x),
+    """The positive part: ``max(0, input)``.
+
+    >>> torch.relu(torch.tensor([-1., 2.]))
+    tensor([0., 2.])
+    """,
+    grad=lambda g, output: g * (output > 0), onnx="Relu",
+)  # fmt: skip
+isnan = unary(
+    "isnan", lambda x: x != x,
+    """Whether each element is nan.
+
+    >>> torch.isnan(torch.tensor([1., float("nan")]))
+    tensor([False,  True])
+    """,
+    result="bool",
+)  # fmt: skip
+
+
+def _comparison(name: str, ufunc: Any, sign: str, example: str) -> Any:
+    return binary(
+        name, ufunc,
+        f"""``input {sign} other``, element by element, as bools.
+
+    >>> torch.{name}(torch.tensor([1, 2, 3]), 2)
+    tensor([{example}])
+    """,
+        result="bool",
+    )  # fmt: skip
+
+
+eq = _comparison("eq", np.equal, "==", "False,  True, False")
+ne = _comparison("ne", np.not_equal, "!=", " True, False,  True")
+lt = _comparison("lt", np.less, "<", " True, False, False")
+le = _comparison("le", np.less_equal, "<=", " True,  True, False")
+gt = _comparison("gt", np.greater, ">", "False, False,  True")
+ge = _comparison("ge", np.greater_equal, ">=", "False,  True,  True")
+
+
+def _pow_rule(a: Any, b: Any) -> Any:
+    kind = np.result_type(a, b).kind
+    if kind in "iu":
+        negative = np.less(b, 0)
+        if np.any(negative):
+            # The integer quotient 1 / a**-b: 1 and -1 have one, everything else gives 0.
+            found = np.power(a, np.where(negative, 0, b))
+            odd = np.not_equal(np.remainder(b, 2), 0)
+            inverse = np.where(np.equal(a, 1), 1, np.where(np.equal(a, -1), np.where(odd, -1, 1), 0))
+            return np.where(negative, inverse, found).astype(found.dtype)
+    if kind == "b":
+        return np.logical_or(a, np.logical_not(b))
+    return np.power(a, b)
+
+
+def _pow_grad_input(g: Tensor, input: Any, other: Any) -> Tensor:
+    if not isinstance(other, TensorBase):
+        if other == 0:
+            return g * 0
+        return g * (other * input ** (other - 1)).conj()
+    zero = other == 0
+    return g * _choose(zero, 0.0, other * input ** (other - 1)).conj()
+
+
+def _choose(condition: Any, a: Any, b: Any) -> Any:
+    from .combine import where
+
+    return where(condition, a, b)
+
+
+def _pow_grad_other(g: Tensor, input: Any, other: Any, output: Tensor) -> Tensor:
+    if not isinstance(input, TensorBase):
+        import cmath
+        import math
+
+        if input == 0:
+            return g * _choose(other >= 0 if not other.is_complex() else other == 0, 0.0, output * -math.inf)
+        factor = cmath.log(input) if isinstance(input, complex) or input < 0 else math.log(input)
+        return g * (output * (factor if output.is_complex() or not isinstance(factor, complex) else math.nan)).conj()
+    allowed = (input == 0) if other.is_complex() else (input == 0) & (other >= 0)
+    return g * _choose(allowed, 0.0, output * log(input)).conj()
+
+
+_pow = Pointwise("pow", "input other", numpy=_pow_rule, grads={"input": _pow_grad_input, "other": _pow_grad_other}, onnx="Pow")
+
+
+def pow(input: Any, exponent: Any, *, out: Tensor | None = None) -> Tensor:
+    """``input ** exponent``. Integers to a negative number are refused.
+
+    >>> torch.pow(torch.tensor([1., 2., 3.]), 2)
+    tensor([1., 4., 9.])
+    """
+    input = as_operand(input, "pow", "input", 1)
+    exponent = as_operand(exponent, "pow", "exponent")
+    if not isinstance(input, TensorBase) and not isinstance(exponent, TensorBase):
+        as_tensor_argument(input, "pow")
+    if type(exponent) is int and exponent < 0 and input._layout.dtype.category < dt.FLOAT:
+        raise RuntimeError("Integers to negative integer powers are not allowed.")
+    found = apply(_pow, (input, exponent))
+    return found if out is None else write_out(out, found)
+
+
+CARD_OF[pow] = _pow

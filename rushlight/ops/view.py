@@ -1,0 +1,834 @@
+"""Views: other metadata over the same storage.
+
+Each card gives geometry, from a layout and static arguments to a layout and an offset, and a gradient in public ops.
+The functions below normalise arguments the way PyTorch does, with its errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from .. import dtype as dt
+from ..errors import sizes
+from ..shape import (
+    Layout,
+    Shape,
+    can_broadcast_to,
+    expand_strides,
+    infer_shape,
+    layout,
+    view_strides,
+    wrap_dim,
+)
+from ..storage import TensorBase
+from .card import View, apply_view
+from .define import as_tensor_argument
+
+if TYPE_CHECKING:
+    from ..tensor import Tensor
+
+
+def shape_argument(shape: tuple[Any, ...]) -> Shape:
+    """A shape given as separate ints or as one sequence; 0-dim integer tensors count as ints."""
+    if len(shape) == 1 and isinstance(shape[0], (tuple, list)):
+        shape = tuple(shape[0])
+    return tuple(n if type(n) is int else _as_int(n) for n in shape)
+
+
+def _as_int(value: Any) -> int:
+    try:
+        return value.__index__()
+    except (AttributeError, TypeError):
+        raise TypeError(f"expected int, but got {type(value).__name__}") from None
+
+
+# as_strided, and the gradients of views whose base was written to
+
+
+def _as_strided_geometry(input: Layout, size: Shape, stride: Shape, delta: int) -> tuple[Layout, int]:
+    return layout(size, stride, input.dtype), delta
+
+
+_as_strided = View(
+    "as_strided",
+    geometry=_as_strided_geometry,
+    statics="size stride delta",
+    grads={
+        "input": lambda g, layouts, size, stride, delta: as_strided_backward(
+            g, layouts[0], layout(size, stride, layouts[0].dtype), delta
+        )
+    },
+)
+
+
+def as_strided(input: Tensor, size: Sequence[int], stride: Sequence[int], storage_offset: int | None = None) -> Tensor:
+    """A view of the storage of `input` with the given size and stride, from `storage_offset` (that of `input` when None).
+
+    >>> torch.as_strided(torch.arange(6), (2, 2), (1, 2), 1)
+    tensor([[1, 3],
+            [2, 4]])
+    """
+    size, stride = shape_argument((size,)), shape_argument((stride,))
+    if len(size) != len(stride):
+        raise RuntimeError("mismatch in length of strides and shape")
+    if any(s < 0 for s in stride):
+        raise RuntimeError(f"as_strided: Negative strides are not supported at the moment, got strides: {sizes(stride)}")
+    offset = input._offset if storage_offset is None else storage_offset
+    if offset < 0:
+        raise RuntimeError(f"Tensor: invalid storage offset {offset}")
+    out = layout(size, stride, input._layout.dtype)
+    if (offset + out.extent) * out.dtype.itemsize > input._storage.nbytes and out.numel:
+        raise RuntimeError(
+            f"setStorage: sizes {sizes(size)}, strides {sizes(stride)}, storage offset {offset}, and itemsize {out.dtype.itemsize} "
+            f"requiring a storage size of {(offset + out.extent) * out.dtype.itemsize} are out of bounds for storage of size {input._storage.nbytes}"
+        )
+    return apply_view(_as_strided, input, (size, stride, offset - input._offset))
+
+
+def restride(input: Tensor, wanted: Layout) -> Tensor:
+    """A copy of `input` whose memory is laid out like `wanted`, so that strides that hold for `wanted` hold for it."""
+    from .creation import empty_strided
+
+    out = empty_strided(wanted.shape, wanted.stride, dtype=input.dtype)
+    return out.copy_(input)
+
+
+def as_strided_backward(grad: Tensor, base: Layout, view: Layout, delta: int) -> Tensor:
+    """The gradient of a base of which `view` shows part, at `delta` elements from its start."""
+    from .creation import zeros
+
+    if any(s == 0 and n > 1 for n, s in zip(view.shape, view.stride, strict=True)):
+        dims = [d for d, (n, s) in enumerate(zip(view.shape, view.stride, strict=True)) if s == 0 and n > 1]
+        grad = grad.sum(dims, keepdim=True)
+        view = layout(tuple(1 if d in dims else n for d, n in enumerate(view.shape)), view.stride, view.dtype)
+    memory = max(base.extent, delta + view.extent)
+    flat = zeros(memory, dtype=grad.dtype)
+    positions = flat_positions(view, delta)
+    flat = flat.index_add(0, positions, grad.reshape(-1))
+    return flat.as_strided(base.shape, base.stride, 0)
+
+
+def flat_positions(view: Layout, delta: int) -> Tensor:
+    """For each element of a layout, in row-major order, its distance from the start of the memory."""
+    from .creation import arange
+
+    found = arange(delta, delta + 1)
+    for n, s in zip(view.shape, view.stride, strict=True):
+        found = (found.unsqueeze(-1) + arange(n) * s).reshape(-1)
+    return found
+
+
+# Shape
+
+
+def _reshaped(input: Layout, shape: Shape) -> tuple[Layout, int]:
+    stride = view_strides(input.shape, input.stride, shape)
+    if stride is None:
+        raise RuntimeError(
+            "view size is not compatible with input tensor's size and stride (at least one dimension spans across two contiguous subspaces). Use .reshape(...) instead."
+        )
+    return layout(shape, stride, input.dtype), 0
+
+
+_view = View(
+    "view",
+    geometry=_reshaped,
+    statics="shape",
+    grads={"input": lambda g, layouts: g.reshape(layouts[0].shape)},
+)
+
+
+def view(input: Tensor, *shape: Any) -> Tensor:
+    """The same values seen with another shape, or the same bytes seen as another dtype. Never copies.
+
+    >>> torch.arange(6).view(2, -1)
+    tensor([[0, 1, 2],
+            [3, 4, 5]])
+    """
+    if len(shape) == 1 and isinstance(shape[0], dt.dtype):
+        return view_dtype(input, shape[0])
+    return apply_view(_view, input, (infer_shape(shape_argument(shape), input._layout.numel),))
+
+
+def view_as(input: Tensor, other: Tensor) -> Tensor:
+    """`input` viewed with the shape of `other`.
+
+    >>> torch.arange(4).view_as(torch.zeros(2, 2)).shape
+    torch.Size([2, 2])
+    """
+    return view(input, other._layout.shape)
+
+
+def reshape(input: Tensor, *shape: Any) -> Tensor:
+    """The same values with another shape: a view where the strides allow it, else a copy.
+
+    >>> torch.reshape(torch.arange(4), (2, 2)).t().reshape(-1)
+    tensor([0, 2, 1, 3])
+    """
+    as_tensor_argument(input, "reshape")
+    wanted = infer_shape(shape_argument(shape), input._layout.numel)
+    if view_strides(input._layout.shape, input._layout.stride, wanted) is not None:
+        return apply_view(_view, input, (wanted,))
+    from .arithmetic import clone
+    from ..memory_format import contiguous_format
+
+    fresh = clone(input, memory_format=contiguous_format)
+    out = apply_view(_view, fresh, (wanted,))
+    # The copy is nobody else's: the result is not a view of anything the user has.
+    out._base = None
+    return out
+
+
+_view_dtype = View(
+    "view_dtype",
+    geometry=lambda input, dtype: _as_dtype(input, dtype),
+    statics="dtype",
+    differentiable=(),
+)
+
+
+def _as_dtype(input: Layout, dtype: dt.dtype) -> tuple[Layout, int]:
+    old, new = input.dtype.itemsize, dtype.itemsize
+    if old == new:
+        return layout(input.shape, input.stride, dtype), 0
+    if not input.ndim:
+        raise RuntimeError(f"self.dim() cannot be 0 to view {input.dtype.type_name} as {dtype.type_name} (different element sizes)")
+    if input.stride[-1] != 1 and not (input.shape[-1] == 1):
+        raise RuntimeError(
+            f"self.stride(-1) must be 1 to view {input.dtype.type_name} as {dtype.type_name} (different element sizes), but got {input.stride[-1]}"
+        )
+    if new < old:
+        ratio = old // new
+        return layout((*input.shape[:-1], input.shape[-1] * ratio), (*(s * ratio for s in input.stride[:-1]), 1), dtype), 0
+    ratio = new // old
+    if input.shape[-1] % ratio:
+        raise RuntimeError(
+            f"self.size(-1) must be divisible by {ratio} to view {input.dtype.type_name} as {dtype.type_name} (different element sizes), but got {input.shape[-1]}"
+        )
+    if any(s % ratio for s in input.stride[:-1]):
+        bad = next(d for d, s in enumerate(input.stride[:-1]) if s % ratio)
+        raise RuntimeError(
+            f"self.stride({bad}) must be divisible by {ratio} to view {input.dtype.type_name} as {dtype.type_name} (different element sizes), but got {input.stride[bad]}"
+        )
+    return layout((*input.shape[:-1], input.shape[-1] // ratio), (*(s // ratio for s in input.stride[:-1]), 1), dtype), 0
+
+
+def view_dtype(input: Tensor, dtype: dt.dtype) -> Tensor:
+    """The bytes of `input` seen as another dtype."""
+    old, new = input._layout.dtype.itemsize, dtype.itemsize
+    if new > old and input._offset % (new // old):
+        raise RuntimeError(f"self.storage_offset() must be divisible by {new // old} to view {input._layout.dtype.type_name} as {dtype.type_name} (different element sizes), but got {input._offset}")
+    out = apply_view(_view_dtype, input, (dtype,))
+    # `_offset` counts elements of the new size.
+    out._offset = input._offset * old // new
+    return out
+
+
+# Order of dims
+
+
+def _permuted(input: Layout, dims: Shape) -> tuple[Layout, int]:
+    return layout(tuple(input.shape[d] for d in dims), tuple(input.stride[d] for d in dims), input.dtype), 0
+
+
+_permute = View(
+    "permute",
+    geometry=_permuted,
+    statics="dims",
+    grads={"input": lambda g, dims: g.permute(tuple(sorted(range(len(dims)), key=dims.__getitem__)))},
+)
+_transpose = View(
+    "transpose",
+    geometry=lambda input, dim0, dim1: _permuted(input, _swapped(input.ndim, dim0, dim1)),
+    statics="dim0 dim1",
+    grads={"input": lambda g, dim0, dim1: g.transpose(dim0, dim1)},
+)
+_t = View(
+    "t",
+    geometry=lambda input: _permuted(input, tuple(range(input.ndim))[::-1]),
+    grads={"input": lambda g: g.t()},
+)
+
+
+def _swapped(ndim: int, dim0: int, dim1: int) -> Shape:
+    dims = list(range(ndim))
+    if ndim:
+        dims[dim0], dims[dim1] = dims[dim1], dims[dim0]
+    return tuple(dims)
+
+
+def permute(input: Tensor, *dims: Any) -> Tensor:
+    """A view with the dims in the given order.
+
+    >>> torch.permute(torch.zeros(2, 3, 5), (2, 0, 1)).shape
+    torch.Size([5, 2, 3])
+    """
+    as_tensor_argument(input, "permute")
+    order = shape_argument(dims)
+    if len(order) != input._layout.ndim:
+        raise RuntimeError(
+            f"permute(sparse_coo): number of dimensions in the tensor input does not match the length of the desired ordering of dimensions i.e. input.dim() = {input._layout.ndim} is not equal to len(dims) = {len(order)}"
+        )
+    wrapped = tuple(wrap_dim(d, input._layout.ndim) for d in order)
+    if len(set(wrapped)) != len(wrapped):
+        raise RuntimeError("permute(): duplicate dims are not allowed.")
+    return apply_view(_permute, input, (wrapped,))
+
+
+def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
+    """A view with two dims swapped.
+
+    >>> torch.transpose(torch.tensor([[1, 2], [3, 4]]), 0, 1)
+    tensor([[1, 3],
+            [2, 4]])
+    """
+    as_tensor_argument(input, "transpose")
+    ndim = input._layout.ndim
+    return apply_view(_transpose, input, (wrap_dim(dim0, ndim), wrap_dim(dim1, ndim)))
+
+
+def t(input: Tensor) -> Tensor:
+    """The transpose of a matrix; a vector or a 0-dim tensor as it is.
+
+    >>> torch.t(torch.tensor([[1, 2]]))
+    tensor([[1],
+            [2]])
+    """
+    if as_tensor_argument(input, "t")._layout.ndim > 2:
+        raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {input._layout.ndim}D")
+    return apply_view(_t, input)
+
+
+def mT(input: Tensor) -> Tensor:
+    """The last two dims swapped (`Tensor.mT`)."""
+    if input._layout.ndim < 2:
+        raise RuntimeError(f"tensor.mT is only supported on matrices or batches of matrices. Got {input._layout.ndim}-D tensor.")
+    return transpose(input, -2, -1)
+
+
+def mH(input: Tensor) -> Tensor:
+    """The last two dims swapped, conjugated (`Tensor.mH`)."""
+    if input._layout.ndim < 2:
+        raise RuntimeError(f"tensor.mH is only supported on matrices or batches of matrices. Got {input._layout.ndim}-D tensor.")
+    return transpose(input, -2, -1).conj()
+
+
+def adjoint(input: Tensor) -> Tensor:
+    """The last two dims swapped, conjugated.
+
+    >>> torch.adjoint(torch.tensor([[1, 2]]))
+    tensor([[1],
+            [2]])
+    """
+    if input._layout.ndim < 2:
+        raise RuntimeError(f"tensor.adjoint() is only supported on matrices or batches of matrices. Got {input._layout.ndim}-D tensor.")
+    return transpose(input, -2, -1).conj()
+
+
+def T(input: Tensor) -> Tensor:
+    """All dims reversed (`Tensor.T`)."""
+    return apply_view(_permute, input, (tuple(range(input._layout.ndim))[::-1],))
+
+
+def H(input: Tensor) -> Tensor:
+    """The conjugate transpose of a matrix (`Tensor.H`)."""
+    if input._layout.ndim not in (0, 2):
+        raise RuntimeError(f"tensor.H is only supported on matrices (2-D tensors). Got {input._layout.ndim}-D tensor.{' For batches of matrices, consider using tensor.mH' if input._layout.ndim > 2 else ''}")
+    return transpose(input, 0, 1).conj() if input._layout.ndim else input
+
+
+# Dims of size one, and repeats
+
+
+_unsqueeze = View(
+    "unsqueeze",
+    geometry=lambda input, dim: (
+        layout(
+            (*input.shape[:dim], 1, *input.shape[dim:]),
+            (*input.stride[:dim], input.shape[dim] * input.stride[dim] if dim < input.ndim else 1, *input.stride[dim:]),
+            input.dtype,
+        ),
+        0,
+    ),
+    statics="dim",
+    grads={"input": lambda g, dim: g.squeeze(dim)},
+)
+_squeeze = View(
+    "squeeze",
+    geometry=lambda input, dims: (
+        layout(
+            tuple(n for d, n in enumerate(input.shape) if d not in dims),
+            tuple(s for d, s in enumerate(input.stride) if d not in dims),
+            input.dtype,
+        ),
+        0,
+    ),
+    statics="dims",
+    grads={"input": lambda g, layouts: g.reshape(layouts[0].shape)},
+)
+
+
+def unsqueeze(input: Tensor, dim: int) -> Tensor:
+    """A view with a dim of size one inserted at `dim`.
+
+    >>> torch.unsqueeze(torch.tensor([1, 2]), 1).shape
+    torch.Size([2, 1])
+    """
+    as_tensor_argument(input, "unsqueeze")
+    return apply_view(_unsqueeze, input, (wrap_dim(dim, input._layout.ndim + 1),))
+
+
+def squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
+    """A view without the dims of size one, or without those of `dim` that are.
+
+    >>> torch.squeeze(torch.zeros(1, 2, 1), 0).shape
+    torch.Size([2, 1])
+    """
+    shape = as_tensor_argument(input, "squeeze")._layout.shape
+    if dim is None:
+        dims = tuple(d for d, n in enumerate(shape) if n == 1)
+    else:
+        wanted = dim if isinstance(dim, (tuple, list)) else (dim,)
+        wrapped = [wrap_dim(d, len(shape)) for d in wanted]
+        for d in wrapped:
+            if wrapped.count(d) > 1:
+                raise RuntimeError(f"dim {d} appears multiple times in the list of dims")
+        dims = tuple(sorted(d for d in wrapped if shape and shape[d] == 1))
+    return apply_view(_squeeze, input, (dims,))
+
+
+_expand = View(
+    "expand",
+    geometry=lambda input, shape: (layout(shape, expand_strides(input.shape, input.stride, shape), input.dtype), 0),
+    statics="shape",
+    grads={"input": lambda g: g},  # the engine sums over what was repeated
+)
+
+
+def expand(input: Tensor, *size: Any, implicit: bool = False) -> Tensor:
+    """A view with dims of size one repeated, with no copy; -1 keeps a size.
+
+    >>> torch.tensor([[1], [2]]).expand(-1, 3)
+    tensor([[1, 1, 1],
+            [2, 2, 2]])
+    """
+    wanted = list(shape_argument(size))
+    shape = input._layout.shape
+    lead = len(wanted) - len(shape)
+    if lead < 0:
+        raise RuntimeError(
+            f"expand({_type_name(input)}{{{sizes(shape)}}}, size={sizes(wanted)}): the number of sizes provided ({len(wanted)}) must be greater or equal to the number of dimensions in the tensor ({len(shape)})"
+        )
+    for d, n in enumerate(wanted):
+        if n == -1:
+            if d < lead:
+                raise RuntimeError(
+                    f"expand({_type_name(input)}{{{sizes(shape)}}}, size={sizes(shape_argument(size))}): The expanded size of the tensor ({n}) isn't allowed in a leading, non-existing dimension {d}"
+                )
+            wanted[d] = shape[d - lead]
+        elif n < 0:
+            raise RuntimeError(f"expand({_type_name(input)}{{{sizes(shape)}}}, size={sizes(wanted)}): invalid expanded size {n}")
+    if not can_broadcast_to(shape, wanted):
+        bad = max(d for d in range(len(shape)) if shape[d] not in (1, wanted[d + lead]))
+        raise RuntimeError(
+            f"The expanded size of the tensor ({wanted[bad + lead]}) must match the existing size ({shape[bad]}) at non-singleton dimension {bad + lead}.  "
+            f"Target sizes: {sizes(wanted)}.  Tensor sizes: {sizes(shape)}"
+        )
+    return apply_view(_expand, input, (tuple(wanted),))
+
+
+def _type_name(input: TensorBase) -> str:
+    return f"torch.{input._layout.dtype.type_name}Tensor"
+
+
+def expand_as(input: Tensor, other: Tensor) -> Tensor:
+    """`input` expanded to the shape of `other`.
+
+    >>> torch.ones(1).expand_as(torch.zeros(3)).shape
+    torch.Size([3])
+    """
+    return expand(input, other._layout.shape)
+
+
+def broadcast_to(input: Tensor, size: Sequence[int]) -> Tensor:
+    """`input` expanded to `size`.
+
+    >>> torch.broadcast_to(torch.tensor([1, 2]), (2, 2))
+    tensor([[1, 2],
+            [1, 2]])
+    """
+    return expand(input, size)
+
+
+def broadcast_tensors(*tensors: Any) -> tuple[Tensor, ...]:
+    """Views of the tensors with their common shape.
+
+    >>> [t.shape for t in torch.broadcast_tensors(torch.zeros(2, 1), torch.zeros(3))]
+    [torch.Size([2, 3]), torch.Size([2, 3])]
+    """
+    from ..shape import broadcast_shapes
+
+    if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)):
+        tensors = tuple(tensors[0])
+    shape = broadcast_shapes(*(t._layout.shape for t in tensors))
+    return tuple(expand(t, shape) for t in tensors)
+
+
+# Parts
+
+
+def _narrowed(input: Layout, dim: int, start: int, length: int, step: int) -> tuple[Layout, int]:
+    return (
+        layout(
+            (*input.shape[:dim], length, *input.shape[dim + 1 :]),
+            (*input.stride[:dim], input.stride[dim] * step, *input.stride[dim + 1 :]),
+            input.dtype,
+        ),
+        start * input.stride[dim],
+    )
+
+
+_select = View(
+    "select",
+    geometry=lambda input, dim, index: (
+        layout(input.shape[:dim] + input.shape[dim + 1 :], input.stride[:dim] + input.stride[dim + 1 :], input.dtype),
+        index * input.stride[dim],
+    ),
+    statics="dim index",
+    grads={"input": lambda g, layouts, dim, index: _put_back(g.unsqueeze(dim), layouts[0], dim, index, 1, 1)},
+)
+_slice = View(
+    "slice",
+    geometry=_narrowed,
+    statics="dim start length step",
+    grads={"input": lambda g, layouts, dim, start, length, step: _put_back(g, layouts[0], dim, start, length, step)},
+)
+
+
+def _put_back(g: Tensor, whole: Layout, dim: int, start: int, length: int, step: int) -> Tensor:
+    """The gradient of a tensor of which `g` belongs to a slice: zeros elsewhere."""
+    from .creation import zeros
+
+    if length == whole.shape[dim]:
+        return g
+    out = zeros(whole.shape, dtype=g.dtype, device=g.device)
+    apply_view(_slice, out, (dim, start, length, step)).copy_(g)
+    return out
+
+
+def select(input: Tensor, dim: int, index: int) -> Tensor:
+    """The view of `input` at `index` of `dim`, without that dim.
+
+    >>> torch.select(torch.tensor([[1, 2], [3, 4]]), 1, 0)
+    tensor([1, 3])
+    """
+    shape = as_tensor_argument(input, "select")._layout.shape
+    if not shape:
+        raise IndexError("select() cannot be applied to a 0-dim tensor.")
+    dim = wrap_dim(dim, len(shape))
+    index = _as_int(index)
+    if not -shape[dim] <= index < shape[dim]:
+        raise IndexError(f"select(): index {index} out of range for tensor of size {sizes(shape)} at dimension {dim}")
+    return apply_view(_select, input, (dim, index + shape[dim] if index < 0 else index))
+
+
+def slice_view(input: Tensor, dim: int, start: int | None, stop: int | None, step: int | None = None) -> Tensor:
+    """The view ``input[..., start:stop:step]`` along `dim`, with Python's rules for the bounds."""
+    step = 1 if step is None else _as_int(step)
+    if step <= 0:
+        raise ValueError("step must be greater than zero" if step < 0 else "slice step cannot be zero")
+    size = input._layout.shape[dim]
+    start, stop, step = slice(start, stop, step).indices(size)
+    length = max(0, -(-(stop - start) // step))
+    if length == size and step == 1:
+        start = 0
+    return apply_view(_slice, input, (dim, start, length, step))
+
+
+def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
+    """The view of `length` elements of `dim` from `start`.
+
+    >>> torch.narrow(torch.arange(5), 0, 1, 3)
+    tensor([1, 2, 3])
+    """
+    shape = as_tensor_argument(input, "narrow")._layout.shape
+    if not shape:
+        raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
+    if length < 0:
+        raise RuntimeError("narrow(): length must be non-negative.")
+    if isinstance(start, TensorBase):
+        if start._layout.ndim or start._layout.dtype.category != dt.INTEGER:
+            raise RuntimeError("start must be an 0-dim integral Tensor.")
+        start = start.item()  # type: ignore[attr-defined]
+    dim = wrap_dim(dim, len(shape))
+    size = shape[dim]
+    if not -size <= start <= size:
+        raise IndexError(f"start out of range (expected to be in range of [{-size}, {size}], but got {start})")
+    start = start + size if start < 0 else start
+    if start > size - length:
+        raise RuntimeError(f"start ({start}) + length ({length}) exceeds dimension size ({size}).")
+    return apply_view(_slice, input, (dim, start, length, 1))
+
+
+def _diagonal_geometry(input: Layout, offset: int, dim1: int, dim2: int) -> tuple[Layout, int]:
+    rows, columns = input.shape[dim1], input.shape[dim2]
+    length = max(0, min(rows, columns - offset) if offset >= 0 else min(rows + offset, columns))
+    delta = 0 if length == 0 else (offset * input.stride[dim2] if offset >= 0 else -offset * input.stride[dim1])
+    rest = [d for d in range(input.ndim) if d not in (dim1, dim2)]
+    return (
+        layout((*(input.shape[d] for d in rest), length), (*(input.stride[d] for d in rest), input.stride[dim1] + input.stride[dim2]), input.dtype),
+        delta,
+    )
+
+
+def _diagonal_backward(g: Tensor, layouts: Any, offset: int, dim1: int, dim2: int) -> Tensor:
+    from .creation import zeros
+
+    out = zeros(layouts[0].shape, dtype=g.dtype)
+    diagonal(out, offset, dim1, dim2).copy_(g)
+    return out
+
+
+_diagonal = View("diagonal", geometry=_diagonal_geometry, statics="offset dim1 dim2", grads={"input": _diagonal_backward})
+
+
+def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
+    """A view of the diagonal over `dim1` and `dim2`, which becomes the last dim.
+
+    >>> torch.diagonal(torch.tensor([[1, 2], [3, 4]]))
+    tensor([1, 4])
+    """
+    ndim = input._layout.ndim
+    first, second = wrap_dim(dim1, ndim), wrap_dim(dim2, ndim)
+    if first == second:
+        raise RuntimeError(f"diagonal dimensions cannot be identical {dim1}, {dim2}")
+    return apply_view(_diagonal, input, (offset, first, second))
+
+
+_unfold = View(
+    "unfold",
+    geometry=lambda input, dim, size, step: (
+        layout(
+            (*input.shape[:dim], (input.shape[dim] - size) // step + 1, *input.shape[dim + 1 :], size) if input.ndim else (size,),
+            (*input.stride[:dim], input.stride[dim] * step, *input.stride[dim + 1 :], input.stride[dim]) if input.ndim else (1,),
+            input.dtype,
+        ),
+        0,
+    ),
+    statics="dim size step",
+    grads={"input": lambda g, layouts, dim, size, step: _unfold_backward(g, layouts[0], dim, size, step)},
+)
+
+
+def _unfold_backward(g: Tensor, whole: Layout, dim: int, size: int, step: int) -> Tensor:
+    from .creation import arange, zeros
+
+    if not whole.ndim:
+        return g.reshape(())
+    windows = g.shape[dim]
+    rows = (arange(windows).unsqueeze(1) * step + arange(size)).reshape(-1)
+    flat = g.movedim(-1, dim + 1).flatten(dim, dim + 1)
+    return zeros(whole.shape, dtype=g.dtype).index_add(dim, rows, flat)
+
+
+def unfold(input: Tensor, dimension: int, size: int, step: int) -> Tensor:
+    """A view of all windows of `size` elements along `dimension`, `step` apart; the window is the last dim.
+
+    >>> torch.arange(5).unfold(0, 3, 1)
+    tensor([[0, 1, 2],
+            [1, 2, 3],
+            [2, 3, 4]])
+    """
+    dim = wrap_dim(dimension, input._layout.ndim)
+    extent = input._layout.shape[dim] if input._layout.ndim else 1
+    if size < 0:
+        raise RuntimeError(f"size is {size} but must be >= 0")
+    if size > extent:
+        raise RuntimeError(f"maximum size for tensor at dimension {dim} is {extent} but size is {size}")
+    if step <= 0:
+        raise RuntimeError(f"step is {step} but must be > 0")
+    return apply_view(_unfold, input, (dim, size, step))
+
+
+# Several views at once
+
+
+def _split_backward(g: tuple[Any, ...], layouts: Any, lengths: Shape, dim: int) -> tuple[Tensor]:
+    from .combine import cat
+    from .creation import zeros
+
+    shape = layouts[0].shape
+    known = next(x for x in g if x is not None)
+    parts = [
+        zeros((*shape[:dim], n, *shape[dim + 1 :]), dtype=known.dtype) if x is None else x
+        for x, n in zip(g, lengths, strict=True)
+    ]
+    return (cat(parts, dim),)
+
+
+def _unbind_backward(g: tuple[Any, ...], layouts: Any, dim: int) -> tuple[Tensor]:
+    from .combine import stack
+    from .creation import zeros
+
+    shape = layouts[0].shape
+    known = next(x for x in g if x is not None)
+    return (stack([zeros(shape[:dim] + shape[dim + 1 :], dtype=known.dtype) if x is None else x for x in g], dim),)
+
+
+def _split_geometry(input: Layout, lengths: Shape, dim: int) -> list[tuple[Layout, int]]:
+    found, start = [], 0
+    for n in lengths:
+        found.append(_narrowed(input, dim, start, n, 1))
+        start += n
+    return found
+
+
+_split = View("split", geometry=_split_geometry, statics="lengths dim", backward=_split_backward, multi=True)
+_unbind = View(
+    "unbind",
+    geometry=lambda input, dim: [_select.infer(input, dim, n) for n in range(input.shape[dim])],  # type: ignore[misc]
+    statics="dim",
+    backward=_unbind_backward,
+    multi=True,
+)
+
+
+def split_lengths(input: TensorBase, split_size: Any, dim: int) -> Shape:
+    size = input._layout.shape[dim]
+    if isinstance(split_size, (tuple, list)):
+        lengths = tuple(split_size)
+        if sum(lengths) != size or any(n < 0 for n in lengths):
+            raise RuntimeError(
+                f"split_with_sizes expects split_sizes to sum exactly to {size} (input tensor's size at dimension {dim}), but got split_sizes={sizes(lengths)}"
+            )
+        return lengths
+    if split_size < 0:
+        raise RuntimeError(f"split expects split_size be non-negative, but got split_size={split_size}")
+    if split_size == 0:
+        if size:
+            raise RuntimeError(f"split_size can only be 0 if dimension size is 0, but got dimension size of {size}")
+        return (0,)
+    full, rest = divmod(size, split_size)
+    return (split_size,) * full + ((rest,) if rest or not full else ())
+
+
+def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
+    """Views of chunks of `split_size_or_sections` elements, or of the listed lengths, along `dim`.
+
+    >>> torch.split(torch.arange(5), 2)
+    (tensor([0, 1]), tensor([2, 3]), tensor([4]))
+    """
+    if not tensor._layout.ndim:
+        raise RuntimeError("split expects at least a 1-dimensional tensor")
+    dim = wrap_dim(dim, tensor._layout.ndim)
+    return apply_view(_split, tensor, (split_lengths(tensor, split_size_or_sections, dim), dim))
+
+
+def split_with_sizes(input: Tensor, split_sizes: Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
+    """Views of the listed lengths along `dim`.
+
+    >>> torch.split_with_sizes(torch.arange(3), [1, 2])
+    (tensor([0]), tensor([1, 2]))
+    """
+    return split(input, tuple(split_sizes), dim)
+
+
+def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
+    """At most `chunks` views of equal size along `dim`, the last possibly smaller.
+
+    >>> torch.chunk(torch.arange(5), 2)
+    (tensor([0, 1, 2]), tensor([3, 4]))
+    """
+    if not input._layout.ndim:
+        raise RuntimeError("chunk expects at least a 1-dimensional tensor")
+    if chunks <= 0:
+        raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
+    dim = wrap_dim(dim, input._layout.ndim)
+    size = -(-input._layout.shape[dim] // chunks)
+    return split(input, size, dim) if size else split(input, (0,) * chunks, dim)
+
+
+def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
+    """Views along `dim`: that many of nearly equal size, or cut at the given indices.
+
+    >>> torch.tensor_split(torch.arange(5), (1, 3))
+    (tensor([0]), tensor([1, 2]), tensor([3, 4]))
+    """
+    if not input._layout.ndim:
+        raise RuntimeError("tensor_split expected at least a 1-dimensional tensor, but got a tensor with 0 dims")
+    dim = wrap_dim(dim, input._layout.ndim)
+    size = input._layout.shape[dim]
+    if isinstance(indices_or_sections, TensorBase):
+        indices_or_sections = indices_or_sections.tolist()  # type: ignore[attr-defined]
+    if isinstance(indices_or_sections, int):
+        if indices_or_sections <= 0:
+            raise RuntimeError(f"number of sections must be larger than 0, got {indices_or_sections}")
+        small, rest = divmod(size, indices_or_sections)
+        return split(input, tuple(small + (n < rest) for n in range(indices_or_sections)), dim)
+    cuts = [0, *indices_or_sections, size]
+    return tuple(slice_view(input, dim, a, b) for a, b in zip([0, *indices_or_sections], [*indices_or_sections, None], strict=True)) if cuts else ()
+
+
+def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
+    """Views of each slice along `dim`, without that dim.
+
+    >>> torch.unbind(torch.tensor([[1, 2], [3, 4]]))
+    (tensor([1, 2]), tensor([3, 4]))
+    """
+    if not input._layout.ndim:
+        raise RuntimeError("Dimension specified as 0 but tensor has no dimensions") if dim in (0, -1) else IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
+    return apply_view(_unbind, input, (wrap_dim(dim, input._layout.ndim),))
+
+
+def contiguous(input: Tensor, *, memory_format: Any = None) -> Tensor:
+    """`input` itself if it is in row-major order (or in the given memory format), else a copy that is.
+
+    >>> torch.zeros(2, 3).t().contiguous().stride()
+    (2, 1)
+    """
+    from .. import memory_format as formats
+    from .arithmetic import clone
+
+    wanted = formats.contiguous_format if memory_format is None else memory_format
+    if wanted is formats.preserve_format:
+        raise RuntimeError("preserve memory format is unsupported by the contiguous operator")
+    if is_contiguous(input, memory_format=wanted):
+        return input
+    return clone(input, memory_format=wanted)
+
+
+def is_contiguous(input: TensorBase, *, memory_format: Any = None) -> bool:
+    """Whether the elements lie in row-major order (or in the order of `memory_format`)."""
+    from .. import memory_format as formats
+
+    here = input._layout
+    if memory_format is None or memory_format is formats.contiguous_format:
+        return here.contiguous
+    if here.ndim != (4 if memory_format is formats.channels_last else 5):
+        return False
+    expected = memory_format.strides(here.shape)
+    return all(n == 1 or s == e for n, s, e in zip(here.shape, here.stride, expected, strict=True))
+
+
+def detach(input: Tensor) -> Tensor:
+    """A tensor over the same memory, cut off from the graph.
+
+    >>> torch.detach(torch.ones(1, requires_grad=True) * 2).requires_grad
+    False
+    """
+    from ..graph import grad_state, make_tensor
+
+    out = make_tensor(input._storage, input._offset, input._layout)
+    if not input._tracks_version:
+        out._tracks_version = False
+    if grad_state.tracer is not None:
+        from ..graph import tracing
+
+        tracing(_detach, (input,), {}, (out,))
+    return out
+
+
+_detach = View("detach", geometry=lambda input: (input, 0), differentiable=())
+
+

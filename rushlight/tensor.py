@@ -1,0 +1,834 @@
+"""The Tensor: PyTorch's class over our storages. A method that is an op is one line, in its family's block."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import autograd, device as devices, dtype as dt, graph, memory_format as memory_formats, ops, tape
+from .graph import edge_of, grad_state, make_tensor, refresh_view
+from .ops.card import array_of, share
+from .ops.define import alias, inplace
+from .shape import Layout, Size, contiguous, layout as make_layout
+from .storage import ON_META, SHARED, Storage, TensorBase
+from .untyped_storage import TypedStorage, UntypedStorage, storage_handle
+
+if TYPE_CHECKING:
+    from .dtype import dtype as dtype_
+
+
+class Tensor(TensorBase):
+    """A multi-dimensional array of one dtype: a layout over a storage at an offset.
+
+    >>> torch.tensor([[1., 2.], [3., 4.]]).T
+    tensor([[1., 3.],
+            [2., 4.]])
+    """
+
+    __slots__ = ()
+    __array_priority__ = 1000
+    _grad: Tensor | None = None
+
+    def __new__(cls, *data: Any, device: Any = None) -> Any:
+        if not data:
+            found = ops.empty(0, device=device)
+        elif len(data) == 1 and isinstance(data[0], TensorBase):
+            found = ops.detach(data[0])  # type: ignore[arg-type]
+        elif len(data) == 1 and not isinstance(data[0], (int, Size)) or isinstance(data[0], (list, np.ndarray)):
+            found = ops.tensor(data[0], dtype=dt.get_default_dtype(), device=device)
+        else:
+            found = ops.empty(*data, device=device)
+        return found if cls is Tensor else found.as_subclass(cls)
+
+    def as_subclass(self, cls: type) -> Any:
+        """The same memory and history as an instance of `cls`, a subclass of Tensor."""
+        out = graph.new(cls)
+        out._storage, out._offset, out._layout = self._storage, self._offset, self._layout
+        out._node, out._requires_grad, out._base = self._node, self._requires_grad, self._base
+        if self._output_nr:
+            out._output_nr = self._output_nr
+        return out
+
+    # What a tensor is
+
+    @property
+    def shape(self) -> Size:
+        return self._layout.size
+
+    @property
+    def dtype(self) -> dtype_:
+        return self._layout.dtype
+
+    @property
+    def device(self) -> devices.device:
+        return self._storage.device
+
+    @property
+    def layout(self) -> memory_formats.layout:
+        return memory_formats.strided
+
+    @property
+    def ndim(self) -> int:
+        return self._layout.ndim
+
+    def dim(self) -> int:
+        """The number of dims."""
+        return self._layout.ndim
+
+    ndimension = dim
+
+    def size(self, dim: int | None = None) -> Any:
+        """The shape, or the size of one dim."""
+        if dim is None:
+            return self._layout.size
+        from .shape import wrap_dim
+
+        return self._layout.shape[wrap_dim(dim, self._layout.ndim, scalar_ok=False)] if self._layout.ndim else self._no_dim(dim)
+
+    @staticmethod
+    def _no_dim(dim: int) -> int:
+        raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
+
+    def stride(self, dim: int | None = None) -> Any:
+        """The strides in elements, or that of one dim."""
+        if dim is None:
+            return self._layout.stride
+        from .shape import wrap_dim
+
+        return self._layout.stride[wrap_dim(dim, self._layout.ndim, scalar_ok=False)]
+
+    def storage_offset(self) -> int:
+        """Where the first element is in the storage, in elements."""
+        return self._offset
+
+    def numel(self) -> int:
+        """The number of elements."""
+        return self._layout.numel
+
+    nelement = numel
+
+    def element_size(self) -> int:
+        """The bytes of one element."""
+        return self._layout.dtype.itemsize
+
+    @property
+    def itemsize(self) -> int:
+        return self._layout.dtype.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        return self._layout.numel * self._layout.dtype.itemsize
+
+    def data_ptr(self) -> int:
+        """The address of the first element."""
+        if self._storage.special == ON_META or not self._layout.numel:
+            return 0
+        return storage_handle(self._storage).data_ptr() + self._offset * self._layout.dtype.itemsize
+
+    def untyped_storage(self) -> UntypedStorage:
+        """The bytes that this tensor and its views share."""
+        return storage_handle(self._storage)
+
+    def storage(self) -> TypedStorage:
+        """The storage as a sequence of elements of this dtype."""
+        return TypedStorage(storage_handle(self._storage), self._layout.dtype)
+
+    def get_device(self) -> int:
+        """-1, the index of the CPU."""
+        return -1
+
+    is_cpu = property(lambda self: self._storage.special != ON_META)
+    is_meta = property(lambda self: self._storage.special == ON_META)
+    is_cuda = property(lambda self: False)
+    is_mps = property(lambda self: False)
+    is_xpu = property(lambda self: False)
+    is_sparse = property(lambda self: False)
+    is_sparse_csr = property(lambda self: False)
+    is_quantized = property(lambda self: False)
+    is_mkldnn = property(lambda self: False)
+    is_nested = property(lambda self: False)
+    names = property(lambda self: (None,) * self._layout.ndim)
+
+    def is_floating_point(self) -> bool:
+        return self._layout.dtype.is_floating_point
+
+    def is_complex(self) -> bool:
+        return self._layout.dtype.is_complex
+
+    def is_signed(self) -> bool:
+        return self._layout.dtype.is_signed
+
+    def is_inference(self) -> bool:
+        return self._inference
+
+    def is_shared(self) -> bool:
+        """Whether the storage is in memory shared between processes."""
+        return False
+
+    def is_pinned(self, device: Any = None) -> bool:
+        return False
+
+    def pin_memory(self, device: Any = None) -> Tensor:
+        """`self`: there is no accelerator for which memory could be pinned."""
+        return self
+
+    def share_memory_(self) -> Tensor:
+        """`self`; tensors travel to other processes by value."""
+        return self
+
+    def is_set_to(self, tensor: Tensor) -> bool:
+        """Whether both are the same view of the same storage."""
+        return self._storage is tensor._storage and self._offset == tensor._offset and self._layout is tensor._layout
+
+    # Autograd
+
+    @property
+    def requires_grad(self) -> bool:
+        return graph.requires_grad(self)
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        self.requires_grad_(value)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Have gradients computed for this tensor, or not."""
+        if requires_grad and self._layout.dtype.category < dt.FLOAT:
+            raise RuntimeError("only Tensors of floating point and complex dtype can require gradients")
+        if self._node is not None and not requires_grad:
+            raise RuntimeError("you can only change requires_grad flags of leaf variables. If you want to use a computed variable in a subgraph that doesn't require differentiation use var_no_grad = var.detach().")
+        if requires_grad and self._inference and not grad_state.inference:
+            raise RuntimeError("Setting requires_grad=True on inference tensor outside InferenceMode is not allowed.")
+        self._requires_grad = bool(requires_grad)
+        return self
+
+    @property
+    def is_leaf(self) -> bool:
+        refresh_view(self)
+        return self._node is None
+
+    @property
+    def grad_fn(self) -> Any:
+        if self._base is not None:
+            refresh_view(self)
+        return self._node
+
+    @property
+    def output_nr(self) -> int:
+        return self._output_nr
+
+    @property
+    def grad(self) -> Tensor | None:
+        if self._grad is None and self._node is not None and self._requires_grad and not self.__dict__.get("_retains_grad"):
+            import warnings
+
+            warnings.warn(
+                "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad attribute won't be populated during autograd.backward(). If you indeed want the .grad field to be populated for a non-leaf Tensor, use .retain_grad() on the non-leaf Tensor. If you access the non-leaf Tensor by mistake, make sure you access the leaf Tensor instead. See github.com/pytorch/pytorch/pull/30531 for more informations.",
+                stacklevel=2,
+            )
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if value is not None:
+            if not isinstance(value, TensorBase):
+                raise TypeError(f"assigned grad expected to be a Tensor or None but got grad of type {type(value).__name__}")
+            if value is self:
+                raise RuntimeError("can't assign Variable as its own grad")
+            if value._layout.dtype is not self._layout.dtype:
+                raise RuntimeError(f"attempting to assign a gradient with dtype '{c_dtype_name(value)}' to a tensor with dtype '{c_dtype_name(self)}'. Please ensure that the gradient and the tensor have the same dtype")
+            if value._layout.shape != self._layout.shape:
+                raise RuntimeError(f"attempting to assign a gradient of size '{list(value.shape)}' to a tensor of size '{list(self.shape)}'. Please ensure that the gradient and the tensor are the same size")
+        self._grad = value
+
+    @grad.deleter
+    def grad(self) -> None:
+        self._grad = None
+
+    def backward(self, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False, inputs: Any = None) -> None:
+        """Accumulate gradients of this tensor into the ``.grad`` of the leaves it was computed from."""
+        autograd.backward((self,), None if gradient is None else (gradient,), retain_graph, create_graph, inputs=inputs)
+
+    def retain_grad(self) -> None:
+        """Have ``.grad`` filled in for this tensor although it is not a leaf."""
+        if not self.requires_grad:
+            raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
+        if self._node is None or self.__dict__.get("_retains_grad"):
+            return
+        self._retains_grad = True
+        import weakref
+
+        reference = weakref.ref(self)
+
+        def keep(grad: Tensor) -> None:
+            tensor = reference()
+            if tensor is not None:
+                tensor._grad = grad.clone() if tensor._grad is None else tensor._grad + grad
+
+        self.register_hook(keep)
+
+    @property
+    def retains_grad(self) -> bool:
+        return bool(self.__dict__.get("_retains_grad")) and self._node is not None
+
+    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> Any:
+        """Call ``hook(grad)`` when this tensor's gradient is computed; a result replaces it."""
+        from .utils.hooks import RemovableHandle
+
+        if not self.requires_grad:
+            raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+        edge = edge_of(self)
+        if type(edge) is tuple:
+            node, nr = edge
+            if node.capture is None:
+                node.capture = {}
+            hooks = node.capture.setdefault(nr, {})
+        else:
+            hooks = self.__dict__.setdefault("_hooks", {})
+        handle = RemovableHandle(hooks)
+        hooks[handle.id] = hook
+        return handle
+
+    def register_post_accumulate_grad_hook(self, hook: Callable[[Tensor], None]) -> Any:
+        """Call ``hook(tensor)`` after a gradient has been added to ``.grad`` of this leaf."""
+        from .utils.hooks import RemovableHandle
+
+        if not self.requires_grad:
+            raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+        if self._node is not None:
+            raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
+        hooks = self.__dict__.setdefault("_post_accumulate_hooks", {})
+        handle = RemovableHandle(hooks)
+        hooks[handle.id] = hook
+        return handle
+
+    def detach_(self) -> Tensor:
+        """Cut this tensor off from the graph, in place."""
+        if self._base is not None:
+            raise RuntimeError("Can't detach views in-place. Use detach() instead. If you are using DistributedDataParallel (DDP) for training, and gradient_as_bucket_view is set as True, gradients are views of DDP buckets, and hence detach_() cannot be called on these gradients. To fix this error, please refer to the Optimizer.zero_grad() function in torch/optim/optimizer.py as a solution.")
+        self._node, self._requires_grad, self._output_nr = None, False, 0
+        return self
+
+    @property
+    def data(self) -> Tensor:
+        out = make_tensor(self._storage, self._offset, self._layout)
+        out._tracks_version = False
+        return out
+
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        if not isinstance(value, TensorBase):
+            raise TypeError(f"Variable data has to be a tensor, but got {type(value).__name__}")
+        self._storage, self._offset, self._layout = value._storage, value._offset, value._layout
+
+    @property
+    def _version(self) -> int:
+        return self._storage.version if self._tracks_version else 0
+
+    def _is_view(self) -> bool:
+        return self._base is not None
+
+    # Values, to Python and NumPy and back
+
+    def item(self) -> Any:
+        """The value of a tensor of one element, as a Python number."""
+        if self._layout.numel != 1:
+            raise RuntimeError(f"a Tensor with {self._layout.numel} elements cannot be converted to Scalar")
+        if self._storage.special == ON_META:
+            raise RuntimeError("Tensor.item() cannot be called on meta tensors")
+        value = array_of(self).reshape(-1)[0]
+        return value.item() if value.dtype.kind in "biufc" else float(value)
+
+    def tolist(self) -> Any:
+        """The values as nested lists of Python numbers."""
+        array = array_of(self)
+        return (array if array.dtype.kind in "biufc" else array.astype(np.float32)).tolist()
+
+    numpy = ops.numpy_of
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        array = self.numpy()
+        if dtype is not None and array.dtype != dtype:
+            return array.astype(dtype)
+        return array.copy() if copy else array
+
+    def __array_wrap__(self, array: np.ndarray, context: Any = None, return_scalar: bool = False) -> Tensor:
+        return ops.from_numpy(np.ascontiguousarray(array) if array.ndim else array.copy())
+
+    def __dlpack__(self, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: bool | None = None) -> Any:
+        if self.requires_grad:
+            raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
+        return share(self).__dlpack__()
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return (1, 0)
+
+    def __bool__(self) -> bool:
+        if self._layout.numel == 0:
+            raise RuntimeError("Boolean value of Tensor with no values is ambiguous")
+        if self._layout.numel > 1:
+            raise RuntimeError("Boolean value of Tensor with more than one value is ambiguous")
+        return bool(self.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __complex__(self) -> complex:
+        return complex(self.item())
+
+    def __index__(self) -> int:
+        if self._layout.numel != 1 or self._layout.dtype.category > dt.INTEGER:
+            raise TypeError("only integer tensors of a single element can be converted to an index")
+        return int(self.item())
+
+    def __len__(self) -> int:
+        if not self._layout.ndim:
+            raise TypeError("len() of a 0-d tensor")
+        return self._layout.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if not self._layout.ndim:
+            raise TypeError("iteration over a 0-d tensor")
+        return iter(self.unbind(0))
+
+    def __reversed__(self) -> Tensor:
+        return self.flip(0) if self._layout.ndim else self
+
+    def __contains__(self, element: Any) -> bool:
+        if isinstance(element, (TensorBase, int, float, complex, bool)):
+            return bool((self == element).any().item())
+        raise RuntimeError(f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a {type(element)}.")
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __repr__(self, *, tensor_contents: Any = None) -> str:
+        from .printing import tensor_repr
+
+        return tensor_repr(self)
+
+    def __format__(self, spec: str) -> str:
+        if self._layout.ndim == 0 and type(self) is Tensor and self._storage.special != ON_META:
+            return self.item().__format__(spec)
+        return object.__format__(self, spec)
+
+    def __dir__(self) -> list[str]:
+        return sorted(set(object.__dir__(self)))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        if self._node is not None:
+            raise RuntimeError("Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the moment.  If you were attempting to deepcopy a module, this may be because of a torch.nn.utils.weight_norm usage, see https://github.com/pytorch/pytorch/pull/103001")
+        if id(self) in memo:
+            return memo[id(self)]
+        import copy
+
+        fresh = memo.get(id(self._storage))
+        if fresh is None:
+            if self._storage.special == ON_META:
+                fresh = Storage(self._storage.nbytes, special=ON_META)
+            else:
+                data = tape.observe(self._storage).data
+                assert data is not None
+                fresh = Storage(self._storage.nbytes, data.copy())
+            memo[id(self._storage)] = fresh
+        out = make_tensor(fresh, self._offset, self._layout)
+        out._requires_grad = self._requires_grad
+        if type(self) is not Tensor:
+            out = out.as_subclass(type(self))
+        memo[id(self)] = out
+        if self._grad is not None:
+            out._grad = copy.deepcopy(self._grad, memo)
+        for name, value in self.__dict__.items():
+            if name not in _BOOKKEEPING:
+                out.__dict__[name] = copy.deepcopy(value, memo)
+        return out
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        from .serialization import reduce_tensor
+
+        return reduce_tensor(self, protocol)
+
+    # Dtype, device, memory format
+
+    def to(self, *args: Any, dtype: Any = None, device: Any = None, non_blocking: bool = False, copy: bool = False, memory_format: Any = None) -> Tensor:
+        """This tensor with another dtype or device (or those of a tensor), `self` if nothing changes."""
+        for n, arg in enumerate(args):
+            if isinstance(arg, TensorBase):
+                dtype, device = arg._layout.dtype, arg._storage.device
+            elif isinstance(arg, dt.dtype):
+                dtype = arg
+            elif isinstance(arg, (str, devices.device)) or (isinstance(arg, int) and not isinstance(arg, bool)):
+                device = arg
+            elif isinstance(arg, bool):
+                non_blocking, copy = (arg, copy) if n < 2 else (non_blocking, arg)
+            elif arg is not None:
+                raise TypeError(f"to() received an invalid combination of arguments - got ({type(arg).__name__}), but expected one of:\n * (torch.device device = None, torch.dtype dtype = None, bool non_blocking = False, bool copy = False, *, torch.memory_format memory_format = None)\n * (torch.dtype dtype, bool non_blocking = False, bool copy = False, *, torch.memory_format memory_format = None)\n * (Tensor other, bool non_blocking = False, bool copy = False, *, torch.memory_format memory_format = None)\n")
+        here = self._layout
+        target = here.dtype if dtype is None else dtype
+        where = self._storage.device if device is None else devices.resolve(device)
+        if where is not self._storage.device:
+            if where is not devices.META:
+                raise NotImplementedError("Cannot copy out of meta tensor; no data! Please use torch.nn.Module.to_empty() instead of torch.nn.Module.to() when moving module from meta to a different device.")
+            return ops.empty_like(self, dtype=target, device=where)
+        wanted = None
+        if memory_format is not None and memory_format is not memory_formats.preserve_format:
+            wanted = memory_format.strides(here.shape)
+            copy = copy or not self.is_contiguous(memory_format=memory_format)
+        if target is here.dtype and not copy:
+            return self
+        return ops.to_copy(self, target, wanted)
+
+    def type(self, dtype: Any = None, non_blocking: bool = False) -> Any:
+        """The name of the type (``torch.FloatTensor``), or this tensor as another type."""
+        if dtype is None:
+            return f"torch.{self._layout.dtype.type_name}Tensor"
+        return self.to(as_dtype(dtype))
+
+    def type_as(self, other: Tensor) -> Tensor:
+        """This tensor with the dtype of `other`."""
+        return self.to(other._layout.dtype)
+
+    def cpu(self, memory_format: Any = None) -> Tensor:
+        """This tensor on the CPU."""
+        return self.to(device="cpu", memory_format=memory_format)
+
+    def cuda(self, device: Any = None, non_blocking: bool = False, memory_format: Any = None) -> Tensor:
+        """Raises: there is no CUDA here."""
+        raise AssertionError(devices.NO_CUDA)
+
+    def set_(self, source: Any = None, storage_offset: int = 0, size: Any = None, stride: Any = None) -> Tensor:
+        """Make this tensor show the given storage, or what another tensor shows."""
+        if source is None:
+            source = ops.empty(0, dtype=self.dtype)
+        if isinstance(source, TensorBase):
+            self._storage, self._offset, self._layout = source._storage, source._offset, source._layout
+            if size is None:
+                return self
+            storage = source._storage
+        else:
+            storage = source._storage if isinstance(source, UntypedStorage) else source._untyped._storage
+        if size is None:
+            size = (storage.nbytes // self.dtype.itemsize,)
+        shape = tuple(size)
+        self._storage, self._offset = storage, storage_offset
+        self._layout = contiguous(shape, self.dtype) if stride is None else make_layout(shape, tuple(stride), self.dtype)
+        return self
+
+    def resize_(self, *size: Any, memory_format: Any = None) -> Tensor:
+        """Give this tensor another shape in row-major order; the storage grows if it must."""
+        from .ops.define import resize
+        from .ops.view import shape_argument
+
+        if self.requires_grad:
+            raise RuntimeError("cannot resize variables that require grad")
+        resize(self, shape_argument(size))
+        return self
+
+    def resize_as_(self, tensor: Tensor, memory_format: Any = None) -> Tensor:
+        """Give this tensor the shape of another."""
+        return self.resize_(tensor._layout.shape)
+
+    def dim_order(self) -> tuple[int, ...]:
+        """The dims from outermost to innermost in memory."""
+        stride = self._layout.stride
+        return tuple(sorted(range(self._layout.ndim), key=lambda d: (-stride[d], d)))
+
+    def apply_(self, function: Callable[[Any], Any]) -> Tensor:
+        """Replace each element by ``function(element)``. Slow."""
+        values = [function(v) for v in self.reshape(-1).tolist()]
+        return self.copy_(ops.tensor(values, dtype=self.dtype).reshape(self.shape))
+
+    def map_(self, tensor: Tensor, function: Callable[[Any, Any], Any]) -> Tensor:
+        """Replace each element by ``function(element, other element)``. Slow."""
+        pairs = zip(self.reshape(-1).tolist(), tensor.expand_as(self).reshape(-1).tolist(), strict=True)
+        return self.copy_(ops.tensor([function(a, b) for a, b in pairs], dtype=self.dtype).reshape(self.shape))
+
+    # Operators
+
+    def __add__(self, other: Any) -> Tensor:
+        return ops.add(self, other) if _is_operand(other) else NotImplemented
+
+    def __radd__(self, other: Any) -> Tensor:
+        return ops.add(self, other) if _is_operand(other) else NotImplemented
+
+    def __iadd__(self, other: Any) -> Tensor:
+        return self.add_(other) if _is_operand(other) else NotImplemented
+
+    def __sub__(self, other: Any) -> Tensor:
+        return ops.sub(self, other) if _is_operand(other) else NotImplemented
+
+    def __rsub__(self, other: Any) -> Tensor:
+        return ops.rsub(self, other) if _is_operand(other) else NotImplemented
+
+    def __isub__(self, other: Any) -> Tensor:
+        return self.sub_(other) if _is_operand(other) else NotImplemented
+
+    def __mul__(self, other: Any) -> Tensor:
+        return ops.mul(self, other) if _is_operand(other) else NotImplemented
+
+    __rmul__ = __mul__
+
+    def __imul__(self, other: Any) -> Tensor:
+        return self.mul_(other) if _is_operand(other) else NotImplemented
+
+    def __truediv__(self, other: Any) -> Tensor:
+        return ops.div(self, other) if _is_operand(other) else NotImplemented
+
+    __div__ = __truediv__
+
+    def __rtruediv__(self, other: Any) -> Tensor:
+        return ops.div(other, self) if _is_operand(other) else NotImplemented
+
+    __rdiv__ = __rtruediv__
+
+    def __itruediv__(self, other: Any) -> Tensor:
+        return self.div_(other) if _is_operand(other) else NotImplemented
+
+    __idiv__ = __itruediv__
+
+    def __floordiv__(self, other: Any) -> Tensor:
+        return ops.floor_divide(self, other) if _is_operand(other) else NotImplemented
+
+    def __rfloordiv__(self, other: Any) -> Tensor:
+        return ops.floor_divide(other, self) if _is_operand(other) else NotImplemented
+
+    def __ifloordiv__(self, other: Any) -> Tensor:
+        return self.floor_divide_(other) if _is_operand(other) else NotImplemented
+
+    def __mod__(self, other: Any) -> Tensor:
+        return ops.remainder(self, other) if _is_operand(other) else NotImplemented
+
+    def __rmod__(self, other: Any) -> Tensor:
+        return ops.remainder(other, self) if _is_operand(other) else NotImplemented
+
+    def __imod__(self, other: Any) -> Tensor:
+        return self.remainder_(other) if _is_operand(other) else NotImplemented
+
+    def __pow__(self, other: Any) -> Tensor:
+        return ops.pow(self, other) if _is_operand(other) else NotImplemented
+
+    def __rpow__(self, other: Any) -> Tensor:
+        return ops.pow(other, self) if _is_operand(other) else NotImplemented
+
+    def __ipow__(self, other: Any) -> Tensor:
+        return self.pow_(other) if _is_operand(other) else NotImplemented
+
+    def __matmul__(self, other: Any) -> Tensor:
+        return ops.matmul(self, other) if isinstance(other, TensorBase) else NotImplemented
+
+    def __rmatmul__(self, other: Any) -> Tensor:
+        return ops.matmul(other, self) if isinstance(other, TensorBase) else NotImplemented
+
+    def __neg__(self) -> Tensor:
+        return ops.neg(self)
+
+    def __pos__(self) -> Tensor:
+        return self
+
+    def __abs__(self) -> Tensor:
+        return ops.abs(self)
+
+    def __eq__(self, other: Any) -> Any:
+        return ops.eq(self, other) if _is_operand(other) else NotImplemented
+
+    def __ne__(self, other: Any) -> Any:
+        return ops.ne(self, other) if _is_operand(other) else NotImplemented
+
+    def __lt__(self, other: Any) -> Tensor:
+        return ops.lt(self, other) if _is_operand(other) else NotImplemented
+
+    def __le__(self, other: Any) -> Tensor:
+        return ops.le(self, other) if _is_operand(other) else NotImplemented
+
+    def __gt__(self, other: Any) -> Tensor:
+        return ops.gt(self, other) if _is_operand(other) else NotImplemented
+
+    def __ge__(self, other: Any) -> Tensor:
+        return ops.ge(self, other) if _is_operand(other) else NotImplemented
+
+    __getitem__ = ops.getitem
+    __setitem__ = ops.setitem
+
+    # ops/arithmetic.py
+    add, add_, sub, sub_, rsub = ops.add, ops.add_, ops.sub, ops.sub_, ops.rsub
+    subtract, subtract_ = alias(ops.sub, "subtract"), ops.sub_
+    mul, mul_ = ops.mul, inplace(ops.mul)
+    multiply, multiply_ = alias(ops.mul, "multiply"), inplace(ops.mul)
+    div, div_, true_divide, true_divide_, divide, divide_ = ops.div, ops.div_, ops.div, ops.div_, ops.div, ops.div_
+    floor_divide, floor_divide_ = ops.floor_divide, ops.floor_divide_
+    remainder, remainder_ = ops.remainder, inplace(ops.remainder)
+    fmod, fmod_ = ops.fmod, inplace(ops.fmod)
+    neg, neg_, negative, negative_ = ops.neg, inplace(ops.neg), ops.neg, inplace(ops.neg)
+    clone, copy_ = ops.clone, ops.copy_
+
+    # ops/view.py
+    as_strided, view, view_as, reshape = ops.as_strided, ops.view, ops.view_as, ops.reshape
+    permute, transpose, t, T, mT, H, mH, adjoint = ops.permute, ops.transpose, ops.t, property(ops.T), property(ops.mT), property(ops.H), property(ops.mH), ops.adjoint
+    swapaxes = swapdims = ops.transpose
+    unsqueeze, squeeze, expand, expand_as, broadcast_to = ops.unsqueeze, ops.squeeze, ops.expand, ops.expand_as, ops.broadcast_to
+    select, narrow, diagonal, unfold = ops.select, ops.narrow, ops.diagonal, ops.unfold
+    split, split_with_sizes, chunk, tensor_split, unbind = ops.split, ops.split_with_sizes, ops.chunk, ops.tensor_split, ops.unbind
+    contiguous, is_contiguous, detach = ops.contiguous, ops.is_contiguous, ops.detach
+
+    # ops/creation.py
+    new_empty, new_zeros, new_ones, new_full, new_tensor, new = ops.new_empty, ops.new_zeros, ops.new_ones, ops.new_full, ops.new_tensor, ops.new_tensor
+
+    # ops/complex.py
+    conj, conj_physical, conj_physical_, resolve_conj, resolve_neg, is_conj = ops.conj, ops.conj_physical, inplace(ops.conj_physical), ops.resolve_conj, ops.resolve_neg, ops.is_conj
+    real, imag = property(ops.real), property(ops.imag)
+    sgn, sgn_ = ops.sgn, inplace(ops.sgn)
+
+    # ops/combine.py
+    fill_, zero_ = ops.fill_, ops.zero_
+
+    # ops/index.py
+    index_put = ops.index_put
+
+    # ops/reduction.py
+    sum, mean, sum_to_size = ops.sum, ops.mean, ops.sum_to_size
+
+    # ops/matmul.py
+    matmul, mm, bmm, mv, dot, vdot, addmm = ops.matmul, ops.mm, ops.bmm, ops.mv, ops.dot, ops.vdot, ops.addmm
+    addmm_ = inplace(ops.addmm)
+
+    # ops/pointwise.py
+    abs, abs_, exp, exp_, log, log_, sqrt, sqrt_ = ops.abs, inplace(ops.abs), ops.exp, inplace(ops.exp), ops.log, inplace(ops.log), ops.sqrt, inplace(ops.sqrt)
+    relu, relu_, isnan = ops.relu, inplace(ops.relu), ops.isnan
+    pow, pow_ = ops.pow, inplace(ops.pow)
+    eq, eq_, ne, ne_, lt, lt_ = ops.eq, inplace(ops.eq), ops.ne, inplace(ops.ne), ops.lt, inplace(ops.lt)
+    le, le_, gt, gt_, ge, ge_ = ops.le, inplace(ops.le), ops.gt, inplace(ops.gt), ops.ge, inplace(ops.ge)
+
+    def float(self) -> Tensor:
+        """This tensor as float32."""
+        return self.to(dt.float32)
+
+    def double(self) -> Tensor:
+        """This tensor as float64."""
+        return self.to(dt.float64)
+
+    def half(self) -> Tensor:
+        """This tensor as float16."""
+        return self.to(dt.float16)
+
+    def bfloat16(self) -> Tensor:
+        """This tensor as bfloat16."""
+        return self.to(dt.bfloat16)
+
+    def int(self) -> Tensor:
+        """This tensor as int32."""
+        return self.to(dt.int32)
+
+    def long(self) -> Tensor:
+        """This tensor as int64."""
+        return self.to(dt.int64)
+
+    def short(self) -> Tensor:
+        """This tensor as int16."""
+        return self.to(dt.int16)
+
+    def char(self) -> Tensor:
+        """This tensor as int8."""
+        return self.to(dt.int8)
+
+    def byte(self) -> Tensor:
+        """This tensor as uint8."""
+        return self.to(dt.uint8)
+
+    def bool(self) -> Tensor:
+        """This tensor as bool."""
+        return self.to(dt.bool_)
+
+    def cfloat(self) -> Tensor:
+        """This tensor as complex64."""
+        return self.to(dt.complex64)
+
+    def cdouble(self) -> Tensor:
+        """This tensor as complex128."""
+        return self.to(dt.complex128)
+
+
+#: Entries of a tensor's `__dict__` that are the engine's, not the user's.
+_BOOKKEEPING = frozenset(("_hooks", "_post_accumulate_hooks", "_accumulator", "_output_nr", "_tracks_version", "_seen_version", "_view_kind", "_grad", "_inference", "_retains_grad"))
+_OPERAND_TYPES = (TensorBase, int, float, complex, np.generic)
+
+
+def _is_operand(value: Any) -> bool:
+    return isinstance(value, _OPERAND_TYPES)
+
+
+def c_dtype_name(tensor: TensorBase) -> str:
+    return tensor._layout.dtype.type_name.lower()
+
+
+def as_dtype(wanted: Any) -> dt.dtype:
+    """A dtype from a dtype, a legacy tensor type or its name (``"torch.FloatTensor"``)."""
+    if isinstance(wanted, dt.dtype):
+        return wanted
+    if isinstance(wanted, TensorType):
+        return wanted.dtype
+    if wanted in (float, int, bool, complex):
+        return dt.of_number(wanted)
+    name = str(wanted).removeprefix("torch.").removesuffix("Tensor")
+    for d in dt.ALL:
+        if d.type_name == name:
+            return d
+    raise ValueError(f"invalid type: '{wanted}'")
+
+
+class TensorType:
+    """A legacy constructor for one dtype, such as ``torch.FloatTensor``; also answers ``isinstance``.
+
+    >>> torch.FloatTensor([1, 2]), isinstance(torch.ones(1), torch.FloatTensor)
+    (tensor([1., 2.]), True)
+    """
+
+    def __init__(self, dtype: dt.dtype) -> None:
+        self.dtype = dtype
+        self.__name__ = self.__qualname__ = f"{dtype.type_name}Tensor"
+        self.__module__ = "torch"
+
+    def __call__(self, *data: Any, device: Any = None) -> Tensor:
+        if not data:
+            return ops.empty(0, dtype=self.dtype, device=device)
+        if len(data) == 1 and isinstance(data[0], TensorBase):
+            if data[0]._layout.dtype is not self.dtype:
+                raise TypeError(f"expected {self!r} (got {data[0].type()})")  # type: ignore[attr-defined]
+            return ops.detach(data[0])  # type: ignore[arg-type]
+        if isinstance(data[0], (list, np.ndarray)) or (len(data) == 1 and isinstance(data[0], tuple) and not isinstance(data[0], Size)):
+            return ops.tensor(data[0], dtype=self.dtype, device=device)
+        return ops.empty(*data, dtype=self.dtype, device=device)
+
+    def __instancecheck__(self, instance: Any) -> bool:
+        return isinstance(instance, TensorBase) and instance._layout.dtype is self.dtype
+
+    def __repr__(self) -> str:
+        return f"<class 'torch.{self.__name__}'>"
+
+    def __reduce__(self) -> str:
+        return self.__name__
+
+
+FloatTensor, DoubleTensor, HalfTensor, BFloat16Tensor = map(TensorType, (dt.float32, dt.float64, dt.float16, dt.bfloat16))
+LongTensor, IntTensor, ShortTensor, CharTensor, ByteTensor, BoolTensor = map(TensorType, (dt.int64, dt.int32, dt.int16, dt.int8, dt.uint8, dt.bool_))
+
+
+def tensor_from_storage(storage: UntypedStorage, dtype: dt.dtype, offset: Any, size: Any, stride: Any, requires_grad: Any = False) -> Tensor:
+    """A tensor over a storage (`offset`, `size` and `stride` in elements)."""
+    out = make_tensor(storage._storage, offset, make_layout(tuple(size), tuple(stride), dtype))
+    return out.requires_grad_(True) if requires_grad else out
+
+
+def is_tensor(obj: Any) -> Any:
+    """Whether `obj` is a Tensor.
+
+    >>> torch.is_tensor(torch.ones(1))
+    True
+    """
+    return isinstance(obj, TensorBase)
+
+
+graph.set_tensor_class(Tensor)

@@ -18,12 +18,12 @@ from .autograd import (
     no_grad as no_grad,
     set_grad_enabled as set_grad_enabled,
 )
-from .device import (
+from .devices import (
     device as device,
     get_default_device as get_default_device,
     set_default_device as set_default_device,
 )
-from .dtype import (
+from .dtypes import (
     bfloat16 as bfloat16,
     bool_ as bool,
     complex64 as complex64,
@@ -52,7 +52,7 @@ from .dtype import (
 )
 from .errors import OutOfMemoryError as OutOfMemoryError
 from .install import install as install
-from .memory_format import (
+from .memory_formats import (
     channels_last as channels_last,
     channels_last_3d as channels_last_3d,
     contiguous_format as contiguous_format,

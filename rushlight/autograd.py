@@ -10,7 +10,7 @@ import heapq
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from . import dtype as dt
+from . import dtypes as dt
 from . import ops, tape
 from .graph import CardNode, CopySlices, Node, Saved, edge_of, grad_state, make_tensor, refresh_view, requires_grad
 from .grad_mode import enable_grad, inference_mode, is_grad_enabled, is_inference_mode_enabled, no_grad, set_grad_enabled

@@ -10,7 +10,7 @@ import operator
 from collections.abc import Iterable, Sequence
 from typing import Any, SupportsIndex
 
-from .dtype import dtype
+from .dtypes import dtype
 from .errors import dim_out_of_range, sizes
 
 Shape = tuple[int, ...]

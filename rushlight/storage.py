@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .device import CPU, META, device
+from .devices import CPU, META, device
 from .shape import Layout
 
 if TYPE_CHECKING:

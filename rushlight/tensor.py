@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import autograd, device as devices, dtype as dt, graph, memory_format as memory_formats, ops, tape
+from . import autograd, devices, dtypes as dt, graph, memory_formats, ops, tape
 from .graph import edge_of, grad_state, make_tensor, refresh_view
 from .ops.card import array_of, share
 from .ops.define import alias, inplace
@@ -16,7 +16,7 @@ from .storage import ON_META, SHARED, Storage, TensorBase
 from .untyped_storage import TypedStorage, UntypedStorage, storage_handle
 
 if TYPE_CHECKING:
-    from .dtype import dtype as dtype_
+    from .dtypes import dtype as dtype_
 
 
 class Tensor(TensorBase):

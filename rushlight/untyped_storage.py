@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from . import dtype as dt
+from . import dtypes as dt
 from . import tape
-from .device import device
+from .devices import device
 from .storage import ON_META, SHARED, Storage, storage_of_array
 
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import dtype as dt
+from .. import dtypes as dt
 from .. import tape
-from .. import memory_format as memory_formats
+from .. import memory_formats
 from ..shape import can_broadcast_to, layout, preserved_strides
 from ..storage import TensorBase
 from .card import Card, Pointwise, apply, write_into

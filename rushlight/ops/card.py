@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import dtype as dt
+from .. import dtypes as dt
 from .. import tape
 from ..errors import sizes
 from ..graph import (

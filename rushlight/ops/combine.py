@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import dtype as dt
+from .. import dtypes as dt
 from ..errors import sizes
 from ..shape import Layout, broadcast_shapes, contiguous, wrap_dim
 from ..storage import TensorBase

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import dtype as dt
+from .. import dtypes as dt
 from ..shape import Layout, layout
 from .card import Pointwise, View, apply, apply_view
 from .define import as_operand, unary, write_out

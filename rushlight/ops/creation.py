@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import device as devices
-from .. import dtype as dt
-from .. import memory_format as memory_formats
+from .. import devices
+from .. import dtypes as dt
+from .. import memory_formats
 from ..errors import sizes
 from ..graph import make_tensor
 from ..shape import Layout, Shape, contiguous, contiguous_strides, layout, preserved_strides

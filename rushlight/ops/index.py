@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import dtype as dt
+from .. import dtypes as dt
 from ..errors import sizes
 from ..shape import Layout, Shape, broadcast_shapes, contiguous
 from ..storage import ON_META, TensorBase

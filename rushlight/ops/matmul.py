@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import dtype as dt
+from .. import dtypes as dt
 from ..errors import sizes
 from ..shape import Layout, broadcast_shapes, contiguous
 from .card import Card, apply

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import dtype as dt
+from .. import dtypes as dt
 from ..storage import TensorBase
 from .card import Pointwise, apply
 from .define import CARD_OF, as_operand, as_tensor_argument, binary, unary, write_out

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import dtype as dt
+from .. import dtypes as dt
 from ..errors import sizes
 from ..shape import Layout, Shape, can_broadcast_to, contiguous, wrap_dims
 from .card import Card, apply

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from .. import dtype as dt
+from .. import dtypes as dt
 from ..errors import sizes
 from ..shape import (
     Layout,
@@ -171,7 +171,7 @@ def reshape(input: Tensor, *shape: Any) -> Tensor:
     if view_strides(input._layout.shape, input._layout.stride, wanted) is not None:
         return apply_view(_view, input, (wanted,))
     from .arithmetic import clone
-    from ..memory_format import contiguous_format
+    from ..memory_formats import contiguous_format
 
     fresh = clone(input, memory_format=contiguous_format)
     out = apply_view(_view, fresh, (wanted,))
@@ -787,7 +787,7 @@ def contiguous(input: Tensor, *, memory_format: Any = None) -> Tensor:
     >>> torch.zeros(2, 3).t().contiguous().stride()
     (2, 1)
     """
-    from .. import memory_format as formats
+    from .. import memory_formats as formats
     from .arithmetic import clone
 
     wanted = formats.contiguous_format if memory_format is None else memory_format
@@ -800,7 +800,7 @@ def contiguous(input: Tensor, *, memory_format: Any = None) -> Tensor:
 
 def is_contiguous(input: TensorBase, *, memory_format: Any = None) -> bool:
     """Whether the elements lie in row-major order (or in the order of `memory_format`)."""
-    from .. import memory_format as formats
+    from .. import memory_formats as formats
 
     here = input._layout
     if memory_format is None or memory_format is formats.contiguous_format:

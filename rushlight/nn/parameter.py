@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any, NoReturn, Self
 
 from .. import ops
-from ..device import device as Device
-from ..dtype import dtype as DType
+from ..devices import device as Device
+from ..dtypes import dtype as DType
 from ..tensor import Tensor
 
 __all__ = [

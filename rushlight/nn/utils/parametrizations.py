@@ -6,7 +6,7 @@ from typing import Any
 
 from ... import ops
 from ...autograd import no_grad
-from ...dtype import finfo
+from ...dtypes import finfo
 from ...tensor import Tensor
 from ..module import Module
 from .parametrize import register_parametrization

@@ -1,0 +1,3 @@
+"""PyTorch's place for the base class of the layers; it lives in ``nn/module.py``."""
+
+from ..module import Module as Module

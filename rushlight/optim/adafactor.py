@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from .. import ops
-from ..dtype import finfo
+from ..dtypes import finfo
 from ..tensor import Tensor
 from .optimizer import ParamsT
 from .rule_optimizer import RuleOptimizer, check_lr, scalar_state

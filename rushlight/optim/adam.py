@@ -32,7 +32,7 @@ def adam_rule(
         exp_avg_sq = max_exp_avg_sq.copy_(ops.maximum(snapshot(max_exp_avg_sq), snapshot(exp_avg_sq)))
     denom = exp_avg_sq.sqrt() / bias_correction2_sqrt + eps
     if isinstance(step_size, Tensor):
-        param.addcdiv_(exp_avg * -step_size, denom)
+        param.addcdiv_(snapshot(exp_avg) * -step_size, denom)
     else:
         param.addcdiv_(snapshot(exp_avg), denom, value=-step_size)
 
@@ -94,9 +94,7 @@ class Adam(RuleOptimizer):
                 raise ValueError(f"Tensor betas[{index}] must be 1-element")
         defaults = {
             "lr": lr,
-            "betas": tuple(
-                beta.squeeze() if isinstance(beta, Tensor) and beta.dim() != 0 else beta for beta in betas
-            ),
+            "betas": tuple(beta.squeeze() if isinstance(beta, Tensor) and beta.dim() != 0 else beta for beta in betas),
             "eps": eps,
             "weight_decay": weight_decay,
             "amsgrad": amsgrad,

@@ -11,7 +11,7 @@ from itertools import chain
 from typing import Any
 
 from .. import tape
-from ..dtype import float32
+from ..dtypes import float32
 from ..tensor import Tensor
 from ..utils.hooks import RemovableHandle
 
@@ -88,6 +88,8 @@ class Optimizer:
     _optimizer_load_state_dict_pre_hooks: OrderedDict[int, Callable[[Optimizer, StateDict], StateDict | None]]
     _optimizer_load_state_dict_post_hooks: OrderedDict[int, Callable[[Optimizer], None]]
 
+    _stepping = False
+
     def __init__(self, params: ParamsT, defaults: dict[str, Any]) -> None:
         self.defaults = defaults
         self._make_hooks()
@@ -136,6 +138,8 @@ class Optimizer:
         @functools.wraps(func)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
             self: Optimizer = args[0]
+            if self._stepping:  # `super().step()` in a subclass: the hooks are the outer step's
+                return func(*args, **kwargs)
             for pre_hook in chain(_global_step_pre_hooks.values(), self._optimizer_step_pre_hooks.values()):
                 result = pre_hook(self, args, kwargs)
                 if result is not None:
@@ -144,7 +148,11 @@ class Optimizer:
                             f"{func} must return None or a tuple of (new_args, new_kwargs), but got {result}."
                         )
                     args, kwargs = result
-            out = func(*args, **kwargs)
+            self._stepping = True
+            try:
+                out = func(*args, **kwargs)
+            finally:
+                self._stepping = False
             for post_hook in chain(self._optimizer_step_post_hooks.values(), _global_step_post_hooks.values()):
                 post_hook(self, args, kwargs)
             tape.step_boundary()
@@ -166,9 +174,7 @@ class Optimizer:
         """Call ``hook(optimizer, args, kwargs)`` after each step."""
         return _register(self._optimizer_step_post_hooks, hook)
 
-    def register_state_dict_pre_hook(
-        self, hook: Callable[[Optimizer], None], prepend: bool = False
-    ) -> RemovableHandle:
+    def register_state_dict_pre_hook(self, hook: Callable[[Optimizer], None], prepend: bool = False) -> RemovableHandle:
         """Call ``hook(optimizer)`` before `state_dict`."""
         return _register(self._optimizer_state_dict_pre_hooks, hook, prepend)
 
@@ -355,8 +361,6 @@ class Optimizer:
     def _check_params(self, params: list[Any]) -> None:
         for param in params:
             if not isinstance(param, Tensor):
-                raise TypeError(
-                    "optimizer can only optimize Tensors, but one of the params is " + _typename(param)
-                )
+                raise TypeError("optimizer can only optimize Tensors, but one of the params is " + _typename(param))
             if not self.defaults.get("differentiable") and not (param.is_leaf or param.retains_grad):
                 raise ValueError("can't optimize a non-leaf Tensor")

@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import ops
 from ..autograd import enable_grad, is_grad_enabled, set_grad_enabled
-from ..dtype import float32, float64, get_default_dtype
+from ..dtypes import float32, float64, get_default_dtype
 from ..ops.optimizer_step import ParamUpdate, UpdateRule, fill_scalars, optimizer_step
 from ..tensor import Tensor
 from .optimizer import Closure, Optimizer

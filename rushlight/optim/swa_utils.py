@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 from .. import ops
 from ..autograd import no_grad
-from ..device import device as Device
-from ..dtype import int64
+from ..devices import device as Device
+from ..dtypes import int64
 from ..nn.module import Module
 from ..nn.modules.batchnorm import _BatchNorm
 from ..tensor import Tensor

@@ -85,8 +85,8 @@ class SequentialLR(_CompositeScheduler):
 
     def recursive_undo(self, sched: LRScheduler | None = None) -> None:
         """Take back the step that every schedule made when it was constructed."""
-        scheduler = self if sched is None else sched
-        if isinstance(scheduler, _CompositeScheduler):
+        scheduler: Any = self if sched is None else sched
+        if hasattr(scheduler, "_schedulers"):
             for part in scheduler._schedulers:
                 self.recursive_undo(part)
         elif hasattr(scheduler, "last_epoch"):

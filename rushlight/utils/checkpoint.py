@@ -280,7 +280,7 @@ def _warn_of_default(name: str, change: str) -> None:
 class _Slot:
     """Stands for one saved tensor."""
 
-    __slots__ = ("tensor", "__weakref__")
+    __slots__ = ("__weakref__", "tensor")
 
     def __init__(self) -> None:
         self.tensor: Tensor | None = None

@@ -10,15 +10,17 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar
 
 from ...random import Generator
-from .collate import default_collate as default_collate, default_convert as default_convert
+from .collate import default_collate, default_convert
 from .dataset import Dataset, IterableDataset
-from .fetch import _DatasetKind as _DatasetKind
+from .fetch import _DatasetKind
 from .sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler, draw_seed
-from .worker import EndOfData, ExceptionWrapper, Job, Resume, get_worker_info as get_worker_info
+from .worker import EndOfData, ExceptionWrapper, Job, Resume, get_worker_info
 from .workers import start_workers
 
 if TYPE_CHECKING:
     from multiprocessing.context import BaseContext
+
+__all__ = ["DataLoader", "default_collate", "default_convert", "get_worker_info"]
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -188,7 +190,7 @@ class DataLoader(Generic[T_co]):
     def __iter__(self) -> _BaseDataLoaderIter:
         if not self.persistent_workers:
             return self._get_iterator()
-        if self._iterator is None:
+        if self._iterator is None or self._iterator._has_lost_workers():
             self._iterator = self._get_iterator()
         else:
             self._iterator._reset(self)
@@ -294,6 +296,9 @@ class _BaseDataLoaderIter:
         self._num_yielded = 0
         self._IterableDataset_len_called = loader._IterableDataset_len_called
 
+    def _has_lost_workers(self) -> bool:
+        return False
+
     def _next_index(self) -> Any:
         return next(self._sampler_iter)
 
@@ -398,6 +403,9 @@ class _MultiProcessingDataLoaderIter(_BaseDataLoaderIter):
             key, _ = self._receive()
             waiting -= isinstance(key, Resume)
         self._start_pass()
+
+    def _has_lost_workers(self) -> bool:
+        return not all(self._workers.listening)
 
     def _start_pass(self) -> None:
         self._sent = 0  # the number of the next task

@@ -14,7 +14,12 @@ from multiprocessing.connection import Connection
 from multiprocessing.reduction import ForkingPickler, recv_handle, send_handle
 from typing import Any
 
-from ...multiprocessing import map_file, new_shared_file, reduce_storage, reduce_tensor
+from ...multiprocessing.reductions import (
+    map_file,
+    new_shared_file,
+    reduce_storage,
+    reduce_tensor,
+)
 from ...storage import Storage, TensorBase
 from .worker import ExceptionWrapper
 

@@ -1,3 +1,5 @@
 """`torch.utils`: data loading, checkpointing of activations, hooks."""
 
-from . import checkpoint as checkpoint, data as data, hooks as hooks
+from . import checkpoint as checkpoint
+from . import data as data
+from . import hooks as hooks

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from ..tensor import Tensor
 
-# rule(param, grad, *buffers, **scalars) changes `param` and `buffers` in place. It never reads a value, so that it can be
-# recorded; what depends on values or on the number of the step comes as a scalar.
+# rule(param, grad, *buffers, **scalars) changes `param` and `buffers` in place. It never reads a value, so that it can
+# be recorded; what depends on values or on the number of the step comes as a scalar.
 UpdateRule = Callable[..., None]
 
 

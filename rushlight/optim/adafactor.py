@@ -41,8 +41,8 @@ def adafactor_rule(
 class Adafactor(RuleOptimizer):
     """Adam with the second moment of a matrix kept as one row and one column, and with steps relative to its size.
 
-    ``eps`` bounds the second moment (None: the dtype's epsilon) and the size of the parameter from below, ``d`` bounds the
-    size of an update. Source: Shazeer and Stern, https://arxiv.org/abs/1804.04235
+    ``eps`` bounds the second moment (None: the dtype's epsilon) and the size of the parameter from below, ``d`` bounds
+    the size of an update. Source: Shazeer and Stern, https://arxiv.org/abs/1804.04235
 
     >>> weight = nn.Parameter(torch.tensor([1.0]))
     >>> optimizer = torch.optim.Adafactor([weight], lr=0.1)

@@ -82,7 +82,7 @@ def strong_wolfe(
         left, right = sorted(point.t for point in bracket)
         if (right - left) * direction_norm < tolerance_change:
             break
-        t = cubic_minimum(*bracket)
+        t = cubic_minimum(bracket[0], bracket[1])
         # A point close to an end is taken once; after that the search moves away from the end.
         margin = 0.1 * (right - left)
         if min(right - t, t - left) < margin:

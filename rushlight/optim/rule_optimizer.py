@@ -80,9 +80,9 @@ class KnownValues:
 class RuleOptimizer(Optimizer):
     """An optimizer whose step applies one formula, the update rule, to every parameter that has a gradient.
 
-    A subclass gives ``rule`` and `_scalars`, the numbers that the rule takes; `_buffers`, the names of the state tensors
-    that it changes; and `_new_state`, what the state is before a parameter's first step. A complex parameter is updated as
-    pairs of reals.
+    A subclass gives ``rule`` and `_scalars`, the numbers that the rule takes; `_buffers`, the names of the state
+    tensors that it changes; and `_new_state`, what the state is before a parameter's first step. A complex parameter is
+    updated as pairs of reals.
     """
 
     rule: ClassVar[UpdateRule]
@@ -203,7 +203,8 @@ class RuleOptimizer(Optimizer):
             raise AssertionError("_foreach ops don't support autograd")
         if group.get("capturable"):
             raise AssertionError(
-                f"If capturable=True, {self.capturable_tensors} must be on supported devices: {self.capturable_devices}."
+                f"If capturable=True, {self.capturable_tensors} must be on supported devices: "
+                f"{self.capturable_devices}."
             )
         if group.get("fused"):
             for param in params:
@@ -223,6 +224,6 @@ class RuleOptimizer(Optimizer):
         if found_inf is not None and found_inf.item() != 0:
             return True
         if grad_scale is not None:
-            for param in params:
-                param.grad.div_(grad_scale)
+            for grad in (param.grad for param in params):
+                grad.div_(grad_scale)  # type: ignore[union-attr]
         return False

@@ -16,8 +16,8 @@ _NAME = "swap_in_optimizer_params_and_state"
 def _checked_state(state: Any) -> dict[Any, Any]:
     if not isinstance(state, dict):
         raise RuntimeError(
-            f"{_NAME} requires swapin_optim_state['state'] to be a dict mapping packed parameter ids to per-param state "
-            f"dicts, got {type(state).__name__}."
+            f"{_NAME} requires swapin_optim_state['state'] to be a dict mapping packed parameter ids to per-param "
+            f"state dicts, got {type(state).__name__}."
         )
     if any(isinstance(key, Tensor) for key in state):
         raise RuntimeError(f"{_NAME} requires optimizer.state_dict()-style state keyed by packed parameter ids.")
@@ -45,8 +45,8 @@ def _checked_groups(optimizer: Optimizer, groups: Any) -> list[dict[str, Any]]:
             )
         if len(live["params"]) != len(numbers):
             raise RuntimeError(
-                f"swapin_optim_state param group {index} has a different number of params than the live optimizer param "
-                "group."
+                f"swapin_optim_state param group {index} has a different number of params than the live optimizer "
+                "param group."
             )
         only_swapped = [key for key in group if key not in live]
         only_live = [key for key in live if key not in group]

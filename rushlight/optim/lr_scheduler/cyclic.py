@@ -109,12 +109,13 @@ class CyclicLR(LRScheduler):
     def _init_scale_fn(self) -> None:
         if self._scale_fn_custom is not None:
             return
-        self._scale_fn_ref: Callable[[float], float]
-        self._scale_fn_ref, self.scale_mode = {
-            "triangular": (_triangular_scale, "cycle"),
-            "triangular2": (_triangular2_scale, "cycle"),
-            "exp_range": (partial(_exp_range_scale, self.gamma), "iterations"),
-        }[self.mode]
+        scales: dict[str, Callable[[float], float]] = {
+            "triangular": _triangular_scale,
+            "triangular2": _triangular2_scale,
+            "exp_range": partial(_exp_range_scale, self.gamma),
+        }
+        self._scale_fn_ref = scales[self.mode]
+        self.scale_mode = "iterations" if self.mode == "exp_range" else "cycle"
 
     def scale_fn(self, x: float) -> float:
         """The height of the wave in cycle or at iteration ``x``, as ``scale_mode`` says."""
@@ -155,8 +156,7 @@ class CyclicLR(LRScheduler):
 
 
 class CosineAnnealingWarmRestarts(LRScheduler):
-    """Cosine waves from the initial rate down to ``eta_min``: the first lasts ``T_0`` epochs, each next ``T_mult`` times
-    as many.
+    """Cosine waves from the initial rate to ``eta_min``: ``T_0`` epochs, then ``T_mult`` times as many, and so on.
 
     ``step`` also takes fractional epochs. Source: Loshchilov and Hutter, https://arxiv.org/abs/1608.03983
 
@@ -227,8 +227,8 @@ def _phase(end_step: float, start: str, end: str, start_momentum: str, end_momen
 class OneCycleLR(LRScheduler):
     """From ``max_lr / div_factor`` up to ``max_lr`` and down far below the start; momentum goes the other way.
 
-    The number of steps is ``total_steps`` or ``epochs * steps_per_epoch``; stepping further is a ValueError. Step it after
-    every batch. Source: Smith and Topin, https://arxiv.org/abs/1708.07120
+    The number of steps is ``total_steps`` or ``epochs * steps_per_epoch``; stepping further is a ValueError. Step it
+    after every batch. Source: Smith and Topin, https://arxiv.org/abs/1708.07120
 
     >>> optimizer = torch.optim.SGD([nn.Parameter(torch.ones(1))], lr=0.1, momentum=0.9)
     >>> scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=1.0, total_steps=10)

@@ -1,6 +1,7 @@
 """Schedules that multiply the rates by a function of the epoch.
 
-``get_lr`` goes from one epoch to the next, so that schedules can be combined; ``_get_closed_form_lr`` jumps to an epoch.
+``get_lr`` goes from one epoch to the next, so that schedules can be combined; ``_get_closed_form_lr`` jumps to
+an epoch.
 """
 
 from __future__ import annotations

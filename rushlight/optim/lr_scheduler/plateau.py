@@ -19,8 +19,8 @@ from .base import (
 class ReduceLROnPlateau(LRScheduler):
     """The rate times ``factor`` when a metric has not improved for more than ``patience`` epochs.
 
-    ``mode`` says whether smaller ("min") or larger metrics are better, and by how much they have to be so: ``threshold``,
-    relative or absolute by ``threshold_mode``.
+    ``mode`` says whether smaller ("min") or larger metrics are better, and by how much they have to be so:
+    ``threshold``, relative or absolute by ``threshold_mode``.
 
     >>> optimizer = torch.optim.SGD([nn.Parameter(torch.ones(1))], lr=1.0)
     >>> scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=0)
@@ -100,9 +100,9 @@ class ReduceLROnPlateau(LRScheduler):
             if self.default_min_lr is None:
                 raise RuntimeError(
                     f"The number of param groups in the `optimizer` ({len(groups)}) differs from when "
-                    f"`ReduceLROnPlateau` was initialized ({len(self.min_lrs)}), usually due to a new param group being "
-                    "added to the optimizer. Please modify the `min_lrs` field to match the length of the `optimizer` "
-                    "param groups."
+                    f"`ReduceLROnPlateau` was initialized ({len(self.min_lrs)}), usually due to a new param group "
+                    "being added to the optimizer. Please modify the `min_lrs` field to match the length of the "
+                    "`optimizer` param groups."
                 )
             self.min_lrs = [self.default_min_lr] * len(groups)
         for group, min_lr in zip(groups, self.min_lrs, strict=True):

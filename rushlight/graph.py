@@ -258,7 +258,7 @@ class AsStridedNode(Node):
         return "AsStridedBackward0"
 
     def backward(self, grads: list[Tensor | None]) -> Sequence[Tensor | None]:
-        from .ops.view import as_strided_backward
+        from .ops.views import as_strided_backward
 
         return (None if grads[0] is None else as_strided_backward(grads[0], self.base_layout, self.layouts[0], self.delta),)
 
@@ -281,7 +281,7 @@ class CopySlices(Node):
         grad = grads[0]
         if grad is None:
             return (None,) * len(self.edges)
-        from .ops.view import restride
+        from .ops.views import restride
 
         rest = restride(grad, self.layouts[0])
         inside = rest.as_strided(self.view_layout.shape, self.view_layout.stride, self.delta)

@@ -521,7 +521,7 @@ class Tensor(TensorBase):
     def resize_(self, *size: Any, memory_format: Any = None) -> Tensor:
         """Give this tensor another shape in row-major order; the storage grows if it must."""
         from .ops.define import resize
-        from .ops.view import shape_argument
+        from .ops.views import shape_argument
 
         if self.requires_grad:
             raise RuntimeError("cannot resize variables that require grad")
@@ -665,7 +665,7 @@ class Tensor(TensorBase):
     neg, neg_, negative, negative_ = ops.neg, inplace(ops.neg), ops.neg, inplace(ops.neg)
     clone, copy_ = ops.clone, ops.copy_
 
-    # ops/view.py
+    # ops/views.py
     as_strided, view, view_as, reshape = ops.as_strided, ops.view, ops.view_as, ops.reshape
     permute, transpose, t, T, mT, H, mH, adjoint = ops.permute, ops.transpose, ops.t, property(ops.T), property(ops.mT), property(ops.H), property(ops.mH), ops.adjoint
     swapaxes = swapdims = ops.transpose
@@ -701,6 +701,25 @@ class Tensor(TensorBase):
     pow, pow_ = ops.pow, inplace(ops.pow)
     eq, eq_, ne, ne_, lt, lt_ = ops.eq, inplace(ops.eq), ops.ne, inplace(ops.ne), ops.lt, inplace(ops.lt)
     le, le_, gt, gt_, ge, ge_ = ops.le, inplace(ops.le), ops.gt, inplace(ops.gt), ops.ge, inplace(ops.ge)
+
+    # ops/scatter.py
+    gather, take_along_dim, index_select, take, nonzero, nonzero_static, argwhere = ops.gather, ops.take_along_dim, ops.index_select, ops.take, ops.nonzero, ops.nonzero_static, ops.argwhere
+    index_add, index_add_, index_copy, index_copy_ = ops.index_add, inplace(ops.index_add), ops.index_copy, inplace(ops.index_copy)
+    index_fill, index_fill_, index_reduce, index_reduce_ = ops.index_fill, inplace(ops.index_fill), ops.index_reduce, inplace(ops.index_reduce)
+    scatter, scatter_, scatter_add, scatter_add_ = ops.scatter, inplace(ops.scatter), ops.scatter_add, inplace(ops.scatter_add)
+    scatter_reduce, scatter_reduce_, put, put_, index_put_ = ops.scatter_reduce, inplace(ops.scatter_reduce), ops.put, inplace(ops.put), ops.index_put_
+    masked_fill, masked_fill_, masked_select = ops.masked_fill, ops.masked_fill_, ops.masked_select
+    masked_scatter, masked_scatter_ = ops.masked_scatter, inplace(ops.masked_scatter)
+
+    # ops/rearrange.py
+    flatten, unflatten, ravel, reshape_as, movedim, moveaxis = ops.flatten, ops.unflatten, ops.ravel, ops.reshape_as, ops.movedim, alias(ops.movedim, "moveaxis")
+    flip, fliplr, flipud, roll, rot90 = ops.flip, ops.fliplr, ops.flipud, ops.roll, ops.rot90
+    repeat, tile, repeat_interleave = ops.repeat, ops.tile, ops.repeat_interleave
+    diag, diag_embed, diagflat, tril, tril_, triu, triu_ = ops.diag, ops.diag_embed, ops.diagflat, ops.tril, inplace(ops.tril), ops.triu, inplace(ops.triu)
+    hsplit, vsplit, dsplit = ops.hsplit, ops.vsplit, ops.dsplit
+    select_scatter, slice_scatter, diagonal_scatter, as_strided_scatter = ops.select_scatter, ops.slice_scatter, ops.diagonal_scatter, ops.as_strided_scatter
+    squeeze_, unsqueeze_, t_, transpose_, swapaxes_, swapdims_, as_strided_ = ops.squeeze_, ops.unsqueeze_, ops.t_, ops.transpose_, ops.transpose_, ops.transpose_, ops.as_strided_
+    narrow_copy, unsafe_split, unsafe_split_with_sizes, unsafe_chunk = ops.narrow_copy, ops.unsafe_split, ops.unsafe_split_with_sizes, ops.unsafe_chunk
 
     def float(self) -> Tensor:
         """This tensor as float32."""

@@ -6,8 +6,7 @@ import math
 import warnings
 from typing import TYPE_CHECKING
 
-from .. import dtypes
-from .. import ops
+from .. import dtypes, ops
 
 if TYPE_CHECKING:
     from ..dtypes import dtype as DType
@@ -85,7 +84,7 @@ def _repeat_heads(query: Tensor, shared: Tensor) -> Tensor:
 def _check_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, dropout_p: float) -> None:
     tensors = {"query": query, "key": key, "value": value}
     if len({tensor.dtype for tensor in tensors.values()}) > 1:
-        found = ["{}.dtype: {}".format(name, _type_name(tensor.dtype)) for name, tensor in tensors.items()]
+        found = [f"{name}.dtype: {_type_name(tensor.dtype)}" for name, tensor in tensors.items()]
         raise RuntimeError(
             "Expected query, key, and value to have the same dtype, "
             f"but got {found[0]} {found[1]} and {found[2]} instead."

@@ -17,7 +17,7 @@ from ..shape import Layout, Shape, contiguous, contiguous_strides, layout, prese
 from ..storage import ON_META, SHARED, Storage, TensorBase, storage_of_array
 from .card import array_of, share, tensor_of_array
 from .define import NUMBERS, write_out
-from .view import shape_argument
+from .views import shape_argument
 
 if TYPE_CHECKING:
     from ..tensor import Tensor

@@ -17,7 +17,7 @@ from ..shape import Layout, Shape, broadcast_shapes, contiguous
 from ..storage import ON_META, TensorBase
 from .card import Card, apply, array_of, tensor_of_array, write_into
 from .define import NUMBERS
-from .view import _select, _unsqueeze, slice_view
+from .views import _select, _unsqueeze, slice_view
 from .card import apply_view
 
 if TYPE_CHECKING:
@@ -89,24 +89,31 @@ def _index_put_rule(input: np.ndarray, values: np.ndarray, *indices: np.ndarray,
         found[where] = values
     elif found.dtype.kind == "b":
         np.logical_or.at(found, where, values)
-    elif len(indices) == 1 and indices[0].size > 64 and found.dtype.kind == "f" and found.dtype.itemsize >= 4:
-        _add_rows(found, positions[0], indices[0], values)
+    elif len(indices) == 1 and positions[0] == 0:
+        rows = np.broadcast_to(values, (*indices[0].shape, *found.shape[1:]))
+        add_along(found, indices[0].reshape(-1), rows.reshape(-1, *found.shape[1:]))
     else:
         np.add.at(found, where, values)
     return found
 
 
-def _add_rows(target: np.ndarray, dim: int, index: np.ndarray, values: np.ndarray) -> None:
-    """``target[..., index, ...] += values`` with repeats, in the order of the index: sorted runs, one add a run."""
-    flat = index.reshape(-1) % target.shape[dim]
-    shape = (*target.shape[:dim], *index.shape, *target.shape[dim + 1 :])
-    rows = np.broadcast_to(values, shape).reshape(*target.shape[:dim], flat.size, *target.shape[dim + 1 :])
-    rows = np.moveaxis(rows, dim, 0)
-    order = np.argsort(flat, kind="stable")
-    ordered = flat[order]
+def add_along(target: np.ndarray, index: np.ndarray, values: np.ndarray) -> None:
+    """``target[index] += values`` with repeats adding up in the order of `index`, which is flat.
+
+    Sorted runs and one `reduceat` are many times as fast as `np.add.at` where rows are wide or many.
+    """
+    if index.size == 0:
+        return
+    if target.dtype.kind == "b":
+        np.logical_or.at(target, index, values)
+        return
+    index = np.where(index < 0, index + target.shape[0], index)
+    order = np.argsort(index, kind="stable")
+    ordered = index[order]
     starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
-    sums = np.add.reduceat(rows[order], starts, axis=0)
-    np.moveaxis(target, dim, 0)[ordered[starts]] += sums
+    wide = np.float32 if target.dtype.itemsize == 2 and target.dtype.kind not in "iu" else target.dtype
+    sums = np.add.reduceat(values[order], starts, axis=0, dtype=wide) if starts.size < index.size else values[order]
+    target[ordered[starts]] = (target[ordered[starts]] + sums).astype(target.dtype)
 
 
 def _index_put_backward(g: Tensor, indices: Sequence[Tensor], layouts: Sequence[Layout], positions: Shape, accumulate: bool, needs: tuple[bool, ...]) -> list[Any]:

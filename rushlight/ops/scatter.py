@@ -1,0 +1,846 @@
+"""Reading and writing by index tensors along one dim, and by masks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import dtypes as dt
+from ..errors import sizes
+from ..shape import Layout, Shape, broadcast_shapes, can_broadcast_to, contiguous, layout, preserved_strides, wrap_dim
+from ..storage import ON_META, TensorBase
+from .card import Card, apply, array_of, overlap_error, write_into
+from .define import as_operand, as_tensor_argument, write_out
+from .index import add_along, check_bounds, walk
+
+if TYPE_CHECKING:
+    from ..tensor import Tensor
+
+
+def _same(input: Layout) -> Layout:
+    """A fresh output with the shape, dtype and order of dims of `input`."""
+    return layout(input.shape, preserved_strides(input.shape, input.stride), input.dtype)
+
+
+def _check_index(index: Any, function: str, size: int, dim: int, *, negative: bool = False) -> None:
+    """Refuse an index that is not integral, or a value of it outside ``0..size`` (``-size..size`` if `negative`)."""
+    if index._layout.dtype not in (dt.int64, dt.int32):
+        raise RuntimeError(f"{function}(): Expected dtype int32/int64 for index")
+    if negative:
+        check_bounds(index, size, dim)
+        return
+    if index._layout.numel == 0 or index._storage.special == ON_META:
+        return
+    values = array_of(index)
+    low, high = int(values.min()), int(values.max())
+    if low < 0 or high >= size:
+        bad = low if low < 0 else high
+        raise IndexError("index out of range in self") if function == "index_select" else RuntimeError(f"index {bad} is out of bounds for dimension {dim} with size {size}")
+
+
+def _along(array: np.ndarray, index: np.ndarray, dim: int) -> tuple[Any, ...]:
+    """The NumPy index that pairs ``index`` along `dim` with its own position in all other dims."""
+    grid = np.ogrid[tuple(slice(n) for n in index.shape)]
+    return tuple(index if d == dim else grid[d] for d in range(index.ndim))
+
+
+def _at_least_1d(*layouts: Layout) -> list[Shape]:
+    return [l.shape or (1,) for l in layouts]
+
+
+def _check_gather_shapes(function: str, input: Layout, index: Layout, dim: int, source: Layout | None) -> None:
+    """Index (and source) must have as many dims as input, and fit in it in all dims but `dim`."""
+    if index.numel == 0 and function != "gather":
+        return
+    here, there = _at_least_1d(input, index)
+    if len(here) != len(there):
+        raise RuntimeError(f"Index tensor must have the same number of dimensions as {'input' if function == 'gather' else 'self'} tensor")
+    for d in range(len(here)):
+        if d != dim and there[d] > here[d]:
+            raise RuntimeError(
+                f"Size does not match at dimension {d} expected index {sizes(index.shape)} to be no larger than self {sizes(input.shape)} apart from dimension {dim}"
+                if function == "gather"
+                else f"Expected index {sizes(index.shape)} to be no larger than self {sizes(input.shape)} apart from dimension {dim}"
+                + (f" and to be no larger size than src {sizes(source.shape)}" if source is not None else "")
+            )
+    if source is not None:
+        (other,) = _at_least_1d(source)
+        if len(other) != len(there):
+            raise RuntimeError("Index tensor must have the same number of dimensions as src tensor")
+        if any(n > m for n, m in zip(there, other, strict=True)):
+            raise RuntimeError(
+                f"Expected index {sizes(index.shape)} to be no larger than self {sizes(input.shape)} apart from dimension {dim} and to be no larger size than src {sizes(source.shape)}"
+            )
+
+
+# gather
+
+
+def _infer_gather(input: Layout, index: Layout, dim: int) -> Layout:
+    _check_gather_shapes("gather", input, index, dim, None)
+    return contiguous(index.shape, input.dtype)
+
+
+def _gather_rule(input: np.ndarray, index: np.ndarray, dim: int) -> np.ndarray:
+    if not index.ndim:
+        return input.reshape(-1)[index]
+    if not input.ndim:
+        return input.reshape(1)[index]
+    return input[_along(input, index, dim)]
+
+
+_gather = Card(
+    "gather", "input index",
+    statics="dim",
+    infer=_infer_gather, numpy=_gather_rule,
+    grads={"input": lambda g, index, layouts, dim: _zeros(layouts[0], g).scatter_add(dim, index, g)},
+    onnx="GatherElements",
+)  # fmt: skip
+
+
+def _zeros(like: Layout, g: Tensor) -> Tensor:
+    from .creation import zeros
+
+    return zeros(like.shape, dtype=g.dtype, device=g.device)
+
+
+def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False, out: Tensor | None = None) -> Tensor:
+    """``out[i][j] = input[index[i][j]][j]`` for ``dim=0``, and so on for other dims.
+
+    >>> torch.gather(torch.tensor([[1, 2], [3, 4]]), 1, torch.tensor([[0, 0], [1, 0]]))
+    tensor([[1, 1],
+            [4, 3]])
+    """
+    as_tensor_argument(input, "gather")
+    dim = wrap_dim(dim, input._layout.ndim)
+    if index._layout.dtype not in (dt.int64, dt.int32):
+        raise RuntimeError("gather(): Expected dtype int32/int64 for index")
+    _check_gather_shapes("gather", input._layout, index._layout, dim, None)
+    _check_index(index, "gather", input._layout.shape[dim] if input._layout.ndim else 1, dim)
+    found = apply(_gather, (input, index), (dim,))
+    return found if out is None else write_out(out, found)
+
+
+def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None, *, out: Tensor | None = None) -> Tensor:
+    """`gather` with broadcasting of all dims but `dim`; flat without `dim`.
+
+    >>> torch.take_along_dim(torch.tensor([[10, 30, 20]]), torch.tensor([[0]]), 1)
+    tensor([[10]])
+    """
+    if indices._layout.dtype is not dt.int64:
+        raise RuntimeError(f"torch.take_along_dim(): dtype of indices should be Long but got {indices._layout.dtype.type_name}")
+    if dim is None:
+        return gather(input.reshape(-1), 0, indices.reshape(-1), out=out)
+    if input._layout.ndim != indices._layout.ndim:
+        raise RuntimeError(f"torch.take_along_dim(): input and indices should have the same number of dimensions, but got {input._layout.ndim} dimensions for input, and {indices._layout.ndim} dimensions for indices")
+    dim = wrap_dim(dim, input._layout.ndim)
+    a, b = list(input._layout.shape), list(indices._layout.shape)
+    if not a:
+        return gather(input, dim, indices, out=out)
+    a[dim] = b[dim] = 1
+    shape = list(broadcast_shapes(a, b))
+    rows = [*shape[:dim], indices._layout.shape[dim], *shape[dim + 1 :]]
+    whole = [*shape[:dim], input._layout.shape[dim], *shape[dim + 1 :]]
+    return gather(input.expand(whole), dim, indices.expand(rows), out=out)
+
+
+# index_select
+
+
+def _infer_index_select(input: Layout, index: Layout, dim: int) -> Layout:
+    if not input.ndim:
+        return contiguous((), input.dtype)
+    return contiguous((*input.shape[:dim], index.numel, *input.shape[dim + 1 :]), input.dtype)
+
+
+_index_select = Card(
+    "index_select", "input index",
+    statics="dim",
+    infer=_infer_index_select,
+    numpy=lambda input, index, dim: np.take(input, index.reshape(-1), dim) if input.ndim else input.copy(),
+    grads={"input": lambda g, index, layouts, dim: _zeros(layouts[0], g).index_add(dim, index, g)},
+    onnx="Gather",
+)  # fmt: skip
+
+
+def index_select(input: Tensor, dim: int, index: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The slices of `dim` that the one-dimensional `index` names, in that order.
+
+    >>> torch.index_select(torch.tensor([[1, 2], [3, 4]]), 1, torch.tensor([1]))
+    tensor([[2],
+            [4]])
+    """
+    as_tensor_argument(input, "index_select")
+    dim = wrap_dim(dim, input._layout.ndim)
+    if index._layout.ndim > 1:
+        raise IndexError("index_select(): Index is supposed to be a vector")
+    if index._layout.dtype not in (dt.int64, dt.int32):
+        raise RuntimeError("index_select(): Expected dtype int32 or int64 for index")
+    if not input._layout.ndim and index._layout.numel != 1:
+        raise RuntimeError("index_select(): Index to scalar can have only 1 value, got " + f"{index._layout.numel} value(s)")
+    _check_index(index, "index_select", input._layout.shape[dim] if input._layout.ndim else 1, dim)
+    found = apply(_index_select, (input, index), (dim,))
+    return found if out is None else write_out(out, found)
+
+
+# index_add, index_copy, index_fill, index_reduce
+
+
+def _check_rows(function: str, input: Layout, dim: int, index: Layout, source: Layout | None) -> None:
+    if index.ndim > 1:
+        raise IndexError(f"{function}(): Index is supposed to be a vector, but got dim: {index.ndim} with type: {index.dtype.type_name} and size: {sizes(index.shape)}" if function == "index_add" else f"{function}(): Index should have dimension 1 or 0 (got {index.ndim})")
+    if source is None:
+        return
+    if source.dtype is not input.dtype:
+        raise RuntimeError(f"{function}(): self ({input.dtype.type_name}) and source ({source.dtype.type_name}) must have the same scalar type")
+    if source.ndim and dim < source.ndim and index.numel != source.shape[dim]:
+        raise RuntimeError(f"{function}(): Number of indices ({index.numel}) should be equal to source.size(dim): ({source.shape[dim]}), for dim: {dim}")
+    rest, other = (tuple(n for d, n in enumerate(l.shape) if d != dim) for l in (input, source))
+    if input.ndim and source.ndim and rest != other:
+        raise RuntimeError(
+            f"source tensor shape must match self tensor shape, excluding the specified dimension. Got self.shape = {sizes(input.shape)} source.shape = {sizes(source.shape)}"
+            if function == "index_add"
+            else f"{function}(): Source/destination tensor must have same slice shapes. Destination slice shape: {sizes(rest)} at dimension {dim} and source slice shape: {sizes(other)} at dimension 0."
+        )
+
+
+def _rows_of(found: np.ndarray, dim: int) -> np.ndarray:
+    """`found` with `dim` first; a 0-dim array as one row."""
+    return np.moveaxis(found, dim, 0) if found.ndim else found.reshape(1)
+
+
+def _index_add_rule(input: np.ndarray, index: np.ndarray, source: np.ndarray, dim: int, alpha: Any) -> np.ndarray:
+    found = np.array(input, order="C")
+    values = source if alpha == 1 else source * source.dtype.type(alpha)
+    add_along(_rows_of(found, dim), index.reshape(-1), _rows_of(np.asarray(values), dim))
+    return found
+
+
+_index_add = Card(
+    "index_add", "input index source",
+    statics="dim alpha",
+    infer=lambda input, index, source, dim, alpha: _same(input),
+    numpy=_index_add_rule,
+    grads={
+        "input": lambda g: g,
+        "source": lambda g, index, layouts, dim, alpha: (g.index_select(dim, index) if alpha == 1 else g.index_select(dim, index) * alpha).reshape(layouts[2].shape),
+    },
+)  # fmt: skip
+
+
+def _rows_arguments(function: str, input: Any, dim: int, index: Any, source: Any) -> int:
+    as_tensor_argument(input, function)
+    dim = wrap_dim(dim, input._layout.ndim)
+    if index._layout.dtype not in (dt.int64, dt.int32):
+        raise RuntimeError(f"{function}(): Expected dtype int32/int64 for index but got: {index._layout.dtype.type_name}" if function != "index_copy" else "index_copy_(): Expected a long tensor for index, but got " + index._layout.dtype.type_name)
+    _check_rows(function, input._layout, dim, index._layout, source._layout if isinstance(source, TensorBase) else None)
+    check_bounds(index, input._layout.shape[dim] if input._layout.ndim else 1, dim)
+    return dim
+
+
+def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: Any = 1, out: Tensor | None = None) -> Tensor:
+    """`input` with ``alpha * source`` added to the slices of `dim` that `index` names; repeats add up.
+
+    >>> torch.index_add(torch.zeros(3), 0, torch.tensor([0, 0]), torch.tensor([1., 2.]))
+    tensor([3., 0., 0.])
+    """
+    dim = _rows_arguments("index_add", input, dim, index, source)
+    found = apply(_index_add, (input, index, source), (dim, alpha))
+    return found if out is None else write_out(out, found)
+
+
+def _index_copy_rule(input: np.ndarray, index: np.ndarray, source: np.ndarray, dim: int) -> np.ndarray:
+    found = np.array(input, order="C")
+    _rows_of(found, dim)[index.reshape(-1)] = _rows_of(source, dim)
+    return found
+
+
+_index_copy = Card(
+    "index_copy", "input index source",
+    statics="dim",
+    infer=lambda input, index, source, dim: _same(input),
+    numpy=_index_copy_rule,
+    grads={
+        "input": lambda g, index, dim: g.index_fill(dim, index, 0),
+        "source": lambda g, index, layouts, dim: g.index_select(dim, index).reshape(layouts[2].shape),
+    },
+)  # fmt: skip
+
+
+def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """`input` with the slices of `dim` that `index` names replaced by those of `source`.
+
+    >>> torch.index_copy(torch.zeros(3), 0, torch.tensor([2]), torch.tensor([5.]))
+    tensor([0., 0., 5.])
+    """
+    dim = _rows_arguments("index_copy", input, dim, index, source)
+    found = apply(_index_copy, (input, index, source), (dim,))
+    return found if out is None else write_out(out, found)
+
+
+def _index_fill_rule(input: np.ndarray, index: np.ndarray, value: Any, dim: int) -> np.ndarray:
+    found = np.array(input, order="C")
+    _rows_of(found, dim)[index.reshape(-1)] = np.asarray(value).astype(found.dtype)
+    return found
+
+
+_index_fill = Card(
+    "index_fill", "input index value",
+    statics="dim",
+    infer=lambda input, index, value, dim: _same(input),
+    numpy=_index_fill_rule,
+    grads={
+        "input": lambda g, index, dim: g.index_fill(dim, index, 0),
+        "value": lambda g, index, dim: g.index_select(dim, index).sum(),
+    },
+)  # fmt: skip
+
+
+def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
+    """`input` with the slices of `dim` that `index` names filled with `value`.
+
+    >>> torch.index_fill(torch.zeros(3), 0, torch.tensor([1]), 7)
+    tensor([0., 7., 0.])
+    """
+    as_tensor_argument(input, "index_fill")
+    dim = wrap_dim(dim, input._layout.ndim)
+    if index._layout.dtype not in (dt.int64, dt.int32):
+        raise IndexError("index_fill_(): Expected dtype int64 for index.")
+    if index._layout.ndim > 1:
+        raise IndexError("Index has to be a vector/scalar")
+    if isinstance(value, TensorBase) and value._layout.ndim:
+        raise RuntimeError(f"Only supports 0-dimensional value tensor, but got a tensor with {value._layout.ndim} dimension(s).")
+    if not isinstance(value, TensorBase) and type(as_operand(value, "index_fill")) is complex and not input._layout.dtype.is_complex:
+        raise RuntimeError("index_fill_(): Converting complex Scalar to non-complex type is not supported")
+    check_bounds(index, input._layout.shape[dim] if input._layout.ndim else 1, dim)
+    return apply(_index_fill, (input, index, as_operand(value, "index_fill", "value", 4)), (dim,))
+
+
+_REDUCTIONS: dict[str, np.ufunc] = {"sum": np.add, "add": np.add, "prod": np.multiply, "multiply": np.multiply, "mean": np.add, "amax": np.maximum, "amin": np.minimum}
+_NEUTRAL = {"sum": 0, "mean": 0, "prod": 1, "amax": None, "amin": None}
+
+
+def _neutral(reduce: str, dtype: np.dtype) -> Any:
+    """What a reduction starts from where the old value does not count."""
+    if reduce in ("amax", "amin"):
+        if dtype.kind in "iu":
+            info = np.iinfo(dtype)
+            return info.min if reduce == "amax" else info.max
+        if dtype.kind == "b":
+            return reduce == "amin"
+        return -np.inf if reduce == "amax" else np.inf
+    return _NEUTRAL[reduce]
+
+
+def _reduce_at(input: np.ndarray, where: tuple[Any, ...], values: np.ndarray, reduce: str, include_self: bool) -> np.ndarray:
+    """`input` with `values` combined into the elements at `where`."""
+    wide = np.array(input, np.float32 if input.dtype.itemsize == 2 and input.dtype.kind not in "iu" else input.dtype, order="C")
+    if not include_self:
+        wide[where] = _neutral(reduce, wide.dtype)
+    _REDUCTIONS[reduce].at(wide, where, values)
+    if reduce == "mean":
+        counts = np.full(wide.shape, 1 if include_self else 0, np.int64)
+        np.add.at(counts, where, 1)
+        counts = np.maximum(counts, 1)
+        return wide // counts if wide.dtype.kind in "iu" else wide / counts.astype(wide.real.dtype)
+    return wide
+
+
+def _index_reduce_rule(input: np.ndarray, index: np.ndarray, source: np.ndarray, dim: int, reduce: str, include_self: bool) -> np.ndarray:
+    rows, values = _rows_of(input, dim), _rows_of(source, dim)
+    found = _reduce_at(rows, (index.reshape(-1),), values, reduce, include_self)
+    return np.moveaxis(found, 0, dim) if input.ndim else found.reshape(())
+
+
+_index_reduce = Card(
+    "index_reduce", "input index source",
+    statics="dim reduce include_self",
+    infer=lambda input, index, source, dim, reduce, include_self: _same(input),
+    numpy=_index_reduce_rule, outputs="output",
+    backward=lambda g, input, index, source, output, needs, dim, reduce, include_self: _index_reduce_backward(g, input, index, source, output, needs, dim, reduce, include_self),
+)  # fmt: skip
+
+
+def _index_reduce_backward(g: Tensor, input: Tensor, index: Tensor, source: Tensor, output: Tensor, needs: Any, dim: int, reduce: str, include_self: bool) -> list[Any]:
+    expanded = index.reshape([-1 if d == dim else 1 for d in range(input.dim())]).expand(source.shape) if input.dim() else index.reshape(source.shape)
+    first, third = scatter_reduce_gradients(g, input, expanded, source, output, dim, reduce, include_self)
+    return [first if needs[0] else None, None, third if needs[2] else None]
+
+
+def index_reduce(input: Tensor, dim: int, index: Tensor, source: Tensor, reduce: str, *, include_self: bool = True, out: Tensor | None = None) -> Tensor:
+    """`input` with the slices of `source` combined into those of `dim` that `index` names, by "prod", "mean", "amax" or "amin".
+
+    >>> torch.index_reduce(torch.ones(2), 0, torch.tensor([0, 0]), torch.tensor([2., 3.]), "prod")
+    tensor([6., 1.])
+    """
+    if reduce not in ("prod", "mean", "amax", "amin"):
+        raise RuntimeError(f"index_reduce(): Expected reduce to be one of prod, mean, amax or amin but got {reduce}.")
+    dim = _rows_arguments("index_reduce", input, dim, index, source)
+    found = apply(_index_reduce, (input, index, source), (dim, reduce, include_self))
+    return found if out is None else write_out(out, found)
+
+
+# scatter
+
+
+def _infer_scatter(input: Layout, index: Layout, src: Any, dim: int, **_: Any) -> Layout:
+    _check_gather_shapes("scatter", input, index, dim, src if isinstance(src, Layout) else None)
+    if isinstance(src, Layout) and src.dtype is not input.dtype:
+        raise RuntimeError("scatter(): Expected self.dtype to be equal to src.dtype")
+    return _same(input)
+
+
+def _part(src: Any, index: np.ndarray) -> Any:
+    """The part of `src` that the index reaches."""
+    return src[tuple(slice(n) for n in index.shape)] if isinstance(src, np.ndarray) and src.ndim else src
+
+
+def _as_rows(input: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return (input, index) if input.ndim else (input.reshape(1), index.reshape(-1))
+
+
+def _scatter_rule(input: np.ndarray, index: np.ndarray, src: Any, dim: int) -> np.ndarray:
+    found = np.array(input, order="C")
+    if index.size:
+        whole, positions = _as_rows(found, index)
+        values = _part(src, positions)
+        whole[_along(whole, positions, dim)] = np.asarray(values).astype(found.dtype)
+    return found
+
+
+_scatter = Card(
+    "scatter", "input index src",
+    statics="dim",
+    infer=_infer_scatter, numpy=_scatter_rule,
+    grads={
+        "input": lambda g, index, dim: g.scatter(dim, index, 0),
+        "src": lambda g, index, layouts, dim: _fit_source(g.gather(dim, index), layouts[2]),
+    },
+    onnx="ScatterElements",
+)  # fmt: skip
+
+
+def _fit_source(g: Tensor, src: Layout) -> Tensor:
+    """A gradient for the part of `src` that was used, zeros elsewhere."""
+    if g._layout.shape == src.shape:
+        return g
+    whole = _zeros(src, g)
+    part = whole
+    for d, n in enumerate(g._layout.shape):
+        part = part.narrow(d, 0, n)
+    part.copy_(g)
+    return whole
+
+
+def _scatter_add_rule(input: np.ndarray, index: np.ndarray, src: np.ndarray, dim: int) -> np.ndarray:
+    found = np.array(input, order="C")
+    if not index.size:
+        return found
+    whole, positions = _as_rows(found, index)
+    values = _part(src if src.ndim else src.reshape(1), positions)
+    if whole.ndim == 1:
+        add_along(whole, positions, values)
+    elif found.dtype.kind == "b":
+        np.logical_or.at(whole, _along(whole, positions, dim), values)
+    else:
+        flat = np.ravel_multi_index(np.broadcast_arrays(*_along(whole, positions, dim)), whole.shape)
+        add_along(whole.reshape(-1), flat.reshape(-1), np.ascontiguousarray(values).reshape(-1))
+    return found
+
+
+_scatter_add = Card(
+    "scatter_add", "input index src",
+    statics="dim",
+    infer=_infer_scatter, numpy=_scatter_add_rule,
+    grads={"input": lambda g: g, "src": lambda g, index, layouts, dim: _fit_source(g.gather(dim, index), layouts[2])},
+)  # fmt: skip
+
+
+def _scatter_reduce_rule(input: np.ndarray, index: np.ndarray, src: Any, dim: int, reduce: str, include_self: bool) -> np.ndarray:
+    if not index.size:
+        return input.copy()
+    whole, positions = _as_rows(input, index)
+    values = _part(src if not isinstance(src, np.ndarray) or src.ndim else src.reshape(1), positions)
+    return _reduce_at(whole, _along(whole, positions, dim), values, reduce, include_self).reshape(input.shape)
+
+
+_scatter_reduce = Card(
+    "scatter_reduce", "input index src",
+    statics="dim reduce include_self",
+    infer=_infer_scatter, numpy=_scatter_reduce_rule, outputs="output",
+    backward=lambda g, input, index, src, output, needs, dim, reduce, include_self: _scatter_reduce_backward(g, input, index, src, output, needs, dim, reduce, include_self),
+)  # fmt: skip
+
+
+def _scatter_reduce_backward(g: Tensor, input: Tensor, index: Tensor, src: Any, output: Tensor, needs: Any, dim: int, reduce: str, include_self: bool) -> list[Any]:
+    if not isinstance(src, TensorBase):
+        raise RuntimeError("scatter with a reduction and a number has no gradient; give src as a tensor to scatter_reduce")
+    used = src
+    for d, n in enumerate(index._layout.shape):
+        used = used.narrow(d, 0, n)  # type: ignore[attr-defined]
+    first, third = scatter_reduce_gradients(g, input, index, used, output, dim, reduce, include_self)
+    return [first if needs[0] else None, None, _fit_source(third, src._layout) if needs[2] else None]
+
+
+def scatter_reduce_gradients(g: Tensor, input: Any, index: Tensor, src: Any, output: Tensor, dim: int, reduce: str, include_self: bool) -> tuple[Tensor, Tensor]:
+    """The gradients of a scatter reduction with respect to `input` and `src` (PyTorch's scatter_reduce_backward)."""
+    from .creation import ones_like
+
+    if reduce in ("sum", "add"):
+        to_input, to_src = g, g.gather(dim, index)
+    elif reduce == "mean":
+        counts = (ones_like(input) if include_self else input * 0).scatter_add(dim, index, ones_like(src)).clamp(min=1)
+        to_input, to_src = g / counts, (g / counts).gather(dim, index)
+    elif reduce in ("prod", "multiply"):
+        zero = src == 0
+        zeros_there = (input * 0).scatter_add(dim, index, zero.to(src.dtype)).gather(dim, index)
+        alone = zero & (zeros_there == 1)
+        without_zero = input.scatter_reduce(dim, index, src.masked_fill(zero, 1), "prod", include_self=include_self)
+        to_src = (g * output).gather(dim, index) / src.masked_fill(zero, 1)
+        to_src = to_src.masked_fill(zero, 0) + (g * without_zero).gather(dim, index) * alone
+        filled = input.masked_fill(input == 0, 1)
+        alone_input = (input.masked_fill(input == 0, 1) * 0 + 1).scatter_reduce(dim, index, src, "prod", include_self=True)
+        to_input = g * alone_input if include_self else g * output / filled
+    else:
+        chosen = (src == output.gather(dim, index)).to(g.dtype)
+        own = (input == output).to(g.dtype)
+        shares = (own if include_self else own * 0).scatter_add(dim, index, chosen)
+        split = g / shares.masked_fill(shares == 0, 1)
+        to_input, to_src = own * split, chosen * split.gather(dim, index)
+    return (to_input if include_self else to_input.scatter(dim, index, 0)), to_src
+
+
+def _scatter_arguments(function: str, input: Any, dim: int, index: Any, src: Any) -> int:
+    as_tensor_argument(input, function)
+    dim = wrap_dim(dim, input._layout.ndim)
+    if index._layout.dtype not in (dt.int64, dt.int32):
+        raise RuntimeError(f"{function}(): Expected dtype int64 for index" if index._layout.numel else f"{function}(): Expected dtype int64 for index")
+    layouts = src._layout if isinstance(src, TensorBase) else None
+    if layouts is not None and layouts.dtype is not input._layout.dtype:
+        raise RuntimeError(f"{function}(): Expected self.dtype to be equal to src.dtype")
+    _check_gather_shapes(function, input._layout, index._layout, dim, layouts)
+    if index._layout.numel:
+        _check_index(index, function, input._layout.shape[dim] if input._layout.ndim else 1, dim)
+    return dim
+
+
+def scatter(input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None, reduce: str | None = None, out: Tensor | None = None) -> Tensor:
+    """`input` with ``out[index[i][j]][j] = src[i][j]`` for ``dim=0``, and so on; `reduce` "add" or "multiply" combines.
+
+    >>> torch.scatter(torch.zeros(1, 3), 1, torch.tensor([[2]]), 5)
+    tensor([[0., 0., 5.]])
+    """
+    src = value if src is None else src
+    src = as_operand(src, "scatter", "src", 4)
+    dim = _scatter_arguments("scatter", input, dim, index, src)
+    if reduce is None:
+        found = apply(_scatter, (input, index, src), (dim,))
+    elif reduce in ("add", "multiply"):
+        found = apply(_scatter_reduce, (input, index, src), (dim, reduce, True))
+    else:
+        raise RuntimeError("reduce argument must be either add or multiply.")
+    return found if out is None else write_out(out, found)
+
+
+def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """`input` with ``out[index[i][j]][j] += src[i][j]`` for ``dim=0``, and so on.
+
+    >>> torch.scatter_add(torch.zeros(3), 0, torch.tensor([0, 0]), torch.ones(2))
+    tensor([2., 0., 0.])
+    """
+    dim = _scatter_arguments("scatter_add", input, dim, index, src)
+    found = apply(_scatter_add, (input, index, src), (dim,))
+    return found if out is None else write_out(out, found)
+
+
+def scatter_reduce(input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str, *, include_self: bool = True, out: Tensor | None = None) -> Tensor:
+    """`input` with the values of `src` combined where `index` says, by "sum", "prod", "mean", "amax" or "amin".
+
+    >>> torch.scatter_reduce(torch.zeros(2), 0, torch.tensor([0, 0]), torch.tensor([1., 3.]), "amax")
+    tensor([3., 0.])
+    """
+    if reduce not in ("sum", "prod", "mean", "amax", "amin"):
+        raise RuntimeError(f"reduce argument must be either sum, prod, mean, amax or amin, got {reduce}")
+    dim = _scatter_arguments("scatter_reduce", input, dim, index, src)
+    found = apply(_scatter_reduce, (input, index, src), (dim, reduce, include_self))
+    return found if out is None else write_out(out, found)
+
+
+# take and put, over the flat tensor
+
+
+_take = Card(
+    "take", "input index",
+    infer=lambda input, index: contiguous(index.shape, input.dtype),
+    numpy=lambda input, index: input.reshape(-1)[index],
+    grads={"input": lambda g, index, layouts: _zeros(layouts[0], g).put(index, g, True)},
+)  # fmt: skip
+
+
+def take(input: Tensor, index: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The elements at `index` of `input` seen as flat.
+
+    >>> torch.take(torch.tensor([[4, 3], [5, 1]]), torch.tensor([0, 3]))
+    tensor([4, 1])
+    """
+    if index._layout.dtype is not dt.int64:
+        raise RuntimeError(f"take(): Expected a long tensor for index, but got {index._layout.dtype.type_name}")
+    if not input._layout.numel and index._layout.numel:
+        raise IndexError("take(): tried to take from an empty tensor")
+    _check_flat(index, input._layout.numel)
+    found = apply(_take, (input, index))
+    return found if out is None else write_out(out, found)
+
+
+def _check_flat(index: TensorBase, count: int) -> None:
+    if index._layout.numel and index._storage.special != ON_META:
+        values = array_of(index)
+        for bad in (int(values.min()), int(values.max())):
+            if not -count <= bad < count:
+                raise IndexError(f"out of range: tried to access index {bad} on a tensor of {count} elements.")
+
+
+def _put_rule(input: np.ndarray, index: np.ndarray, source: np.ndarray, accumulate: bool) -> np.ndarray:
+    found = np.array(input, order="C")
+    flat = found.reshape(-1)
+    if accumulate:
+        add_along(flat, index.reshape(-1), source.reshape(-1))
+    else:
+        flat[index.reshape(-1)] = source.reshape(-1)
+    return found
+
+
+_put = Card(
+    "put", "input index source",
+    statics="accumulate",
+    infer=lambda input, index, source, accumulate: _same(input),
+    numpy=_put_rule,
+    grads={
+        "input": lambda g, index, layouts, accumulate: g if accumulate else g.put(index, _zeros(layouts[2], g)),
+        "source": lambda g, index, layouts: g.take(index).reshape(layouts[2].shape),
+    },
+)  # fmt: skip
+
+
+def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) -> Tensor:
+    """`input`, seen as flat, with `source` written (or added) at `index`.
+
+    >>> torch.put(torch.zeros(3), torch.tensor([1]), torch.tensor([9.]))
+    tensor([0., 9., 0.])
+    """
+    if index._layout.dtype is not dt.int64:
+        raise RuntimeError(f"put_(): Expected a long tensor for index, but got {index._layout.dtype.type_name}")
+    if source._layout.dtype is not input._layout.dtype:
+        raise RuntimeError(f"put_(): self and source expected to have the same dtype, but got self.dtype = {input._layout.dtype.type_name} and source.dtype = {source._layout.dtype.type_name}")
+    if index._layout.numel != source._layout.numel:
+        raise RuntimeError(f"put_(): Expected source and index to have the same number of elements, but got source.numel() = {source._layout.numel}, index.numel() = {index._layout.numel}")
+    if not input._layout.numel and index._layout.numel:
+        raise IndexError("put_(): cannot put elements into an empty tensor")
+    _check_flat(index, input._layout.numel)
+    return apply(_put, (input, index, source), (bool(accumulate),))
+
+
+def index_put_(self: Tensor, indices: Sequence[Tensor], values: Tensor, accumulate: bool = False) -> Tensor:
+    """In-place version of `index_put`."""
+    from .index import _index_put
+
+    view, positions, found = walk(self, tuple(slice(None) if i is None else i for i in indices))
+    write_into(_index_put, view, (view, values, *found), (tuple(positions), bool(accumulate)))
+    return self
+
+
+# Masks
+
+
+def _check_mask(mask: TensorBase, function: str) -> None:
+    if mask._layout.dtype is not dt.bool_:
+        raise RuntimeError(
+            f"{function} only supports boolean masks, but got mask with dtype {mask._layout.dtype.type_name}"
+            if function != "masked_select"
+            else "masked_select: expected BoolTensor for mask"
+        )
+
+
+def _infer_masked_fill(input: Layout, mask: Layout, value: Any) -> Layout:
+    shape = broadcast_shapes(input.shape, mask.shape)
+    return _same(input) if shape == input.shape else contiguous(shape, input.dtype)
+
+
+_masked_fill = Card(
+    "masked_fill", "input mask value",
+    infer=_infer_masked_fill,
+    numpy=lambda input, mask, value: np.where(mask, np.asarray(value).astype(input.dtype), input),
+    grads={
+        "input": lambda g, mask: g.masked_fill(mask, 0),
+        "value": lambda g, mask: g.masked_fill(~mask, 0).sum(),
+    },
+)  # fmt: skip
+
+
+def _mask_value(input: TensorBase, value: Any) -> Any:
+    if isinstance(value, TensorBase):
+        if value._layout.ndim:
+            raise RuntimeError(f"masked_fill_ only supports a 0-dimensional value tensor, but got tensor with {value._layout.ndim} dimension(s).")
+        if value._layout.dtype.category > input._layout.dtype.category:
+            raise RuntimeError(f"value cannot be converted to type {input._layout.dtype.name} without overflow")
+        return value
+    value = as_operand(value, "masked_fill", "value", 3)
+    here = input._layout.dtype
+    if here.category == dt.INTEGER and type(value) in (int, float):
+        info = np.iinfo(here.numpy)
+        if value != value or not info.min <= value <= info.max:
+            raise RuntimeError(f"value cannot be converted to type {'int64_t' if here is dt.int64 else here.name + '_t'} without overflow")
+    if type(value) is complex and not here.is_complex:
+        raise RuntimeError(f"value cannot be converted to type {here.name} without overflow")
+    return value
+
+
+def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
+    """`input` with `value` where `mask` holds.
+
+    >>> torch.masked_fill(torch.tensor([1, 2]), torch.tensor([True, False]), 9)
+    tensor([9, 2])
+    """
+    as_tensor_argument(input, "masked_fill")
+    _check_mask(as_tensor_argument(mask, "masked_fill", "mask", 2), "masked_fill")
+    return apply(_masked_fill, (input, mask, _mask_value(input, value)))
+
+
+def masked_fill_(self: Tensor, mask: Tensor, value: Any) -> Tensor:
+    """In-place version of `masked_fill`."""
+    _check_mask(as_tensor_argument(mask, "masked_fill_", "mask", 1), "masked_fill")
+    if not can_broadcast_to(mask._layout.shape, self._layout.shape):
+        broadcast_shapes(self._layout.shape, mask._layout.shape)
+        raise RuntimeError(f"output with shape {sizes(self._layout.shape)} doesn't match the broadcast shape {sizes(broadcast_shapes(self._layout.shape, mask._layout.shape))}")
+    return write_into(_masked_fill, self, (self, mask, _mask_value(self, value)))
+
+
+_masked_select = Card(
+    "masked_select", "input mask",
+    numpy=lambda input, mask: np.broadcast_to(input, np.broadcast_shapes(input.shape, mask.shape))[np.broadcast_to(mask, np.broadcast_shapes(input.shape, mask.shape))],
+    grads={"input": lambda g, mask, layouts: _zeros(contiguous(broadcast_shapes(layouts[0].shape, layouts[1].shape), layouts[0].dtype), g).masked_scatter(mask, g)},
+)  # fmt: skip
+
+
+def masked_select(input: Tensor, mask: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The elements where `mask` holds, in order, as one dim.
+
+    >>> torch.masked_select(torch.tensor([1, 2, 3]), torch.tensor([True, False, True]))
+    tensor([1, 3])
+    """
+    _check_mask(mask, "masked_select")
+    if out is not None:
+        from ..shape import has_internal_overlap
+
+        if has_internal_overlap(out._layout.shape, out._layout.stride):
+            raise overlap_error()
+        if out._storage is input._storage or out._storage is mask._storage:
+            raise RuntimeError("unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory location. Please clone() the tensor before performing the operation.")
+    found = apply(_masked_select, (input, mask))
+    return found if out is None else write_out(out, found)
+
+
+def _masked_scatter_rule(input: np.ndarray, mask: np.ndarray, source: np.ndarray) -> np.ndarray:
+    shape = np.broadcast_shapes(input.shape, mask.shape)
+    found = np.array(np.broadcast_to(input, shape), order="C")
+    where = np.broadcast_to(mask, shape)
+    found[where] = source.reshape(-1)[: np.count_nonzero(where)]
+    return found
+
+
+def _masked_scatter_source(g: Tensor, mask: Tensor, layouts: Any) -> Tensor:
+    taken = g.masked_select(mask)
+    flat = _zeros(contiguous((layouts[2].numel,), layouts[2].dtype), g)
+    flat.narrow(0, 0, taken.numel()).copy_(taken)
+    return flat.reshape(layouts[2].shape)
+
+
+_masked_scatter = Card(
+    "masked_scatter", "input mask source",
+    infer=lambda input, mask, source: _infer_masked_fill(input, mask, None),
+    numpy=_masked_scatter_rule,
+    grads={"input": lambda g, mask: g.masked_fill(mask, 0), "source": _masked_scatter_source},
+)  # fmt: skip
+
+
+def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
+    """`input` with the elements of `source`, in order, where `mask` holds.
+
+    >>> torch.masked_scatter(torch.zeros(3), torch.tensor([True, False, True]), torch.tensor([1., 2.]))
+    tensor([1., 0., 2.])
+    """
+    _check_mask(mask, "masked_scatter_")
+    if source._layout.dtype is not input._layout.dtype:
+        raise RuntimeError(f"masked_scatter: expected self and source to have same dtypes but got {input._layout.dtype.type_name} and {source._layout.dtype.type_name}")
+    if mask._storage.special != ON_META:
+        wanted = np.count_nonzero(np.broadcast_to(array_of(mask), broadcast_shapes(input._layout.shape, mask._layout.shape)))
+        if wanted > source._layout.numel:
+            raise RuntimeError(f"masked_scatter: expected self to have number of ones in mask ({wanted}) to be no more than number of elements in source ({source._layout.numel})")
+    return apply(_masked_scatter, (input, mask, source))
+
+
+# Where values are
+
+
+_nonzero = Card("nonzero", "input", numpy=lambda input: np.argwhere(input).astype(np.int64).reshape(-1, input.ndim))
+
+
+def nonzero(input: Tensor, *, out: Tensor | None = None, as_tuple: bool = False) -> Any:
+    """The indices of the elements that are not zero: a row each, or with `as_tuple` one tensor per dim.
+
+    >>> torch.nonzero(torch.tensor([0, 3, 5]))
+    tensor([[1],
+            [2]])
+    """
+    as_tensor_argument(input, "nonzero")
+    if as_tuple:
+        if not input._layout.ndim:
+            return nonzero(input.unsqueeze(0), as_tuple=True)
+        return nonzero(input).unbind(1)
+    found = apply(_nonzero, (input,))
+    return found if out is None else write_out(out, found)
+
+
+def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1, out: Tensor | None = None) -> Tensor:
+    """`nonzero` cut or filled up to `size` rows.
+
+    >>> torch.nonzero_static(torch.tensor([0, 3]), size=2)
+    tensor([[ 1],
+            [-1]])
+    """
+    if size < 0:
+        raise RuntimeError("nonzero_static: 'size' must be an non-negative integer")
+    from .combine import cat
+    from .creation import full
+
+    rows = nonzero(input)[:size]
+    missing = size - rows.shape[0]
+    found = cat([rows, full((missing, input._layout.ndim), fill_value, dtype=dt.int64)]) if missing else rows
+    return found if out is None else write_out(out, found)
+
+
+def argwhere(input: Tensor) -> Tensor:
+    """The indices of the elements that are not zero, a row each.
+
+    >>> torch.argwhere(torch.tensor([[1, 0]]))
+    tensor([[0, 0]])
+    """
+    return nonzero(input)
+
+
+def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
+    """Flat indices into `shape` as one index tensor per dim.
+
+    >>> torch.unravel_index(torch.tensor([3]), (2, 2))
+    (tensor([1]), tensor([1]))
+    """
+    if indices._layout.dtype.category != dt.INTEGER:
+        raise ValueError(f"expected 'indices' to be integer dtype, but got {indices.dtype}")
+    wanted = (shape,) if isinstance(shape, int) else tuple(shape)
+    found, step = [], 1
+    for n in reversed(wanted):
+        found.append((indices // step) % n)
+        step *= n
+    return tuple(reversed(found))

@@ -18,10 +18,12 @@ def adafactor_rule(
     relative_step: float,
     one_minus_beta2: float,
     shrink: float | None,
-    eps1: float,
+    eps1: float | None,
     eps2: float,
     d: float,
 ) -> None:
+    if eps1 is None:
+        eps1 = finfo(param.dtype).eps
     alpha = (param.norm() / param.numel() ** 0.5).clamp(min=eps2) * relative_step
     if shrink is not None:
         param.mul_(shrink)
@@ -113,9 +115,6 @@ class Adafactor(RuleOptimizer):
     def _scalars(self, group: dict[str, Any], state: dict[str, Any], step: float) -> dict[str, Any]:
         lr = self._number(group["lr"])
         eps1, eps2 = group["eps"]
-        if eps1 is None:
-            moment = state["row_var" if "row_var" in state else "variance"]
-            eps1 = finfo(moment.dtype).eps
         return {
             "relative_step": min(lr, 1 / step**0.5),
             "one_minus_beta2": step ** group["beta2_decay"],

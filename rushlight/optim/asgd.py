@@ -33,6 +33,7 @@ class ASGD(RuleOptimizer):
     """
 
     rule = asgd_rule
+    scalars_by_state = True
     scalar_keys = ("step", "eta", "mu")
     capturable_tensors = "params, mus, etas, and state_steps"
 

@@ -51,6 +51,7 @@ class NAdam(RuleOptimizer):
     """
 
     rule = nadam_rule
+    scalars_by_state = True
     scalar_keys = ("step", "mu_product")
     later_options: ClassVar = {**RuleOptimizer.later_options, "decoupled_weight_decay": False}
     capturable_tensors = "params, mu_products and state_steps"

@@ -95,6 +95,8 @@ class RuleOptimizer(Optimizer):
         "differentiable": False,
         "capturable": False,
     }
+    #: Whether `_scalars` reads the state. If not, parameters at the same step share the numbers.
+    scalars_by_state: ClassVar[bool] = False
     capturable_tensors: ClassVar[str] = "params and state_steps"
     capturable_devices: ClassVar[list[str]] = CAPTURABLE_DEVICES
 
@@ -158,19 +160,20 @@ class RuleOptimizer(Optimizer):
         return loss
 
     def _step_group(self, group: dict[str, Any]) -> None:
-        params = [param for param in group["params"] if param.grad is not None]
-        if not params:
+        pairs = [(param, grad) for param in group["params"] if (grad := param.grad) is not None]
+        if not pairs:
             return
-        self._check_step(group, params)
-        if self._skipped_by_amp(group, params):
+        self._check_step(group, [param for param, _ in pairs])
+        if self._skipped_by_amp(group, [grad for _, grad in pairs]):
             return
         counts_steps = "step" in self.scalar_keys
         known = self._known
         counters: list[Tensor] = []
         counts: list[float] = []
         updates = []
-        for param in params:
-            grad = param.grad
+        scalars: dict[str, Any] = {}
+        scalars_step = -1.0
+        for param, grad in pairs:
             names = self._buffers(group, param)
             state = self.state[param] if names else {}
             step = 0.0
@@ -182,7 +185,8 @@ class RuleOptimizer(Optimizer):
                 step = known.read(counter) + 1
                 counters.append(counter)
                 counts.append(step)
-            scalars = self._scalars(group, state, step)
+            if step != scalars_step or self.scalars_by_state:
+                scalars, scalars_step = self._scalars(group, state, step), step
             tensors = [param, grad, *(state[name] for name in names)]
             if param.is_complex():
                 tensors = [ops.view_as_real(tensor) for tensor in tensors]
@@ -214,7 +218,7 @@ class RuleOptimizer(Optimizer):
                         f"supported devices: {FUSED_DEVICES} but {param.dtype} and {param.device.type}"
                     )
 
-    def _skipped_by_amp(self, group: dict[str, Any], params: list[Tensor]) -> bool:
+    def _skipped_by_amp(self, group: dict[str, Any], grads: list[Tensor]) -> bool:
         """Do a gradient scaler's part, which it leaves to fused optimizers; True if there were infinities."""
         grad_scale, found_inf = getattr(self, "grad_scale", None), getattr(self, "found_inf", None)
         if grad_scale is None and found_inf is None:
@@ -224,6 +228,6 @@ class RuleOptimizer(Optimizer):
         if found_inf is not None and found_inf.item() != 0:
             return True
         if grad_scale is not None:
-            for grad in (param.grad for param in params):
-                grad.div_(grad_scale)  # type: ignore[union-attr]
+            for grad in grads:
+                grad.div_(grad_scale)
         return False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
 from itertools import chain
@@ -16,7 +15,7 @@ from ..dtypes import int64
 from ..nn.module import Module
 from ..nn.modules.batchnorm import _BatchNorm
 from ..tensor import Tensor
-from .lr_scheduler.base import LRScheduler, per_group
+from .lr_scheduler.base import LRScheduler, per_group, warn_if_called_directly
 from .optimizer import Optimizer
 
 AvgFn = Callable[[Tensor, Tensor, Tensor | int], Tensor]
@@ -204,12 +203,7 @@ class SWALR(LRScheduler):
         return t if self._anneal_strategy == "linear" else (1 - math.cos(math.pi * t)) / 2
 
     def get_lr(self) -> list[Any]:
-        if not self._get_lr_called_within_step:
-            warnings.warn(
-                "To get the last learning rate computed by the scheduler, please use `get_last_lr()`.",
-                UserWarning,
-                stacklevel=2,
-            )
+        warn_if_called_directly(self)
         step = self._step_count - 1
         if self.anneal_epochs == 0:
             step = max(1, step)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Sequence
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from .. import dtypes, ops
@@ -13,6 +15,32 @@ if TYPE_CHECKING:
     from ..tensor import Tensor
 
 _NEGATIVE_INFINITY = float("-inf")
+
+
+class SDPBackend(Enum):
+    """PyTorch's implementations of attention. Here is one, which stands for both of those that run on a CPU.
+
+    >>> nn.attention.SDPBackend.MATH
+    <SDPBackend.MATH: 0>
+    """
+
+    ERROR = -1
+    MATH = 0
+    FLASH_ATTENTION = 1
+    EFFICIENT_ATTENTION = 2
+    CUDNN_ATTENTION = 3
+    OVERRIDEABLE = 4
+
+
+_CPU_BACKENDS = {SDPBackend.MATH, SDPBackend.FLASH_ATTENTION}
+_enabled_backends: frozenset[SDPBackend] = frozenset(SDPBackend)
+
+
+def enable_backends(backends: Sequence[SDPBackend] | frozenset[SDPBackend]) -> frozenset[SDPBackend]:
+    """Allow only these implementations of attention; returns those allowed before. `nn.attention.sdpa_kernel` calls it."""
+    global _enabled_backends
+    previous, _enabled_backends = _enabled_backends, frozenset(backends)
+    return previous
 
 
 def scaled_dot_product_attention(
@@ -38,6 +66,11 @@ def scaled_dot_product_attention(
              [0.5000]]])
     """
     _check_attention(query, key, value, attn_mask, dropout_p)
+    if not _enabled_backends & _CPU_BACKENDS:
+        raise RuntimeError(
+            "No viable backend for scaled_dot_product_attention was found. "
+            "This is likely due to turning off both the math kernel and the fused kernels."
+        )
     if dropout_p > 0 and is_causal and attn_mask is not None:
         raise RuntimeError(
             "_scaled_dot_product_attention: Explicit attn_mask should not be set when is_causal=True"

@@ -1,3 +1,5 @@
 """PyTorch's place for the base class of the layers; it lives in ``nn/module.py``."""
 
-from ..module import Module as Module
+from ..module import Module
+
+__all__ = ["Module"]

@@ -9,7 +9,7 @@ from itertools import chain
 from typing import Any, Self
 
 from ..tensor import Tensor
-from .module import Module, _add_indent, typename
+from .module import Module, _addindent, typename
 from .parameter import Parameter
 
 __all__ = ["Container", "ModuleDict", "ModuleList", "ParameterDict", "ParameterList", "Sequential"]
@@ -194,7 +194,7 @@ class ModuleList(_ModuleSequence):
             f"({first}): {text}" if first == last else f"({first}-{last}): {last - first + 1} x {text}"
             for first, last, text in blocks
         ]
-        return f"{self._get_name()}(\n  " + "\n  ".join(_add_indent(line, 2) for line in lines) + "\n)"
+        return f"{self._get_name()}(\n  " + "\n  ".join(_addindent(line, 2) for line in lines) + "\n)"
 
     def insert(self, index: int, module: Module) -> None:
         """Insert a module before ``index``."""

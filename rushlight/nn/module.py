@@ -10,10 +10,30 @@ from ..tensor import Tensor
 from ..utils.hooks import RemovableHandle
 from . import hooks
 from .conversion import ConversionMixin
+from .hooks import (
+    register_module_backward_hook,
+    register_module_buffer_registration_hook,
+    register_module_forward_hook,
+    register_module_forward_pre_hook,
+    register_module_full_backward_hook,
+    register_module_full_backward_pre_hook,
+    register_module_module_registration_hook,
+    register_module_parameter_registration_hook,
+)
 from .parameter import Buffer, Parameter
 from .state import StateDictMixin
 
-__all__ = ["Module"]
+__all__ = [
+    "Module",
+    "register_module_backward_hook",
+    "register_module_buffer_registration_hook",
+    "register_module_forward_hook",
+    "register_module_forward_pre_hook",
+    "register_module_full_backward_hook",
+    "register_module_full_backward_pre_hook",
+    "register_module_module_registration_hook",
+    "register_module_parameter_registration_hook",
+]
 
 # Looked up at every module call: local names are faster than `hooks.forward_hooks`.
 _forward_pre_hooks = hooks.forward_pre_hooks
@@ -36,7 +56,7 @@ def typename(obj: Any) -> str:
     return named.__qualname__ if module in (None, "", "builtins") else f"{module}.{named.__qualname__}"
 
 
-def _add_indent(text: str, spaces: int) -> str:
+def _addindent(text: str, spaces: int) -> str:
     first, *rest = text.split("\n")
     return "\n".join([first, *(" " * spaces + line if line.strip() else "" for line in rest)])
 
@@ -607,7 +627,7 @@ class Module(ConversionMixin, StateDictMixin):
     def __repr__(self) -> str:
         extra = self.extra_repr()
         extra_lines = extra.split("\n") if extra else []
-        child_lines = [f"({name}): {_add_indent(repr(module), 2)}" for name, module in self._modules.items()]
+        child_lines = [f"({name}): {_addindent(repr(module), 2)}" for name, module in self._modules.items()]
         if len(extra_lines) == 1 and not child_lines:
             return f"{self._get_name()}({extra_lines[0]})"
         lines = extra_lines + child_lines

@@ -80,17 +80,18 @@ class ParametrizationList(ModuleList):
         with no_grad():
             for module in reversed(list(self)):
                 new = _right_inverse(module, new)
-        if not isinstance(new, (Tensor, Sequence)):
+        self.is_tensor = isinstance(new, Tensor)
+        if isinstance(new, Tensor):
+            self.ntensors = 1
+            self._register_original(original, new)
+        elif isinstance(new, Sequence):
+            self.ntensors = len(new)
+            self._register_originals(original, new)
+        else:
             raise ValueError(
                 "'right_inverse' must return a Tensor or a Sequence of tensors (list, tuple...). "
                 f"Got {type(new).__name__}"
             )
-        self.is_tensor = isinstance(new, Tensor)
-        self.ntensors = 1 if self.is_tensor else len(new)
-        if self.is_tensor:
-            self._register_original(original, new)
-        else:
-            self._register_originals(original, new)
         if not unsafe:
             self._check_value(self(), shape, dtype)
 

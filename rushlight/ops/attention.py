@@ -37,7 +37,7 @@ _enabled_backends: frozenset[SDPBackend] = frozenset(SDPBackend)
 
 
 def enable_backends(backends: Sequence[SDPBackend] | frozenset[SDPBackend]) -> frozenset[SDPBackend]:
-    """Allow only these implementations of attention; returns those allowed before. `nn.attention.sdpa_kernel` calls it."""
+    """Allow only these implementations, as `nn.attention.sdpa_kernel` does; returns those allowed before."""
     global _enabled_backends
     previous, _enabled_backends = _enabled_backends, frozenset(backends)
     return previous
@@ -325,17 +325,16 @@ def _project_packed(
     """The three projections, in as few products as there are different inputs."""
     embed_dim = query.size(-1)
     if query is key and key is value:
-        return ops.linear(query, weight, bias).chunk(3, -1)
+        q, k, v = ops.linear(query, weight, bias).chunk(3, -1)
+        return q, k, v
     if key is value:
         query_weight, rest_weight = weight.split([embed_dim, 2 * embed_dim])
         query_bias, rest_bias = bias.split([embed_dim, 2 * embed_dim]) if bias is not None else (None, None)
-        return (
-            ops.linear(query, query_weight, query_bias),
-            *ops.linear(key, rest_weight, rest_bias).chunk(2, -1),
-        )
+        k, v = ops.linear(key, rest_weight, rest_bias).chunk(2, -1)
+        return ops.linear(query, query_weight, query_bias), k, v
     weights = weight.chunk(3)
     biases = bias.chunk(3) if bias is not None else (None, None, None)
-    q, k, v = (ops.linear(*arguments) for arguments in zip((query, key, value), weights, biases))
+    q, k, v = (ops.linear(*arguments) for arguments in zip((query, key, value), weights, biases, strict=True))
     return q, k, v
 
 
@@ -344,14 +343,15 @@ def _project_separately(
 ) -> tuple[Tensor, Tensor, Tensor]:
     embed_dim = inputs[0].size(-1)
     biases = bias.chunk(3) if bias is not None else (None, None, None)
-    for letter, weight in zip("qkv", weights):
+    projected = []
+    for name, input, weight, part in zip(("query", "key", "value"), inputs, weights, biases, strict=True):
         if weight is None:
-            raise AssertionError(f"use_separate_proj_weight is True but {letter}_proj_weight is None")
-    for name, input, weight in zip(("query", "key", "value"), inputs, weights):
+            raise AssertionError(f"use_separate_proj_weight is True but {name[0]}_proj_weight is None")
         expected = (embed_dim, input.size(-1))
         if weight.shape != expected:
             raise AssertionError(f"expecting {name} weights shape of {expected}, but got {weight.shape}")
-    q, k, v = (ops.linear(*arguments) for arguments in zip(inputs, weights, biases))
+        projected.append(ops.linear(input, weight, part))
+    q, k, v = projected
     return q, k, v
 
 

@@ -77,11 +77,11 @@ def _run_direction(
             ended.append(tuple(part[rows:] for part in state))
             state = tuple(part[:rows] for part in state)
         elif rows > running:
-            state = tuple(ops.cat([part, start[running:rows]]) for part, start in zip(state, initial))
+            state = tuple(ops.cat([part, start[running:rows]]) for part, start in zip(state, initial, strict=True))
         state = step(input_gates, state, weights)
         outputs.append(state[0])
     if ended:
-        state = tuple(ops.cat(parts) for parts in zip(state, *reversed(ended)))
+        state = tuple(ops.cat(parts) for parts in zip(state, *reversed(ended), strict=True))
     return outputs, state
 
 
@@ -97,12 +97,12 @@ def _run_layers(
     train: bool,
     bidirectional: bool,
 ) -> tuple[Tensor, State]:
-    """All layers over a sequence ``(time, batch, features)``, or a packed one ``(rows, features)`` with its batch sizes."""
+    """All layers over a sequence ``(time, batch, features)``, or a packed one ``(rows, features)``."""
     initial = tuple(hx) if isinstance(hx, (tuple, list)) else (hx,)
     if step is _lstm_step and len(initial) != 2:
         raise RuntimeError("lstm expects two hidden states")
     layers = _group_parameters(params, has_biases, num_layers * (2 if bidirectional else 1))
-    starts = list(zip(*(part.unbind(0) for part in initial)))
+    starts = list(zip(*(part.unbind(0) for part in initial), strict=True))
     finals: list[State] = []
     directions = (False, True) if bidirectional else (False,)
     for layer in range(num_layers):
@@ -119,7 +119,7 @@ def _run_layers(
         input = ops.cat(outputs, -1) if bidirectional else outputs[0]
         if dropout and train and layer < num_layers - 1:
             input = ops.dropout(input, dropout, True)
-    return input, tuple(ops.stack(parts) for parts in zip(*finals))
+    return input, tuple(ops.stack(parts) for parts in zip(*finals, strict=True))
 
 
 def _group_parameters(params: Sequence[Tensor], has_biases: bool, groups: int) -> list[_Weights]:
@@ -130,8 +130,8 @@ def _group_parameters(params: Sequence[Tensor], has_biases: bool, groups: int) -
     found = []
     for start in range(0, len(params), each):
         ih, hh, *rest = params[start : start + each]
-        biases = rest[:2] if has_biases else (None, None)
-        found.append(_Weights(ih, hh, *biases, hr=rest[-1] if each > without_projection else None))
+        bias_ih, bias_hh = rest[:2] if has_biases else (None, None)
+        found.append(_Weights(ih, hh, bias_ih, bias_hh, rest[-1] if each > without_projection else None))
     return found
 
 
@@ -183,16 +183,16 @@ def _run(step: Step, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Ten
 def lstm(*args: Any, **kwargs: Any) -> tuple[Tensor, Tensor, Tensor]:
     """Layers of LSTM; see `nn.LSTM` for the formulas. Returns the output, and the last hidden and cell states.
 
-    Signatures: ``(input, hx, params, has_biases, num_layers, dropout, train, bidirectional, batch_first)``, or for packed
-    sequences ``(data, batch_sizes, hx, params, has_biases, num_layers, dropout, train, bidirectional)``.
+    Signatures: ``(input, hx, params, has_biases, num_layers, dropout, train, bidirectional, batch_first)``, or for
+    packed sequences ``(data, batch_sizes, hx, params, has_biases, num_layers, dropout, train, bidirectional)``.
 
     >>> weights = [torch.zeros(8, 3), torch.zeros(8, 2)]
     >>> state = (torch.zeros(1, 1, 2), torch.zeros(1, 1, 2))
     >>> torch.lstm(torch.ones(4, 1, 3), state, weights, False, 1, 0.0, False, False, False)[0].shape
     torch.Size([4, 1, 2])
     """
-    output, state = _run(_lstm_step, args, kwargs)
-    return (output, *state)
+    output, (hidden, cell) = _run(_lstm_step, args, kwargs)
+    return output, hidden, cell
 
 
 def gru(*args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
@@ -202,8 +202,8 @@ def gru(*args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
     >>> torch.gru(torch.ones(4, 1, 3), torch.zeros(1, 1, 2), weights, False, 1, 0.0, False, False, False)[1].shape
     torch.Size([1, 1, 2])
     """
-    output, state = _run(_gru_step, args, kwargs)
-    return (output, *state)
+    output, (hidden,) = _run(_gru_step, args, kwargs)
+    return output, hidden
 
 
 def rnn_tanh(*args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
@@ -213,8 +213,8 @@ def rnn_tanh(*args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
     >>> torch.rnn_tanh(torch.ones(4, 1, 3), torch.zeros(1, 1, 2), weights, False, 1, 0.0, False, False, False)[1].shape
     torch.Size([1, 1, 2])
     """
-    output, state = _run(_rnn_tanh_step, args, kwargs)
-    return (output, *state)
+    output, (hidden,) = _run(_rnn_tanh_step, args, kwargs)
+    return output, hidden
 
 
 def rnn_relu(*args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
@@ -224,8 +224,8 @@ def rnn_relu(*args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
     >>> torch.rnn_relu(torch.ones(4, 1, 3), torch.zeros(1, 1, 2), weights, False, 1, 0.0, False, False, False)[1].shape
     torch.Size([1, 1, 2])
     """
-    output, state = _run(_rnn_relu_step, args, kwargs)
-    return (output, *state)
+    output, (hidden,) = _run(_rnn_relu_step, args, kwargs)
+    return output, hidden
 
 
 def _run_cell(step: Step, input: Tensor, state: State, weights: _Weights) -> State:

@@ -11,7 +11,7 @@ from .. import functional as F
 from .. import init
 from ..module import Module
 from ..parameter import UninitializedParameter
-from .lazy import LazyModuleMixin
+from .lazy import LazyModuleMixin, materialize
 from .utils import _ntuple, _reverse_repeat_tuple, empty_parameter
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class _ConvNd(Module):
         if not isinstance(self.padding, str):
             return _reverse_repeat_tuple(self.padding, 2)
         pads: list[int] = []
-        for size, spread in zip(reversed(self.kernel_size), reversed(self.dilation)):
+        for size, spread in zip(reversed(self.kernel_size), reversed(self.dilation), strict=True):
             total = spread * (size - 1) if self.padding == "same" else 0
             pads += [total // 2, total - total // 2]
         return pads
@@ -286,13 +286,13 @@ class _ConvTransposeNd(_ConvNd):
             + 1
             for i in range(dims)
         ]
-        largest = [low + step - 1 for low, step in zip(smallest, self.stride)]
-        if any(not low <= size <= high for low, size, high in zip(smallest, sizes, largest)):
+        largest = [low + step - 1 for low, step in zip(smallest, self.stride, strict=True)]
+        if any(not low <= size <= high for low, size, high in zip(smallest, sizes, largest, strict=True)):
             raise ValueError(
                 f"requested an output size of {sizes}, but valid sizes range from {smallest} to {largest} "
                 f"(for an input of {input.size()[2:]})"
             )
-        return [size - low for size, low in zip(sizes, smallest)]
+        return [size - low for size, low in zip(sizes, smallest, strict=True)]
 
     def forward(self, input: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
         return self._convolve(
@@ -365,9 +365,8 @@ class _LazyConvMixin(LazyModuleMixin, _ConvNd):
         self.in_channels = self._get_in_channels(input)
         if self.in_channels % self.groups != 0:
             raise ValueError("in_channels must be divisible by groups")
-        self.weight.materialize(self._weight_shape())
-        if self.bias is not None:
-            self.bias.materialize((self.out_channels,))
+        materialize(self.weight, self._weight_shape())
+        materialize(self.bias, (self.out_channels,))
         self.reset_parameters()
 
     def _get_in_channels(self, input: Tensor) -> int:

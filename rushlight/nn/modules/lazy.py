@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from ...autograd import no_grad
 from ..module import Module
-from ..parameter import is_lazy
+from ..parameter import UninitializedTensorMixin, is_lazy
 
 if TYPE_CHECKING:
     from ...tensor import Tensor
+
+
+def materialize(tensor: Tensor | None, shape: Sequence[int]) -> None:
+    """Give a lazy tensor its shape; others, and None, are left alone."""
+    if isinstance(tensor, UninitializedTensorMixin):
+        tensor.materialize(shape)
 
 
 class LazyModuleMixin(Module):
@@ -43,9 +50,9 @@ class LazyModuleMixin(Module):
         """Give the lazy tensors the shapes of the loaded ones, so that the ordinary load can copy."""
         for name, tensor in chain(self._parameters.items(), self._buffers.items()):
             loaded = state_dict.get(prefix + name)
-            if tensor is not None and loaded is not None and is_lazy(tensor) and not is_lazy(loaded):
+            if loaded is not None and not is_lazy(loaded):
                 with no_grad():
-                    tensor.materialize(loaded.shape)
+                    materialize(tensor, loaded.shape)
 
     def initialize_parameters(self, *args: Any, **kwargs: Any) -> None:
         """Materialize the parameters for these forward arguments; each lazy class defines it."""
@@ -65,4 +72,4 @@ class LazyModuleMixin(Module):
         module._load_hook.remove()
         del module._initialize_hook, module._load_hook
         if module.cls_to_become is not None:
-            module.__class__ = module.cls_to_become
+            module.__class__ = module.cls_to_become  # type: ignore[assignment]

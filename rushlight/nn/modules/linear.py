@@ -10,7 +10,7 @@ from .. import functional as F
 from .. import init
 from ..module import Module
 from ..parameter import UninitializedParameter
-from .lazy import LazyModuleMixin
+from .lazy import LazyModuleMixin, materialize
 from .utils import empty_parameter
 
 if TYPE_CHECKING:
@@ -163,9 +163,8 @@ class LazyLinear(LazyModuleMixin, Linear):
         if self.has_uninitialized_params():
             with no_grad():
                 self.in_features = input.shape[-1]
-                self.weight.materialize((self.out_features, self.in_features))
-                if self.bias is not None:
-                    self.bias.materialize((self.out_features,))
+                materialize(self.weight, (self.out_features, self.in_features))
+                materialize(self.bias, (self.out_features,))
                 self.reset_parameters()
         if self.in_features == 0:  # the shapes came from a state_dict
             if input.shape[-1] != self.weight.shape[-1]:

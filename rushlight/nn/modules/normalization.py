@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from numbers import Integral
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from .. import functional as F
@@ -45,7 +44,7 @@ class LocalResponseNorm(Module):
 
 
 def _as_shape(normalized_shape: Sizes) -> tuple[int, ...]:
-    return (normalized_shape,) if isinstance(normalized_shape, Integral) else tuple(normalized_shape)
+    return tuple(normalized_shape) if isinstance(normalized_shape, Iterable) else (normalized_shape,)
 
 
 class _ScaleAndShift(Module):
@@ -184,7 +183,7 @@ class RMSNorm(Module):
 
     def reset_parameters(self) -> None:
         """Scale 1."""
-        if self.elementwise_affine:
+        if self.weight is not None:
             init.ones_(self.weight)
 
     def forward(self, x: Tensor) -> Tensor:

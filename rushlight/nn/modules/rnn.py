@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
-from numbers import Number
 from typing import TYPE_CHECKING, Any
 
 from ... import ops
@@ -286,8 +285,8 @@ class RNNBase(Module):
         return packed, self.permute_hidden(state, unsorted_indices)
 
 
-def _check_dropout(dropout: Any, num_layers: int) -> None:
-    if not isinstance(dropout, Number) or isinstance(dropout, bool) or not 0 <= dropout <= 1:
+def _check_dropout(dropout: float, num_layers: int) -> None:
+    if not isinstance(dropout, (int, float)) or isinstance(dropout, bool) or not 0 <= dropout <= 1:
         raise ValueError(
             "dropout should be a number in range [0, 1] representing the probability of an element being zeroed"
         )
@@ -313,7 +312,7 @@ class RNN(RNNBase):
     """Elman network: ``h = tanh(W_ih x + b_ih + W_hh h + b_hh)``, or with ``nonlinearity="relu"``.
 
     Arguments: ``input_size, hidden_size, num_layers=1, nonlinearity="tanh", bias=True, batch_first=False,
-    dropout=0.0, bidirectional=False``. Input ``(L, N, input_size)``, state ``(num_layers * directions, N, hidden_size)``.
+    dropout=0.0, bidirectional=False``. Input ``(L, N, input_size)``, state ``(layers * directions, N, hidden_size)``.
 
     >>> output, hidden = nn.RNN(10, 20, 2)(torch.zeros(5, 3, 10))
     >>> output.shape, hidden.shape
@@ -338,7 +337,7 @@ class LSTM(RNNBase):
     """Long short-term memory (Hochreiter and Schmidhuber, 1997); gates in the order input, forget, cell, output.
 
     Arguments: ``input_size, hidden_size, num_layers=1, bias=True, batch_first=False, dropout=0.0,
-    bidirectional=False, proj_size=0``. The state is ``(hidden, cell)``; with ``proj_size`` the hidden state is projected.
+    bidirectional=False, proj_size=0``. The state is ``(hidden, cell)``; ``proj_size`` projects the hidden state.
 
     >>> output, (hidden, cell) = nn.LSTM(10, 20, 2)(torch.zeros(5, 3, 10))
     >>> output.shape, cell.shape
@@ -375,7 +374,8 @@ class LSTM(RNNBase):
         if hidden.dim() != dims or cell.dim() != dims:
             kind = "batched 3-D" if is_batched else "unbatched 2-D"
             raise RuntimeError(
-                f"For {kind} input, hx and cx should also be {dims}-D but got ({hidden.dim()}-D, {cell.dim()}-D) tensors"
+                f"For {kind} input, hx and cx should also be {dims}-D "
+                f"but got ({hidden.dim()}-D, {cell.dim()}-D) tensors"
             )
         return hx if is_batched else (hidden.unsqueeze(1), cell.unsqueeze(1))
 

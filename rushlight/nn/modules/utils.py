@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ...devices import device as Device
     from ...dtypes import dtype as DType
 
-    DeviceLike = Device | str | int | None
+    DeviceLike = Device | str | None
     Sizes = int | Sequence[int]  # one number for every dimension, or one per dimension
 
 

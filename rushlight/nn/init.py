@@ -250,7 +250,7 @@ def kaiming_uniform_(
 
     >>> _ = torch.manual_seed(0)
     >>> nn.init.kaiming_uniform_(torch.empty(1, 2), nonlinearity="relu")
-    tensor([[-0.0129,  0.9292]])
+    tensor([[-0.0130,  0.9291]])
     """
     if 0 in tensor.shape:
         warnings.warn("Initializing zero-element tensors is a no-op", stacklevel=2)

@@ -8,7 +8,11 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from .. import dtypes, ops
+from .. import dtypes
+from .combine import cat
+from .creation import ones, zeros, zeros_like
+from .dropout import dropout
+from .matmul import bmm, c_name, linear
 
 if TYPE_CHECKING:
     from ..dtypes import dtype as DType
@@ -86,7 +90,7 @@ def scaled_dot_product_attention(
         query, key, value = query.float(), key.float(), value.float()
     scores = (query * scale) @ key.transpose(-2, -1)
     if is_causal:
-        allowed = ops.ones(scores.shape[-2:], dtype=dtypes.bool_, device=query.device).tril()
+        allowed = ones(scores.shape[-2:], dtype=dtypes.bool_, device=query.device).tril()
         scores = scores.masked_fill(allowed.logical_not(), _NEGATIVE_INFINITY)
     if attn_mask is None:
         weights = scores.softmax(-1)
@@ -97,7 +101,7 @@ def scaled_dot_product_attention(
             scores = scores + attn_mask
         weights = _safe_softmax(scores)
     if dropout_p > 0:
-        weights = ops.dropout(weights, dropout_p, True)
+        weights = dropout(weights, dropout_p, True)
     return (weights @ value).to(out_dtype)
 
 
@@ -137,19 +141,10 @@ def _check_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | N
         raise RuntimeError(f"dropout probability has to be between 0 and 1, but got {dropout_p}")
 
 
-_TYPE_NAMES = {
-    dtypes.float32: "float",
-    dtypes.float64: "double",
-    dtypes.float16: "c10::Half",
-    dtypes.bfloat16: "c10::BFloat16",
-    dtypes.int32: "int",
-    dtypes.int64: "long",
-}
-
-
 def _type_name(dtype: DType) -> str:
-    """The C++ name of a dtype, which these messages use."""
-    return _TYPE_NAMES.get(dtype) or str(dtype).removeprefix("torch.")
+    """The C++ name of a dtype as these messages spell it, which differs for two integers."""
+    name = c_name(dtype)
+    return {"long long": "long int", "short": "short int"}.get(name, name)
 
 
 def canonical_mask(
@@ -170,7 +165,7 @@ def canonical_mask(
         )
     if mask.is_floating_point():
         return mask
-    return ops.zeros_like(mask, dtype=dtype).masked_fill_(mask, _NEGATIVE_INFINITY)
+    return zeros_like(mask, dtype=dtype).masked_fill_(mask, _NEGATIVE_INFINITY)
 
 
 def multi_head_attention_forward(
@@ -258,8 +253,8 @@ def multi_head_attention_forward(
     if bias_k is not None and bias_v is not None:
         _check_not_static(static_k, "key")
         _check_not_static(static_v, "value")
-        k = ops.cat([k, bias_k.repeat(1, batch, 1)])
-        v = ops.cat([v, bias_v.repeat(1, batch, 1)])
+        k = cat([k, bias_k.repeat(1, batch, 1)])
+        v = cat([v, bias_v.repeat(1, batch, 1)])
         extra_keys += 1
     elif bias_k is not None or bias_v is not None:
         given, missing = ("bias_k", "bias_v") if bias_v is None else ("bias_v", "bias_k")
@@ -270,13 +265,10 @@ def multi_head_attention_forward(
     k = _split_heads(k, heads, head_dim) if static_k is None else _check_static(static_k, "static_k", heads, head_dim)
     v = _split_heads(v, heads, head_dim) if static_v is None else _check_static(static_v, "static_v", heads, head_dim)
     if add_zero_attn:
-        zeros = ops.zeros((heads, 1, head_dim), dtype=k.dtype, device=k.device)
-        k, v = ops.cat([k, zeros], 1), ops.cat([v, zeros], 1)
+        nothing = zeros((heads, 1, head_dim), dtype=k.dtype, device=k.device)
+        k, v = cat([k, nothing], 1), cat([v, nothing], 1)
         extra_keys += 1
-    if extra_keys:
-        # The added keys are always visible.
-        attn_mask = ops.pad(attn_mask, (0, extra_keys)) if attn_mask is not None else None
-        key_padding_mask = ops.pad(key_padding_mask, (0, extra_keys)) if key_padding_mask is not None else None
+    attn_mask, key_padding_mask = _show_keys(attn_mask, extra_keys), _show_keys(key_padding_mask, extra_keys)
     source_length = k.size(1)
     if key_padding_mask is not None:
         _check_padding_mask(key_padding_mask, batch, source_length)
@@ -288,11 +280,11 @@ def multi_head_attention_forward(
 
     weights: Tensor | None = None
     if need_weights:
-        scores = ops.bmm(q * math.sqrt(1.0 / head_dim), k.transpose(-2, -1))
+        scores = bmm(q * math.sqrt(1.0 / head_dim), k.transpose(-2, -1))
         weights = (scores if attn_mask is None else scores + attn_mask).softmax(-1)
         if dropout_p > 0.0:
-            weights = ops.dropout(weights, dropout_p)
-        attended = ops.bmm(weights, v).transpose(0, 1)
+            weights = dropout(weights, dropout_p)
+        attended = bmm(weights, v).transpose(0, 1)
         weights = weights.view(batch, num_heads, length, source_length)
         if average_attn_weights:
             weights = weights.mean(dim=1)
@@ -303,7 +295,7 @@ def multi_head_attention_forward(
         q, k, v = (part.view(batch, num_heads, -1, head_dim) for part in (q, k, v))
         attended = scaled_dot_product_attention(q, k, v, attn_mask, dropout_p, is_causal).permute(2, 0, 1, 3)
 
-    output = ops.linear(attended.reshape(length * batch, embed_dim), out_proj_weight, out_proj_bias)
+    output = linear(attended.reshape(length * batch, embed_dim), out_proj_weight, out_proj_bias)
     output = output.view(length, batch, output.size(1))
     if not is_batched:
         output = output.squeeze(1)
@@ -325,16 +317,16 @@ def _project_packed(
     """The three projections, in as few products as there are different inputs."""
     embed_dim = query.size(-1)
     if query is key and key is value:
-        q, k, v = ops.linear(query, weight, bias).chunk(3, -1)
+        q, k, v = linear(query, weight, bias).chunk(3, -1)
         return q, k, v
     if key is value:
         query_weight, rest_weight = weight.split([embed_dim, 2 * embed_dim])
         query_bias, rest_bias = bias.split([embed_dim, 2 * embed_dim]) if bias is not None else (None, None)
-        k, v = ops.linear(key, rest_weight, rest_bias).chunk(2, -1)
-        return ops.linear(query, query_weight, query_bias), k, v
+        k, v = linear(key, rest_weight, rest_bias).chunk(2, -1)
+        return linear(query, query_weight, query_bias), k, v
     weights = weight.chunk(3)
     biases = bias.chunk(3) if bias is not None else (None, None, None)
-    q, k, v = (ops.linear(*arguments) for arguments in zip((query, key, value), weights, biases, strict=True))
+    q, k, v = (linear(*arguments) for arguments in zip((query, key, value), weights, biases, strict=True))
     return q, k, v
 
 
@@ -350,7 +342,7 @@ def _project_separately(
         expected = (embed_dim, input.size(-1))
         if weight.shape != expected:
             raise AssertionError(f"expecting {name} weights shape of {expected}, but got {weight.shape}")
-        projected.append(ops.linear(input, weight, part))
+        projected.append(linear(input, weight, part))
     q, k, v = projected
     return q, k, v
 
@@ -368,6 +360,13 @@ def _batched_mask(mask: Tensor, length: int, source_length: int, heads: int) -> 
     if mask.shape != expected:
         raise RuntimeError(f"The shape of the {mask.dim()}D attn_mask is {mask.shape}, but should be {expected}.")
     return mask.unsqueeze(0) if mask.dim() == 2 else mask
+
+
+def _show_keys(mask: Tensor | None, count: int) -> Tensor | None:
+    """The mask with ``count`` more keys that are visible to all."""
+    if mask is None or count == 0:
+        return mask
+    return cat([mask, zeros((*mask.shape[:-1], count), dtype=mask.dtype, device=mask.device)], -1)
 
 
 def _check_not_static(static: Tensor | None, name: str) -> None:

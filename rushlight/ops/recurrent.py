@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .. import ops
+from .combine import cat, stack
+from .dropout import dropout as drop
+from .matmul import linear
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -33,19 +35,19 @@ Step = Callable[["Tensor", "State", _Weights], "State"]  # input gates, state, w
 
 def _lstm_step(input_gates: Tensor, state: State, weights: _Weights) -> State:
     hidden, cell = state
-    gates = input_gates + ops.linear(hidden, weights.hh, weights.bias_hh)
+    gates = input_gates + linear(hidden, weights.hh, weights.bias_hh)
     input_gate, forget_gate, cell_gate, output_gate = gates.chunk(4, 1)
     cell = forget_gate.sigmoid() * cell + input_gate.sigmoid() * cell_gate.tanh()
     hidden = output_gate.sigmoid() * cell.tanh()
     if weights.hr is not None:
-        hidden = ops.linear(hidden, weights.hr)
+        hidden = linear(hidden, weights.hr)
     return hidden, cell
 
 
 def _gru_step(input_gates: Tensor, state: State, weights: _Weights) -> State:
     (hidden,) = state
     reset_in, update_in, new_in = input_gates.chunk(3, 1)
-    reset_hidden, update_hidden, new_hidden = ops.linear(hidden, weights.hh, weights.bias_hh).chunk(3, 1)
+    reset_hidden, update_hidden, new_hidden = linear(hidden, weights.hh, weights.bias_hh).chunk(3, 1)
     reset = (reset_in + reset_hidden).sigmoid()
     update = (update_in + update_hidden).sigmoid()
     new = (new_in + reset * new_hidden).tanh()
@@ -53,11 +55,11 @@ def _gru_step(input_gates: Tensor, state: State, weights: _Weights) -> State:
 
 
 def _rnn_tanh_step(input_gates: Tensor, state: State, weights: _Weights) -> State:
-    return ((input_gates + ops.linear(state[0], weights.hh, weights.bias_hh)).tanh(),)
+    return ((input_gates + linear(state[0], weights.hh, weights.bias_hh)).tanh(),)
 
 
 def _rnn_relu_step(input_gates: Tensor, state: State, weights: _Weights) -> State:
-    return ((input_gates + ops.linear(state[0], weights.hh, weights.bias_hh)).relu(),)
+    return ((input_gates + linear(state[0], weights.hh, weights.bias_hh)).relu(),)
 
 
 def _run_direction(
@@ -77,11 +79,11 @@ def _run_direction(
             ended.append(tuple(part[rows:] for part in state))
             state = tuple(part[:rows] for part in state)
         elif rows > running:
-            state = tuple(ops.cat([part, start[running:rows]]) for part, start in zip(state, initial, strict=True))
+            state = tuple(cat([part, start[running:rows]]) for part, start in zip(state, initial, strict=True))
         state = step(input_gates, state, weights)
         outputs.append(state[0])
     if ended:
-        state = tuple(ops.cat(parts) for parts in zip(state, *reversed(ended), strict=True))
+        state = tuple(cat(parts) for parts in zip(state, *reversed(ended), strict=True))
     return outputs, state
 
 
@@ -109,17 +111,17 @@ def _run_layers(
         outputs: list[Tensor] = []
         for reverse in directions:
             weights, start = layers[len(finals)], starts[len(finals)]
-            gates = ops.linear(input, weights.ih, weights.bias_ih)
+            gates = linear(input, weights.ih, weights.bias_ih)
             steps = list(gates.unbind(0) if batch_sizes is None else gates.split(batch_sizes, 0))
             hidden, final = _run_direction(steps[::-1] if reverse else steps, start, weights, step)
             if reverse:
                 hidden.reverse()
-            outputs.append(ops.stack(hidden) if batch_sizes is None else ops.cat(hidden))
+            outputs.append(stack(hidden) if batch_sizes is None else cat(hidden))
             finals.append(final)
-        input = ops.cat(outputs, -1) if bidirectional else outputs[0]
+        input = cat(outputs, -1) if bidirectional else outputs[0]
         if dropout and train and layer < num_layers - 1:
-            input = ops.dropout(input, dropout, True)
-    return input, tuple(ops.stack(parts) for parts in zip(*finals, strict=True))
+            input = drop(input, dropout, True)
+    return input, tuple(stack(parts) for parts in zip(*finals, strict=True))
 
 
 def _group_parameters(params: Sequence[Tensor], has_biases: bool, groups: int) -> list[_Weights]:
@@ -241,7 +243,7 @@ def _run_cell(step: Step, input: Tensor, state: State, weights: _Weights) -> Sta
             raise RuntimeError(
                 f"hidden{number} has inconsistent hidden_size: got {part.size(1)}, expected {weights.hh.size(1)}"
             )
-    return step(ops.linear(input, weights.ih, weights.bias_ih), state, weights)
+    return step(linear(input, weights.ih, weights.bias_ih), state, weights)
 
 
 def lstm_cell(

@@ -10,6 +10,21 @@ import importlib
 import math as _math
 from typing import Any
 
+# First, so that the function `tensor` below is not hidden by the module of that name.
+from .tensor import (
+    BFloat16Tensor as BFloat16Tensor,
+    BoolTensor as BoolTensor,
+    ByteTensor as ByteTensor,
+    CharTensor as CharTensor,
+    DoubleTensor as DoubleTensor,
+    FloatTensor as FloatTensor,
+    HalfTensor as HalfTensor,
+    IntTensor as IntTensor,
+    LongTensor as LongTensor,
+    ShortTensor as ShortTensor,
+    Tensor as Tensor,
+    is_tensor as is_tensor,
+)
 from .autograd import (
     enable_grad as enable_grad,
     inference_mode as inference_mode,
@@ -128,6 +143,26 @@ from .ops import (
     zeros_like as zeros_like,
 )
 
+# ops/extrema.py
+from .ops import (
+    amax as amax,
+    amin as amin,
+    aminmax as aminmax,
+    argmax as argmax,
+    argmin as argmin,
+    fmax as fmax,
+    fmin as fmin,
+    kthvalue as kthvalue,
+    max as max,
+    maximum as maximum,
+    median as median,
+    min as min,
+    minimum as minimum,
+    mode as mode,
+    nanmedian as nanmedian,
+    topk as topk,
+)
+
 # ops/index.py
 from .ops import index_put as index_put
 
@@ -161,8 +196,38 @@ from .ops import (
 
 # ops/reduction.py
 from .ops import (
+    all as all,
+    any as any,
+    count_nonzero as count_nonzero,
+    logsumexp as logsumexp,
     mean as mean,
+    nanmean as nanmean,
+    nansum as nansum,
+    prod as prod,
+    std as std,
+    std_mean as std_mean,
     sum as sum,
+    var as var,
+    var_mean as var_mean,
+)
+
+# ops/scan.py
+from .ops import (
+    cumprod as cumprod,
+    cumsum as cumsum,
+)
+
+# ops/softmax.py
+from .ops import (
+    log_softmax as log_softmax,
+    softmax as softmax,
+)
+
+# ops/sorting.py
+from .ops import (
+    argsort as argsort,
+    msort as msort,
+    sort as sort,
 )
 
 # ops/view.py
@@ -268,22 +333,111 @@ from .ops import (
     vstack as vstack,
 )
 
+# ops/trigonometry.py
+from .ops import (
+    acos as acos,
+    acosh as acosh,
+    asin as asin,
+    asinh as asinh,
+    atan as atan,
+    atan2 as atan2,
+    atanh as atanh,
+    cos as cos,
+    cosh as cosh,
+    sin as sin,
+    sinh as sinh,
+    tan as tan,
+    tanh as tanh,
+)
+
+# ops/rounding.py
+from .ops import (
+    ceil as ceil,
+    copysign as copysign,
+    floor as floor,
+    frac as frac,
+    frexp as frexp,
+    heaviside as heaviside,
+    ldexp as ldexp,
+    nan_to_num as nan_to_num,
+    nextafter as nextafter,
+    round as round,
+    sign as sign,
+    signbit as signbit,
+    trunc as trunc,
+)
+
+# ops/logic.py
+from .ops import (
+    allclose as allclose,
+    bitwise_and as bitwise_and,
+    bitwise_left_shift as bitwise_left_shift,
+    bitwise_not as bitwise_not,
+    bitwise_or as bitwise_or,
+    bitwise_right_shift as bitwise_right_shift,
+    bitwise_xor as bitwise_xor,
+    equal as equal,
+    gcd as gcd,
+    is_floating_point as is_floating_point,
+    is_neg as is_neg,
+    is_nonzero as is_nonzero,
+    is_same_size as is_same_size,
+    is_signed as is_signed,
+    isclose as isclose,
+    isfinite as isfinite,
+    isinf as isinf,
+    isneginf as isneginf,
+    isposinf as isposinf,
+    isreal as isreal,
+    lcm as lcm,
+    logical_and as logical_and,
+    logical_not as logical_not,
+    logical_or as logical_or,
+    logical_xor as logical_xor,
+    numel as numel,
+)
+
+# ops/compound.py
+from .ops import (
+    addcdiv as addcdiv,
+    addcmul as addcmul,
+    angle as angle,
+    clamp as clamp,
+    clamp_max as clamp_max,
+    clamp_min as clamp_min,
+    deg2rad as deg2rad,
+    exp2 as exp2,
+    expm1 as expm1,
+    float_power as float_power,
+    hypot as hypot,
+    lerp as lerp,
+    log10 as log10,
+    log1p as log1p,
+    log2 as log2,
+    logaddexp as logaddexp,
+    logaddexp2 as logaddexp2,
+    logit as logit,
+    positive as positive,
+    rad2deg as rad2deg,
+    reciprocal as reciprocal,
+    rsqrt as rsqrt,
+    sinc as sinc,
+    square as square,
+    xlogy as xlogy,
+)
+
+# ops/activation.py
+from .ops import (
+    celu as celu,
+    hardshrink as hardshrink,
+    prelu as prelu,
+    selu as selu,
+    sigmoid as sigmoid,
+    threshold as threshold,
+)
+
 from .printing import set_printoptions as set_printoptions
 from .shape import Size as Size
-from .tensor import (
-    BFloat16Tensor as BFloat16Tensor,
-    BoolTensor as BoolTensor,
-    ByteTensor as ByteTensor,
-    CharTensor as CharTensor,
-    DoubleTensor as DoubleTensor,
-    FloatTensor as FloatTensor,
-    HalfTensor as HalfTensor,
-    IntTensor as IntTensor,
-    LongTensor as LongTensor,
-    ShortTensor as ShortTensor,
-    Tensor as Tensor,
-    is_tensor as is_tensor,
-)
 from .untyped_storage import TypedStorage as TypedStorage, UntypedStorage as UntypedStorage
 from .version import __version__ as __version__
 

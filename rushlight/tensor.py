@@ -650,6 +650,51 @@ class Tensor(TensorBase):
     def __ge__(self, other: Any) -> Tensor:
         return ops.ge(self, other) if _is_operand(other) else NotImplemented
 
+    def __and__(self, other: Any) -> Tensor:
+        return ops.bitwise_and(self, other) if _is_operand(other) else NotImplemented
+
+    __rand__ = __and__
+
+    def __or__(self, other: Any) -> Tensor:
+        return ops.bitwise_or(self, other) if _is_operand(other) else NotImplemented
+
+    __ror__ = __or__
+
+    def __xor__(self, other: Any) -> Tensor:
+        return ops.bitwise_xor(self, other) if _is_operand(other) else NotImplemented
+
+    __rxor__ = __xor__
+
+    def __invert__(self) -> Tensor:
+        return ops.bitwise_not(self)
+
+    def __lshift__(self, other: Any) -> Tensor:
+        return ops.bitwise_left_shift(self, other) if _is_operand(other) else NotImplemented
+
+    def __rshift__(self, other: Any) -> Tensor:
+        return ops.bitwise_right_shift(self, other) if _is_operand(other) else NotImplemented
+
+    def __rlshift__(self, other: Any) -> Tensor:
+        return ops.bitwise_left_shift(other, self) if _is_operand(other) else NotImplemented
+
+    def __rrshift__(self, other: Any) -> Tensor:
+        return ops.bitwise_right_shift(other, self) if _is_operand(other) else NotImplemented
+
+    def __iand__(self, other: Any) -> Tensor:
+        return self.bitwise_and_(other) if _is_operand(other) else NotImplemented
+
+    def __ior__(self, other: Any) -> Tensor:
+        return self.bitwise_or_(other) if _is_operand(other) else NotImplemented
+
+    def __ixor__(self, other: Any) -> Tensor:
+        return self.bitwise_xor_(other) if _is_operand(other) else NotImplemented
+
+    def __ilshift__(self, other: Any) -> Tensor:
+        return self.bitwise_left_shift_(other) if _is_operand(other) else NotImplemented
+
+    def __irshift__(self, other: Any) -> Tensor:
+        return self.bitwise_right_shift_(other) if _is_operand(other) else NotImplemented
+
     __getitem__ = ops.getitem
     __setitem__ = ops.setitem
 
@@ -689,7 +734,22 @@ class Tensor(TensorBase):
     index_put = ops.index_put
 
     # ops/reduction.py
-    sum, mean, sum_to_size = ops.sum, ops.mean, ops.sum_to_size
+    sum, mean, sum_to_size, prod, nansum, nanmean = ops.sum, ops.mean, ops.sum_to_size, ops.prod, ops.nansum, ops.nanmean
+    var, std, logsumexp, all, any, count_nonzero = ops.var, ops.std, ops.logsumexp, ops.all, ops.any, ops.count_nonzero
+
+    # ops/extrema.py
+    amax, amin, aminmax, max, min, argmax, argmin = ops.amax, ops.amin, ops.aminmax, ops.max, ops.min, ops.argmax, ops.argmin
+    maximum, minimum, fmax, fmin = ops.maximum, ops.minimum, ops.fmax, ops.fmin
+    median, nanmedian, mode, kthvalue, topk = ops.median, ops.nanmedian, ops.mode, ops.kthvalue, ops.topk
+
+    # ops/scan.py
+    cumsum, cumsum_, cumprod, cumprod_ = ops.cumsum, ops.cumsum_, ops.cumprod, ops.cumprod_
+
+    # ops/sorting.py
+    sort, argsort, msort = ops.sort, ops.argsort, ops.msort
+
+    # ops/softmax.py
+    softmax, log_softmax = ops.softmax, ops.log_softmax
 
     # ops/matmul.py
     matmul, mm, bmm, mv, dot, vdot, addmm = ops.matmul, ops.mm, ops.bmm, ops.mv, ops.dot, ops.vdot, ops.addmm
@@ -720,6 +780,75 @@ class Tensor(TensorBase):
     select_scatter, slice_scatter, diagonal_scatter, as_strided_scatter = ops.select_scatter, ops.slice_scatter, ops.diagonal_scatter, ops.as_strided_scatter
     squeeze_, unsqueeze_, t_, transpose_, swapaxes_, swapdims_, as_strided_ = ops.squeeze_, ops.unsqueeze_, ops.t_, ops.transpose_, ops.transpose_, ops.transpose_, ops.as_strided_
     narrow_copy, unsafe_split, unsafe_split_with_sizes, unsafe_chunk = ops.narrow_copy, ops.unsafe_split, ops.unsafe_split_with_sizes, ops.unsafe_chunk
+
+    # ops/trigonometry.py
+    sin, sin_ = ops.sin, inplace(ops.sin)
+    cos, cos_ = ops.cos, inplace(ops.cos)
+    tan, tan_ = ops.tan, inplace(ops.tan)
+    asin, asin_ = ops.asin, inplace(ops.asin)
+    acos, acos_ = ops.acos, inplace(ops.acos)
+    atan, atan_ = ops.atan, inplace(ops.atan)
+    sinh, sinh_ = ops.sinh, inplace(ops.sinh)
+    cosh, cosh_ = ops.cosh, inplace(ops.cosh)
+    tanh, tanh_ = ops.tanh, inplace(ops.tanh)
+    asinh, asinh_ = ops.asinh, inplace(ops.asinh)
+    acosh, acosh_ = ops.acosh, inplace(ops.acosh)
+    atanh, atanh_ = ops.atanh, inplace(ops.atanh)
+    atan2, atan2_ = ops.atan2, inplace(ops.atan2)
+
+    # ops/rounding.py
+    ceil, ceil_ = ops.ceil, inplace(ops.ceil)
+    floor, floor_ = ops.floor, inplace(ops.floor)
+    trunc, trunc_ = ops.trunc, inplace(ops.trunc)
+    frac, frac_ = ops.frac, inplace(ops.frac)
+    round, round_ = ops.round, inplace(ops.round)
+    sign, sign_ = ops.sign, inplace(ops.sign)
+    copysign, copysign_ = ops.copysign, inplace(ops.copysign)
+    heaviside, heaviside_ = ops.heaviside, inplace(ops.heaviside)
+    nextafter, nextafter_ = ops.nextafter, inplace(ops.nextafter)
+    ldexp, ldexp_ = ops.ldexp, inplace(ops.ldexp)
+    nan_to_num, nan_to_num_ = ops.nan_to_num, inplace(ops.nan_to_num)
+    signbit, frexp = ops.signbit, ops.frexp
+
+    # ops/logic.py
+    logical_and, logical_and_ = ops.logical_and, inplace(ops.logical_and)
+    logical_or, logical_or_ = ops.logical_or, inplace(ops.logical_or)
+    logical_xor, logical_xor_ = ops.logical_xor, inplace(ops.logical_xor)
+    logical_not, logical_not_ = ops.logical_not, inplace(ops.logical_not)
+    bitwise_and, bitwise_and_ = ops.bitwise_and, inplace(ops.bitwise_and)
+    bitwise_or, bitwise_or_ = ops.bitwise_or, inplace(ops.bitwise_or)
+    bitwise_xor, bitwise_xor_ = ops.bitwise_xor, inplace(ops.bitwise_xor)
+    bitwise_not, bitwise_not_ = ops.bitwise_not, inplace(ops.bitwise_not)
+    bitwise_left_shift, bitwise_left_shift_ = ops.bitwise_left_shift, inplace(ops.bitwise_left_shift)
+    bitwise_right_shift, bitwise_right_shift_ = ops.bitwise_right_shift, inplace(ops.bitwise_right_shift)
+    gcd, gcd_ = ops.gcd, inplace(ops.gcd)
+    lcm, lcm_ = ops.lcm, inplace(ops.lcm)
+    isfinite, isinf, isposinf, isneginf, isreal, isclose, allclose, equal = ops.isfinite, ops.isinf, ops.isposinf, ops.isneginf, ops.isreal, ops.isclose, ops.allclose, ops.equal
+    is_nonzero, is_same_size, is_neg = ops.is_nonzero, ops.is_same_size, ops.is_neg
+
+    # ops/compound.py
+    square, square_ = ops.square, inplace(ops.square)
+    reciprocal, reciprocal_ = ops.reciprocal, inplace(ops.reciprocal)
+    rsqrt, rsqrt_ = ops.rsqrt, inplace(ops.rsqrt)
+    exp2, exp2_ = ops.exp2, inplace(ops.exp2)
+    expm1, expm1_ = ops.expm1, inplace(ops.expm1)
+    log2, log2_ = ops.log2, inplace(ops.log2)
+    log10, log10_ = ops.log10, inplace(ops.log10)
+    log1p, log1p_ = ops.log1p, inplace(ops.log1p)
+    sinc, sinc_ = ops.sinc, inplace(ops.sinc)
+    deg2rad, deg2rad_ = ops.deg2rad, inplace(ops.deg2rad)
+    rad2deg, rad2deg_ = ops.rad2deg, inplace(ops.rad2deg)
+    logit, logit_ = ops.logit, inplace(ops.logit)
+    hypot, hypot_ = ops.hypot, inplace(ops.hypot)
+    xlogy, xlogy_ = ops.xlogy, inplace(ops.xlogy)
+    float_power, float_power_ = ops.float_power, inplace(ops.float_power)
+    clamp_min, clamp_min_ = ops.clamp_min, inplace(ops.clamp_min)
+    clamp_max, clamp_max_ = ops.clamp_max, inplace(ops.clamp_max)
+    positive, logaddexp, logaddexp2, angle = ops.positive, ops.logaddexp, ops.logaddexp2, ops.angle
+    clamp, clamp_, lerp, lerp_, addcmul, addcmul_, addcdiv, addcdiv_ = ops.clamp, ops.clamp_, ops.lerp, ops.lerp_, ops.addcmul, ops.addcmul_, ops.addcdiv, ops.addcdiv_
+
+    # ops/activation.py
+    sigmoid, sigmoid_, hardshrink, prelu = ops.sigmoid, inplace(ops.sigmoid), ops.hardshrink, ops.prelu
 
     def float(self) -> Tensor:
         """This tensor as float32."""

@@ -1,0 +1,435 @@
+"""Activation functions."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import dtypes as dt
+from ..shape import wrap_dim
+from .card import Pointwise, apply, write_into
+from .compound import clamp, clamp_
+from .define import as_tensor_argument, unary
+from .erf import erf_array
+from .pointwise import relu as _relu
+from .trigonometry import tanh as _tanh
+
+if TYPE_CHECKING:
+    from ..tensor import Tensor
+
+
+def _activate(card: Pointwise, input: Any, static: tuple[Any, ...] = (), inplace: bool = False) -> Any:
+    as_tensor_argument(input, card.name)
+    return write_into(card, input, (input,), static) if inplace else apply(card, (input,), static)
+
+
+def _floating(name: str) -> Any:
+    """The type rule of an activation that PyTorch has for floats alone."""
+
+    def rule(common: dt.dtype) -> tuple[dt.dtype, dt.dtype]:
+        if common.category < dt.FLOAT:
+            raise NotImplementedError(f"\"{name}\" not implemented for '{common.type_name}'")
+        return common, common
+
+    return rule
+
+
+def logistic(x: np.ndarray) -> np.ndarray:
+    """``1 / (1 + exp(-x))``, which never overflows in float arithmetic that saturates."""
+    found = np.negative(x)
+    np.exp(found, out=found)
+    found += 1
+    return np.reciprocal(found, out=found)
+
+
+sigmoid = unary(
+    "sigmoid", logistic,
+    """``1 / (1 + exp(-input))``.
+
+    >>> torch.sigmoid(torch.tensor([0.]))
+    tensor([0.5000])
+    """,
+    result="float", grad=lambda g, output: g * ((1 - output) * output).conj(), onnx="Sigmoid",
+)  # fmt: skip
+
+
+def relu(input: Tensor, inplace: bool = False) -> Tensor:
+    """``max(0, input)`` (`F.relu`).
+
+    >>> F.relu(torch.tensor([-1., 2.]))
+    tensor([0., 2.])
+    """
+    return input.relu_() if inplace else _relu(input)  # type: ignore[attr-defined]
+
+
+def tanh(input: Tensor) -> Tensor:
+    """The hyperbolic tangent (`F.tanh`)."""
+    return _tanh(input)
+
+
+def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
+    """`input` clamped to ``min_val .. max_val``; the gradient is 0 at the bounds.
+
+    >>> F.hardtanh(torch.tensor([-2., 0.5]))
+    tensor([-1.0000,  0.5000])
+    """
+    if min_val > max_val:
+        raise ValueError("min_val cannot be greater than max_val")
+    if input._layout.dtype is dt.bool_:
+        raise RuntimeError("Bool inputs not supported for hardtanh")
+    if input._layout.dtype in (dt.uint8,) and (min_val < 0 or max_val < 0):
+        raise RuntimeError("cannot do hardtanh on an unsigned type with negative limits")
+    if input._layout.dtype.category == dt.INTEGER:
+        return (clamp_ if inplace else clamp)(input, int(min_val), int(max_val))
+    return _activate(_hardtanh, input, (float(min_val), float(max_val)), inplace)
+
+
+_hardtanh = Pointwise(
+    "hardtanh", "input",
+    statics="min_val max_val",
+    numpy=lambda input, min_val, max_val: np.clip(input, min_val, max_val),
+    grads={"input": lambda g, input, min_val, max_val: g * ((input > min_val) & (input < max_val))},
+)  # fmt: skip
+
+
+def relu6(input: Tensor, inplace: bool = False) -> Tensor:
+    """``min(max(0, input), 6)``.
+
+    >>> F.relu6(torch.tensor([-1., 8.]))
+    tensor([0., 6.])
+    """
+    return hardtanh(input, 0.0, 6.0, inplace)
+
+
+def _gelu_rule(x: np.ndarray, approximate: str) -> np.ndarray:
+    if approximate == "tanh":
+        return 0.5 * x * (1 + np.tanh(x.dtype.type(math.sqrt(2 / math.pi)) * (x + x.dtype.type(0.044715) * x * x * x)))
+    found = erf_array(x * x.dtype.type(math.sqrt(0.5)))
+    found += 1
+    found *= x
+    found *= 0.5
+    return found
+
+
+def _gelu_grad(g: Tensor, input: Tensor, approximate: str) -> Tensor:
+    if approximate == "tanh":
+        scale = math.sqrt(2 / math.pi)
+        t = (scale * (input + 0.044715 * input * input * input)).tanh()
+        return g * (0.5 * (1 + t) + 0.5 * input * (1 - t * t) * scale * (1 + 3 * 0.044715 * input * input))
+    cdf = 0.5 * (1 + (input * math.sqrt(0.5)).erf())
+    return g * (cdf + input * (-0.5 * input * input).exp() * (1 / math.sqrt(2 * math.pi)))
+
+
+_gelu = Pointwise("gelu", "input", statics="approximate", numpy=_gelu_rule, result=_floating("GeluKernelImpl"), grads={"input": _gelu_grad}, onnx="Gelu")
+
+
+def gelu(input: Tensor, approximate: str = "none") -> Tensor:
+    """``input * P(X <= input)`` for a normal X, or its `approximate` "tanh" form (https://arxiv.org/abs/1606.08415).
+
+    >>> F.gelu(torch.tensor([1.]))
+    tensor([0.8413])
+    """
+    if approximate not in ("none", "tanh"):
+        raise RuntimeError("approximate argument must be either none or tanh.")
+    return _activate(_gelu, input, (approximate,))
+
+
+_silu = Pointwise(
+    "silu", "input",
+    numpy=lambda input: input * logistic(input), result=_floating("silu_cpu"),
+    grads={"input": lambda g, input: g * _silu_slope(input)},
+)  # fmt: skip
+
+
+def _silu_slope(input: Tensor) -> Tensor:
+    s = sigmoid(input)
+    return s * (1 + input * (1 - s))
+
+
+def silu(input: Tensor, inplace: bool = False) -> Tensor:
+    """``input * sigmoid(input)`` (https://arxiv.org/abs/1702.03118).
+
+    >>> F.silu(torch.tensor([1.]))
+    tensor([0.7311])
+    """
+    return _activate(_silu, input, inplace=inplace)
+
+
+def _log1p_exp(x: np.ndarray) -> np.ndarray:
+    """``log(1 + exp(x))`` without overflow."""
+    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+
+
+_mish = Pointwise(
+    "mish", "input",
+    numpy=lambda input: input * np.tanh(_log1p_exp(input)), result=_floating("mish_cpu"),
+    grads={"input": lambda g, input: g * _mish_slope(input)},
+)  # fmt: skip
+
+
+def _mish_slope(input: Tensor) -> Tensor:
+    t = softplus(input).tanh()
+    return t + input * sigmoid(input) * (1 - t * t)
+
+
+def mish(input: Tensor, inplace: bool = False) -> Tensor:
+    """``input * tanh(softplus(input))`` (https://arxiv.org/abs/1908.08681).
+
+    >>> F.mish(torch.tensor([1.]))
+    tensor([0.8651])
+    """
+    return _activate(_mish, input, inplace=inplace)
+
+
+_softplus = Pointwise(
+    "softplus", "input",
+    statics="beta threshold",
+    numpy=lambda input, beta, threshold: np.where(input * beta > threshold, input, np.log1p(np.exp(np.minimum(input * beta, threshold))) / beta).astype(input.dtype),
+    result=_floating("softplus_cpu"),
+    grads={"input": lambda g, input, beta, threshold: _where(input * beta > threshold, g, g * sigmoid(input * beta))},
+)  # fmt: skip
+
+
+def _where(condition: Any, a: Any, b: Any) -> Any:
+    from .combine import where
+
+    return where(condition, a, b)
+
+
+def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
+    """``log(1 + exp(beta * input)) / beta``, linear above `threshold`.
+
+    >>> F.softplus(torch.tensor([0.]))
+    tensor([0.6931])
+    """
+    return _activate(_softplus, input, (float(beta), float(threshold)))
+
+
+_elu = Pointwise(
+    "elu", "input",
+    statics="alpha scale input_scale",
+    numpy=lambda input, alpha, scale, input_scale: np.where(input > 0, input * input.dtype.type(scale), np.expm1(np.minimum(input, 0) * input.dtype.type(input_scale)) * input.dtype.type(alpha * scale)),
+    result=_floating("elu_cpu"),
+    grads={"input": lambda g, input, alpha, scale, input_scale: g * _where(input > 0, scale, (input.clamp(max=0) * input_scale).exp() * (alpha * scale * input_scale))},
+)  # fmt: skip
+
+
+def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
+    """`input` where positive, ``alpha * (exp(input) - 1)`` elsewhere (https://arxiv.org/abs/1511.07289).
+
+    >>> F.elu(torch.tensor([-1., 1.]))
+    tensor([-0.6321,  1.0000])
+    """
+    return _activate(_elu, input, (float(alpha), 1.0, 1.0), inplace)
+
+
+def selu(input: Tensor, inplace: bool = False) -> Tensor:
+    """The self-normalising ELU (https://arxiv.org/abs/1706.02515).
+
+    >>> F.selu(torch.tensor([1.]))
+    tensor([1.0507])
+    """
+    return _activate(_elu, input, (1.6732632423543772848170429916717, 1.0507009873554804934193349852946, 1.0), inplace)
+
+
+def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
+    """``max(0, x) + min(0, alpha * (exp(x / alpha) - 1))`` (https://arxiv.org/abs/1704.07483).
+
+    >>> F.celu(torch.tensor([-1.]), 2.0)
+    tensor([-0.7869])
+    """
+    if alpha == 0:
+        raise RuntimeError("ZeroDivisionError: alpha cannot be 0 for CELU")
+    return _activate(_elu, input, (float(alpha), 1.0, 1.0 / alpha), inplace)
+
+
+_leaky_relu = Pointwise(
+    "leaky_relu", "input",
+    statics="negative_slope",
+    numpy=lambda input, negative_slope: np.where(input > 0, input, input * input.dtype.type(negative_slope)),
+    result=_floating("leaky_relu_cpu"),
+    grads={"input": lambda g, input, negative_slope: _where(input > 0, g, g * negative_slope)},
+)  # fmt: skip
+
+
+def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
+    """`input` where positive, ``negative_slope * input`` elsewhere.
+
+    >>> F.leaky_relu(torch.tensor([-1., 1.]), 0.1)
+    tensor([-0.1000,  1.0000])
+    """
+    return _activate(_leaky_relu, input, (float(negative_slope),), inplace)
+
+
+_prelu = Pointwise(
+    "prelu", "input weight",
+    numpy=lambda input, weight: np.where(input > 0, input, input * weight),
+    grads={
+        "input": lambda g, input, weight: _where(input > 0, g, g * weight),
+        "weight": lambda g, input: _where(input > 0, 0.0, g * input),
+    },
+)  # fmt: skip
+
+
+def prelu(input: Tensor, weight: Tensor) -> Tensor:
+    """`leaky_relu` with a learned slope, one for all or one per channel (dim 1) (https://arxiv.org/abs/1502.01852).
+
+    >>> torch.prelu(torch.tensor([-2.]), torch.tensor([0.5]))
+    tensor([-1.])
+    """
+    here, there = input._layout, weight._layout
+    if here.dtype is not there.dtype:
+        raise RuntimeError(f"prelu: Type promoting not supported. Got {here.dtype.name.replace('32', '').replace('64', '')} and {there.dtype.name.replace('32', '').replace('64', '')}")
+    if there.numel != 1:
+        if not here.ndim:
+            raise RuntimeError("Not allow zero-dim input tensor.")
+        channels = here.shape[1] if here.ndim >= 2 else 1
+        if channels != there.numel:
+            raise RuntimeError(f"Mismatch of parameter numbers and input channel size. Found parameter numbers = {there.numel} and channel size = {channels}.")
+    if there.ndim > 1:
+        raise RuntimeError(f"prelu: Expected `weight` to be a scalar or 1D tensor, but got: ndim = {there.ndim}")
+    slope: Any = weight
+    if there.ndim == 1 and here.ndim != 1:
+        slope = weight.reshape([there.numel if d == 1 else 1 for d in range(here.ndim)]) if here.ndim >= 2 else weight.reshape(())
+    return apply(_prelu, (input, slope))
+
+
+_hardsigmoid = Pointwise(
+    "hardsigmoid", "input",
+    numpy=lambda input: np.clip(input + 3, 0, 6) / input.dtype.type(6),
+    result=_floating("hardsigmoid_cpu"),
+    grads={"input": lambda g, input: g * ((input > -3) & (input < 3)) / 6},
+)  # fmt: skip
+
+
+def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
+    """``min(max(input + 3, 0), 6) / 6``.
+
+    >>> F.hardsigmoid(torch.tensor([0.]))
+    tensor([0.5000])
+    """
+    return _activate(_hardsigmoid, input, inplace=inplace)
+
+
+_hardswish = Pointwise(
+    "hardswish", "input",
+    numpy=lambda input: input * np.clip(input + 3, 0, 6) / input.dtype.type(6),
+    result=_floating("hardswish_cpu"),
+    grads={"input": lambda g, input: _where(input <= -3, 0.0, _where(input < 3, g * (input / 3 + 0.5), g))},
+)  # fmt: skip
+
+
+def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
+    """``input * hardsigmoid(input)`` (https://arxiv.org/abs/1905.02244).
+
+    >>> F.hardswish(torch.tensor([1.]))
+    tensor([0.6667])
+    """
+    return _activate(_hardswish, input, inplace=inplace)
+
+
+_hardshrink = Pointwise(
+    "hardshrink", "input",
+    statics="lambd",
+    numpy=lambda input, lambd: np.where((input >= -lambd) & (input <= lambd), 0, input).astype(input.dtype),
+    result=_floating("hardshrink_cpu"),
+    grads={"input": lambda g, input, lambd: g.masked_fill((input >= -lambd) & (input <= lambd), 0)},
+)  # fmt: skip
+
+
+def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
+    """`input` where its magnitude is above `lambd`, else 0.
+
+    >>> F.hardshrink(torch.tensor([0.4, 0.6]))
+    tensor([0.0000, 0.6000])
+    """
+    return _activate(_hardshrink, input, (float(lambd),))
+
+
+_softshrink = Pointwise(
+    "softshrink", "input",
+    statics="lambd",
+    numpy=lambda input, lambd: np.where(input > lambd, input - input.dtype.type(lambd), np.where(input < -lambd, input + input.dtype.type(lambd), input * 0)),
+    result=_floating("softshrink_cpu"),
+    grads={"input": lambda g, input, lambd: g.masked_fill((input >= -lambd) & (input <= lambd), 0)},
+)  # fmt: skip
+
+
+def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
+    """`input` moved towards 0 by `lambd`, and 0 within it.
+
+    >>> F.softshrink(torch.tensor([0.4, 0.75]))
+    tensor([0.0000, 0.2500])
+    """
+    if lambd < 0:
+        raise RuntimeError(f"lambda must be greater or equal to 0, but found to be {lambd:g}.")
+    return _activate(_softshrink, input, (float(lambd),))
+
+
+_threshold = Pointwise(
+    "threshold", "input",
+    statics="threshold value",
+    numpy=lambda input, threshold, value: np.where(input <= threshold, np.asarray(value).astype(input.dtype), input),
+    grads={"input": lambda g, input, threshold: g.masked_fill(input <= threshold, 0)},
+)  # fmt: skip
+
+
+def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
+    """`input` where above `threshold`, else `value`.
+
+    >>> F.threshold(torch.tensor([0., 2.]), 1, 9)
+    tensor([9., 2.])
+    """
+    return _activate(_threshold, input, (threshold, value), inplace)
+
+
+_logsigmoid = Pointwise(
+    "logsigmoid", "input",
+    numpy=lambda input: np.minimum(input, 0) - np.log1p(np.exp(-np.abs(input))),
+    result=_floating("log_sigmoid_cpu"),
+    grads={"input": lambda g, input: g * sigmoid(-input)},
+)  # fmt: skip
+
+
+def logsigmoid(input: Tensor) -> Tensor:
+    """``log(sigmoid(input))``.
+
+    >>> F.logsigmoid(torch.tensor([0.]))
+    tensor([-0.6931])
+    """
+    return _activate(_logsigmoid, input)
+
+
+def softsign(input: Tensor) -> Tensor:
+    """``input / (1 + |input|)``.
+
+    >>> F.softsign(torch.tensor([1.]))
+    tensor([0.5000])
+    """
+    return input / (input.abs() + 1)
+
+
+def tanhshrink(input: Tensor) -> Tensor:
+    """``input - tanh(input)``.
+
+    >>> F.tanhshrink(torch.tensor([1.]))
+    tensor([0.2384])
+    """
+    return input - _tanh(input)
+
+
+def glu(input: Tensor, dim: int = -1) -> Tensor:
+    """The first half of `dim` times the sigmoid of the second half (https://arxiv.org/abs/1612.08083).
+
+    >>> F.glu(torch.tensor([3., 0.]))
+    tensor([1.5000])
+    """
+    if not input._layout.ndim:
+        raise RuntimeError("glu does not support 0-dimensional tensors")
+    dim = wrap_dim(dim, input._layout.ndim)
+    size = input._layout.shape[dim]
+    if size % 2:
+        raise RuntimeError(f"Halving dimension must be even, but dimension {dim} is size {size}")
+    return input.narrow(dim, 0, size // 2) * sigmoid(input.narrow(dim, size // 2, size // 2))

@@ -1,0 +1,457 @@
+"""Clamps, interpolation, and short formulas of one, two or three operands."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import dtypes as dt
+from ..storage import TensorBase
+from .card import Pointwise, apply, write_into
+from .define import CARD_OF, as_operand, as_tensor_argument, binary, unary, write_out
+
+if TYPE_CHECKING:
+    from ..tensor import Tensor
+
+square = unary(
+    "square", np.square,
+    """``input * input``.
+
+    >>> torch.square(torch.tensor([3.]))
+    tensor([9.])
+    """,
+    grad=lambda g, input: g * (2 * input).conj(),
+    result=lambda common: (dt.int64, dt.int64) if common.category == dt.BOOL else (common, common),
+)  # fmt: skip
+reciprocal = unary(
+    "reciprocal", lambda x: 1 / x,
+    """``1 / input``.
+
+    >>> torch.reciprocal(torch.tensor([4.]))
+    tensor([0.2500])
+    """,
+    result="float", grad=lambda g, output: -g * (output * output).conj(), onnx="Reciprocal",
+)  # fmt: skip
+rsqrt = unary(
+    "rsqrt", lambda x: 1 / np.sqrt(x),
+    """``1 / sqrt(input)``.
+
+    >>> torch.rsqrt(torch.tensor([4.]))
+    tensor([0.5000])
+    """,
+    result="float", grad=lambda g, output: -0.5 * g * (output * output * output).conj(),
+)  # fmt: skip
+exp2 = unary(
+    "exp2", np.exp2,
+    """Two to the power of each element.
+
+    >>> torch.exp2(torch.tensor([3.]))
+    tensor([8.])
+    """,
+    result="float", grad=lambda g, output: g * (output * math.log(2)).conj(),
+)  # fmt: skip
+expm1 = unary(
+    "expm1", np.expm1,
+    """``exp(input) - 1``, exact for small numbers.
+
+    >>> torch.expm1(torch.tensor([0.]))
+    tensor([0.])
+    """,
+    result="float", grad=lambda g, output: g * (output + 1).conj(),
+)  # fmt: skip
+log2 = unary(
+    "log2", np.log2,
+    """The logarithm to base 2.
+
+    >>> torch.log2(torch.tensor([8.]))
+    tensor([3.])
+    """,
+    result="float", grad=lambda g, input: g / (input * math.log(2)).conj(),
+)  # fmt: skip
+log10 = unary(
+    "log10", np.log10,
+    """The logarithm to base 10.
+
+    >>> torch.log10(torch.tensor([100.]))
+    tensor([2.])
+    """,
+    result="float", grad=lambda g, input: g / (input * math.log(10)).conj(),
+)  # fmt: skip
+log1p = unary(
+    "log1p", np.log1p,
+    """``log(1 + input)``, exact for small numbers.
+
+    >>> torch.log1p(torch.tensor([0.]))
+    tensor([0.])
+    """,
+    result="float", grad=lambda g, input: g / (input + 1).conj(),
+)  # fmt: skip
+sinc = unary(
+    "sinc", lambda x: np.sinc(x),
+    """``sin(pi x) / (pi x)``, 1 at 0.
+
+    >>> torch.sinc(torch.tensor([0.]))
+    tensor([1.])
+    """,
+    result="float",
+    grad=lambda g, input: g * (((input * math.pi).cos() * (input * math.pi) - (input * math.pi).sin()) / (input * input * math.pi)).masked_fill(input == 0, 0).conj(),
+)  # fmt: skip
+deg2rad = unary(
+    "deg2rad", lambda x: x * x.dtype.type(math.pi / 180),
+    """Degrees to radians.
+
+    >>> torch.deg2rad(torch.tensor([180.]))
+    tensor([3.1416])
+    """,
+    result="float", grad=lambda g: g * (math.pi / 180),
+)  # fmt: skip
+rad2deg = unary(
+    "rad2deg", lambda x: x * x.dtype.type(180 / math.pi),
+    """Radians to degrees.
+
+    >>> torch.rad2deg(torch.tensor([3.14159274]))
+    tensor([180.])
+    """,
+    result="float", grad=lambda g: g * (180 / math.pi),
+)  # fmt: skip
+
+
+def positive(input: Tensor) -> Tensor:
+    """`input` itself; bool is refused.
+
+    >>> torch.positive(torch.tensor([-1]))
+    tensor([-1])
+    """
+    if input._layout.dtype is dt.bool_:
+        raise RuntimeError("The `+` operator, on a bool tensor is not supported.")
+    return input
+
+
+_logit = Pointwise(
+    "logit", "input",
+    statics="eps",
+    numpy=lambda input, eps: _logit_rule(input, eps), result="float",
+    grads={"input": lambda g, input, eps: _logit_grad(g, input, eps)},
+)  # fmt: skip
+
+
+def _logit_rule(x: np.ndarray, eps: float | None) -> np.ndarray:
+    if eps is not None:
+        x = np.clip(x, x.dtype.type(eps), x.dtype.type(1 - eps))
+    return np.log(x / (1 - x))
+
+
+def _logit_grad(g: Tensor, input: Tensor, eps: float | None) -> Tensor:
+    low, high = (0.0, 1.0) if eps is None else (eps, 1 - eps)
+    outside = (input < low) | (input > high)
+    return (g / (input * (1 - input))).masked_fill(outside, math.nan if eps is None else 0.0)
+
+
+def logit(input: Tensor, eps: float | None = None, *, out: Tensor | None = None) -> Tensor:
+    """``log(input / (1 - input))``, with `input` clamped to ``eps .. 1 - eps`` when `eps` is given.
+
+    >>> torch.logit(torch.tensor([0.5]))
+    tensor([0.])
+    """
+    found = apply(_logit, (as_tensor_argument(input, "logit"),), (eps,))
+    return found if out is None else write_out(out, found)
+
+
+# Two operands
+
+
+hypot = binary(
+    "hypot", np.hypot,
+    """``sqrt(input ** 2 + other ** 2)``.
+
+    >>> torch.hypot(torch.tensor([3.]), torch.tensor([4.]))
+    tensor([5.])
+    """,
+    grad_input=lambda g, input, output: g * (input / output),
+    grad_other=lambda g, other, output: g * (other / output),
+)  # fmt: skip
+logaddexp = binary(
+    "logaddexp", np.logaddexp,
+    """``log(exp(input) + exp(other))``, without overflow.
+
+    >>> torch.logaddexp(torch.tensor([0.]), torch.tensor([0.]))
+    tensor([0.6931])
+    """,
+    result="float",
+    grad_input=lambda g, input, output: g * (input - output).exp(),
+    grad_other=lambda g, other, output: g * (other - output).exp(),
+)  # fmt: skip
+logaddexp2 = binary(
+    "logaddexp2", np.logaddexp2,
+    """``log2(2 ** input + 2 ** other)``, without overflow.
+
+    >>> torch.logaddexp2(torch.tensor([0.]), torch.tensor([0.]))
+    tensor([1.])
+    """,
+    result="float",
+    grad_input=lambda g, input, output: g * (input - output).exp2(),
+    grad_other=lambda g, other, output: g * (other - output).exp2(),
+)  # fmt: skip
+
+
+def _x_times(function: Any) -> Any:
+    """``x * function(y)``, zero where x is zero unless y is nan."""
+
+    def rule(x: Any, y: Any) -> Any:
+        return np.where(np.isnan(y), np.nan, np.where(np.equal(x, 0), 0, x * function(y))).astype(np.result_type(x, y))
+
+    return rule
+
+
+xlogy = binary(
+    "xlogy", _x_times(np.log),
+    """``input * log(other)``, 0 where `input` is 0.
+
+    >>> torch.xlogy(torch.tensor([0., 2.]), torch.tensor([0., 1.]))
+    tensor([0., 0.])
+    """,
+    result="float",
+    grad_input=lambda g, input, other: g * _log_of(other).masked_fill((input == 0) & (other <= 0), 0.0),
+    grad_other=lambda g, input, other: g * input / other,
+)  # fmt: skip
+
+
+def _log_of(value: Any) -> Any:
+    from .creation import scalar_tensor
+
+    return (value if isinstance(value, TensorBase) else scalar_tensor(value)).log()  # type: ignore[attr-defined]
+
+
+def float_power(input: Any, exponent: Any, *, out: Tensor | None = None) -> Tensor:
+    """``input ** exponent`` in float64, or complex128.
+
+    >>> torch.float_power(torch.tensor([2]), 3)
+    tensor([8.], dtype=torch.float64)
+    """
+    wide = [v for v in (input, exponent) if (v._layout.dtype.is_complex if isinstance(v, TensorBase) else isinstance(v, complex))]
+    dtype = dt.complex128 if wide else dt.float64
+    base, power = (v.to(dtype) if isinstance(v, TensorBase) else dtype.numpy.type(v).item() for v in (input, exponent))  # type: ignore[attr-defined]
+    found = base**power
+    return found if out is None else write_out(out, found)
+
+
+# Clamp
+
+
+def _clamp_rule(*arrays: Any, has_min: bool, has_max: bool) -> Any:
+    x, *bounds = arrays
+    if has_min:
+        x = np.maximum(x, bounds[0])
+    if has_max:
+        x = np.minimum(x, bounds[-1])
+    return x
+
+
+def _clamp_backward(g: Tensor, input: Tensor, bounds: Any, needs: Any, has_min: bool, has_max: bool) -> list[Any]:
+    low = bounds[0] if has_min else None
+    high = bounds[-1] if has_max else None
+    inside: Any = None
+    if has_min:
+        inside = input >= low
+    if has_max:
+        inside = input <= high if inside is None else inside & (input <= high)
+    grads: list[Any] = [g * inside if needs[0] else None]
+    if has_min:
+        below = input < low if not has_max else (input < low) & (low < high)
+        grads.append(g * below if needs[1] else None)
+    if has_max:
+        above = input > high if not has_min else (input > high) | (high < low)
+        grads.append(g * above if needs[-1] else None)
+    return grads
+
+
+_clamp = Pointwise(
+    "clamp", "input bounds",
+    statics="has_min has_max",
+    numpy=_clamp_rule, backward=_clamp_backward,
+    result=lambda common: _no_complex_clamp(common),
+    variadic=True, onnx="Clip",
+)  # fmt: skip
+
+
+def _no_complex_clamp(common: dt.dtype) -> tuple[dt.dtype, dt.dtype]:
+    if common.is_complex:
+        raise RuntimeError("clamp is not supported for complex types")
+    return common, common
+
+
+def _clamp_operands(input: Any, min: Any, max: Any, function: str) -> tuple[tuple[Any, ...], tuple[bool, bool]]:
+    as_tensor_argument(input, function)
+    if min is None and max is None:
+        raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
+    bounds = tuple(as_operand(b, function, name, n) for n, (name, b) in enumerate((("min", min), ("max", max)), 2) if b is not None)
+    return (input, *bounds), (min is not None, max is not None)
+
+
+def clamp(input: Tensor, min: Any = None, max: Any = None, *, out: Tensor | None = None) -> Tensor:
+    """`input` with what is below `min` raised to it and what is above `max` lowered to it.
+
+    >>> torch.clamp(torch.tensor([-1., 0.5, 2.]), 0, 1)
+    tensor([0.0000, 0.5000, 1.0000])
+    """
+    found = apply(_clamp, *_clamp_operands(input, min, max, "clamp"))
+    return found if out is None else write_out(out, found)
+
+
+def clamp_(self: Tensor, min: Any = None, max: Any = None) -> Tensor:
+    """In-place version of `clamp`."""
+    return write_into(_clamp, self, *_clamp_operands(self, min, max, "clamp_"))
+
+
+def clamp_min(input: Tensor, min: Any, *, out: Tensor | None = None) -> Tensor:
+    """`input` with what is below `min` raised to it.
+
+    >>> torch.clamp_min(torch.tensor([-1., 2.]), 0)
+    tensor([0., 2.])
+    """
+    return clamp(input, min=min, out=out)
+
+
+def clamp_max(input: Tensor, max: Any, *, out: Tensor | None = None) -> Tensor:
+    """`input` with what is above `max` lowered to it.
+
+    >>> torch.clamp_max(torch.tensor([-1., 2.]), 0)
+    tensor([-1.,  0.])
+    """
+    return clamp(input, max=max, out=out)
+
+
+# Three operands
+
+
+def _lerp_rule(input: Any, end: Any, weight: Any) -> Any:
+    # From the nearer end, so that weight 1 gives `end` exactly.
+    return np.where(np.abs(weight) < 0.5, input + weight * (end - input), end - (end - input) * (1 - weight))
+
+
+_lerp = Pointwise(
+    "lerp", "input end weight",
+    numpy=_lerp_rule,
+    grads={
+        "input": lambda g, weight: g * (1 - weight),
+        "end": lambda g, weight: g * weight,
+        "weight": lambda g, input, end: g * (end - input).conj(),
+    },
+)  # fmt: skip
+
+
+def lerp(input: Tensor, end: Tensor, weight: Any, *, out: Tensor | None = None) -> Tensor:
+    """``input + weight * (end - input)``.
+
+    >>> torch.lerp(torch.tensor([0.]), torch.tensor([10.]), 0.25)
+    tensor([2.5000])
+    """
+    _same_dtype(input, end, "end")
+    if isinstance(weight, TensorBase):
+        _same_dtype(input, weight, "weight")
+    found = apply(_lerp, (input, end, as_operand(weight, "lerp", "weight", 3)))
+    return found if out is None else write_out(out, found)
+
+
+def _same_dtype(input: TensorBase, other: TensorBase, name: str) -> None:
+    if input._layout.dtype is not other._layout.dtype:
+        raise RuntimeError(f"expected dtype {_lower(input)} for `{name}` but got dtype {_lower(other)}")
+
+
+def _lower(tensor: TensorBase) -> str:
+    return {"int64": "long int", "int32": "int", "float32": "float", "float64": "double"}.get(tensor._layout.dtype.name, tensor._layout.dtype.name)
+
+
+def lerp_(self: Tensor, end: Tensor, weight: Any) -> Tensor:
+    """In-place version of `lerp`."""
+    _same_dtype(self, end, "end")
+    return write_into(_lerp, self, (self, end, as_operand(weight, "lerp_", "weight", 3)))
+
+
+_addcmul = Pointwise(
+    "addcmul", "input tensor1 tensor2 value",
+    numpy=lambda input, tensor1, tensor2, value: input + np.asarray(value, np.result_type(input)) * tensor1 * tensor2,
+    unpromoted=(3,),
+    grads={
+        "input": lambda g: g,
+        "tensor1": lambda g, tensor2, value: g * (tensor2 * value).conj(),
+        "tensor2": lambda g, tensor1, value: g * (tensor1 * value).conj(),
+    },
+)  # fmt: skip
+_addcdiv = Pointwise(
+    "addcdiv", "input tensor1 tensor2 value",
+    numpy=lambda input, tensor1, tensor2, value: input + np.asarray(value, np.result_type(input)) * (tensor1 / tensor2),
+    unpromoted=(3,),
+    grads={
+        "input": lambda g: g,
+        "tensor1": lambda g, tensor2, value: g * (value / tensor2).conj(),
+        "tensor2": lambda g, tensor1, tensor2, value: -g * (value * tensor1 / (tensor2 * tensor2)).conj(),
+    },
+)  # fmt: skip
+
+
+def _check_integer_division(tensor1: TensorBase, tensor2: TensorBase) -> None:
+    if tensor1._layout.dtype.category < dt.FLOAT and tensor2._layout.dtype.category < dt.FLOAT:
+        raise RuntimeError(
+            "Integer division with addcdiv is no longer supported, and in a future  release addcdiv will perform a true division of tensor1 and tensor2. The historic addcdiv behavior can be implemented as (input + value * torch.trunc(tensor1 / tensor2)).to(input.dtype) for integer inputs and as (input + value * tensor1 / tensor2) for float inputs. The future addcdiv behavior is just the latter implementation: (input + value * tensor1 / tensor2), for all dtypes."
+        )
+
+
+def addcmul(input: Tensor, tensor1: Any, tensor2: Any, *, value: Any = 1, out: Tensor | None = None) -> Tensor:
+    """``input + value * tensor1 * tensor2``.
+
+    >>> torch.addcmul(torch.tensor([1.]), torch.tensor([2.]), torch.tensor([3.]), value=10)
+    tensor([61.])
+    """
+    found = apply(_addcmul, (input, tensor1, tensor2, as_operand(value, "addcmul", "value", 4)))
+    return found if out is None else write_out(out, found)
+
+
+def addcmul_(self: Tensor, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Tensor:
+    """In-place version of `addcmul`."""
+    return write_into(_addcmul, self, (self, tensor1, tensor2, as_operand(value, "addcmul_", "value", 4)))
+
+
+def addcdiv(input: Tensor, tensor1: Any, tensor2: Any, *, value: Any = 1, out: Tensor | None = None) -> Tensor:
+    """``input + value * tensor1 / tensor2``.
+
+    >>> torch.addcdiv(torch.tensor([1.]), torch.tensor([6.]), torch.tensor([3.]), value=10)
+    tensor([21.])
+    """
+    _check_integer_division(tensor1, tensor2)
+    found = apply(_addcdiv, (input, tensor1, tensor2, as_operand(value, "addcdiv", "value", 4)))
+    return found if out is None else write_out(out, found)
+
+
+def addcdiv_(self: Tensor, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Tensor:
+    """In-place version of `addcdiv`."""
+    _check_integer_division(tensor1, tensor2)
+    return write_into(_addcdiv, self, (self, tensor1, tensor2, as_operand(value, "addcdiv_", "value", 4)))
+
+
+_angle = Pointwise(
+    "angle", "input",
+    numpy=lambda input: np.where(np.isnan(input), input, np.where(np.less(input, 0), input.dtype.type(np.pi), input.dtype.type(0))) if input.dtype.kind == "f" else np.angle(input),
+    result=lambda common: (common, common.to_real()) if common.category >= dt.FLOAT else (dt.get_default_dtype(),) * 2,
+    grads={"input": lambda g, input: g * 0 if not input.is_complex() else _angle_grad(g, input)},
+)  # fmt: skip
+
+
+def _angle_grad(g: Tensor, input: Tensor) -> Tensor:
+    square = (input * input.conj()).real
+    return ((g * 1j) * input / square).masked_fill(square == 0, 0)
+
+
+def angle(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The angle of complex numbers; 0 or pi of real ones.
+
+    >>> torch.angle(torch.tensor([1j, -1]))
+    tensor([1.5708, 3.1416])
+    """
+    found = apply(_angle, (input,))
+    return found if out is None else write_out(out, found)
+
+
+CARD_OF[angle] = _angle

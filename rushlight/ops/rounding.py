@@ -1,0 +1,233 @@
+"""Rounding, signs, and the parts of floating-point numbers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import dtypes as dt
+from .card import Card, Pointwise, apply
+from .define import as_tensor_argument, binary, unary, write_out
+
+if TYPE_CHECKING:
+    from ..tensor import Tensor
+
+
+def _real_number(name: str) -> Any:
+    """The type rule of roundings: complex is refused, and bool where PyTorch has no kernel for it."""
+
+    def rule(common: dt.dtype) -> tuple[dt.dtype, dt.dtype]:
+        if common.is_complex:
+            raise RuntimeError(f"{name} is not supported for complex inputs")
+        if common.category == dt.BOOL:
+            raise NotImplementedError(f"\"{name}\" not implemented for 'Bool'")
+        return common, common
+
+    return rule
+
+
+def _on_floats(ufunc: Any) -> Any:
+    """A rounding as a rule that leaves integers as they are."""
+    return lambda x: ufunc(x) if x.dtype.kind == "f" else x.copy()
+
+
+ceil = unary(
+    "ceil", _on_floats(np.ceil),
+    """The smallest integer not below each element.
+
+    >>> torch.ceil(torch.tensor([0.2, -0.2]))
+    tensor([1., -0.])
+    """,
+    result=_real_number("ceil"), grad=lambda g: g * 0, onnx="Ceil",
+)  # fmt: skip
+floor = unary(
+    "floor", _on_floats(np.floor),
+    """The largest integer not above each element.
+
+    >>> torch.floor(torch.tensor([0.2, -0.2]))
+    tensor([ 0., -1.])
+    """,
+    result=_real_number("floor"), grad=lambda g: g * 0, onnx="Floor",
+)  # fmt: skip
+trunc = unary(
+    "trunc", _on_floats(np.trunc),
+    """The integer part.
+
+    >>> torch.trunc(torch.tensor([1.7, -1.7]))
+    tensor([ 1., -1.])
+    """,
+    result=_real_number("trunc"), grad=lambda g: g * 0,
+)  # fmt: skip
+frac = unary(
+    "frac", lambda x: x - np.trunc(x),
+    """The part behind the point, with the sign of the number.
+
+    >>> torch.frac(torch.tensor([1.5, -2.25]))
+    tensor([ 0.5000, -0.2500])
+    """,
+    result=_real_number("frac"), grad=lambda g: g,
+)  # fmt: skip
+
+
+def _round_rule(input: np.ndarray, decimals: Any) -> np.ndarray:
+    if input.dtype.kind != "f":
+        return input.copy()
+    if decimals == 0:
+        return np.rint(input)
+    scale = input.dtype.type(10.0 ** abs(decimals))
+    return np.rint(input * scale) / scale if decimals > 0 else np.rint(input / scale) * scale
+
+
+_round = Pointwise("round", "input decimals", numpy=_round_rule, unpromoted=(1,), result=_real_number("round"), grads={"input": lambda g: g * 0}, onnx="Round")
+
+
+def round(input: Tensor, *, decimals: int = 0, out: Tensor | None = None) -> Tensor:
+    """Rounded to the nearest integer, halves to even, or to `decimals` places.
+
+    >>> torch.round(torch.tensor([0.5, 1.5, 2.5]))
+    tensor([0., 2., 2.])
+    """
+    as_tensor_argument(input, "round")
+    if decimals and input._layout.dtype.category < dt.FLOAT:
+        raise RuntimeError("\"round_vml_cpu\" not implemented for '" + input._layout.dtype.type_name + "'")
+    found = apply(_round, (input, decimals))
+    return found if out is None else write_out(out, found)
+
+
+sign = unary(
+    "sign", lambda x: np.sign(x) if x.dtype.kind != "b" else x.copy(),
+    """-1, 0 or 1 by the sign of each element.
+
+    >>> torch.sign(torch.tensor([-2., 0., 5.]))
+    tensor([-1.,  0.,  1.])
+    """,
+    result=lambda common: _no_complex_sign(common), grad=lambda g: g * 0, onnx="Sign",
+)  # fmt: skip
+
+
+def _no_complex_sign(common: dt.dtype) -> tuple[dt.dtype, dt.dtype]:
+    if common.is_complex:
+        raise RuntimeError("Unlike NumPy, torch.sign doesn't support complex numbers. Use torch.sgn instead.")
+    return common, common
+
+
+def _no_complex(name: str) -> Any:
+    def rule(common: dt.dtype) -> tuple[dt.dtype, dt.dtype]:
+        if common.is_complex:
+            raise RuntimeError(f"{name} is not implemented for complex tensors.")
+        return common, dt.bool_
+
+    return rule
+
+
+signbit = unary(
+    "signbit", lambda x: np.signbit(x) if x.dtype.kind == "f" else np.less(x, 0),
+    """Whether the sign bit is set (also of -0.0).
+
+    >>> torch.signbit(torch.tensor([-0., 1.]))
+    tensor([ True, False])
+    """,
+    result=_no_complex("signbit"),
+)  # fmt: skip
+
+copysign = binary(
+    "copysign", lambda a, b: np.copysign(a, b),
+    """The magnitude of `input` with the sign of `other`.
+
+    >>> torch.copysign(torch.tensor([1., -2.]), -1)
+    tensor([-1., -2.])
+    """,
+    result="float",
+    grad_input=lambda g, input, output: g * ((output / input).masked_fill(input == 0, 0)),
+    grad_other=lambda g, input: g * 0,
+)  # fmt: skip
+heaviside = binary(
+    "heaviside", lambda a, b: np.where(a == 0, b, (a > 0).astype(a.dtype)) if a.dtype.kind != "f" else np.heaviside(a, b),
+    """0 where `input` is negative, 1 where it is positive, `other` where it is 0.
+
+    >>> torch.heaviside(torch.tensor([-1., 0., 2.]), torch.tensor([0.5]))
+    tensor([0.0000, 0.5000, 1.0000])
+    """,
+    no_grad_reason="heaviside has no derivative that is not zero",
+)  # fmt: skip
+nextafter = binary(
+    "nextafter", lambda a, b: np.nextafter(a, b),
+    """The next number after `input` towards `other`.
+
+    >>> torch.nextafter(torch.tensor([1.]), torch.tensor([2.])) > 1
+    tensor([True])
+    """,
+    no_grad_reason="nextafter has no derivative",
+)  # fmt: skip
+ldexp_factor = unary("ldexp_factor", np.exp2, "Two to the power of each element.", result="float")
+
+
+def ldexp(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """``input * 2 ** other``.
+
+    >>> torch.ldexp(torch.tensor([1.5]), torch.tensor([2]))
+    tensor([6.])
+    """
+    found = input * ldexp_factor(other)
+    return found if out is None else write_out(out, found)
+
+
+_frexp = Card(
+    "frexp", "input",
+    infer=lambda input: (input, input_as_int(input)),
+    numpy=lambda input: np.frexp(input.astype(np.float32) if input.dtype.itemsize == 2 else input),
+    outputs="mantissa exponent", differentiable=(0,),
+    grads={"input": lambda g, exponent: g / ldexp_factor(exponent.to(g.dtype))},
+)  # fmt: skip
+
+
+def input_as_int(input: Any) -> Any:
+    from ..shape import layout
+
+    return layout(input.shape, input.stride, dt.int32)
+
+
+def frexp(input: Tensor, *, out: Any = None) -> Any:
+    """The mantissa, between 0.5 and 1, and the exponent of two of each element.
+
+    >>> torch.frexp(torch.tensor([6.])).exponent
+    tensor([3], dtype=torch.int32)
+    """
+    if input._layout.dtype.category != dt.FLOAT:
+        raise RuntimeError("torch.frexp() only supports floating-point dtypes")
+    from ..return_types import frexp as result
+
+    dense = input if input._layout.dense else input.contiguous()
+    found = result(*apply(_frexp, (dense,)))
+    return found if out is None else write_out(out, found)
+
+
+def _nan_to_num_rule(input: np.ndarray, nan: Any, posinf: Any, neginf: Any) -> np.ndarray:
+    if input.dtype.kind not in "fc":
+        return input.copy()
+    real = input.real.dtype
+    info = np.finfo(real)
+    return np.nan_to_num(input, copy=True, nan=0.0 if nan is None else nan, posinf=float(info.max) if posinf is None else posinf, neginf=float(info.min) if neginf is None else neginf)
+
+
+_nan_to_num = Pointwise(
+    "nan_to_num", "input",
+    statics="nan posinf neginf",
+    numpy=_nan_to_num_rule,
+    grads={"input": lambda g, input: g * input.isfinite()},
+)  # fmt: skip
+
+
+def nan_to_num(input: Tensor, nan: float | None = None, posinf: float | None = None, neginf: float | None = None, *, out: Tensor | None = None) -> Tensor:
+    """nan replaced by `nan` (0), the infinities by `posinf` and `neginf` (the largest finite numbers).
+
+    >>> torch.nan_to_num(torch.tensor([float("nan"), 1.]))
+    tensor([0., 1.])
+    """
+    here = input._layout.dtype
+    if here in dt.HALF:
+        limits = dt.finfo(here)
+        posinf, neginf = limits.max if posinf is None else posinf, limits.min if neginf is None else neginf
+    found = apply(_nan_to_num, (input,), (nan, posinf, neginf))
+    return found if out is None else write_out(out, found)

@@ -1,0 +1,45 @@
+"""Trigonometric and hyperbolic functions and their inverses."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .define import binary, unary
+
+
+def _example(name: str, at: float, value: str) -> str:
+    return f""">>> torch.{name}(torch.tensor([{at}]))
+    tensor([{value}])
+    """
+
+
+sin = unary("sin", np.sin, "The sine.\n\n    " + _example("sin", 0.5, "0.4794"), result="float", grad=lambda g, input: g * input.cos().conj())
+cos = unary("cos", np.cos, "The cosine.\n\n    " + _example("cos", 0.5, "0.8776"), result="float", grad=lambda g, input: -g * input.sin().conj())
+tan = unary("tan", np.tan, "The tangent.\n\n    " + _example("tan", 0.5, "0.5463"), result="float", grad=lambda g, output: g * (1 + output * output).conj())
+asin = unary("asin", np.arcsin, "The arcsine; nan outside -1..1.\n\n    " + _example("asin", 0.5, "0.5236"), result="float", grad=lambda g, input: g * ((1 - input * input).rsqrt()).conj())
+acos = unary("acos", np.arccos, "The arccosine; nan outside -1..1.\n\n    " + _example("acos", 0.5, "1.0472"), result="float", grad=lambda g, input: -g * ((1 - input * input).rsqrt()).conj())
+atan = unary("atan", np.arctan, "The arctangent.\n\n    " + _example("atan", 0.5, "0.4636"), result="float", grad=lambda g, input: g / (input * input + 1).conj())
+sinh = unary("sinh", np.sinh, "The hyperbolic sine.\n\n    " + _example("sinh", 0.5, "0.5211"), result="float", grad=lambda g, input: g * input.cosh().conj())
+cosh = unary("cosh", np.cosh, "The hyperbolic cosine.\n\n    " + _example("cosh", 0.5, "1.1276"), result="float", grad=lambda g, input: g * input.sinh().conj())
+tanh = unary("tanh", np.tanh, "The hyperbolic tangent.\n\n    " + _example("tanh", 0.5, "0.4621"), result="float", grad=lambda g, output: g * (1 - output * output).conj(), onnx="Tanh")
+asinh = unary("asinh", np.arcsinh, "The inverse hyperbolic sine.\n\n    " + _example("asinh", 0.5, "0.4812"), result="float", grad=lambda g, input: g * ((input * input + 1).rsqrt()).conj())
+acosh = unary("acosh", np.arccosh, "The inverse hyperbolic cosine; nan below 1.\n\n    " + _example("acosh", 1.5, "0.9624"), result="float", grad=lambda g, input: g * ((input - 1).rsqrt() * (input + 1).rsqrt()).conj())
+atanh = unary("atanh", np.arctanh, "The inverse hyperbolic tangent; nan outside -1..1.\n\n    " + _example("atanh", 0.5, "0.5493"), result="float", grad=lambda g, input: g / (1 - input * input).conj())
+
+atan2 = binary(
+    "atan2", np.arctan2,
+    """The angle of the point (`other`, `input`), between -pi and pi.
+
+    >>> torch.atan2(torch.tensor([1.]), torch.tensor([-1.]))
+    tensor([2.3562])
+    """,
+    result="float",
+    grad_input=lambda g, input, other: g * _over_square(other, input, other),
+    grad_other=lambda g, input, other: -g * _over_square(input, input, other),
+)  # fmt: skip
+
+
+def _over_square(numerator, a, b):  # type: ignore[no-untyped-def]
+    """``numerator / (a² + b²)``, zero at the origin."""
+    square = a * a + b * b
+    return (numerator / square).masked_fill(square == 0, 0)

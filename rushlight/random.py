@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from . import tape
 from .devices import NO_CUDA, device
 from .dtypes import uint8
 from .storage import TensorBase
@@ -70,11 +71,13 @@ class Generator:
         value = operator.index(seed)
         if not -(2**63) <= value < 2**64:
             raise ValueError("Overflow when unpacking long long")
+        tape.flush("generator")
         self._reseed(value % 2**64)
         return self
 
     def seed(self) -> int:
         """Seed from the operating system's entropy and return that seed."""
+        tape.flush("generator")
         value = int.from_bytes(os.urandom(8), "little")
         self._reseed(value)
         return value
@@ -130,7 +133,8 @@ class Generator:
         self._bits.random_raw(used, output=False)
 
     def state_bytes(self) -> np.ndarray:
-        """`get_state` as a NumPy array."""
+        """`get_state` as a NumPy array, after the draws that are pending."""
+        tape.flush("generator")
         blob = np.zeros((), _STATE)
         with self.lock:
             state = self._bits.state["state"]
@@ -153,6 +157,7 @@ class Generator:
         left, following = int(blob["left"]), int(blob["next"])
         if not blob["seeded"] or not 0 < left <= _BLOCK or following > _BLOCK:
             raise RuntimeError("Invalid mt19937 state")
+        tape.flush("generator")
         with self.lock:
             self._bits.state = {
                 "bit_generator": "MT19937",

@@ -1,0 +1,483 @@
+"""Largest and smallest values, and what is found by rank: medians, modes, the k-th and the top k.
+
+nan counts as the largest value and wins over everything, except in `fmax`, `fmin` and `nanmedian`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import dtypes as dt
+from .. import return_types
+from ..shape import Layout, Shape, contiguous, wrap_dim
+from ..storage import TensorBase
+from .card import Card, Pointwise, apply
+from .define import as_tensor_argument, write_out
+from .reduction import keep_dims, reduced_shape, reduction_dims, widened
+
+if TYPE_CHECKING:
+    from ..tensor import Tensor
+
+
+def spread_evenly(g: Tensor, input: Tensor, output: Tensor) -> Tensor:
+    """The gradient of an extremum shared out evenly between the elements that equal it."""
+    chosen = (input == output) | ((input != input) & (output != output))
+    return g * chosen / chosen.sum()
+
+
+def _spread_over_dims(g: Tensor, input: Tensor, output: Tensor, layouts: Sequence[Layout], dims: Shape, keepdim: bool) -> Tensor:
+    chosen = input == keep_dims(output, layouts, dims, keepdim)
+    return keep_dims(g, layouts, dims, keepdim) * chosen / chosen.sum(dims, keepdim=True)
+
+
+def refuse_complex(here: Layout, kernel: str) -> None:
+    if here.dtype.category == dt.COMPLEX:
+        raise NotImplementedError(f"\"{kernel}\" not implemented for '{here.dtype.type_name}'")
+
+
+def _refuse_empty_dims(function: str, here: Layout, dims: Shape, given: bool) -> None:
+    if here.numel == 0:
+        if not given:
+            raise RuntimeError(f"{function}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with the 'dim' argument.")
+        for d in dims:
+            refuse_empty_dim(f"{function}():", here.shape, d)
+
+
+def refuse_empty_dim(function: str, shape: Shape, dim: int) -> None:
+    if shape and shape[dim] == 0:
+        raise IndexError(f"{function} Expected reduction dim {dim} to have non-zero size.")
+
+
+# Over any dims
+
+
+def _over_dims(name: str, ufunc: np.ufunc) -> Card:
+    return Card(
+        name, "input",
+        statics="dims keepdim",
+        infer=lambda input, dims, keepdim: contiguous(reduced_shape(input.shape, dims, keepdim), input.dtype),
+        numpy=lambda input, dims, keepdim: ufunc.reduce(widened(input), axis=dims, keepdims=keepdim),
+        grads={"input": _spread_over_dims},
+    )  # fmt: skip
+
+
+_amax = _over_dims("amax", np.maximum)
+_amin = _over_dims("amin", np.minimum)
+
+
+def _apply_over_dims(card: Card, input: Tensor, dim: Any, keepdim: bool, out: Tensor | None) -> Tensor:
+    here = as_tensor_argument(input, card.name)._layout
+    dims = reduction_dims(dim, here.ndim)
+    refuse_complex(here, f"{card.name[1:]}_values_cpu")
+    _refuse_empty_dims(card.name, here, dims, isinstance(dim, int) or bool(dim))
+    found = apply(card, (input,), (dims, bool(keepdim)))
+    return found if out is None else write_out(out, found)
+
+
+def amax(input: Tensor, dim: int | Sequence[int] = (), keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
+    """The largest value over `dim`, or over everything. Equal values share the gradient evenly.
+
+    >>> torch.amax(torch.tensor([[1., 4.], [3., 2.]]), 1)
+    tensor([4., 3.])
+    """
+    return _apply_over_dims(_amax, input, dim, keepdim, out)
+
+
+def amin(input: Tensor, dim: int | Sequence[int] = (), keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
+    """The smallest value over `dim`, or over everything. Equal values share the gradient evenly.
+
+    >>> torch.amin(torch.tensor([[1., 4.], [3., 2.]]), 1)
+    tensor([1., 2.])
+    """
+    return _apply_over_dims(_amin, input, dim, keepdim, out)
+
+
+def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False, out: Any = None) -> Any:
+    """The smallest and the largest value over `dim`, or over everything, as a named tuple ``(min, max)``.
+
+    >>> torch.aminmax(torch.tensor([3, 1, 2])).max
+    tensor(3)
+    """
+    here = as_tensor_argument(input, "aminmax")._layout
+    dims = reduction_dims(dim, here.ndim)
+    refuse_complex(here, "aminmax_cpu")
+    if dim is None and here.numel == 0:
+        raise RuntimeError("aminmax(): cannot compute aminmax over an empty dimension as the operation has no identity.")
+    for d in dims:
+        refuse_empty_dim("aminmax:", here.shape, d)
+    found = return_types.aminmax(apply(_amin, (input,), (dims, bool(keepdim))), apply(_amax, (input,), (dims, bool(keepdim))))
+    return found if out is None else write_out(out, found)
+
+
+# Over everything
+
+
+def _over_all(name: str, node_name: str, rule: Callable[[np.ndarray], Any]) -> Card:
+    return Card(
+        name, "input",
+        infer=lambda input: contiguous((), input.dtype),
+        numpy=lambda input: rule(widened(input)),
+        grads={"input": spread_evenly},
+        node_name=node_name,
+    )  # fmt: skip
+
+
+def _median_of(flat: np.ndarray, size: int) -> Any:
+    """The lower median of the first `size` values in sorted order (nan sorts last)."""
+    if not size:
+        return np.nan if flat.dtype.kind == "f" else np.iinfo(flat.dtype).min
+    return np.partition(flat, (size - 1) // 2)[(size - 1) // 2]
+
+
+def _median_rule(input: np.ndarray) -> Any:
+    flat = input.reshape(-1)
+    return np.nan if flat.dtype.kind == "f" and np.isnan(flat).any() else _median_of(flat, flat.size)
+
+
+def _nanmedian_rule(input: np.ndarray) -> Any:
+    flat = input.reshape(-1)
+    return _median_of(flat, flat.size - int(np.isnan(flat).sum()) if flat.dtype.kind == "f" else flat.size)
+
+
+_max_all = _over_all("max_all", "MaxBackward1", np.max)
+_min_all = _over_all("min_all", "MinBackward1", np.min)
+_median_all = _over_all("median_all", "MedianBackward0", _median_rule)
+_nanmedian_all = _over_all("nanmedian_all", "NanmedianBackward0", _nanmedian_rule)
+
+
+# One value of each slice along a dim, with its index
+
+
+def put_at_indices(g: Tensor, indices: Tensor, layouts: Sequence[Layout], dim: int, keepdim: bool = True) -> Tensor:
+    """The gradient of an input of which each slice along `dim` gave the elements at `indices`."""
+    here = layouts[0]
+    if not here.ndim:
+        return g
+    if not keepdim:
+        g, indices = g.unsqueeze(dim), indices.unsqueeze(dim)
+    return g.new_zeros(here.shape).scatter(dim, indices, g)
+
+
+def with_a_dim(array: np.ndarray) -> np.ndarray:
+    """The array, widened, and with one dim if it had none."""
+    return widened(array if array.ndim else array.reshape(1))
+
+
+def _selection(name: str, node_name: str, choose: Callable[..., np.ndarray], extra: str = "") -> Card:
+    """A card of ``(values, indices)``, where `choose` gives the index in each slice along the axis, which it keeps."""
+
+    def infer(input: Layout, dim: int, keepdim: bool, **_: Any) -> tuple[Layout, Layout]:
+        shape = reduced_shape(input.shape, (dim,), keepdim)
+        return contiguous(shape, input.dtype), contiguous(shape, dt.int64)
+
+    def rule(input: np.ndarray, dim: int, keepdim: bool, **more: Any) -> tuple[np.ndarray, np.ndarray]:
+        shape = reduced_shape(input.shape, (dim,), keepdim)
+        slices = with_a_dim(input)
+        indices = choose(slices, dim, **more)
+        return np.take_along_axis(slices, indices, dim).reshape(shape), indices.reshape(shape)
+
+    return Card(
+        name, "input",
+        statics=f"dim keepdim {extra}", outputs="values indices",
+        infer=infer, numpy=rule, grads={"input": put_at_indices},
+        differentiable=(0,), node_name=node_name,
+    )  # fmt: skip
+
+
+def _choose_kth(slices: np.ndarray, axis: int, k: int) -> np.ndarray:
+    return np.take(np.argsort(slices, axis, kind="stable"), [k - 1], axis)
+
+
+def _choose_median(slices: np.ndarray, axis: int) -> np.ndarray:
+    middle = _choose_kth(slices, axis, (slices.shape[axis] + 1) // 2)
+    if slices.dtype.kind != "f":
+        return middle
+    missing = np.isnan(slices)
+    return np.where(missing.any(axis, keepdims=True), missing.argmax(axis, keepdims=True), middle)
+
+
+def _choose_nanmedian(slices: np.ndarray, axis: int) -> np.ndarray:
+    if slices.dtype.kind != "f":
+        return _choose_median(slices, axis)
+    present = slices.shape[axis] - np.isnan(slices).sum(axis, keepdims=True)
+    return np.take_along_axis(np.argsort(slices, axis, kind="stable"), np.maximum(present - 1, 0) // 2, axis)
+
+
+def _choose_mode(slices: np.ndarray, axis: int) -> np.ndarray:
+    """The index of the last of the most frequent values, the smallest of those that are equally frequent."""
+    order = np.argsort(slices, axis, kind="stable")
+    ordered = np.moveaxis(np.take_along_axis(slices, order, axis), axis, -1)
+    positions = np.arange(ordered.shape[-1])
+    starts = np.zeros(ordered.shape, np.int64)
+    starts[..., 1:] = np.where(ordered[..., 1:] != ordered[..., :-1], positions[1:], 0)
+    run = positions - np.maximum.accumulate(starts, -1)
+    return np.take_along_axis(order, np.expand_dims(run.argmax(-1), axis), axis)
+
+
+_max_dim = _selection("max_dim", "MaxBackward0", lambda slices, axis: slices.argmax(axis, keepdims=True))
+_min_dim = _selection("min_dim", "MinBackward0", lambda slices, axis: slices.argmin(axis, keepdims=True))
+_median_dim = _selection("median_dim", "MedianBackward1", _choose_median)
+_nanmedian_dim = _selection("nanmedian_dim", "NanmedianBackward1", _choose_nanmedian)
+_mode = _selection("mode", "ModeBackward0", _choose_mode)
+_kthvalue = _selection("kthvalue", "KthvalueBackward0", _choose_kth, "k")
+
+
+def _selected(card: Card, result: Any, input: Tensor, dim: int, keepdim: bool, out: Any, *, extra: tuple[Any, ...] = (), function: str | None = None) -> Any:
+    here = input._layout
+    dim = wrap_dim(dim, here.ndim)
+    refuse_empty_dim(f"{function or result.__name__}():", here.shape, dim)
+    found = result(apply(card, (input,), (dim, bool(keepdim), *extra)))
+    return found if out is None else write_out(out, found)
+
+
+def _extremum(function: str, card: Card, over_all: Card, elementwise: Any, result: Any, input: Tensor, dim: Any, keepdim: bool, other: Any, out: Any) -> Any:
+    here = as_tensor_argument(input, function)._layout
+    if isinstance(dim, TensorBase):
+        other, dim = dim, None
+    if other is not None:
+        return elementwise(input, other, out=out)
+    if dim is None:
+        refuse_complex(here, f"{function}_all")
+        _refuse_empty_dims(function, here, (), False)
+        found = apply(over_all, (input,))
+        return found if out is None else write_out(out, found)
+    if type(dim) is not int and not hasattr(dim, "__index__"):
+        raise TypeError(
+            f"{function}() received an invalid combination of arguments - got (Tensor, {type(dim).__name__}), but expected one of:\n"
+            " * (Tensor input, *, Tensor out = None)\n * (Tensor input, Tensor other, *, Tensor out = None)\n * (Tensor input, int dim, bool keepdim = False, *, tuple of Tensors out = None)"
+        )
+    if here.dtype.is_complex:
+        raise RuntimeError(f"{function}(): does not support complex input")
+    return _selected(card, result, input, dim, keepdim, out)
+
+
+def max(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Tensor | None = None, out: Any = None) -> Any:
+    """The largest value; with `dim`, the largest along it and its index; with a second tensor, the larger of each pair.
+
+    >>> torch.max(torch.tensor([[1, 4], [3, 2]]), 1)
+    torch.return_types.max(
+    values=tensor([4, 3]),
+    indices=tensor([1, 0]))
+    """
+    return _extremum("max", _max_dim, _max_all, maximum, return_types.max, input, dim, keepdim, other, out)
+
+
+def min(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Tensor | None = None, out: Any = None) -> Any:
+    """The smallest value; with `dim`, the smallest along it and its index; with a second tensor, the smaller of each pair.
+
+    >>> torch.min(torch.tensor([3, 1, 2]))
+    tensor(1)
+    """
+    return _extremum("min", _min_dim, _min_all, minimum, return_types.min, input, dim, keepdim, other, out)
+
+
+def _median(function: str, card: Card, over_all: Card, result: Any, input: Tensor, dim: int | None, keepdim: bool, out: Any) -> Any:
+    here = as_tensor_argument(input, function)._layout
+    if here.dtype.category in (dt.BOOL, dt.COMPLEX):
+        raise NotImplementedError(f"\"median_{'cpu' if dim is None else 'out'}\" not implemented for '{here.dtype.type_name}'")
+    if dim is None:
+        return apply(over_all, (input,))
+    return _selected(card, result, input, dim, keepdim, out, function="median")
+
+
+def median(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out: Any = None) -> Any:
+    """The lower median; with `dim`, along it and with its index. nan if there is one.
+
+    >>> torch.median(torch.tensor([4., 1., 3., 2.]))
+    tensor(2.)
+    """
+    return _median("median", _median_dim, _median_all, return_types.median, input, dim, keepdim, out)
+
+
+def nanmedian(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out: Any = None) -> Any:
+    """The lower median of the values that are not nan.
+
+    >>> torch.nanmedian(torch.tensor([3., float("nan"), 1.]))
+    tensor(1.)
+    """
+    return _median("nanmedian", _nanmedian_dim, _nanmedian_all, return_types.nanmedian, input, dim, keepdim, out)
+
+
+def mode(input: Tensor, dim: int = -1, keepdim: bool = False, *, out: Any = None) -> Any:
+    """The most frequent value along `dim`, the smallest of equally frequent ones, and the index of one of them.
+
+    >>> torch.mode(torch.tensor([2, 3, 3, 2, 1])).values
+    tensor(2)
+    """
+    refuse_complex(as_tensor_argument(input, "mode")._layout, "mode_cpu")
+    return _selected(_mode, return_types.mode, input, dim, keepdim, out)
+
+
+def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False, *, out: Any = None) -> Any:
+    """The `k`-th smallest value along `dim` (from 1) and its index.
+
+    >>> torch.kthvalue(torch.tensor([5, 1, 3]), 2).values
+    tensor(3)
+    """
+    here = as_tensor_argument(input, "kthvalue", position=1)._layout
+    refuse_complex(here, "kthvalue_cpu")
+    wrapped = wrap_dim(dim, here.ndim)
+    refuse_empty_dim("kthvalue():", here.shape, wrapped)
+    size = here.shape[wrapped] if here.ndim else 1
+    if not 1 <= k <= size:
+        raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {wrapped}")
+    return _selected(_kthvalue, return_types.kthvalue, input, dim, keepdim, out, extra=(k,))
+
+
+def _infer_topk(input: Layout, k: int, dim: int, largest: bool) -> tuple[Layout, Layout]:
+    shape = (*input.shape[:dim], k, *input.shape[dim + 1 :]) if input.ndim else ()
+    return contiguous(shape, input.dtype), contiguous(shape, dt.int64)
+
+
+def ranks(slices: np.ndarray, axis: int, descending: bool) -> np.ndarray:
+    """The indices that sort along `axis`; equal values keep their order, and nan counts as the largest."""
+    if not descending:
+        return np.argsort(slices, axis, kind="stable")
+    backwards = np.flip(np.argsort(np.flip(slices, axis), axis, kind="stable"), axis)
+    return slices.shape[axis] - 1 - backwards
+
+
+def _topk_rule(input: np.ndarray, k: int, dim: int, largest: bool) -> tuple[np.ndarray, np.ndarray]:
+    slices = with_a_dim(input)
+    shape = (*input.shape[:dim], k, *input.shape[dim + 1 :]) if input.ndim else ()
+    indices = np.moveaxis(np.moveaxis(ranks(slices, dim, largest), dim, 0)[:k], 0, dim)
+    return np.take_along_axis(slices, indices, dim).reshape(shape), indices.reshape(shape)
+
+
+_topk = Card(
+    "topk", "input",
+    statics="k dim largest", outputs="values indices",
+    infer=_infer_topk, numpy=_topk_rule, grads={"input": put_at_indices},
+    differentiable=(0,), onnx="TopK",
+)  # fmt: skip
+
+
+def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True, *, out: Any = None) -> Any:
+    """The `k` largest (or smallest) values along `dim` and their indices, always in order.
+
+    >>> torch.topk(torch.tensor([1, 5, 3]), 2)
+    torch.return_types.topk(
+    values=tensor([5, 3]),
+    indices=tensor([1, 2]))
+    """
+    here = as_tensor_argument(input, "topk")._layout
+    dim = wrap_dim(dim, here.ndim)
+    if isinstance(k, TensorBase):
+        k = k.item()  # type: ignore[attr-defined]
+    if not 0 <= k <= (here.shape[dim] if here.ndim else 1):
+        raise RuntimeError("selected index k out of range")
+    if here.dtype.is_complex:
+        raise RuntimeError(" topk does not support complex dtypes on CPU")
+    if here.dtype is dt.bool_:
+        raise RuntimeError("topk does not support bool dtypes on CPU")
+    found = return_types.topk(apply(_topk, (input,), (k, dim, bool(largest))))
+    return found if out is None else write_out(out, found)
+
+
+# Positions
+
+
+def _position(name: str, method: Callable[..., np.ndarray]) -> Card:
+    return Card(
+        name, "input",
+        statics="dim keepdim",
+        infer=lambda input, dim, keepdim: contiguous(reduced_shape(input.shape, tuple(range(input.ndim)) if dim is None else (dim,), keepdim), dt.int64),
+        numpy=lambda input, dim, keepdim: np.asarray(method(widened(input), axis=dim if input.ndim else None, keepdims=keepdim)),
+    )  # fmt: skip
+
+
+_argmax = _position("argmax", np.argmax)
+_argmin = _position("argmin", np.argmin)
+
+
+def _apply_position(card: Card, input: Tensor, dim: int | None, keepdim: bool, out: Tensor | None) -> Tensor:
+    function = card.name
+    here = as_tensor_argument(input, function)._layout
+    if isinstance(dim, (tuple, list)):
+        raise TypeError(f"{function}(): argument 'dim' must be int, not {type(dim).__name__}")
+    if dim is None:
+        if here.numel == 0:
+            raise IndexError(f"{function}(): Expected reduction dim to be specified for input.numel() == 0.")
+    else:
+        dim = wrap_dim(dim, here.ndim)
+        refuse_empty_dim(f"{function}():", here.shape, dim)
+    if here.dtype.category in (dt.BOOL, dt.COMPLEX):
+        raise RuntimeError(f"{function}(): does not support {'bool' if here.dtype is dt.bool_ else 'complex'} input")
+    found = apply(card, (input,), (dim, bool(keepdim)))
+    return found if out is None else write_out(out, found)
+
+
+def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
+    """The index of the first largest value along `dim`, or in the flattened tensor.
+
+    >>> torch.argmax(torch.tensor([[1, 4], [3, 2]]), 1)
+    tensor([1, 0])
+    """
+    return _apply_position(_argmax, input, dim, keepdim, out)
+
+
+def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
+    """The index of the first smallest value along `dim`, or in the flattened tensor.
+
+    >>> torch.argmin(torch.tensor([3, 1, 2]))
+    tensor(1)
+    """
+    return _apply_position(_argmin, input, dim, keepdim, out)
+
+
+# Of each pair
+
+
+def _refuse_complex_pairs(function: str) -> Any:
+    def result(common: dt.dtype) -> tuple[dt.dtype, dt.dtype]:
+        if common.is_complex:
+            raise RuntimeError(f"{function} not implemented for complex tensors.")
+        return common, common
+
+    return result
+
+
+Beats = Callable[[Any, Any], Any]
+Grads = dict[str, Callable[..., Any]]
+
+
+def _ties_share(loses: Beats) -> Grads:
+    """The larger (or smaller) of a pair takes the gradient; equal ones take half each."""
+
+    def share(g: Tensor, mine: Tensor, yours: Tensor) -> Tensor:
+        return (g / 2).where(mine == yours, g).masked_fill(loses(mine, yours), 0)
+
+    return {"input": lambda g, input, other: share(g, input, other), "other": lambda g, input, other: share(g, other, input)}
+
+
+def _first_takes_ties(wins: Beats) -> Grads:
+    def input_wins(input: Tensor, other: Tensor) -> Tensor:
+        return wins(input, other) | other.isnan()
+
+    return {
+        "input": lambda g, input, other: g.masked_fill(~input_wins(input, other), 0),
+        "other": lambda g, input, other: g.masked_fill(input_wins(input, other), 0),
+    }
+
+
+def _pairwise(name: str, ufunc: np.ufunc, grads: Grads, summary: str, example: str) -> Any:
+    card = Pointwise(name, "input other", numpy=ufunc, result=_refuse_complex_pairs(name), grads=grads)
+
+    def op(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
+        as_tensor_argument(input, name)
+        as_tensor_argument(other, name, "other", 2)
+        found = apply(card, (input, other))
+        return found if out is None else write_out(out, found)
+
+    op.__name__ = op.__qualname__ = name
+    op.__doc__ = f"{summary}\n\n    >>> torch.{name}(torch.tensor([1., 4.]), torch.tensor([3., 2.]))\n    tensor([{example}])\n    "
+    return op
+
+
+maximum = _pairwise("maximum", np.maximum, _ties_share(lambda a, b: a < b), "The larger of each pair, nan if either is.", "3., 4.")
+minimum = _pairwise("minimum", np.minimum, _ties_share(lambda a, b: a > b), "The smaller of each pair, nan if either is.", "1., 2.")
+fmax = _pairwise("fmax", np.fmax, _first_takes_ties(lambda a, b: a >= b), "The larger of each pair; a nan gives way to a number.", "3., 4.")
+fmin = _pairwise("fmin", np.fmin, _first_takes_ties(lambda a, b: a <= b), "The smaller of each pair; a nan gives way to a number.", "1., 2.")

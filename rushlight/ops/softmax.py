@@ -1,0 +1,144 @@
+"""Softmax and its relatives. Each is one entry; the gradients are in public ops."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import dtypes as dt
+from ..shape import contiguous, wrap_dim
+from .card import Card, apply
+from .define import as_tensor_argument, write_out
+from .reduction import widened
+
+if TYPE_CHECKING:
+    from ..tensor import Tensor
+
+# Rows are treated in blocks of about this many elements, so that the passes over a block find it in the cache.
+_BLOCK = 1 << 16
+
+
+def _by_blocks(input: np.ndarray, dim: int, rule: Callable[[np.ndarray, np.ndarray, int], None]) -> np.ndarray:
+    """Fill a fresh array by ``rule(values, out, axis)``, block by block where the rows lie in memory one after the other."""
+    values = widened(input)
+    if not values.size:
+        return values
+    if values.ndim == 0:
+        values = values.reshape(1)
+    out = np.empty(values.shape, values.dtype)
+    if dim == values.ndim - 1 and values.size > 2 * _BLOCK and values.flags.c_contiguous:
+        rows, filled = values.reshape(-1, values.shape[-1]), out.reshape(-1, values.shape[-1])
+        step = 1 + _BLOCK // rows.shape[1]
+        for start in range(0, len(rows), step):
+            rule(rows[start : start + step], filled[start : start + step], 1)
+    else:
+        rule(values, out, dim)
+    return out.reshape(input.shape)
+
+
+def _fill_softmax(values: np.ndarray, out: np.ndarray, axis: int) -> None:
+    np.subtract(values, values.max(axis, keepdims=True), out=out)
+    np.exp(out, out=out)
+    out /= out.sum(axis, keepdims=True)
+
+
+def _fill_log_softmax(values: np.ndarray, out: np.ndarray, axis: int) -> None:
+    np.subtract(values, values.max(axis, keepdims=True), out=out)
+    out -= np.log(np.exp(out).sum(axis, keepdims=True))
+
+
+def _card(name: str, fill: Callable[[np.ndarray, np.ndarray, int], None], grad: Callable[..., Any], onnx: str) -> Card:
+    return Card(
+        name, "input",
+        statics="dim",
+        infer=lambda input, dim: contiguous(input.shape, input.dtype),
+        numpy=lambda input, dim: _by_blocks(input, dim, fill),
+        grads={"input": grad}, onnx=onnx,
+    )  # fmt: skip
+
+
+def _softmax_gradient(g: Tensor, output: Tensor, dim: int) -> Tensor:
+    weighted = g * output.conj()
+    return weighted - output.conj() * weighted.sum(dim, keepdim=True)
+
+
+_softmax = _card("softmax", _fill_softmax, _softmax_gradient, "Softmax")
+_log_softmax = _card("log_softmax", _fill_log_softmax, lambda g, output, dim: g - output.exp().conj() * g.sum(dim, keepdim=True), "LogSoftmax")
+
+
+def _apply(card: Card, input: Tensor, dim: int, dtype: dt.dtype | None, out: Tensor | None) -> Tensor:
+    here = as_tensor_argument(input, card.name)._layout
+    if dtype is not None and dtype is not here.dtype:
+        input = input.to(dtype)
+    dim = wrap_dim(dim, here.ndim)
+    if input._layout.dtype.category < dt.FLOAT:
+        kernel = "lastdim_kernel_impl" if dim >= here.ndim - 1 else "kernel_impl"
+        raise NotImplementedError(f"\"{card.name}_{kernel}\" not implemented for '{input._layout.dtype.type_name}'")
+    found = apply(card, (input,), (dim,))
+    return found if out is None else write_out(out, found)
+
+
+def softmax(input: Tensor, dim: int, dtype: dt.dtype | None = None, *, out: Tensor | None = None) -> Tensor:
+    """``exp(input)`` divided by its sum over `dim`, computed in `dtype` if one is given.
+
+    >>> torch.softmax(torch.tensor([0., 0., 1.]), 0)
+    tensor([0.2119, 0.2119, 0.5761])
+    """
+    return _apply(_softmax, input, dim, dtype, out)
+
+
+def log_softmax(input: Tensor, dim: int, dtype: dt.dtype | None = None, *, out: Tensor | None = None) -> Tensor:
+    """The logarithm of `softmax`, computed without its rounding.
+
+    >>> torch.log_softmax(torch.tensor([0., 0., 1.]), 0)
+    tensor([-1.5514, -1.5514, -0.5514])
+    """
+    return _apply(_log_softmax, input, dim, dtype, out)
+
+
+# The forms of torch.nn.functional
+
+
+def implicit_dim(function: str, ndim: int, stacklevel: int) -> int:
+    """The dim that the functional forms take when none is given, with their warning."""
+    warnings.warn(
+        f"Implicit dimension choice for {function} has been deprecated. Change the call to include dim=X as an argument.",
+        stacklevel=stacklevel + 1,
+    )
+    return 0 if ndim in (0, 1, 3) else 1
+
+
+def functional_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: dt.dtype | None = None) -> Tensor:
+    """`torch.softmax`; without `dim`, which is deprecated, over the first dim or the second, depending on their number.
+
+    >>> F.softmax(torch.zeros(2), dim=0)
+    tensor([0.5000, 0.5000])
+    """
+    if dim is None:
+        dim = implicit_dim("softmax", input.dim(), _stacklevel)
+    return softmax(input, dim, dtype)
+
+
+def functional_log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: dt.dtype | None = None) -> Tensor:
+    """`torch.log_softmax`; without `dim`, which is deprecated, over the first dim or the second, depending on their number.
+
+    >>> F.log_softmax(torch.zeros(2), dim=0)
+    tensor([-0.6931, -0.6931])
+    """
+    if dim is None:
+        dim = implicit_dim("log_softmax", input.dim(), _stacklevel)
+    return log_softmax(input, dim, dtype)
+
+
+def softmin(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: dt.dtype | None = None) -> Tensor:
+    """`softmax` of ``-input``: the smallest values get the largest shares.
+
+    >>> F.softmin(torch.tensor([0., 1.]), dim=0)
+    tensor([0.7311, 0.2689])
+    """
+    if dim is None:
+        dim = implicit_dim("softmin", input.dim(), _stacklevel)
+    return softmax(-input, dim, dtype)

@@ -12,7 +12,7 @@ from .. import devices
 from .. import dtypes as dt
 from .. import memory_formats
 from ..errors import sizes
-from ..graph import make_tensor
+from ..graph import grad_state, make_tensor
 from ..shape import Layout, Shape, contiguous, contiguous_strides, layout, preserved_strides
 from ..storage import ON_META, SHARED, Storage, TensorBase, storage_of_array
 from .card import array_of, share, tensor_of_array
@@ -40,7 +40,14 @@ def _filled(out: Layout, value: Any, device: Any, requires_grad: bool) -> Tensor
         tensor._storage.data = data
         if value:
             data.view(out.dtype.numpy)[:] = value
+    _report("full", tensor, value=value)
     return tensor
+
+
+def _report(name: str, tensor: Tensor, **params: Any) -> None:
+    """Tell an exporter how a tensor was made; what it is not told of is a constant to it."""
+    if grad_state.tracer is not None:
+        grad_state.tracer.append((name, (), params, (tensor,)))
 
 
 def size_argument(size: tuple[Any, ...], function: str) -> Shape:
@@ -230,7 +237,9 @@ def arange(start: Any, end: Any = None, step: Any = 1, *, out: Tensor | None = N
     else:
         count = math.ceil((end - start) / step)
         values = start + np.arange(count, dtype=np.float64) * step
-    return _given(values.astype(dtype.numpy), out, device, requires_grad)
+    found = _given(values.astype(dtype.numpy), out, device, requires_grad)
+    _report("arange", found, start=start, end=end, step=step)
+    return found
 
 
 def _given(values: np.ndarray, out: Tensor | None, device: Any, requires_grad: bool) -> Tensor:

@@ -1,0 +1,3 @@
+"""ONNX nodes of layers: convolution, pooling, normalization."""
+
+from __future__ import annotations

@@ -1,0 +1,134 @@
+"""ONNX nodes of reductions, softmax, sorting and products of matrices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..dtypes import int64
+from .builders import argument, card
+from .graph import Graph
+from .trace import Op
+
+#: The opset from which each reduction takes its axes as an input.
+_AXES_INPUT_SINCE = {"ReduceSum": 13}
+
+
+def reduce(g: Graph, op_type: str, name: str, dims: Any, keepdim: bool) -> str:
+    """A Reduce node over `dims`, all of them when None."""
+    axes = None if dims is None else [int(d) for d in ((dims,) if isinstance(dims, int) else dims)]
+    if axes is None:
+        return g.node(op_type, name, keepdims=int(keepdim))
+    if not axes:
+        return g.node("Identity", name)
+    if g.opset >= _AXES_INPUT_SINCE.get(op_type, 18):
+        return g.node(op_type, name, g.integers(*axes), keepdims=int(keepdim))
+    return g.node(op_type, name, axes=axes, keepdims=int(keepdim))
+
+
+_REDUCTIONS = {"sum": "ReduceSum", "mean": "ReduceMean", "prod": "ReduceProd", "amax": "ReduceMax", "amin": "ReduceMin"}
+
+
+@card(*_REDUCTIONS)
+def _reduction(g: Graph, op: Op) -> str:
+    source = g.read_as(op.inputs[0], op.outputs[0].dtype)
+    return reduce(g, _REDUCTIONS[op.name], source, _dims(op), op.params["keepdim"])
+
+
+def _dims(op: Op) -> Any:
+    return op.params["dims"] if "dims" in op.params else op.params["dim"]
+
+
+@card("logsumexp")
+def _logsumexp(g: Graph, op: Op) -> str:
+    return reduce(g, "ReduceLogSumExp", g.read(op.inputs[0]), _dims(op), op.params["keepdim"])
+
+
+@card("any", "all")
+def _any_all(g: Graph, op: Op) -> str:
+    truth = g.read(op.inputs[0])
+    flags = g.cast(g.node("Cast", truth, to=9), int64)  # 9 is ONNX's bool
+    found = reduce(g, "ReduceMax" if op.name == "any" else "ReduceMin", flags, _dims(op), op.params["keepdim"])
+    return g.cast(found, op.outputs[0].dtype)
+
+
+@card("argmax", "argmin")
+def _arg(g: Graph, op: Op) -> str:
+    source, dim, keepdim = g.read(op.inputs[0]), op.params["dim"], int(op.params["keepdim"])
+    op_type = "ArgMax" if op.name == "argmax" else "ArgMin"
+    if dim is None:
+        flat = g.node("Reshape", source, g.integers(-1))
+        found = g.node(op_type, flat, axis=0, keepdims=0)
+        return g.node("Reshape", found, g.integers(*[1] * len(op.outputs[0].shape))) if keepdim else found
+    return g.node(op_type, source, axis=dim, keepdims=keepdim)
+
+
+@card("max_dim", "min_dim")
+def _extreme(g: Graph, op: Op) -> tuple[str, str]:
+    source, dim, keepdim = g.read(op.inputs[0]), op.params["dim"], op.params["keepdim"]
+    high = op.name == "max_dim"
+    value = reduce(g, "ReduceMax" if high else "ReduceMin", source, dim, keepdim)
+    return value, g.node("ArgMax" if high else "ArgMin", source, axis=dim, keepdims=int(keepdim))
+
+
+@card("cumsum")
+def _cumsum(g: Graph, op: Op) -> str:
+    return g.node("CumSum", g.read_as(op.inputs[0], op.outputs[0].dtype), g.constant(op.params["dim"], np.int64))
+
+
+@card("topk")
+def _topk(g: Graph, op: Op) -> Any:
+    largest, ordered = int(op.params["largest"]), int(op.params["sorted"])
+    return g.node(
+        "TopK", g.read(op.inputs[0]), g.size(op.params["k"]), axis=op.params["dim"], largest=largest, sorted=ordered, outputs=2
+    )
+
+
+@card("sort")
+def _sort(g: Graph, op: Op) -> Any:
+    dim = op.params["dim"]
+    count = g.size(op.inputs[0].shape[dim])
+    return g.node("TopK", g.read(op.inputs[0]), count, axis=dim, largest=int(op.params["descending"]), sorted=1, outputs=2)
+
+
+@card("softmax", "log_softmax")
+def _softmax(g: Graph, op: Op) -> str:
+    source = g.read_as(op.inputs[0], op.outputs[0].dtype)
+    return g.node("Softmax" if op.name == "softmax" else "LogSoftmax", source, axis=op.params["dim"])
+
+
+@card("mm", "bmm", "dot", "mv", "matmul")
+def _matmul(g: Graph, op: Op) -> str:
+    return g.node("MatMul", *(g.read(t) for t in op.inputs))
+
+
+@card("linear")
+def _linear(g: Graph, op: Op) -> str:
+    input, weight, *bias = op.inputs
+    if len(op.inputs[0].shape) == 2 and len(op.inputs[1].shape) == 2:
+        return g.node("Gemm", g.read(input), g.read(weight), *(g.read(b) for b in bias), transB=1)
+    turned = g.read(weight)
+    if len(op.inputs[1].shape) == 2:
+        turned = g.node("Transpose", turned, perm=[1, 0])
+    product = g.node("MatMul", g.read(input), turned)
+    return g.node("Add", product, g.read(bias[0])) if bias else product
+
+
+@card("addmm")
+def _addmm(g: Graph, op: Op) -> str:
+    input, first, second = (g.read(t) for t in op.inputs)
+    return g.node("Gemm", first, second, input, alpha=float(op.params["alpha"]), beta=float(op.params["beta"]))
+
+
+@card("baddbmm")
+def _baddbmm(g: Graph, op: Op) -> str:
+    dtype = op.outputs[0].dtype
+    input, first, second = (g.read(t) for t in op.inputs)
+    product = g.node("MatMul", first, second)
+    alpha, beta = (argument(op, name) for name in ("alpha", "beta"))
+    if alpha != 1:
+        product = g.node("Mul", product, g.number(alpha, dtype))
+    if beta != 1:
+        input = g.node("Mul", input, g.number(beta, dtype))
+    return g.node("Add", input, product)

@@ -1,0 +1,261 @@
+"""ONNX nodes of views, copies, joining, indexing and creation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..dtypes import BOOL, int64
+from .builders import argument, card
+from .errors import UnsupportedOperatorError
+from .graph import INT64_MAX, Graph
+from .trace import Op, Value, Varying
+
+
+@card("detach")
+def _same(g: Graph, op: Op) -> str:
+    return g.read(op.inputs[0])
+
+
+@card("view")
+def _view(g: Graph, op: Op) -> str:
+    return g.node("Reshape", g.read(op.inputs[0]), g.shape(op.outputs[0].shape, infer=True), allowzero=_allow_zero(op))
+
+
+def _allow_zero(op: Op) -> int | None:
+    return 1 if 0 in op.outputs[0].shape else None
+
+
+@card("permute")
+def _permute(g: Graph, op: Op) -> str:
+    return g.node("Transpose", g.read(op.inputs[0]), perm=list(op.params["dims"]))
+
+
+@card("transpose", "t")
+def _transpose(g: Graph, op: Op) -> str:
+    order = list(range(len(op.inputs[0].shape)))
+    first, second = (op.params["dim0"], op.params["dim1"]) if op.name == "transpose" else (0, -1)
+    if order:
+        order[first], order[second] = order[second], order[first]
+    return g.node("Transpose", g.read(op.inputs[0]), perm=order)
+
+
+@card("unsqueeze")
+def _unsqueeze(g: Graph, op: Op) -> str:
+    return g.node("Unsqueeze", g.read(op.inputs[0]), g.integers(op.params["dim"]))
+
+
+@card("squeeze")
+def _squeeze(g: Graph, op: Op) -> str:
+    dims = op.params["dims"]
+    return g.node("Squeeze", g.read(op.inputs[0]), g.integers(*dims)) if dims else g.read(op.inputs[0])
+
+
+@card("expand")
+def _expand(g: Graph, op: Op) -> str:
+    return g.node("Expand", g.read(op.inputs[0]), g.shape(op.outputs[0].shape))
+
+
+@card("select")
+def _select(g: Graph, op: Op) -> str:
+    index = op.params["index"]
+    size = op.inputs[0].shape[op.params["dim"]]
+    if isinstance(index, Varying) and _follows(index, size):
+        index = int(index) - int(size)
+    picked = g.node("Squeeze", g.size(index), g.integers(0)) if isinstance(index, Varying) else g.constant(index, np.int64)
+    return g.node("Gather", g.read(op.inputs[0]), picked, axis=op.params["dim"])
+
+
+def _follows(value: int, size: int) -> bool:
+    """Whether `value` is at the same distance from the end of a dim in all runs."""
+    return (
+        isinstance(value, Varying)
+        and isinstance(size, Varying)
+        and all(v - s == value - size for v, s in zip(value.others, size.others, strict=True))
+    )
+
+
+@card("slice")
+def _slice(g: Graph, op: Op) -> str:
+    dim, start, length, step = (op.params[name] for name in ("dim", "start", "length", "step"))
+    size = op.inputs[0].shape[dim]
+    if _follows(start, size):
+        first = g.integers(int(start) - int(size))
+    else:
+        first = g.size(start)
+    stop = _end(start, length, step, size)
+    return g.node("Slice", g.read(op.inputs[0]), first, g.size(stop), g.integers(dim), g.integers(step))
+
+
+def _end(start: int, length: int, step: int, size: int) -> int:
+    """Where a slice ends: a number from the start, from the end, or the end itself."""
+    runs = [tuple(int(v) for v in (start, length, step, size))]
+    count = max((len(v.others) for v in (start, length, size) if isinstance(v, Varying)), default=0)
+    for n in range(count):
+        runs.append(tuple(v.others[n] if isinstance(v, Varying) else v for v in (start, length, step, size)))
+    if all(a + n * s >= end for a, n, s, end in runs):
+        return INT64_MAX
+    stops = [a + n * s for a, n, s, _ in runs]
+    if all(stop == stops[0] for stop in stops):
+        return stops[0]
+    from_end = [stop - end for stop, (_, _, _, end) in zip(stops, runs, strict=True)]
+    if all(value == from_end[0] for value in from_end):
+        return from_end[0]
+    return Varying.of(stops[0], stops[1:])
+
+
+@card("split")
+def _split(g: Graph, op: Op) -> tuple[str, ...]:
+    lengths, dim = op.params["lengths"], op.params["dim"]
+    source = g.read(op.inputs[0])
+    if len(lengths) == 1:
+        return (g.node("Identity", source),)
+    return g.node("Split", source, g.shape(lengths), axis=dim, outputs=len(lengths))
+
+
+@card("unbind")
+def _unbind(g: Graph, op: Op) -> tuple[str, ...]:
+    source, dim = g.read(op.inputs[0]), op.params["dim"]
+    return tuple(g.node("Gather", source, g.constant(n, np.int64), axis=dim) for n in range(len(op.outputs)))
+
+
+@card("to_copy", "clone_strided")
+def _to_copy(g: Graph, op: Op) -> str:
+    dtype = op.params["dtype"]
+    source = g.read(op.inputs[0])
+    return g.node("Identity", source) if op.inputs[0].dtype is dtype else g.cast(source, dtype)
+
+
+@card("cat")
+def _cat(g: Graph, op: Op) -> str:
+    dtype = op.outputs[0].dtype
+    # PyTorch lets an empty vector join anything.
+    parts = [value for value in op.inputs if value.shape != (0,)] or list(op.inputs)
+    return g.node("Concat", *(g.read_as(t, dtype) for t in parts), axis=op.params["dim"])
+
+
+@card("where")
+def _where(g: Graph, op: Op) -> str:
+    condition, *values = op.inputs
+    dtype = op.outputs[0].dtype
+    return g.node("Where", g.read(condition), *(g.read_as(value, dtype) for value in values))
+
+
+@card("fill", "full")
+def _fill(g: Graph, op: Op) -> str:
+    value = g.read_as(argument(op, "value"), op.outputs[0].dtype)
+    return g.node("Expand", value, g.shape(op.outputs[0].shape))
+
+
+@card("arange")
+def _arange(g: Graph, op: Op) -> str:
+    dtype = op.outputs[0].dtype
+    numbers = [op.params[name] for name in ("start", "end", "step")]
+    if not any(isinstance(number, Varying) for number in numbers):
+        return g.constant(op.outputs[0].tensor.detach().numpy())
+    return g.node("Range", *(g.number(number, dtype) for number in numbers))
+
+
+@card("masked_fill")
+def _masked_fill(g: Graph, op: Op) -> str:
+    input, mask = op.inputs[:2]
+    value = g.read_as(argument(op, "value"), input.dtype)
+    return g.node("Where", g.read(mask), value, g.read(input))
+
+
+def _leading(positions: Sequence[int], ndim: int) -> list[int]:
+    """The order of dims that brings `positions` to the front."""
+    return [*positions, *(d for d in range(ndim) if d not in positions)]
+
+
+def _stacked_indices(g: Graph, op: Op, indices: Sequence[Value]) -> str:
+    """Index tensors, broadcast together, as one tensor with the coordinates in its last dim."""
+    shape = np.broadcast_shapes(*(tuple(map(int, t.shape)) for t in indices))
+    columns = []
+    for index in indices:
+        name = g.read_as(index, int64)
+        if tuple(index.shape) != shape:
+            name = g.node("Expand", name, g.integers(*g.static(shape, "the shape of an index")))
+        columns.append(g.node("Unsqueeze", name, g.integers(-1)))
+    return columns[0] if len(columns) == 1 else g.node("Concat", *columns, axis=-1)
+
+
+@card("index")
+def _index(g: Graph, op: Op) -> str:
+    input, *indices = op.inputs
+    positions = op.params["positions"]
+    ndim = len(op.inputs[0].shape)
+    _refuse_masks(g, op, indices)
+    if len(indices) == 1:
+        return g.node("Gather", g.read(input), g.read_as(indices[0], int64), axis=positions[0])
+    order = _leading(positions, ndim)
+    source = g.read(input)
+    if order != list(range(ndim)):
+        source = g.node("Transpose", source, perm=order)
+    found = g.node("GatherND", source, _stacked_indices(g, op, indices))
+    together = list(positions) == list(range(positions[0], positions[0] + len(positions)))
+    if together and positions[0]:
+        # The indexed dims stand where the first of them stood.
+        added, before = max(len(t.shape) for t in indices), positions[0]
+        rank = len(op.outputs[0].shape)
+        order = [*range(added, added + before), *range(added), *range(added + before, rank)]
+        found = g.node("Transpose", found, perm=order)
+    return found
+
+
+def _refuse_masks(g: Graph, op: Op, indices: Sequence[Value]) -> None:
+    if any(t.dtype.category == BOOL for t in indices):
+        raise UnsupportedOperatorError(op.name, g.opset, "indexing with a mask gives a shape that depends on values")
+
+
+@card("index_put")
+def _index_put(g: Graph, op: Op) -> str:
+    input, values, *indices = op.inputs
+    positions = op.params["positions"]
+    _refuse_masks(g, op, indices)
+    ndim = len(op.inputs[0].shape)
+    order = _leading(positions, ndim)
+    if order != list(range(ndim)):
+        raise UnsupportedOperatorError(op.name, g.opset, "only leading dims can be written by index")
+    coordinates = _stacked_indices(g, op, indices)
+    picked = np.broadcast_shapes(*(tuple(t.shape) for t in indices))
+    shape = (*picked, *op.inputs[0].shape[len(positions) :])
+    updates = g.node("Expand", g.read_as(values, input.dtype), g.shape(shape))
+    reduction = "add" if op.params["accumulate"] else None
+    return g.node("ScatterND", g.read(input), coordinates, updates, reduction=reduction)
+
+
+@card("gather")
+def _gather(g: Graph, op: Op) -> str:
+    return g.node("GatherElements", g.read(op.inputs[0]), g.read_as(op.inputs[1], int64), axis=op.params["dim"])
+
+
+@card("index_select")
+def _index_select(g: Graph, op: Op) -> str:
+    return g.node("Gather", g.read(op.inputs[0]), g.read_as(op.inputs[1], int64), axis=op.params["dim"])
+
+
+@card("embedding")
+def _embedding(g: Graph, op: Op) -> str:
+    return g.node("Gather", g.read(argument(op, "weight")), g.read_as(argument(op, "input"), int64))
+
+
+@card("flip")
+def _flip(g: Graph, op: Op) -> str:
+    dims = op.params["dims"]
+    count = len(dims)
+    return g.node(
+        "Slice",
+        g.read(op.inputs[0]),
+        g.integers(*[-1] * count),
+        g.integers(*[-INT64_MAX] * count),
+        g.integers(*dims),
+        g.integers(*[-1] * count),
+    )
+
+
+@card("tril", "triu")
+def _triangle(g: Graph, op: Op) -> str:
+    diagonal = g.constant(op.params["diagonal"], np.int64)
+    return g.node("Trilu", g.read(op.inputs[0]), diagonal, upper=int(op.name == "triu"))

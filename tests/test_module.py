@@ -557,6 +557,21 @@ def test_copies_and_pickles_are_independent_and_equal() -> None:
     assert model.first.factor.item() == 3.0
 
 
+def note_module(module: Any, *_: Any) -> None:
+    module.noted = True
+
+
+def test_a_copys_hooks_and_handles_are_its_own() -> None:
+    model = Scale()
+    model.handle = model.register_forward_hook(note_module)
+    model.register_load_state_dict_pre_hook(note_module)
+    for duplicate in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        duplicate.load_state_dict(model.state_dict())
+        assert duplicate.noted and not hasattr(model, "noted")
+        duplicate.handle.remove()
+        assert not duplicate._forward_hooks and len(model._forward_hooks) == 1
+
+
 def test_sequential_is_a_list_of_modules() -> None:
     a, b, c = nn.Identity(), nn.ReLU(), Scale()
     model = nn.Sequential(OrderedDict(first=a, second=b))

@@ -27,7 +27,7 @@ __all__ = ["Generator", "default_generator", "fork_rng", "get_rng_state", "initi
 
 _BLOCK = 624  # words that MT19937 makes at a time
 _DEFAULT_SEED = 67280421310721
-_FEW_WORDS = 1024  # up to here random_raw is quicker, beyond it Generator.integers
+_FEW_WORDS = 1024  # up to here random_raw is quicker than randint
 
 # PyTorch's CPUGeneratorImplState as it lies in memory, 5056 bytes.
 _STATE = np.dtype(
@@ -55,7 +55,7 @@ class Generator:
         self.lock = threading.RLock()
         self.normal_partner: float | None = None  # the second normal of the last Box-Muller pair
         self._bits = np.random.MT19937(0)
-        self._integers = np.random.Generator(self._bits).integers
+        self._stream = np.random.RandomState(self._bits)  # its stream is frozen by NumPy's compatibility policy
         self._reseed(_DEFAULT_SEED)
 
     def __repr__(self) -> str:
@@ -121,7 +121,7 @@ class Generator:
                 self._untouched = False
             if count <= _FEW_WORDS:
                 return self._bits.random_raw(count).astype(np.uint32)
-            return self._integers(0, 2**32, count, np.uint32)
+            return self._stream.randint(0, 2**32, count, np.uint32)
 
     def position(self) -> Any:
         """Where the word stream stands, for `rewind`."""
@@ -170,7 +170,7 @@ class Generator:
     def _reseed(self, seed: int) -> None:
         with self.lock:
             # RandomState seeds with Knuth's multiplier as PyTorch does (init_genrand), from the low 32 bits.
-            np.random.RandomState(self._bits).seed(seed & 0xFFFFFFFF)
+            self._stream.seed(seed & 0xFFFFFFFF)
             self._seed = seed
             self._untouched = True
             self.normal_partner = None

@@ -96,6 +96,9 @@ ERRORS: list[tuple[type[Exception], str, Callable[[], Any]]] = [
     (RuntimeError, "Lower bound should be less than or equal to the upper bound", lambda: F.rrelu(torch.ones(3), 0.5, 0.1, True)),
 ]  # fmt: skip
 
+GAMMA_SAMPLES = [0.4650147946940543, 0.12436433089458584, 0.036101830279830015, 4.447172056459827, 25.067180940176684, 99.0862668071602]
+GAMMA_GRADIENTS = [4.95382843013568, 0.9074421189554717, 0.13797439217459026, 1.0988369181560669, 0.9179395244733669, 0.9970773147912855]
+
 
 @pytest.mark.parametrize("name", CASES)
 def test_values_are_those_of_pytorch(name: str) -> None:
@@ -153,6 +156,16 @@ def test_gradients() -> None:
         factors = op(x)
         factors.sum().backward()
         assert x.grad.tolist() == factors.tolist()
+
+
+def test_gamma_samples_move_with_their_shape() -> None:
+    """The gradient by the shape is PyTorch's (here to the accuracy of its own approximation), on both sides of the median."""
+    pytest.importorskip("scipy")
+    shape = torch.tensor([0.1, 0.3, 1.0, 4.0, 30.0, 100.0], dtype=torch.float64, requires_grad=True)
+    sample = torch._standard_gamma(shape, torch.Generator().manual_seed(1))
+    assert sample.tolist() == pytest.approx(GAMMA_SAMPLES, rel=1e-12)
+    sample.sum().backward()
+    assert shape.grad.tolist() == pytest.approx(GAMMA_GRADIENTS, rel=3e-4)
 
 
 def test_dropout_that_drops_nothing_is_its_input() -> None:

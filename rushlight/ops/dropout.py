@@ -15,12 +15,12 @@ import numpy as np
 from .. import draws
 from .. import dtypes as dt
 from ..memory_formats import contiguous_format
-from ..random import Generator, default_generator
+from ..random import Generator
 from ..shape import contiguous
 from .card import Card, apply
 from .creation import empty, empty_like, zeros, zeros_like
 from .define import as_tensor_argument
-from .random_fill import bernoulli_, exponential_
+from .random_fill import bernoulli_, exponential_, generator_argument
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -90,7 +90,7 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
 
     >>> _ = torch.manual_seed(0)
     >>> F.dropout(torch.ones(4), 0.5)
-    tensor([2., 2., 0., 0.])
+    tensor([0., 0., 2., 0.])
     """
     _check_probability(p)
     return (torch_dropout_ if inplace else torch_dropout)(input, p, training)
@@ -216,7 +216,7 @@ def rrelu(
         raise RuntimeError("Lower bound should be less than or equal to the upper bound")
     if input.dtype not in (dt.float32, dt.float64) and (training or input.dtype not in (dt.float16, dt.bfloat16)):
         raise NotImplementedError(f"\"rrelu_with_noise_out_cpu\" not implemented for '{input.dtype.type_name}'")
-    found, _ = apply(_rrelu, (input, float(lower), float(upper), generator or default_generator), (bool(training),))
+    found, _ = apply(_rrelu, (input, float(lower), float(upper), generator_argument(generator, "rrelu")), (bool(training),))
     return input.copy_(found) if inplace else found
 
 

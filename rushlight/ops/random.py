@@ -162,7 +162,7 @@ def randperm(n: int, *, generator: Generator | None = None, out: Tensor | None =
 
     >>> _ = torch.manual_seed(0)
     >>> torch.randperm(4)
-    tensor([2, 0, 1, 3])
+    tensor([0, 1, 3, 2])
     """
     n = integer_argument(n, "randperm", "n", 1)
     found = _created((n,), None, "randperm", out, dtype, device)
@@ -285,9 +285,29 @@ def _like(input: Layout, *_: Any) -> Layout:
 
 
 _poisson = Card("poisson", "input generator", infer=_like, numpy=_flat(draws.poisson), grads={"input": zero_gradient})
+def _gamma_derivative_rule(input: np.ndarray, sample: np.ndarray) -> np.ndarray:
+    """How `sample`, a quantile of the gamma distribution, moves with the shape `input`: a central difference."""
+    try:
+        from scipy import special
+    except ImportError:
+        raise ImportError("the gradient of a gamma sample needs SciPy: pip install 'rushlight[scipy]' (or pip install scipy)") from None
+    shape, value = input.astype(np.float64), sample.astype(np.float64)
+    below, above = special.gammainc(shape, value), special.gammaincc(shape, value)
+    step = 1e-4 * np.minimum(shape, np.sqrt(shape))
+
+    def quantile(shape: np.ndarray) -> np.ndarray:
+        return np.where(below < 0.5, special.gammaincinv(shape, below), special.gammainccinv(shape, above))
+
+    return (quantile(shape + step) - quantile(shape - step)) / (2 * step)
+
+
+_gamma_derivative = Card(
+    "standard_gamma_grad", "input sample", infer=_like, numpy=_gamma_derivative_rule,
+    no_grad_reason="the second derivative of a gamma sample is not implemented",
+)  # fmt: skip
 _standard_gamma = Card(
     "standard_gamma", "input generator", infer=_like, numpy=_flat(draws.gamma),
-    no_grad_reason="the derivative of a gamma sample by its shape is not implemented",
+    grads={"input": lambda g, input, output: g * apply(_gamma_derivative, (input, output))},
 )  # fmt: skip
 _sample_dirichlet = Card(
     "sample_dirichlet", "input generator", infer=_like, numpy=lambda input, generator: draws.dirichlet(generator, input),

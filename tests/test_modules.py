@@ -277,7 +277,7 @@ def test_embeddings_from_pretrained_share_and_freeze():
 
 def test_adaptive_softmax_is_a_distribution_and_predicts_its_mode():
     torch.manual_seed(0)
-    layer = nn.AdaptiveLogSoftmaxWithLoss(8, 12, [3, 6])
+    layer = nn.AdaptiveLogSoftmaxWithLoss(8, 12, [3, 6], div_value=2.0)
     x = wave(5, 8) * 4
     log_prob = layer.log_prob(x)
     assert torch.allclose(log_prob.exp().sum(1), torch.ones(5), atol=1e-5)

@@ -47,7 +47,7 @@ class NAdam(RuleOptimizer):
     >>> (weight * 2).sum().backward()
     >>> optimizer.step()
     >>> weight.detach()
-    tensor([0.8999])
+    tensor([0.8944])
     """
 
     rule = nadam_rule

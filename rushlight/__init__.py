@@ -213,8 +213,16 @@ from .ops import (
 
 # ops/scan.py
 from .ops import (
+    cummax as cummax,
+    cummin as cummin,
     cumprod as cumprod,
     cumsum as cumsum,
+    cumulative_trapezoid as cumulative_trapezoid,
+    diff as diff,
+    gradient as gradient,
+    logcumsumexp as logcumsumexp,
+    trapezoid as trapezoid,
+    trapz as trapz,
 )
 
 # ops/softmax.py
@@ -437,6 +445,15 @@ from .ops import (
 )
 
 from .printing import set_printoptions as set_printoptions
+from .random import (
+    Generator as Generator,
+    default_generator as default_generator,
+    get_rng_state as get_rng_state,
+    initial_seed as initial_seed,
+    manual_seed as manual_seed,
+    seed as seed,
+    set_rng_state as set_rng_state,
+)
 from .shape import Size as Size
 from .untyped_storage import TypedStorage as TypedStorage, UntypedStorage as UntypedStorage
 from .version import __version__ as __version__

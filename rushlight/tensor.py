@@ -744,6 +744,7 @@ class Tensor(TensorBase):
 
     # ops/scan.py
     cumsum, cumsum_, cumprod, cumprod_ = ops.cumsum, ops.cumsum_, ops.cumprod, ops.cumprod_
+    cummax, cummin, logcumsumexp, diff = ops.cummax, ops.cummin, ops.logcumsumexp, ops.diff
 
     # ops/sorting.py
     sort, argsort, msort = ops.sort, ops.argsort, ops.msort

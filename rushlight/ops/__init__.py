@@ -138,10 +138,18 @@ from .reduction import (
     var_mean as var_mean,
 )
 from .scan import (
+    cummax as cummax,
+    cummin as cummin,
     cumprod as cumprod,
     cumprod_ as cumprod_,
     cumsum as cumsum,
     cumsum_ as cumsum_,
+    cumulative_trapezoid as cumulative_trapezoid,
+    diff as diff,
+    gradient as gradient,
+    logcumsumexp as logcumsumexp,
+    trapezoid as trapezoid,
+    trapz as trapz,
 )
 from .softmax import (
     functional_log_softmax as functional_log_softmax,

@@ -15,6 +15,7 @@ from .. import return_types
 from ..shape import Layout, Shape, contiguous, wrap_dim
 from ..storage import TensorBase
 from .card import Card, Pointwise, apply
+from .combine import where
 from .define import as_tensor_argument, write_out
 from .reduction import keep_dims, reduced_shape, reduction_dims, widened
 
@@ -151,14 +152,16 @@ _nanmedian_all = _over_all("nanmedian_all", "NanmedianBackward0", _nanmedian_rul
 # One value of each slice along a dim, with its index
 
 
-def put_at_indices(g: Tensor, indices: Tensor, layouts: Sequence[Layout], dim: int, keepdim: bool = True) -> Tensor:
+def put_at_indices(g: Tensor, indices: Tensor, layouts: Sequence[Layout], dim: int) -> Tensor:
     """The gradient of an input of which each slice along `dim` gave the elements at `indices`."""
     here = layouts[0]
-    if not here.ndim:
-        return g
-    if not keepdim:
+    return g.new_zeros(here.shape).scatter(dim, indices, g) if here.ndim else g
+
+
+def _put_at_index(g: Tensor, indices: Tensor, layouts: Sequence[Layout], dim: int, keepdim: bool) -> Tensor:
+    if layouts[0].ndim and not keepdim:
         g, indices = g.unsqueeze(dim), indices.unsqueeze(dim)
-    return g.new_zeros(here.shape).scatter(dim, indices, g)
+    return put_at_indices(g, indices, layouts, dim)
 
 
 def with_a_dim(array: np.ndarray) -> np.ndarray:
@@ -182,7 +185,7 @@ def _selection(name: str, node_name: str, choose: Callable[..., np.ndarray], ext
     return Card(
         name, "input",
         statics=f"dim keepdim {extra}", outputs="values indices",
-        infer=infer, numpy=rule, grads={"input": put_at_indices},
+        infer=infer, numpy=rule, grads={"input": _put_at_index},
         differentiable=(0,), node_name=node_name,
     )  # fmt: skip
 
@@ -317,8 +320,12 @@ def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False, *, out
     >>> torch.kthvalue(torch.tensor([5, 1, 3]), 2).values
     tensor(3)
     """
-    here = as_tensor_argument(input, "kthvalue", position=1)._layout
+    here = as_tensor_argument(input, "kthvalue")._layout
     refuse_complex(here, "kthvalue_cpu")
+    if out is not None and out[0]._storage is input._storage:
+        raise RuntimeError(
+            "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory location. Please clone() the tensor before performing the operation."
+        )
     wrapped = wrap_dim(dim, here.ndim)
     refuse_empty_dim("kthvalue():", here.shape, wrapped)
     size = here.shape[wrapped] if here.ndim else 1
@@ -448,7 +455,7 @@ def _ties_share(loses: Beats) -> Grads:
     """The larger (or smaller) of a pair takes the gradient; equal ones take half each."""
 
     def share(g: Tensor, mine: Tensor, yours: Tensor) -> Tensor:
-        return (g / 2).where(mine == yours, g).masked_fill(loses(mine, yours), 0)
+        return where(mine == yours, g / 2, g).masked_fill(loses(mine, yours), 0)
 
     return {"input": lambda g, input, other: share(g, input, other), "other": lambda g, input, other: share(g, other, input)}
 

@@ -12,6 +12,7 @@ from .. import dtypes as dt
 from ..errors import sizes
 from ..shape import Layout, Shape, can_broadcast_to, contiguous, wrap_dims
 from .card import Card, apply
+from .combine import cat
 from .define import as_tensor_argument, write_out
 
 if TYPE_CHECKING:
@@ -132,15 +133,9 @@ def _prod_gradient(g: Tensor, input: Tensor, layouts: Sequence[Layout], dims: Sh
         return input.new_zeros(shape)
     rows = input.to(g.dtype)
     one = rows.narrow(dim, 0, 1) * 0 + 1
-    before = _cat((one, rows.narrow(dim, 0, shape[dim] - 1)), dim).cumprod(dim)
-    after = _cat((one, rows.narrow(dim, 1, shape[dim] - 1).flip(dim)), dim).cumprod(dim).flip(dim)
+    before = cat((one, rows.narrow(dim, 0, shape[dim] - 1)), dim).cumprod(dim)
+    after = cat((one, rows.narrow(dim, 1, shape[dim] - 1).flip(dim)), dim).cumprod(dim).flip(dim)
     return keep_dims(g, layouts, dims, keepdim) * (before * after).conj()
-
-
-def _cat(tensors: Sequence[Tensor], dim: int) -> Tensor:
-    from .combine import cat
-
-    return cat(tensors, dim)
 
 
 _prod = _Reduction(
@@ -409,6 +404,8 @@ def sum_to_size(input: Tensor, *size: Any) -> Tensor:
         raise RuntimeError(f"size {{{sizes(wanted)}}} is not expandable to size {{{sizes(shape)}}}.")
     lead = len(shape) - len(wanted)
     dims = tuple(range(lead)) + tuple(d + lead for d, n in enumerate(wanted) if n == 1 and shape[d + lead] != 1)
+    if not wanted:
+        return sum(input)
     if not dims:
         return input
     found = sum(input, dims, keepdim=True)

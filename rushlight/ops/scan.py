@@ -13,7 +13,8 @@ from ..errors import sizes
 from ..shape import Layout, contiguous, wrap_dim, wrap_dims
 from ..storage import TensorBase
 from .card import Card, apply
-from .define import as_tensor_argument, write_out
+from .combine import cat, where
+from .define import as_tensor_argument, assign, write_out
 from .extrema import refuse_complex, with_a_dim
 from .reduction import accumulation_dtype, sum_dtype, widened
 
@@ -41,8 +42,6 @@ def _cumprod_gradient(g: Tensor, input: Tensor, output: Tensor, dim: int) -> Ten
         return g
     if not bool((input == 0).any()):
         return _reverse_cumsum(g * output.conj(), dim) / input.to(output.dtype).conj()
-    from .combine import cat
-
     rows = input.to(output.dtype)
     size = rows.shape[dim]
     found = []
@@ -102,8 +101,6 @@ _C_NAMES = {
 
 def _scan_in_place(function: Callable[..., Tensor]) -> Any:
     def method(self: Tensor, dim: int, *, dtype: dt.dtype | None = None) -> Tensor:
-        from .define import assign
-
         here = self._layout.dtype
         if dtype is not None and dtype is not here:
             names = [_C_NAMES.get(d.name, d.name) for d in (here, dtype)]
@@ -117,3 +114,263 @@ def _scan_in_place(function: Callable[..., Tensor]) -> Any:
 
 cumsum_ = _scan_in_place(cumsum)
 cumprod_ = _scan_in_place(cumprod)
+
+
+# Running extrema
+
+
+def _running(name: str, better: np.ufunc) -> Card:
+    def rule(input: np.ndarray, dim: int) -> tuple[np.ndarray, np.ndarray]:
+        slices = np.moveaxis(with_a_dim(input), dim, 0)
+        values = slices.copy()
+        indices = np.zeros(slices.shape, np.int64)
+        for n in range(1, len(slices)):
+            # Later equal values win, and nan wins for good.
+            wins = better(slices[n], values[n - 1]) | (slices[n] != slices[n])
+            values[n] = np.where(wins, slices[n], values[n - 1])
+            indices[n] = np.where(wins, n, indices[n - 1])
+        return np.moveaxis(values, 0, dim).reshape(input.shape), np.moveaxis(indices, 0, dim).reshape(input.shape)
+
+    return Card(
+        name, "input",
+        statics="dim", outputs="values indices",
+        infer=lambda input, dim: (contiguous(input.shape, input.dtype), contiguous(input.shape, dt.int64)),
+        numpy=rule, grads={"input": _running_gradient},
+        differentiable=(0,),
+    )  # fmt: skip
+
+
+def _running_gradient(g: Tensor, indices: Tensor, layouts: Sequence[Layout], dim: int) -> Tensor:
+    return g.new_zeros(layouts[0].shape).scatter_add(dim, indices, g) if layouts[0].ndim else g
+
+
+_cummax = _running("cummax", np.greater_equal)
+_cummin = _running("cummin", np.less_equal)
+
+
+def _apply_running(card: Card, result: Any, input: Tensor, dim: int, out: Any) -> Any:
+    here = as_tensor_argument(input, card.name)._layout
+    dim = wrap_dim(dim, here.ndim)
+    refuse_complex(here, f"{card.name}_cpu")
+    found = result(apply(card, (input,), (dim,)))
+    return found if out is None else write_out(out, found)
+
+
+def cummax(input: Tensor, dim: int, *, out: Any = None) -> Any:
+    """The largest value so far along `dim`, and the index of its last occurrence.
+
+    >>> torch.cummax(torch.tensor([1, 3, 2]), 0).values
+    tensor([1, 3, 3])
+    """
+    return _apply_running(_cummax, return_types.cummax, input, dim, out)
+
+
+def cummin(input: Tensor, dim: int, *, out: Any = None) -> Any:
+    """The smallest value so far along `dim`, and the index of its last occurrence.
+
+    >>> torch.cummin(torch.tensor([3, 1, 2]), 0).values
+    tensor([3, 1, 1])
+    """
+    return _apply_running(_cummin, return_types.cummin, input, dim, out)
+
+
+def _logcumsumexp_rule(input: np.ndarray, dim: int) -> np.ndarray:
+    values = widened(input)
+    return np.logaddexp.accumulate(values, axis=dim, dtype=values.dtype) if values.ndim else values
+
+
+def _complex_logcumsumexp_rule(input: np.ndarray, dim: int) -> np.ndarray:
+    largest = np.max(input.real, axis=dim, keepdims=True)
+    return np.log(np.cumsum(np.exp(input - largest), axis=dim)) + largest
+
+
+def _logcumsumexp_gradient(g: Tensor, input: Tensor, output: Tensor, dim: int) -> Tensor:
+    """The positive and the negative part of the gradient each in logarithms, so that nothing overflows."""
+    if not input.dim():
+        return g
+    if output.is_complex():
+        return _reverse_cumsum(g * (-output).exp().conj(), dim) * input.exp().conj()
+
+    def part(size: Tensor, present: Tensor) -> Tensor:
+        logs = where(present, size.log(), -np.inf) - output
+        return (logs.flip(dim).logcumsumexp(dim).flip(dim) + input).exp()
+
+    return part(where(g > 0, g, 1.0), g > 0) - part(where(g < 0, -g, 1.0), g < 0)
+
+
+_logcumsumexp = Card(
+    "logcumsumexp", "input",
+    statics="dim",
+    infer=lambda input, dim: contiguous(input.shape, input.dtype),
+    numpy=lambda input, dim: (_complex_logcumsumexp_rule if input.dtype.kind == "c" else _logcumsumexp_rule)(input, dim),
+    grads={"input": _logcumsumexp_gradient},
+)  # fmt: skip
+
+
+def logcumsumexp(input: Tensor, dim: int, *, out: Tensor | None = None) -> Tensor:
+    """The logarithm of the running sum of exponentials along `dim`, without overflow.
+
+    >>> torch.logcumsumexp(torch.tensor([0., 0., 0.]), 0)
+    tensor([0.0000, 0.6931, 1.0986])
+    """
+    here = as_tensor_argument(input, "logcumsumexp")._layout
+    dim = wrap_dim(dim, here.ndim)
+    if here.dtype.category < dt.FLOAT:
+        raise NotImplementedError(f"\"logcumsumexp_out_cpu\" not implemented for '{here.dtype.type_name}'")
+    found = apply(_logcumsumexp, (input,), (dim,))
+    return found if out is None else write_out(out, found)
+
+
+# Differences
+
+
+def diff(input: Tensor, n: int = 1, dim: int = -1, prepend: Tensor | None = None, append: Tensor | None = None, *, out: Tensor | None = None) -> Tensor:
+    """The `n`-th differences of neighbours along `dim`, after putting `prepend` and `append` at its ends.
+
+    >>> torch.diff(torch.tensor([1, 3, 6]))
+    tensor([2, 3])
+    """
+    here = as_tensor_argument(input, "diff")._layout
+    if not here.ndim:
+        raise RuntimeError("diff expects input to be at least one-dimensional")
+    dim = wrap_dim(dim, here.ndim)
+    for other in (prepend, append):
+        if other is None:
+            continue
+        shape = other._layout.shape
+        if len(shape) != here.ndim:
+            raise RuntimeError("diff expects prepend or append to be the same dimension as input")
+        for d in range(here.ndim):
+            if d != dim and shape[d] != here.shape[d]:
+                raise RuntimeError(
+                    f"diff expects the shape of tensor to prepend or append to match that of input except along the differencing dimension; input.size({d}) = {here.shape[d]}, but got tensor.size({d}) = {shape[d]}"
+                )
+    if n < 0:
+        raise RuntimeError(f"order must be non-negative but got {n}")
+    parts = [t for t in (prepend, input, append) if t is not None]
+    if n == 0 or len(parts) > 1:
+        input = cat(parts, dim) if n else input.clone()
+    for _ in range(min(n, input._layout.shape[dim])):
+        size = input._layout.shape[dim]
+        high, low = input.narrow(dim, min(1, size), max(size - 1, 0)), input.narrow(dim, 0, max(size - 1, 0))
+        input = high.logical_xor(low) if here.dtype is dt.bool_ else high - low
+    return input if out is None else write_out(out, input)
+
+
+def _ends(input: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    """All but the last and all but the first along `dim`."""
+    size = input._layout.shape[dim]
+    return input.narrow(dim, 0, size - 1), input.narrow(dim, 1, size - 1)
+
+
+def _trapezoids(function: str, y: Tensor, x: Any, dx: Any, dim: int) -> Tensor:
+    """The area of each trapezoid along `dim`, doubled."""
+    shape = as_tensor_argument(y, function, "y")._layout.shape
+    if not shape:
+        raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
+    dim = wrap_dim(dim, len(shape))
+    if x is not None and dx is not None:
+        raise TypeError(
+            f"{function}() received an invalid combination of arguments - got (Tensor, Tensor, dx={type(dx).__name__}), but expected one of:\n"
+            " * (Tensor y, Tensor x, *, int dim = -1)\n * (Tensor y, *, Number dx = 1, int dim = -1)"
+        )
+    low, high = _ends(y, dim)
+    if x is None:
+        return (low + high) * (1.0 if dx is None else dx)
+    here = x._layout.shape
+    along = wrap_dim(dim - len(shape), len(here)) if len(here) > 1 or not here else 0
+    if len(here) == 1:
+        if here[0] != shape[dim]:
+            raise RuntimeError(f"{function}: There must be one `x` value for each sample point")
+        x = x.reshape(*(-1 if d == dim else 1 for d in range(len(shape))))
+        along = dim
+    start, stop = _ends(x, along)
+    return (low + high) * (stop - start)
+
+
+def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: Any = None, dim: int = -1) -> Tensor:
+    """The integral of `y` along `dim` by the trapezoidal rule, at the points `x` or with spacing `dx`.
+
+    >>> torch.trapezoid(torch.tensor([1., 5., 10.]))
+    tensor(10.5000)
+    """
+    if isinstance(y, TensorBase) and y._layout.ndim and y._layout.shape[wrap_dim(dim, y._layout.ndim)] == 0:
+        return y.sum(dim) * 1.0
+    return _trapezoids("trapezoid", y, x, dx, dim).sum(dim) / 2.0
+
+
+def trapz(y: Tensor, x: Tensor | None = None, *, dx: Any = None, dim: int = -1) -> Tensor:
+    """Alias of `trapezoid`."""
+    return trapezoid(y, x, dx=dx, dim=dim)
+
+
+def cumulative_trapezoid(y: Tensor, x: Tensor | None = None, *, dx: Any = None, dim: int = -1) -> Tensor:
+    """The running integral of `y` along `dim` by the trapezoidal rule.
+
+    >>> torch.cumulative_trapezoid(torch.tensor([1., 5., 10.]))
+    tensor([ 3.0000, 10.5000])
+    """
+    return _trapezoids("cumulative_trapezoid", y, x, dx, dim).cumsum(dim) / 2.0
+
+
+def _gradient_along(input: Tensor, dim: int, spacing: Any, edge_order: int) -> Tensor:
+    """Second-order differences inside, one-sided differences of `edge_order` at the two ends."""
+    size = input._layout.shape[dim]
+
+    def at(start: int, length: int = 1) -> Tensor:
+        return input.narrow(dim, start % size, length)
+
+    if isinstance(spacing, TensorBase):
+        steps = diff(spacing).reshape(*(-1 if d == dim else 1 for d in range(input.dim())))
+        count = size - 1
+        before, after = steps.narrow(dim, 0, count - 1), steps.narrow(dim, 1, count - 1)
+        inner = (
+            at(0, size - 2) * (-after / (before * (before + after)))
+            + at(1, size - 2) * ((after - before) / (before * after))
+            + at(2, size - 2) * (before / (after * (before + after)))
+        )
+        first, second = steps.narrow(dim, 0, 1), steps.narrow(dim, min(1, count - 1), 1)
+        last, second_last = steps.narrow(dim, count - 1, 1), steps.narrow(dim, max(count - 2, 0), 1)
+    else:
+        inner = (at(2, size - 2) - at(0, size - 2)) / (spacing * 2)
+        first = second = last = second_last = spacing
+    if edge_order == 1:
+        left, right = (at(1) - at(0)) / first, (at(-1) - at(-2)) / last
+    else:
+        left = at(0) * (-(2.0 * first + second) / (first * (first + second))) + at(1) * ((first + second) / (first * second)) + at(2) * (-first / (second * (first + second)))
+        right = (
+            at(-3) * (last / (second_last * (second_last + last)))
+            + at(-2) * (-(second_last + last) / (second_last * last))
+            + at(-1) * ((2.0 * last + second_last) / (last * (second_last + last)))
+        )
+    return cat((left, inner, right), dim)
+
+
+def gradient(input: Tensor, *, spacing: Any = None, dim: int | Sequence[int] | None = None, edge_order: int = 1) -> tuple[Tensor, ...]:
+    """Estimates of the derivative along each `dim`, at points `spacing` apart or at the coordinates given.
+
+    >>> torch.gradient(torch.tensor([1., 4., 9.]))
+    (tensor([3., 4., 5.]),)
+    """
+    here = as_tensor_argument(input, "gradient")._layout
+    dims = wrap_dims(dim, here.ndim)
+    if edge_order not in (1, 2):
+        raise RuntimeError("torch.gradient only supports edge_order=1 and edge_order=2.")
+    if isinstance(spacing, (tuple, list)):
+        if len(spacing) != len(dims):
+            raise RuntimeError(
+                "torch.gradient expected spacing to be unspecified, a scalar, or a list of length equal to 'self.dim() = "
+                f"{here.ndim}', since dim argument was not given, but got a list of length {len(spacing)}"
+                if dim is None
+                else f"torch.gradient expected spacing to be unspecified, a scalar or it's spacing and dim arguments to have the same length, but got a spacing argument of length {len(spacing)} and a dim argument of length {len(dims)}."
+            )
+        spacings = list(spacing)
+    else:
+        spacings = [1.0 if spacing is None else spacing] * len(dims)
+    for d in dims:
+        if here.shape[d] < edge_order + 1:
+            raise RuntimeError("torch.gradient expected each dimension size to be at least edge_order+1")
+    for d, step in zip(dims, spacings, strict=True):
+        if isinstance(step, TensorBase) and step._layout.shape != (here.shape[d],):
+            raise RuntimeError(f"torch.gradient expected each coordinate tensor to be one-dimensional with one value for each element of dimension {d}, but got {sizes(step._layout.shape)}")
+    return tuple(_gradient_along(input, d, step, edge_order) for d, step in zip(dims, spacings, strict=True))

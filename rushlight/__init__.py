@@ -238,6 +238,15 @@ from .ops import (
     sort as sort,
 )
 
+# ops/vector_norm.py
+from .ops import (
+    dist as dist,
+    frobenius_norm as frobenius_norm,
+    norm as norm,
+    nuclear_norm as nuclear_norm,
+    renorm as renorm,
+)
+
 # ops/view.py
 from .ops import (
     adjoint as adjoint,

@@ -752,6 +752,9 @@ class Tensor(TensorBase):
     # ops/softmax.py
     softmax, log_softmax = ops.softmax, ops.log_softmax
 
+    # ops/vector_norm.py
+    norm, dist, renorm, renorm_ = ops.tensor_norm, ops.dist, ops.renorm, inplace(ops.renorm)
+
     # ops/matmul.py
     matmul, mm, bmm, mv, dot, vdot, addmm = ops.matmul, ops.mm, ops.bmm, ops.mv, ops.dot, ops.vdot, ops.addmm
     addmm_ = inplace(ops.addmm)

@@ -163,6 +163,15 @@ from .sorting import (
     msort as msort,
     sort as sort,
 )
+from .vector_norm import (
+    dist as dist,
+    frobenius_norm as frobenius_norm,
+    norm as norm,
+    nuclear_norm as nuclear_norm,
+    renorm as renorm,
+    tensor_norm as tensor_norm,
+    vector_norm as vector_norm,
+)
 from .views import (
     H as H,
     T as T,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import dtype as dt
+from . import dtypes as dt
 from . import tape
 
 if TYPE_CHECKING:

@@ -1,0 +1,40 @@
+"""Metrics with torchmetrics' interface: https://lightning.ai/docs/torchmetrics
+
+Under `rushlight run` this is what `import torchmetrics` imports where torchmetrics itself is not installed.
+"""
+
+from . import classification as classification
+from . import functional as functional
+from . import regression as regression
+from . import utilities as utilities
+from .aggregation import (
+    CatMetric as CatMetric,
+    MaxMetric as MaxMetric,
+    MeanMetric as MeanMetric,
+    MinMetric as MinMetric,
+    SumMetric as SumMetric,
+)
+from .classification import (
+    AUROC as AUROC,
+    Accuracy as Accuracy,
+    AveragePrecision as AveragePrecision,
+    ConfusionMatrix as ConfusionMatrix,
+    F1Score as F1Score,
+    FBetaScore as FBetaScore,
+    Precision as Precision,
+    PrecisionRecallCurve as PrecisionRecallCurve,
+    ROC as ROC,
+    Recall as Recall,
+    Specificity as Specificity,
+    StatScores as StatScores,
+)
+from .collections import MetricCollection as MetricCollection
+from .metric import CompositionalMetric as CompositionalMetric
+from .metric import Metric as Metric
+from .regression import (
+    MeanAbsoluteError as MeanAbsoluteError,
+    MeanSquaredError as MeanSquaredError,
+    R2Score as R2Score,
+)
+
+__version__ = "1.9.0"

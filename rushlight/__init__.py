@@ -453,6 +453,38 @@ from .ops import (
     threshold as threshold,
 )
 
+# ops/random.py
+from .ops import (
+    sample_dirichlet as _sample_dirichlet,
+    standard_gamma as _standard_gamma,
+    bernoulli as bernoulli,
+    binomial as binomial,
+    multinomial as multinomial,
+    normal as normal,
+    poisson as poisson,
+    rand as rand,
+    rand_like as rand_like,
+    randint as randint,
+    randint_like as randint_like,
+    randn as randn,
+    randn_like as randn_like,
+    randperm as randperm,
+)
+
+# ops/dropout.py
+from .ops import (
+    rrelu as rrelu,
+    rrelu_ as rrelu_,
+    torch_alpha_dropout as alpha_dropout,
+    torch_alpha_dropout_ as alpha_dropout_,
+    torch_dropout as dropout,
+    torch_dropout_ as dropout_,
+    torch_feature_alpha_dropout as feature_alpha_dropout,
+    torch_feature_alpha_dropout_ as feature_alpha_dropout_,
+    torch_feature_dropout as feature_dropout,
+    torch_feature_dropout_ as feature_dropout_,
+)
+
 from .printing import set_printoptions as set_printoptions
 from .random import (
     Generator as Generator,

@@ -854,6 +854,13 @@ class Tensor(TensorBase):
     # ops/activation.py
     sigmoid, sigmoid_, hardshrink, prelu = ops.sigmoid, inplace(ops.sigmoid), ops.hardshrink, ops.prelu
 
+    # ops/random.py
+    bernoulli, multinomial = ops.bernoulli, ops.multinomial
+
+    # ops/random_fill.py
+    uniform_, normal_, random_, exponential_ = ops.uniform_, ops.normal_, ops.random_, ops.exponential_
+    geometric_, cauchy_, log_normal_, bernoulli_ = ops.geometric_, ops.cauchy_, ops.log_normal_, ops.bernoulli_
+
     def float(self) -> Tensor:
         """This tensor as float32."""
         return self.to(dt.float32)

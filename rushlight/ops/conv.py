@@ -1,0 +1,332 @@
+"""Convolutions of one to three dims, and their transposes.
+
+Three cards, each linear in both operands, whose gradients are each other: `convolution` (input and weight to output),
+`convolution_input` (output's gradient and weight to input's) and `convolution_weight` (input and output's gradient to weight's).
+The NumPy rules lay windows out as columns and multiply, one product per sample and group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import sizes
+from ..shape import Layout, Shape, contiguous
+from .card import Card, apply
+from .define import as_tensor_argument
+from .matmul import c_name, product
+
+if TYPE_CHECKING:
+    from ..tensor import Tensor
+
+
+def spatial_tuple(value: Any, n: int, name: str, function: str = "") -> Shape:
+    """An int, or a sequence of one or `n` ints, as `n` ints."""
+    if isinstance(value, (tuple, list)):
+        found = tuple(int(v) for v in value)
+        if len(found) == 1:
+            return found * n
+        if len(found) != n:
+            raise RuntimeError(f"expected {name} to be a single integer value or a list of {n} values to match the convolution dimensions, but got {name}={sizes(found)}")
+        return found
+    return (int(value),) * n
+
+
+def output_size(size: int, kernel: int, stride: int, padding: int, dilation: int) -> int:
+    return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+
+
+def windows(input: np.ndarray, kernel: Shape, stride: Shape, padding: Shape, dilation: Shape, fill: Any = 0) -> np.ndarray:
+    """A view of shape (N, C, *output, *kernel) over the padded input."""
+    n = len(kernel)
+    if any(padding):
+        input = np.pad(input, [(0, 0), (0, 0), *((p, p) for p in padding)], constant_values=fill)
+    spatial, steps = input.shape[2:], input.strides[2:]
+    out = tuple((spatial[d] - dilation[d] * (kernel[d] - 1) - 1) // stride[d] + 1 for d in range(n))
+    return np.lib.stride_tricks.as_strided(
+        input,
+        (*input.shape[:2], *out, *kernel),
+        (*input.strides[:2], *(steps[d] * stride[d] for d in range(n)), *(steps[d] * dilation[d] for d in range(n))),
+        writeable=False,
+    )
+
+
+def _columns(input: np.ndarray, kernel: Shape, stride: Shape, padding: Shape, dilation: Shape, groups: int) -> np.ndarray:
+    """The windows as columns: (N, groups, C/groups * kernel elements, output elements)."""
+    n = len(kernel)
+    seen = windows(input, kernel, stride, padding, dilation)
+    batch, channels = seen.shape[:2]
+    order = (0, 1, *range(2 + n, 2 + 2 * n), *range(2, 2 + n))
+    elements = int(np.prod(seen.shape[2 : 2 + n]))
+    return seen.transpose(order).reshape(batch, groups, channels // groups * int(np.prod(kernel)), elements)
+
+
+def _convolution_rule(input: np.ndarray, weight: np.ndarray, bias: np.ndarray | None = None, *, stride: Shape, padding: Shape, dilation: Shape, groups: int) -> np.ndarray:
+    kernel = weight.shape[2:]
+    out = tuple(output_size(input.shape[2 + d], kernel[d], stride[d], padding[d], dilation[d]) for d in range(len(kernel)))
+    if not input.size or not weight.size:
+        found = np.zeros((input.shape[0], weight.shape[0], *out), input.dtype)
+    else:
+        columns = _columns(input, kernel, stride, padding, dilation, groups)
+        rows = weight.reshape(groups, weight.shape[0] // groups, -1)
+        found = product(rows, columns).reshape(input.shape[0], weight.shape[0], *out)
+    if bias is not None:
+        found += bias.reshape(-1, *[1] * len(kernel)).astype(found.dtype)
+    return found
+
+
+def _convolution_input_rule(grad_output: np.ndarray, weight: np.ndarray, *, size: Shape, stride: Shape, padding: Shape, dilation: Shape, groups: int) -> np.ndarray:
+    """The input of which a convolution with `weight` has the gradient `grad_output`: columns added back where they came from."""
+    n = len(size)
+    kernel, out = weight.shape[2:], grad_output.shape[2:]
+    batch, channels = grad_output.shape[0], weight.shape[1] * groups
+    padded = np.zeros((batch, channels, *(s + 2 * p for s, p in zip(size, padding, strict=True))), np.result_type(grad_output.dtype, np.float32) if grad_output.dtype.kind not in "iufc" or grad_output.dtype.itemsize == 2 else grad_output.dtype)
+    if grad_output.size and weight.size:
+        rows = weight.reshape(groups, weight.shape[0] // groups, -1).transpose(0, 2, 1)
+        columns = product(rows, grad_output.reshape(batch, groups, weight.shape[0] // groups, -1))
+        columns = columns.reshape(batch, channels, *kernel, *out)
+        for offset in np.ndindex(*kernel):
+            where = tuple(slice(o * dilation[d], o * dilation[d] + (out[d] - 1) * stride[d] + 1, stride[d]) for d, o in enumerate(offset))
+            padded[(slice(None), slice(None), *where)] += columns[(slice(None), slice(None), *offset)]
+    return padded[(slice(None), slice(None), *(slice(p, p + s) for s, p in zip(size, padding, strict=True)))] if n else padded
+
+
+def _convolution_weight_rule(input: np.ndarray, grad_output: np.ndarray, *, kernel: Shape, stride: Shape, padding: Shape, dilation: Shape, groups: int) -> np.ndarray:
+    batch, outputs = grad_output.shape[:2]
+    shape = (outputs, input.shape[1] // groups, *kernel)
+    if not input.size or not grad_output.size:
+        return np.zeros(shape, input.dtype)
+    # A window may leave a margin at the end of the input that no output saw.
+    seen = tuple((grad_output.shape[2 + d] - 1) * stride[d] + dilation[d] * (kernel[d] - 1) + 1 for d in range(len(kernel)))
+    padded = np.pad(input, [(0, 0), (0, 0), *((p, p) for p in padding)]) if any(padding) else input
+    padded = padded[(slice(None), slice(None), *(slice(s) for s in seen))]
+    columns = _columns(padded, kernel, stride, (0,) * len(kernel), dilation, groups)
+    grads = grad_output.reshape(batch, groups, outputs // groups, -1)
+    return product(grads, columns.swapaxes(2, 3)).sum(0).reshape(shape)
+
+
+def _infer_convolution(input: Layout, weight: Layout, bias: Any = None, *, stride: Shape, padding: Shape, dilation: Shape, groups: int) -> Layout:
+    kernel = weight.shape[2:]
+    out = [output_size(input.shape[2 + d], kernel[d], stride[d], padding[d], dilation[d]) for d in range(len(kernel))]
+    return contiguous((input.shape[0], weight.shape[0], *out), input.dtype)
+
+
+def _per_channel(g: Tensor) -> Tensor:
+    return g.sum([0, *range(2, g.dim())])
+
+
+_GEOMETRY = "stride padding dilation groups"
+
+
+def _convolution_backward(g: Tensor, input: Tensor, weight: Tensor, layouts: Any, needs: Any, stride: Shape, padding: Shape, dilation: Shape, groups: int) -> list[Any]:
+    rest = (stride, padding, dilation, groups)
+    grads: list[Any] = [
+        apply(_convolution_input, (g, weight), (layouts[0].shape[2:], *rest)) if needs[0] else None,
+        apply(_convolution_weight, (input, g), (layouts[1].shape[2:], *rest)) if needs[1] else None,
+    ]
+    if len(needs) == 3:
+        grads.append(_per_channel(g) if needs[2] else None)
+    return grads
+
+
+_convolution = Card(
+    "convolution", "input weight bias",
+    statics=_GEOMETRY,
+    infer=_infer_convolution, numpy=_convolution_rule, backward=_convolution_backward,
+    onnx="Conv",
+)  # fmt: skip
+_convolution_input = Card(
+    "convolution_input", "grad_output weight",
+    statics="size " + _GEOMETRY,
+    infer=lambda grad_output, weight, size, stride, padding, dilation, groups: contiguous((grad_output.shape[0], weight.shape[1] * groups, *size), grad_output.dtype),
+    numpy=_convolution_input_rule,
+    grads={
+        "grad_output": lambda g, weight, stride, padding, dilation, groups: apply(_convolution, (g, weight), (stride, padding, dilation, groups)),
+        "weight": lambda g, grad_output, layouts, stride, padding, dilation, groups: apply(
+            _convolution_weight, (g, grad_output), (layouts[1].shape[2:], stride, padding, dilation, groups)
+        ),
+    },
+    node_name="ConvolutionBackward0", onnx="ConvTranspose",
+)  # fmt: skip
+_convolution_weight = Card(
+    "convolution_weight", "input grad_output",
+    statics="kernel " + _GEOMETRY,
+    infer=lambda input, grad_output, kernel, stride, padding, dilation, groups: contiguous((grad_output.shape[1], input.shape[1] // groups, *kernel), input.dtype),
+    numpy=_convolution_weight_rule,
+    grads={
+        "input": lambda g, grad_output, layouts, stride, padding, dilation, groups: apply(
+            _convolution_input, (grad_output, g), (layouts[0].shape[2:], stride, padding, dilation, groups)
+        ),
+        "grad_output": lambda g, input, stride, padding, dilation, groups: apply(_convolution, (input, g), (stride, padding, dilation, groups)),
+    },
+)  # fmt: skip
+
+
+def _check(function: str, n: int, input: Layout, weight: Layout, bias: Layout | None, transposed: bool, groups: int) -> None:
+    if groups <= 0:
+        raise RuntimeError("non-positive groups is not supported")
+    if weight.ndim != n + 2:
+        raise RuntimeError(f"expected weight to be at least {n + 2} dimensional, but got {weight.ndim}-dimensional weight" if weight.ndim < n + 2 else f"Expected {n + 2}D weight for {function}, but got {weight.ndim}D of size {sizes(weight.shape)}")
+    if input.ndim not in (n + 1, n + 2):
+        raise RuntimeError(f"Expected {n + 1}D (unbatched) or {n + 2}D (batched) input to {function}, but got input of size: {sizes(input.shape)}")
+    if input.dtype is not weight.dtype:
+        raise RuntimeError(f"expected scalar type {input.dtype.type_name} but found {weight.dtype.type_name}")
+    if bias is not None and bias.dtype is not input.dtype:
+        raise RuntimeError(f"Input type ({c_name(input.dtype)}) and bias type ({c_name(bias.dtype)}) should be the same")
+    channels = input.shape[-n - 1]
+    if transposed:
+        if weight.shape[0] != channels:
+            raise RuntimeError(f"Given transposed=1, weight of size {sizes(weight.shape)}, expected input{sizes(_batched_shape(input, n))} to have {weight.shape[0]} channels, but got {channels} channels instead")
+    else:
+        if weight.shape[1] * groups != channels:
+            raise RuntimeError(f"Given groups={groups}, weight of size {sizes(weight.shape)}, expected input{sizes(_batched_shape(input, n))} to have {weight.shape[1] * groups} channels, but got {channels} channels instead")
+    if weight.shape[0] % groups:
+        raise RuntimeError(f"Given groups={groups}, expected weight to be divisible by {groups} at dimension 0, but got weight of size {sizes(weight.shape)} instead")
+    outputs = weight.shape[1] * groups if transposed else weight.shape[0]
+    if bias is not None and bias.shape != (outputs,):
+        raise RuntimeError(f"Given {'transposed=1, ' if transposed else ''}weight of size {sizes(weight.shape)}, expected bias to be 1-dimensional with {outputs} elements, but got bias of size {sizes(bias.shape)} instead")
+
+
+def _batched_shape(input: Layout, n: int) -> Shape:
+    return input.shape if input.ndim == n + 2 else (1, *input.shape)
+
+
+def _check_geometry(stride: Shape, padding: Shape, dilation: Shape) -> None:
+    if any(p < 0 for p in padding):
+        raise RuntimeError("negative padding is not supported")
+    if any(s <= 0 for s in stride):
+        raise RuntimeError("non-positive stride is not supported")
+    if any(d <= 0 for d in dilation):
+        raise RuntimeError("dilation should be greater than zero")
+
+
+def _same_padding(input: Any, kernel: Shape, dilation: Shape) -> tuple[Any, Shape]:
+    """The input padded by the odd element that "same" needs on one side, and the padding for both sides."""
+    total = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
+    odd = [t % 2 for t in total]
+    if any(odd):
+        from .padding import pad
+
+        input = pad(input, [v for o in reversed(odd) for v in (0, o)])
+    return input, tuple(t // 2 for t in total)
+
+
+def _convolve(n: int, input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
+    function = f"conv{n}d"
+    as_tensor_argument(input, function)
+    as_tensor_argument(weight, function, "weight", 2)
+    _check(function, n, input._layout, weight._layout, bias._layout if bias is not None else None, False, groups)
+    stride, dilation = spatial_tuple(stride, n, "stride"), spatial_tuple(dilation, n, "dilation")
+    kernel = weight._layout.shape[2:]
+    batched = input if input._layout.ndim == n + 2 else input.unsqueeze(0)
+    if isinstance(padding, str):
+        if padding == "same":
+            if any(s != 1 for s in stride):
+                raise RuntimeError("padding='same' is not supported for strided convolutions")
+            batched, padding = _same_padding(batched, kernel, dilation)
+        elif padding == "valid":
+            padding = (0,) * n
+        else:
+            raise RuntimeError(f"Invalid padding string: '{padding}'")
+    padding = spatial_tuple(padding, n, "padding")
+    _check_geometry(stride, padding, dilation)
+    spatial = batched._layout.shape[2:]
+    reach = [d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True)]
+    full = [s + 2 * p for s, p in zip(spatial, padding, strict=True)]
+    if any(f < r for f, r in zip(full, reach, strict=True)):
+        raise RuntimeError(
+            f"Calculated padded input size per channel: ({' x '.join(map(str, full))}). Kernel size: ({' x '.join(map(str, reach))}). Kernel size can't be greater than actual input size"
+        )
+    operands = (batched, weight) if bias is None else (batched, weight, bias)
+    found = apply(_convolution, operands, (stride, padding, dilation, groups))
+    return found if batched is input or input._layout.ndim == n + 2 else found.squeeze(0)
+
+
+def conv1d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1) -> Tensor:
+    """Cross-correlation of (N, C, L) with weight (K, C / groups, R): (N, K, L'). `padding` may be "same" or "valid".
+
+    >>> F.conv1d(torch.tensor([[[1., 2., 3.]]]), torch.tensor([[[1., 1.]]]))
+    tensor([[[3., 5.]]])
+    """
+    return _convolve(1, input, weight, bias, stride, padding, dilation, groups)
+
+
+def conv2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1) -> Tensor:
+    """Cross-correlation of (N, C, H, W) with weight (K, C / groups, R, S): (N, K, H', W'). `padding` may be "same" or "valid".
+
+    >>> F.conv2d(torch.ones(1, 1, 3, 3), torch.ones(1, 1, 2, 2))
+    tensor([[[[4., 4.],
+              [4., 4.]]]])
+    """
+    return _convolve(2, input, weight, bias, stride, padding, dilation, groups)
+
+
+def conv3d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1) -> Tensor:
+    """Cross-correlation of (N, C, D, H, W) with weight (K, C / groups, R, S, T). `padding` may be "same" or "valid".
+
+    >>> F.conv3d(torch.ones(1, 1, 2, 2, 2), torch.ones(1, 1, 2, 2, 2))
+    tensor([[[[[8.]]]]])
+    """
+    return _convolve(3, input, weight, bias, stride, padding, dilation, groups)
+
+
+def _convolve_transposed(n: int, input: Any, weight: Any, bias: Any, stride: Any, padding: Any, output_padding: Any, groups: int, dilation: Any) -> Any:
+    function = f"conv_transpose{n}d"
+    as_tensor_argument(input, function)
+    as_tensor_argument(weight, function, "weight", 2)
+    _check(function, n, input._layout, weight._layout, bias._layout if bias is not None else None, True, groups)
+    stride, padding, dilation = spatial_tuple(stride, n, "stride"), spatial_tuple(padding, n, "padding"), spatial_tuple(dilation, n, "dilation")
+    extra = spatial_tuple(output_padding, n, "output_padding")
+    _check_geometry(stride, padding, dilation)
+    if any(e >= max(s, d) for e, s, d in zip(extra, stride, dilation, strict=True)):
+        raise RuntimeError(f"output padding must be smaller than either stride or dilation, but got output_padding_height: {extra[-2:][0]} output_padding_width: {extra[-1]} stride_height: {stride[-2:][0]} stride_width: {stride[-1]} dilation_height: {dilation[-2:][0]} dilation_width: {dilation[-1]}")
+    batched = input if input._layout.ndim == n + 2 else input.unsqueeze(0)
+    kernel, spatial = weight._layout.shape[2:], batched._layout.shape[2:]
+    size = tuple((s - 1) * st - 2 * p + d * (k - 1) + e + 1 for s, st, p, d, k, e in zip(spatial, stride, padding, dilation, kernel, extra, strict=True))
+    if any(s <= 0 for s in size):
+        raise RuntimeError(f"Given input size per channel: {sizes(spatial)}. Calculated output size per channel: {sizes(size)}. Output size is too small")
+    found = apply(_convolution_input, (batched, weight), (size, stride, padding, dilation, groups))
+    if bias is not None:
+        found = found + bias.reshape(-1, *[1] * n)
+    return found if input._layout.ndim == n + 2 else found.squeeze(0)
+
+
+def conv_transpose1d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, output_padding: Any = 0, groups: int = 1, dilation: Any = 1) -> Tensor:
+    """The transpose of `conv1d`: (N, C, L) with weight (C, K / groups, R) to (N, K, L').
+
+    >>> F.conv_transpose1d(torch.tensor([[[1., 2.]]]), torch.tensor([[[1., 1.]]]))
+    tensor([[[1., 3., 2.]]])
+    """
+    return _convolve_transposed(1, input, weight, bias, stride, padding, output_padding, groups, dilation)
+
+
+def conv_transpose2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, output_padding: Any = 0, groups: int = 1, dilation: Any = 1) -> Tensor:
+    """The transpose of `conv2d`: (N, C, H, W) with weight (C, K / groups, R, S) to (N, K, H', W').
+
+    >>> F.conv_transpose2d(torch.ones(1, 1, 1, 1), torch.ones(1, 1, 2, 2)).shape
+    torch.Size([1, 1, 2, 2])
+    """
+    return _convolve_transposed(2, input, weight, bias, stride, padding, output_padding, groups, dilation)
+
+
+def conv_transpose3d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, output_padding: Any = 0, groups: int = 1, dilation: Any = 1) -> Tensor:
+    """The transpose of `conv3d`.
+
+    >>> F.conv_transpose3d(torch.ones(1, 1, 1, 1, 1), torch.ones(1, 1, 2, 2, 2)).shape
+    torch.Size([1, 1, 2, 2, 2])
+    """
+    return _convolve_transposed(3, input, weight, bias, stride, padding, output_padding, groups, dilation)
+
+
+def convolution(input: Tensor, weight: Tensor, bias: Tensor | None, stride: Sequence[int], padding: Sequence[int], dilation: Sequence[int], transposed: bool, output_padding: Sequence[int], groups: int) -> Tensor:
+    """Any convolution, by the number of dims of `weight`.
+
+    >>> torch.convolution(torch.ones(1, 1, 3), torch.ones(1, 1, 2), None, [1], [0], [1], False, [0], 1)
+    tensor([[[2., 2.]]])
+    """
+    n = weight._layout.ndim - 2
+    if transposed:
+        return _convolve_transposed(n, input, weight, bias, stride, padding, output_padding, groups, dilation)
+    return _convolve(n, input, weight, bias, stride, padding, dilation, groups)

@@ -60,7 +60,7 @@ def _negative(value: Tensor) -> Tensor:
 
 
 class Metric(Module):
-    """Base of all metrics: `update` accumulates states made by `add_state`, `compute` gives the value, `reset` starts anew.
+    """Base of all metrics: `update` accumulates states made by `add_state`, `compute` gives the value.
 
     Calling a metric updates it and returns the value on that batch alone.
 
@@ -233,9 +233,7 @@ class Metric(Module):
                 raise ValueError(f"Expected state variable {name} to be present in incoming state {incoming}")
             theirs, ours = incoming[name], getattr(self, name)
             merged: Any
-            if isinstance(theirs, list):
-                merged = theirs + ours
-            elif reduce is dim_zero_sum:
+            if isinstance(theirs, list) or reduce is dim_zero_sum:
                 merged = theirs + ours
             elif reduce is dim_zero_mean:
                 merged = ((self._update_count - 1) * theirs + ours).float() / self._update_count

@@ -213,7 +213,7 @@ class MultilabelSpecificity(MultilabelStatScores):
 
 
 class BinaryFBetaScore(BinaryStatScores):
-    """F-beta of class 1: the harmonic mean of precision and recall, with recall weighing `beta` times as much."""
+    """F-beta of class 1: the harmonic mean of precision and recall, recall weighing `beta` times as much."""
 
     higher_is_better = True
 
@@ -235,7 +235,10 @@ class BinaryF1Score(BinaryStatScores):
 
 
 class MulticlassFBetaScore(MulticlassStatScores):
-    """F-beta of each class, averaged as `average` says: the harmonic mean of precision and recall, with recall weighing `beta` times as much."""
+    """F-beta of each class, averaged as `average` says.
+
+    It is the harmonic mean of precision and recall, recall weighing `beta` times as much.
+    """
 
     higher_is_better = True
 
@@ -257,7 +260,10 @@ class MulticlassF1Score(MulticlassStatScores):
 
 
 class MultilabelFBetaScore(MultilabelStatScores):
-    """F-beta of each label, averaged as `average` says: the harmonic mean of precision and recall, with recall weighing `beta` times as much."""
+    """F-beta of each label, averaged as `average` says.
+
+    It is the harmonic mean of precision and recall, recall weighing `beta` times as much.
+    """
 
     higher_is_better = True
 

@@ -52,7 +52,8 @@ def r2_sums(preds: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor, int]
     check_same_shape(preds, target)
     if preds.ndim > 2:
         raise ValueError(
-            f"Expected both prediction and target to be 1D or 2D tensors, but received tensors with dimension {preds.shape}"
+            "Expected both prediction and target to be 1D or 2D tensors,"
+            f" but received tensors with dimension {preds.shape}"
         )
     error = target - preds
     return (target * target).sum(dim=0), target.sum(dim=0), (error * error).sum(dim=0), target.shape[0]

@@ -89,7 +89,8 @@ def check_class_shapes(preds: Tensor, target: Tensor, num_classes: int | None) -
             raise ValueError("If `preds` have one dimension more than `target`, `preds` should be a float tensor.")
         if num_classes is not None and preds.shape[1] != num_classes:
             raise ValueError(
-                "If `preds` have one dimension more than `target`, `preds.shape[1]` should be equal to number of classes."
+                "If `preds` have one dimension more than `target`, `preds.shape[1]` should be"
+                " equal to number of classes."
             )
         if preds.shape[2:] != target.shape[1:]:
             raise ValueError(

@@ -17,7 +17,6 @@ import numpy as np
 
 from .. import tape
 from ..graph import make_tensor
-from ..nn.parameter import Parameter
 from ..shape import Layout, contiguous
 from ..storage import SHARED, Storage
 from ..tensor import Tensor
@@ -170,4 +169,3 @@ def init_reductions() -> None:
     """Teach `multiprocessing` to pickle tensors this way."""
     reduction.register(Storage, reduce_storage)
     reduction.register(Tensor, reduce_tensor)
-    reduction.register(Parameter, reduce_tensor)

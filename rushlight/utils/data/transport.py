@@ -14,12 +14,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.reduction import ForkingPickler, recv_handle, send_handle
 from typing import Any
 
-from ...multiprocessing.reductions import (
-    map_file,
-    new_shared_file,
-    reduce_storage,
-    reduce_tensor,
-)
+from ...multiprocessing.reductions import map_file, new_shared_file, reduce_storage, reduce_tensor
 from ...storage import Storage, TensorBase
 from .worker import ExceptionWrapper
 
@@ -50,18 +45,7 @@ class _Pickler(pickle.Pickler):
 
 def send_message(connection: Connection, key: Any, data: Any, where: str) -> None:
     """Send an answer. What cannot be pickled is answered with the error, as raised at `where`."""
-    stream, large = io.BytesIO(), []  # type: ignore[var-annotated]
-    try:
-        _Pickler(stream, large).dump(data)
-    except Exception:
-        stream, large = io.BytesIO(), []
-        problem = ExceptionWrapper(where=where)
-        try:
-            _Pickler(stream, large).dump(problem)
-        except Exception:  # the class of the error cannot be pickled either
-            problem.exc_type = RuntimeError
-            stream = io.BytesIO()
-            _Pickler(stream, large).dump(problem)
+    stream, large = _pickled(data, where)
     spans = _spans(large)
     connection.send((key, spans))
     if spans:
@@ -73,6 +57,19 @@ def send_message(connection: Connection, key: Any, data: Any, where: str) -> Non
         finally:
             os.close(descriptor)
     connection.send_bytes(stream.getbuffer())
+
+
+def _pickled(data: Any, where: str) -> tuple[io.BytesIO, list[memoryview]]:
+    while True:
+        stream, large = io.BytesIO(), []  # type: ignore[var-annotated]
+        try:
+            _Pickler(stream, large).dump(data)
+            return stream, large
+        except Exception:
+            if isinstance(data, ExceptionWrapper):
+                data.exc_type = RuntimeError  # of a local class, which has no name to be found by
+            else:
+                data = ExceptionWrapper(where=where)
 
 
 def receive_message(connection: Connection, where: str) -> tuple[Any, Any]:

@@ -69,7 +69,7 @@ class _TorchFinder:
         parent, _, child = name.rpartition(".")
         # A name of torch that is not a module, such as the function `torch.tensor`, must stay what it is,
         # although a file of rushlight's may have the same name. To return None would let the next finder load it.
-        if dot and not isinstance(getattr(sys.modules.get(parent), child, sys), ModuleType):
+        if dot and not isinstance(vars(sys.modules.get(parent, sys)).get(child, sys), ModuleType):
             raise ModuleNotFoundError(f"No module named {fullname!r}", name=fullname)
         real = find_spec(name)
         if real is None:

@@ -247,10 +247,3 @@ def tensor_repr(tensor: Tensor, contents: str | None = None) -> str:
     elif tensor.requires_grad:
         suffixes.append("requires_grad=True")
     return _append_suffixes(prefix + contents, suffixes, indent)
-
-
-def tensor_format(tensor: Tensor, spec: str) -> str:
-    """What `format(tensor, spec)` is: a tensor without dimensions formats as its number."""
-    if tensor.dim() == 0 and tensor.device.type != "meta" and type(tensor).__name__ == "Tensor":
-        return format(tensor.detach().item(), spec)
-    return object.__format__(tensor, spec)

@@ -12,8 +12,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Self
 
 from ..autograd import Function, backward, enable_grad, is_grad_enabled, no_grad
-from ..autograd.graph import saved_tensors_hooks
-from ..graph import Saved, trace_ops
+from ..graph import Saved, grad_state, trace_ops
 from ..random import fork_rng, get_rng_state, set_rng_state
 from ..tensor import Tensor
 
@@ -277,6 +276,17 @@ def _warn_of_default(name: str, change: str) -> None:
 # still alive. A slot is emptied as it is read, so a second backward pass computes once more.
 
 
+@contextmanager
+def _saving(pack: Callable[[Tensor], Any], unpack: Callable[[Any], Tensor]) -> Iterator[None]:
+    """In the block, the graph keeps what `pack` makes of a tensor; `unpack` gives the tensor back."""
+    outer = grad_state.saved_hooks
+    grad_state.saved_hooks = (*outer, (pack, unpack))
+    try:
+        yield
+    finally:
+        grad_state.saved_hooks = outer
+
+
 class _Slot:
     """Stands for one saved tensor."""
 
@@ -322,7 +332,7 @@ class _Region:
     def _fill(self) -> None:
         inputs = [value.get() if isinstance(value, _Input) else value for value in self.inputs]
         second = _SecondRun(self)
-        with contextlib.suppress(_AllFilled), saved_tensors_hooks(second.pack, second.unpack), enable_grad():
+        with contextlib.suppress(_AllFilled), _saving(second.pack, second.unpack), enable_grad():
             self.run(*inputs)
         second.check()
 
@@ -451,7 +461,7 @@ def _checkpoint_recorded(
         early_stop if _Settings.early_stop is None else _Settings.early_stop,
     )
     region.logs = logs
-    with saved_tensors_hooks(region.pack, region.unpack), first:
+    with _saving(region.pack, region.unpack), first:
         result = function(*args, **kwargs)
         region.completed = True
         return result

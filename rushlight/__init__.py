@@ -234,8 +234,27 @@ from .ops import (
 # ops/sorting.py
 from .ops import (
     argsort as argsort,
+    bucketize as bucketize,
+    isin as isin,
     msort as msort,
+    searchsorted as searchsorted,
     sort as sort,
+    unique as unique,
+    unique_consecutive as unique_consecutive,
+)
+
+# ops/statistics.py
+from .ops import (
+    bincount as bincount,
+    cdist as cdist,
+    corrcoef as corrcoef,
+    cov as cov,
+    histc as histc,
+    histogram as histogram,
+    histogramdd as histogramdd,
+    nanquantile as nanquantile,
+    quantile as quantile,
+    trace as trace,
 )
 
 # ops/vector_norm.py

@@ -748,12 +748,17 @@ class Tensor(TensorBase):
 
     # ops/sorting.py
     sort, argsort, msort = ops.sort, ops.argsort, ops.msort
+    unique, unique_consecutive = ops.unique, ops.unique_consecutive
 
     # ops/softmax.py
     softmax, log_softmax = ops.softmax, ops.log_softmax
 
     # ops/vector_norm.py
     norm, dist, renorm, renorm_ = ops.tensor_norm, ops.dist, ops.renorm, inplace(ops.renorm)
+
+    # ops/statistics.py
+    quantile, nanquantile, histc, histogram, bincount = ops.quantile, ops.nanquantile, ops.histc, ops.histogram, ops.bincount
+    cov, corrcoef, trace = ops.cov, ops.corrcoef, ops.trace
 
     # ops/matmul.py
     matmul, mm, bmm, mv, dot, vdot, addmm = ops.matmul, ops.mm, ops.bmm, ops.mv, ops.dot, ops.vdot, ops.addmm

@@ -160,8 +160,25 @@ from .softmax import (
 )
 from .sorting import (
     argsort as argsort,
+    bucketize as bucketize,
+    isin as isin,
     msort as msort,
+    searchsorted as searchsorted,
     sort as sort,
+    unique as unique,
+    unique_consecutive as unique_consecutive,
+)
+from .statistics import (
+    bincount as bincount,
+    cdist as cdist,
+    corrcoef as corrcoef,
+    cov as cov,
+    histc as histc,
+    histogram as histogram,
+    histogramdd as histogramdd,
+    nanquantile as nanquantile,
+    quantile as quantile,
+    trace as trace,
 )
 from .vector_norm import (
     dist as dist,

@@ -25,6 +25,8 @@ class MetricCollection(ModuleDict):
     {'val_MeanSquaredError': tensor(2.), 'val_MeanAbsoluteError': tensor(1.)}
     """
 
+    _modules: dict[str, Metric]  # type: ignore[assignment]
+
     def __init__(
         self,
         metrics: Any,

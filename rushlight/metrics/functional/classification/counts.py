@@ -255,7 +255,12 @@ def _averaged(
 
 
 def accuracy_of(counts: Counts, task: Task) -> Tensor:
-    """The part that is right; for one class of many, the part of its samples that is found."""
+    """The part that is right; for one class of many, the part of its samples that is found.
+
+    >>> from rushlight.metrics.functional import accuracy
+    >>> accuracy(torch.tensor([0, 2, 1, 1]), torch.tensor([0, 1, 1, 1]), task="multiclass", num_classes=3)
+    tensor(0.7500)
+    """
 
     def ratio(c: Counts) -> tuple[Tensor, Tensor]:
         if task.average == "binary" or task.multilabel:
@@ -266,12 +271,22 @@ def accuracy_of(counts: Counts, task: Task) -> Tensor:
 
 
 def precision_of(counts: Counts, task: Task) -> Tensor:
-    """tp / (tp + fp): how much of what is found is right."""
+    """tp / (tp + fp): how much of what is found is right.
+
+    >>> from rushlight.metrics.functional import precision
+    >>> precision(torch.tensor([0, 1, 1]), torch.tensor([0, 1, 0]), task="binary")
+    tensor(0.5000)
+    """
     return _averaged(lambda c: (c.tp, c.tp + c.fp), counts, task, task.zero_division, task.top_k > 1)
 
 
 def recall_of(counts: Counts, task: Task) -> Tensor:
-    """tp / (tp + fn): how much of what is there is found."""
+    """tp / (tp + fn): how much of what is there is found.
+
+    >>> from rushlight.metrics.functional import recall
+    >>> recall(torch.tensor([0, 1, 1]), torch.tensor([0, 1, 0]), task="binary")
+    tensor(1.)
+    """
     return _averaged(lambda c: (c.tp, c.tp + c.fn), counts, task, task.zero_division, task.top_k > 1)
 
 
@@ -293,7 +308,14 @@ def fbeta_of(beta: float) -> Score:
     return score
 
 
-f1_of = fbeta_of(1.0)
+def f1_of(counts: Counts, task: Task) -> Tensor:
+    """2 tp / (2 tp + fp + fn): the harmonic mean of precision and recall.
+
+    >>> from rushlight.metrics.functional import f1_score
+    >>> f1_score(torch.tensor([0, 1, 1]), torch.tensor([0, 1, 0]), task="binary")
+    tensor(0.6667)
+    """
+    return fbeta_of(1.0)(counts, task)
 
 
 def stat_scores_of(counts: Counts, task: Task) -> Tensor:

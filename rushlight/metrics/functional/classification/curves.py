@@ -303,15 +303,14 @@ def _curves(task: CurveTask, state: State, exact: Callable[..., Curve], binned: 
     return tuple(map(list, zip(*found, strict=True)))
 
 
-def _mean_curve(task: CurveTask, curves: Any, x: int, descending: bool) -> Curve:
-    """One curve for all classes: on all their points on the axis `x` together, the mean of the other axis."""
-    points, thresholds = curves[x], curves[2]
+def _mean_curve(task: CurveTask, curves: Any, descending: bool) -> Curve:
+    """One curve for all classes: on all their points on the first axis together, the mean of the second."""
+    points, others, thresholds = curves
     binned = isinstance(points, Tensor)
     thresholds = thresholds.repeat(task.classes) if binned else ops.cat(thresholds)
     grid = (points.flatten() if binned else ops.cat(points)).sort().values
-    others = curves[1 - x]
-    mean = sum(_interpolate(grid, points[n], others[n]) for n in range(task.classes)) / task.classes  # type: ignore[operator, arg-type]
-    return grid, mean, thresholds.sort(descending=descending).values  # type: ignore[return-value]
+    mean = ops.stack([_interpolate(grid, points[n], others[n]) for n in range(task.classes or 1)]).mean(0)
+    return grid, mean, thresholds.sort(descending=descending).values
 
 
 def _interpolate(x: Tensor, xs: Tensor, ys: Tensor) -> Tensor:
@@ -324,13 +323,13 @@ def _interpolate(x: Tensor, xs: Tensor, ys: Tensor) -> Tensor:
 def roc_of(task: CurveTask, state: State) -> Any:
     """False and true positive rates, and their thresholds from the highest down; lists of them by class where exact."""
     curves = _curves(task, state, _exact_roc, _binned_roc)
-    return _mean_curve(task, curves, 0, descending=True) if task.average == "macro" else curves
+    return _mean_curve(task, curves, descending=True) if task.average == "macro" else curves
 
 
 def precision_recall_of(task: CurveTask, state: State) -> Any:
     """Precision, recall, and their thresholds from the lowest up; lists of them by class where exact."""
     curves = _curves(task, state, _exact_precision_recall, _binned_precision_recall)
-    return _mean_curve(task, curves, 0, descending=False) if task.average == "macro" else curves
+    return _mean_curve(task, curves, descending=False) if task.average == "macro" else curves
 
 
 def _area(x: Tensor, y: Tensor) -> Tensor:
@@ -485,9 +484,8 @@ def _curve_forms(name: str, value: Callable[..., Any]) -> tuple[Form, ...]:
         }
         if kind == "multiclass":
             shared["average"] = average
-        return {"binary": binary, "multiclass": multiclass, "multilabel": multilabel}[kind](
-            preds, target, **size, **shared
-        )
+        forms: dict[str, Form] = {"binary": binary, "multiclass": multiclass, "multilabel": multilabel}
+        return forms[kind](preds, target, **size, **shared)
 
     return _name(
         (binary, multiclass, multilabel, any_task), ("binary_", "multiclass_", "multilabel_", ""), name, value.__doc__

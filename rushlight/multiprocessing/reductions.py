@@ -38,15 +38,13 @@ def get_sharing_strategy() -> str:
 def set_sharing_strategy(new_strategy: str) -> None:
     """Choose how shared memory is handed on.
 
-    >>> torch.multiprocessing.set_sharing_strategy("post")
-    Traceback (most recent call last):
-    AssertionError: invalid sharing strategy 'post', expected one of {'file_descriptor', 'file_system'}
+    >>> torch.multiprocessing.set_sharing_strategy("file_system")
+    >>> torch.multiprocessing.get_sharing_strategy()
+    'file_system'
     """
     global _sharing_strategy
     if new_strategy not in _all_sharing_strategies:
-        raise AssertionError(
-            f"invalid sharing strategy {new_strategy!r}, expected one of {_all_sharing_strategies}"
-        )
+        raise AssertionError(f"invalid sharing strategy {new_strategy!r}, expected one of {_all_sharing_strategies}")
     _sharing_strategy = new_strategy
 
 

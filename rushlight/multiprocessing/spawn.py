@@ -72,7 +72,7 @@ class ProcessContext:
             return True
         failed: int | None = None
         for sentinel in wait(list(self.sentinels), timeout):
-            index = self.sentinels.pop(sentinel)  # type: ignore[call-overload]
+            index = self.sentinels.pop(sentinel)  # type: ignore[arg-type]
             self.processes[index].join()
             if self.processes[index].exitcode != 0:
                 failed = index
@@ -109,16 +109,12 @@ class ProcessContext:
             message = f"\n\n-- Process {index:d} terminated with the following error:\n{trace}"
             raise ProcessRaisedException(message, index, pid)
         if code >= 0:
-            raise ProcessExitedException(
-                f"process {index:d} terminated with exit code {code:d}", index, pid, exit_code=code
-            )
+            raise ProcessExitedException(f"process {index:d} terminated with exit code {code:d}", index, pid, code)
         try:
             name = signal.Signals(-code).name
         except ValueError:
             name = f"<Unknown signal {-code}>"
-        raise ProcessExitedException(
-            f"process {index:d} terminated with signal {name}", index, pid, exit_code=code, signal_name=name
-        )
+        raise ProcessExitedException(f"process {index:d} terminated with signal {name}", index, pid, code, name)
 
 
 class SpawnContext(ProcessContext):

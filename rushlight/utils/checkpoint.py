@@ -354,7 +354,7 @@ class _Input:
         self.requires_grad = tensor.requires_grad
 
     def get(self) -> Tensor:
-        tensor = self.saved.get(None)
+        tensor = self.saved.get(None)  # type: ignore[arg-type]  # the node is needed for outputs only
         if self.requires_grad and not tensor.requires_grad:
             return tensor.detach().requires_grad_()  # an enclosing checkpoint computed it again, without history
         return tensor

@@ -62,7 +62,7 @@ class RandomSampler(Sampler[int]):
 
     >>> _ = torch.manual_seed(0)
     >>> list(torch.utils.data.RandomSampler(range(4)))
-    [0, 1, 3, 2]
+    [2, 3, 0, 1]
     """
 
     data_source: Sized

@@ -100,7 +100,7 @@ class ProcessWorkers:
                 dead.add(worker_id)
                 continue
             try:
-                return receive_message(source, place(worker_id))
+                return receive_message(source, place(worker_id))  # type: ignore[arg-type]
             except (EOFError, OSError):
                 dead.add(worker_id)
         raise self._died(sorted(dead))

@@ -504,6 +504,11 @@ from .ops import (
     torch_feature_dropout_ as feature_dropout_,
 )
 
+# ops/ctc.py
+from .ops import (
+    ctc_loss as ctc_loss,
+)
+
 from .printing import set_printoptions as set_printoptions
 from .random import (
     Generator as Generator,

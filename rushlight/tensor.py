@@ -456,23 +456,24 @@ class Tensor(TensorBase):
 
     def to(self, *args: Any, dtype: Any = None, device: Any = None, non_blocking: bool = False, copy: bool = False, memory_format: Any = None) -> Tensor:
         """This tensor with another dtype or device (or those of a tensor), `self` if nothing changes."""
-        for n, arg in enumerate(args):
+        flags = [a for a in args if isinstance(a, bool)]
+        if flags:
+            non_blocking, copy = flags[0], flags[1] if len(flags) > 1 else copy
+        for arg in args:
             if isinstance(arg, TensorBase):
                 dtype, device = arg._layout.dtype, arg._storage.device
             elif isinstance(arg, dt.dtype):
                 dtype = arg
             elif isinstance(arg, (str, devices.device)) or (isinstance(arg, int) and not isinstance(arg, bool)):
                 device = arg
-            elif isinstance(arg, bool):
-                non_blocking, copy = (arg, copy) if n < 2 else (non_blocking, arg)
-            elif arg is not None:
+            elif arg is not None and not isinstance(arg, bool):
                 raise TypeError(f"to() received an invalid combination of arguments - got ({type(arg).__name__}), but expected one of:\n * (torch.device device = None, torch.dtype dtype = None, bool non_blocking = False, bool copy = False, *, torch.memory_format memory_format = None)\n * (torch.dtype dtype, bool non_blocking = False, bool copy = False, *, torch.memory_format memory_format = None)\n * (Tensor other, bool non_blocking = False, bool copy = False, *, torch.memory_format memory_format = None)\n")
         here = self._layout
         target = here.dtype if dtype is None else dtype
         where = self._storage.device if device is None else devices.resolve(device)
         if where is not self._storage.device:
             if where is not devices.META:
-                raise NotImplementedError("Cannot copy out of meta tensor; no data! Please use torch.nn.Module.to_empty() instead of torch.nn.Module.to() when moving module from meta to a different device.")
+                raise NotImplementedError("Cannot copy out of meta tensor; no data!")
             return ops.empty_like(self, dtype=target, device=where)
         wanted = None
         if memory_format is not None and memory_format is not memory_formats.preserve_format:

@@ -1,0 +1,359 @@
+"""Losses of classification: cross entropy in its forms, and margins between classes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import dtypes as dt
+from ..errors import sizes
+from ..shape import Layout, contiguous
+from ..storage import ON_META, TensorBase
+from .card import Card, apply, array_of
+from .define import as_tensor_argument
+from .loss import legacy_reduction, reduce_loss
+
+if TYPE_CHECKING:
+    from ..tensor import Tensor
+
+
+def check_targets(target: TensorBase, classes: int, ignore_index: int) -> None:
+    """Raise PyTorch's IndexError for a class that does not exist."""
+    if not target._layout.numel or target._storage.special == ON_META:
+        return
+    values = array_of(target)
+    wrong = ((values < 0) | (values >= classes)) & (values != ignore_index)
+    if wrong.any():
+        raise IndexError(f"Target {int(values[wrong].flat[0])} is out of bounds.")
+
+
+def _check_shapes(input: Layout, target: Layout, weight: Layout | None, function: str) -> None:
+    if input.ndim == 0:
+        raise RuntimeError("input tensor should be 1D or 2D")
+    batch = input.shape[:1] if input.ndim > 1 else ()
+    rest = input.shape[2:]
+    if input.ndim > 1 and (not target.ndim or target.shape[0] != batch[0]):
+        raise ValueError(f"Expected input batch_size ({batch[0]}) to match target batch_size ({target.shape[0] if target.ndim else 1}).")
+    if target.shape != (*batch, *rest):
+        if input.ndim == 1:
+            raise RuntimeError("0D or 1D target tensor expected, multi-target not supported") if target.ndim > 1 else ValueError(f"Expected input batch_size (1) to match target batch_size ({target.shape[0]}).")
+        if input.ndim == 2:
+            raise RuntimeError("0D or 1D target tensor expected, multi-target not supported")
+        raise RuntimeError(f"Expected target size {sizes((*batch, *rest))}, got {sizes(target.shape)}")
+    if weight is not None and weight.shape != (input.shape[1 if input.ndim > 1 else 0],):
+        raise RuntimeError(f"weight tensor should be defined either for all {input.shape[1 if input.ndim > 1 else 0]} classes or no classes but got weight tensor of shape: {sizes(weight.shape)}")
+
+
+def _class_dim(ndim: int) -> int:
+    return 1 if ndim > 1 else 0
+
+
+def _picked(target: np.ndarray, weight: np.ndarray | None, classes: int, ignore_index: int, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
+    """The class of each sample (0 where ignored) and the weight of each sample (0 where ignored)."""
+    kept = target != ignore_index
+    classes_of = np.where(kept, target, 0)
+    weights = kept.astype(dtype) if weight is None else np.where(kept, weight[classes_of], 0).astype(dtype)
+    return classes_of, weights
+
+
+def _infer_loss(input: Layout, target: Layout, weight: Layout | None = None, *, reduction: str, **_: Any) -> Layout:
+    return contiguous(target.shape if reduction == "none" else (), input.dtype)
+
+
+def _reduced(loss: np.ndarray, weights: np.ndarray, reduction: str) -> np.ndarray:
+    if reduction == "none":
+        return loss
+    total = loss.sum()
+    return total / weights.sum() if reduction == "mean" else total
+
+
+def _wide(array: np.ndarray) -> np.ndarray:
+    """Half precision as float32."""
+    return array if array.dtype.itemsize > 2 else array.astype(np.float32)
+
+
+def _nll_rule(input: np.ndarray, target: np.ndarray, weight: np.ndarray | None = None, *, ignore_index: int, reduction: str) -> np.ndarray:
+    input = _wide(input)
+    dim = _class_dim(input.ndim)
+    classes_of, weights = _picked(target, weight, input.shape[dim], ignore_index, input.dtype)
+    found = np.take_along_axis(input, np.expand_dims(classes_of, dim), dim).squeeze(dim) if input.size else np.zeros(target.shape, input.dtype)
+    return _reduced(np.where(weights == 0, 0, -found * weights), weights, reduction)
+
+
+def _sample_scale(g: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int, reduction: str) -> Tensor:
+    """The factor of each sample's loss in the gradient: its weight, times `g`, over the sum of weights for a mean."""
+    kept = target != ignore_index
+    scale = kept.to(g.dtype) if weight is None else weight.index_select(0, target.masked_fill(~kept, 0).reshape(-1)).reshape(target.shape) * kept
+    if reduction == "mean":
+        return scale * (g / scale.sum())
+    return scale * g
+
+
+def _nll_backward(g: Tensor, target: Tensor, weight: Tensor | None, layouts: Any, needs: Any, ignore_index: int, reduction: str) -> list[Any]:
+    from .creation import zeros
+
+    dim = _class_dim(layouts[0].ndim)
+    scale = _sample_scale(g, target, weight, ignore_index, reduction)
+    safe = target.masked_fill(target == ignore_index, 0).unsqueeze(dim)
+    found = zeros(layouts[0].shape, dtype=g.dtype).scatter(dim, safe, -scale.unsqueeze(dim))
+    return [found, None, None][: len(needs)]
+
+
+_nll = Card(
+    "nll_loss", "input target weight",
+    statics="ignore_index reduction",
+    infer=_infer_loss, numpy=_nll_rule, backward=_nll_backward,
+    onnx="NegativeLogLikelihoodLoss",
+)  # fmt: skip
+
+
+def nll_loss(input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None, ignore_index: int = -100, reduce: bool | None = None, reduction: str = "mean") -> Tensor:
+    """The negative log-likelihood of `target` classes under log-probabilities (N, C, ...) or (C,).
+
+    >>> F.nll_loss(torch.tensor([[-1., -2.]]), torch.tensor([1]))
+    tensor(2.)
+    """
+    reduction = _check_reduction(legacy_reduction(size_average, reduce, reduction))
+    as_tensor_argument(input, "nll_loss")
+    _check_shapes(input._layout, target._layout, weight._layout if weight is not None else None, "nll_loss")
+    if target._layout.dtype not in (dt.int64, dt.uint8):
+        raise RuntimeError(f"expected scalar type Long but found {target._layout.dtype.type_name}")
+    check_targets(target, input._layout.shape[_class_dim(input._layout.ndim)], ignore_index)
+    return apply(_nll, (input, target) if weight is None else (input, target, weight), (ignore_index, reduction))
+
+
+def _check_reduction(reduction: str) -> str:
+    if reduction not in ("none", "mean", "sum"):
+        raise ValueError(f"{reduction} is not a valid value for reduction")
+    return reduction
+
+
+def _cross_entropy_rule(input: np.ndarray, target: np.ndarray, weight: np.ndarray | None = None, *, ignore_index: int, reduction: str, label_smoothing: float) -> np.ndarray:
+    input = _wide(input)
+    dim = _class_dim(input.ndim)
+    classes = input.shape[dim]
+    classes_of, weights = _picked(target, weight, classes, ignore_index, input.dtype)
+    if not input.size:
+        return _reduced(np.zeros(target.shape, input.dtype), weights, reduction)
+    shifted = input - input.max(dim, keepdims=True)
+    norm = np.log(np.exp(shifted).sum(dim, keepdims=True))
+    chosen = np.take_along_axis(shifted, np.expand_dims(classes_of, dim), dim) - norm
+    loss = np.where(weights == 0, 0, -chosen.squeeze(dim) * weights)
+    if label_smoothing:
+        log_probabilities = shifted - norm
+        shape = [classes if d == dim else 1 for d in range(input.ndim)]
+        weighted = log_probabilities if weight is None else log_probabilities * weight.reshape(shape)
+        smooth = np.where(target != ignore_index, -weighted.sum(dim), 0)
+        loss = loss * (1 - label_smoothing) + smooth * (label_smoothing / classes)
+    return _reduced(loss, weights, reduction)
+
+
+def _cross_entropy_backward(g: Tensor, input: Tensor, target: Tensor, weight: Tensor | None, needs: Any, ignore_index: int, reduction: str, label_smoothing: float) -> list[Any]:
+    from .creation import zeros
+    from .softmax import softmax
+
+    dim = _class_dim(input.dim())
+    classes = input.shape[dim]
+    scale = _sample_scale(g, target, weight, ignore_index, reduction)
+    safe = target.masked_fill(target == ignore_index, 0).unsqueeze(dim)
+    probabilities = softmax(input, dim)
+    if not label_smoothing:
+        found = probabilities * scale.unsqueeze(dim)
+        found = found.scatter_add(dim, safe, -scale.unsqueeze(dim))
+    else:
+        # The gradient with respect to the log-probabilities, then through log_softmax.
+        kept = (target != ignore_index).to(g.dtype)
+        share = kept * g
+        if reduction == "mean":
+            share = share / _sample_scale(g * 0 + 1, target, weight, ignore_index, "sum").sum()
+        each = share.unsqueeze(dim) * (-label_smoothing / classes)
+        each = each.expand(input.shape) if weight is None else each * weight.reshape([classes if d == dim else 1 for d in range(input.dim())])
+        inner = zeros(input.shape, dtype=g.dtype).scatter(dim, safe, -scale.unsqueeze(dim) * (1 - label_smoothing)) + each
+        found = inner - probabilities * inner.sum(dim, keepdim=True)
+    return [found, None, None][: len(needs)]
+
+
+_cross_entropy = Card(
+    "cross_entropy", "input target weight",
+    statics="ignore_index reduction label_smoothing",
+    infer=_infer_loss, numpy=_cross_entropy_rule, backward=_cross_entropy_backward,
+    node_name="NllLossBackward0", onnx="SoftmaxCrossEntropyLoss",
+)  # fmt: skip
+
+
+def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None, ignore_index: int = -100, reduce: bool | None = None, reduction: str = "mean", label_smoothing: float = 0.0) -> Tensor:
+    """The cross entropy of logits (N, C, ...) or (C,) with target classes (N, ...) or target probabilities (N, C, ...).
+
+    >>> F.cross_entropy(torch.tensor([[0., 0.]]), torch.tensor([1]))
+    tensor(0.6931)
+    """
+    reduction = _check_reduction(legacy_reduction(size_average, reduce, reduction))
+    as_tensor_argument(input, "cross_entropy_loss", "input", 1)
+    as_tensor_argument(target, "cross_entropy_loss", "target", 2)
+    if not 0.0 <= label_smoothing <= 1.0:
+        raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
+    if input._layout.shape == target._layout.shape and input._layout.ndim:
+        return _cross_entropy_of_probabilities(input, target, weight, reduction, label_smoothing)
+    if target._layout.dtype.is_floating_point:
+        raise RuntimeError(f"expected scalar type Long but found {target._layout.dtype.type_name}")
+    if target._layout.dtype not in (dt.int64, dt.uint8):
+        raise RuntimeError(f"expected scalar type Long but found {target._layout.dtype.type_name}")
+    _check_shapes(input._layout, target._layout, weight._layout if weight is not None else None, "cross_entropy")
+    check_targets(target, input._layout.shape[_class_dim(input._layout.ndim)], ignore_index)
+    operands = (input, target) if weight is None else (input, target, weight)
+    return apply(_cross_entropy, operands, (ignore_index, reduction, float(label_smoothing)))
+
+
+def _cross_entropy_of_probabilities(input: Tensor, target: Tensor, weight: Tensor | None, reduction: str, label_smoothing: float) -> Tensor:
+    from .softmax import log_softmax
+
+    if not target._layout.dtype.is_floating_point:
+        raise RuntimeError(f"Expected floating point type for target with class probabilities, got {target._layout.dtype.type_name}")
+    dim = _class_dim(input.dim())
+    classes = input.shape[dim]
+    if weight is not None and weight._layout.shape != (classes,):
+        raise RuntimeError(f"cross_entropy: weight tensor should be defined either for all {classes} classes or no classes but got weight tensor of shape: {sizes(weight._layout.shape)}")
+    if label_smoothing:
+        target = target * (1 - label_smoothing) + label_smoothing / classes
+    terms = log_softmax(input, dim) * target
+    if weight is not None:
+        terms = terms * weight.reshape([classes if d == dim else 1 for d in range(input.dim())])
+    loss = -terms.sum(dim)
+    if reduction == "mean":
+        samples = input.numel() // classes if classes else 0
+        return loss.sum() / samples if input.dim() > 1 else loss.sum()
+    return reduce_loss(loss, reduction)
+
+
+def binary_cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean") -> Tensor:
+    """The cross entropy of probabilities with targets between 0 and 1; logarithms are kept above -100.
+
+    >>> F.binary_cross_entropy(torch.tensor([0.5]), torch.tensor([1.]))
+    tensor(0.6931)
+    """
+    reduction = _check_reduction(legacy_reduction(size_average, reduce, reduction))
+    if input._layout.shape != target._layout.shape:
+        raise ValueError(f"Using a target size ({target._layout.size}) that is different to the input size ({input._layout.size}) is deprecated. Please ensure they have the same size.")
+    if input._layout.numel and input._storage.special != ON_META:
+        values = array_of(input)
+        if not bool(((values >= 0) & (values <= 1)).all()):
+            raise RuntimeError("all elements of input should be between 0 and 1")
+    loss = apply(_binary_cross_entropy, (input, target))
+    return reduce_loss(loss if weight is None else loss * weight, reduction)
+
+
+def _binary_cross_entropy_grad(g: Tensor, input: Tensor, target: Tensor) -> Tensor:
+    return g * (input - target) / (input * (1 - input)).clamp(min=1e-12)
+
+
+_binary_cross_entropy = Card(
+    "binary_cross_entropy", "input target",
+    infer=lambda input, target: contiguous(input.shape, dt.promote_cached(input.dtype, target.dtype)),
+    numpy=lambda input, target: (_wide(target) - 1) * np.maximum(np.log1p(-_wide(input)), -100) - _wide(target) * np.maximum(np.log(_wide(input)), -100),
+    grads={
+        "input": _binary_cross_entropy_grad,
+        "target": lambda g, input: g * ((1 - input).log().clamp(min=-100) - input.log().clamp(min=-100)),
+    },
+)  # fmt: skip
+
+
+def binary_cross_entropy_with_logits(input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean", pos_weight: Tensor | None = None) -> Tensor:
+    """The binary cross entropy of ``sigmoid(input)``, computed from the logits; `pos_weight` scales positive targets.
+
+    >>> F.binary_cross_entropy_with_logits(torch.tensor([0.]), torch.tensor([1.]))
+    tensor(0.6931)
+    """
+    from .activation import logsigmoid
+
+    reduction = _check_reduction(legacy_reduction(size_average, reduce, reduction))
+    if input._layout.shape != target._layout.shape:
+        raise ValueError(f"Target size ({target._layout.size}) must be the same as input size ({input._layout.size})")
+    if pos_weight is None:
+        loss = (1 - target) * input - logsigmoid(input)
+    else:
+        loss = (1 - target) * input - ((pos_weight - 1) * target + 1) * logsigmoid(input)
+    return reduce_loss(loss if weight is None else loss * weight, reduction)
+
+
+def multilabel_soft_margin_loss(input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean") -> Tensor:
+    """The binary cross entropy of each class, averaged over the classes.
+
+    >>> F.multilabel_soft_margin_loss(torch.zeros(1, 2), torch.ones(1, 2))
+    tensor(0.6931)
+    """
+    from .activation import logsigmoid
+
+    reduction = legacy_reduction(size_average, reduce, reduction)
+    loss = -(target * logsigmoid(input) + (1 - target) * logsigmoid(-input))
+    if weight is not None:
+        loss = loss * weight
+    return reduce_loss(loss.sum(-1) / input.shape[-1], _check_reduction(reduction))
+
+
+def multi_margin_loss(input: Tensor, target: Tensor, p: int = 1, margin: float = 1.0, weight: Tensor | None = None, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean") -> Tensor:
+    """``sum over wrong classes of max(0, margin - input[target] + input[class]) ** p / C``.
+
+    >>> F.multi_margin_loss(torch.tensor([[0., 1.]]), torch.tensor([1]))
+    tensor(0.)
+    """
+    reduction = _check_reduction(legacy_reduction(size_average, reduce, reduction))
+    if p not in (1, 2):
+        raise ValueError("only p == 1 and p == 2 supported")
+    single = input.dim() < 2
+    if input.dim() > 2 or (input.dim() and not input.shape[-1]):
+        raise RuntimeError(f"Expected non-empty vector or matrix with optional 0-dim batch size, but got: {sizes(input.shape)}")
+    logits = input.reshape(1, -1) if single else input
+    if target.dim() > 1 or target.numel() != logits.shape[0]:
+        raise RuntimeError(f"inconsistent target size, expected {logits.shape[0]} but got {sizes(target.shape)}")
+    if weight is not None:
+        if weight.dim() > 1 or weight.numel() != logits.shape[1]:
+            raise RuntimeError(f"inconsistent weight size, expected {logits.shape[1]} but got {sizes(weight.shape)}")
+        if weight._layout.dtype is not input._layout.dtype:
+            raise RuntimeError(f"expected scalar type {input._layout.dtype.type_name} but found {weight._layout.dtype.type_name}")
+    _check_classes(target, logits.shape[1])
+    index = target.reshape(-1, 1)
+    distance = (margin - logits.gather(1, index) + logits).clamp(min=0)
+    if p == 2:
+        distance = distance * distance
+    if weight is not None:
+        distance = distance * weight.reshape(-1)[index]
+    loss = distance.scatter(1, index, 0).sum(1) / logits.shape[1]
+    return reduce_loss(loss.reshape(target.shape) if single and target.dim() == 0 else loss, reduction)
+
+
+def _check_classes(target: TensorBase, classes: int) -> None:
+    if target._layout.numel and target._storage.special != ON_META:
+        values = array_of(target)
+        if values.min() < 0 or values.max() >= classes:
+            raise RuntimeError("target out of range")
+
+
+def multilabel_margin_loss(input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean") -> Tensor:
+    """The margin between each target class (a row of classes ended by -1) and each other class.
+
+    >>> F.multilabel_margin_loss(torch.tensor([[0., 1.]]), torch.tensor([[1, -1]]))
+    tensor(0.)
+    """
+    from .creation import arange
+
+    reduction = _check_reduction(legacy_reduction(size_average, reduce, reduction))
+    if input.dim() > 2 or (input.dim() and not input.shape[-1]):
+        raise RuntimeError(f"Expected non-empty vector or matrix with optional 0-dim batch size, but got: {sizes(input.shape)}")
+    if target.shape != input.shape and not (input.dim() < 2 and target.numel() == input.numel() and target.dim() <= 1):
+        raise RuntimeError(f"inconsistent target size: {sizes(target.shape)} for input of size: {sizes(input.shape)}")
+    if target._layout.numel and target._storage.special != ON_META:
+        values = array_of(target)
+        if values.min() < -1 or values.max() >= input.shape[-1] if input.dim() else values.max() >= 1:
+            raise RuntimeError("target out of range")
+    logits, labels = (t.reshape(1, -1) if t.dim() < 2 else t for t in (input, target))
+    classes = logits.shape[1]
+    # Labels count up to the first -1.
+    listed = (labels < 0).to(dt.int64).cumsum(1) == 0
+    safe = labels.masked_fill(~listed, 0)
+    is_target = (safe.unsqueeze(2) == arange(classes)).logical_and(listed.unsqueeze(2)).any(1)
+    chosen = logits.gather(1, safe)
+    gaps = (1 - chosen.unsqueeze(2) + logits.unsqueeze(1)).clamp(min=0)
+    counted = listed.unsqueeze(2) & ~is_target.unsqueeze(1)
+    loss = gaps.masked_fill(~counted, 0).sum([1, 2]) / classes
+    return reduce_loss(loss.reshape(()) if input.dim() < 2 else loss, reduction)

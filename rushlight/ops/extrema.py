@@ -15,6 +15,7 @@ from .. import return_types
 from ..shape import Layout, Shape, contiguous, wrap_dim
 from ..storage import TensorBase
 from .card import Card, Pointwise, apply
+from . import tie_order
 from .combine import where
 from .define import as_tensor_argument, write_out
 from .reduction import keep_dims, reduced_shape, reduction_dims, widened
@@ -190,12 +191,13 @@ def _selection(name: str, node_name: str, choose: Callable[..., np.ndarray], ext
     )  # fmt: skip
 
 
-def _choose_kth(slices: np.ndarray, axis: int, k: int) -> np.ndarray:
-    return np.take(np.argsort(slices, axis, kind="stable"), [k - 1], axis)
+def _choose_kth(slices: np.ndarray, axis: int, k: int, algorithm: Callable[[list[tie_order.Item], int], None] = tie_order.quickselect) -> np.ndarray:
+    order = tie_order.with_ties_placed(slices, np.argsort(slices, axis, kind="stable"), axis, lambda items: algorithm(items, k - 1))
+    return np.take(order, [k - 1], axis)
 
 
 def _choose_median(slices: np.ndarray, axis: int) -> np.ndarray:
-    middle = _choose_kth(slices, axis, (slices.shape[axis] + 1) // 2)
+    middle = _choose_kth(slices, axis, (slices.shape[axis] + 1) // 2, tie_order.nth_element)
     if slices.dtype.kind != "f":
         return middle
     missing = np.isnan(slices)
@@ -211,7 +213,7 @@ def _choose_nanmedian(slices: np.ndarray, axis: int) -> np.ndarray:
 
 def _choose_mode(slices: np.ndarray, axis: int) -> np.ndarray:
     """The index of the last of the most frequent values, the smallest of those that are equally frequent."""
-    order = np.argsort(slices, axis, kind="stable")
+    order = ranks(slices, axis, False, stable=False)
     ordered = np.moveaxis(np.take_along_axis(slices, order, axis), axis, -1)
     positions = np.arange(ordered.shape[-1])
     starts = np.zeros(ordered.shape, np.int64)
@@ -334,36 +336,45 @@ def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False, *, out
     return _selected(_kthvalue, return_types.kthvalue, input, dim, keepdim, out, extra=(k,))
 
 
-def _infer_topk(input: Layout, k: int, dim: int, largest: bool) -> tuple[Layout, Layout]:
-    shape = (*input.shape[:dim], k, *input.shape[dim + 1 :]) if input.ndim else ()
+def ranks(slices: np.ndarray, axis: int, descending: bool, *, stable: bool) -> np.ndarray:
+    """The indices that sort along `axis`; nan counts as the largest. If not `stable`, equal values are ordered as `std::sort` does."""
+    if descending:
+        backwards = np.flip(np.argsort(np.flip(slices, axis), axis, kind="stable"), axis)
+        order = slices.shape[axis] - 1 - backwards
+    else:
+        order = np.argsort(slices, axis, kind="stable")
+    # Up to 16 values std::sort is an insertion sort, which is stable.
+    return order if stable or slices.shape[axis] <= 16 else tie_order.with_ties_placed(slices, order, axis, tie_order.sort)
+
+
+def _topk_shape(input: Any, k: int, dim: int) -> Shape:
+    return (*input.shape[:dim], k, *input.shape[dim + 1 :]) if input.ndim else ()
+
+
+def _infer_topk(input: Layout, k: int, dim: int, largest: bool, sorted: bool) -> tuple[Layout, Layout]:
+    shape = _topk_shape(input, k, dim)
     return contiguous(shape, input.dtype), contiguous(shape, dt.int64)
 
 
-def ranks(slices: np.ndarray, axis: int, descending: bool) -> np.ndarray:
-    """The indices that sort along `axis`; equal values keep their order, and nan counts as the largest."""
-    if not descending:
-        return np.argsort(slices, axis, kind="stable")
-    backwards = np.flip(np.argsort(np.flip(slices, axis), axis, kind="stable"), axis)
-    return slices.shape[axis] - 1 - backwards
-
-
-def _topk_rule(input: np.ndarray, k: int, dim: int, largest: bool) -> tuple[np.ndarray, np.ndarray]:
+def _topk_rule(input: np.ndarray, k: int, dim: int, largest: bool, sorted: bool) -> tuple[np.ndarray, np.ndarray]:
     slices = with_a_dim(input)
-    shape = (*input.shape[:dim], k, *input.shape[dim + 1 :]) if input.ndim else ()
-    indices = np.moveaxis(np.moveaxis(ranks(slices, dim, largest), dim, 0)[:k], 0, dim)
+    order = ranks(slices, dim, largest, stable=True)
+    order = tie_order.with_ties_placed(slices, order, dim, lambda items: tie_order.top(items, k, sorted))
+    indices = np.take(order, range(k), dim)
+    shape = _topk_shape(input, k, dim)
     return np.take_along_axis(slices, indices, dim).reshape(shape), indices.reshape(shape)
 
 
 _topk = Card(
     "topk", "input",
-    statics="k dim largest", outputs="values indices",
+    statics="k dim largest sorted", outputs="values indices",
     infer=_infer_topk, numpy=_topk_rule, grads={"input": put_at_indices},
     differentiable=(0,), onnx="TopK",
 )  # fmt: skip
 
 
 def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True, *, out: Any = None) -> Any:
-    """The `k` largest (or smallest) values along `dim` and their indices, always in order.
+    """The `k` largest (or smallest) values along `dim` and their indices; if not `sorted`, in no particular order.
 
     >>> torch.topk(torch.tensor([1, 5, 3]), 2)
     torch.return_types.topk(
@@ -380,7 +391,7 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
         raise RuntimeError(" topk does not support complex dtypes on CPU")
     if here.dtype is dt.bool_:
         raise RuntimeError("topk does not support bool dtypes on CPU")
-    found = return_types.topk(apply(_topk, (input,), (k, dim, bool(largest))))
+    found = return_types.topk(apply(_topk, (input,), (k, dim, bool(largest), bool(sorted))))
     return found if out is None else write_out(out, found)
 
 

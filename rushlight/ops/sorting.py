@@ -19,27 +19,27 @@ if TYPE_CHECKING:
     from ..tensor import Tensor
 
 
-def _infer_sort(input: Layout, dim: int, descending: bool) -> tuple[Layout, Layout]:
+def _infer_sort(input: Layout, dim: int, descending: bool, stable: bool) -> tuple[Layout, Layout]:
     stride = preserved_strides(input.shape, input.stride)
     return layout(input.shape, stride, input.dtype), layout(input.shape, stride, dt.int64)
 
 
-def _sort_rule(input: np.ndarray, dim: int, descending: bool) -> tuple[np.ndarray, np.ndarray]:
+def _sort_rule(input: np.ndarray, dim: int, descending: bool, stable: bool) -> tuple[np.ndarray, np.ndarray]:
     slices = with_a_dim(input)
-    indices = ranks(slices, dim, descending)
+    indices = ranks(slices, dim, descending, stable=stable)
     return np.take_along_axis(slices, indices, dim).reshape(input.shape), indices.reshape(input.shape)
 
 
 _sort = Card(
     "sort", "input",
-    statics="dim descending", outputs="values indices",
+    statics="dim descending stable", outputs="values indices",
     infer=_infer_sort, numpy=_sort_rule, grads={"input": put_at_indices},
     differentiable=(0,),
 )  # fmt: skip
 
 
 def sort(input: Tensor, dim: int = -1, descending: bool = False, *, stable: bool = False, out: Any = None) -> Any:
-    """The values along `dim` in order and their indices. nan counts as the largest; equal values keep their order.
+    """The values along `dim` in order and their indices; nan counts as the largest. With `stable` equal values keep their order.
 
     >>> torch.sort(torch.tensor([3, 1, 2]))
     torch.return_types.sort(
@@ -49,7 +49,7 @@ def sort(input: Tensor, dim: int = -1, descending: bool = False, *, stable: bool
     here = as_tensor_argument(input, "sort")._layout
     if here.dtype.is_complex:
         raise RuntimeError(" Sort does not support complex dtypes on CPU")
-    found = return_types.sort(apply(_sort, (input,), (wrap_dim(dim, here.ndim), bool(descending))))
+    found = return_types.sort(apply(_sort, (input,), (wrap_dim(dim, here.ndim), bool(descending), bool(stable))))
     return found if out is None else write_out(out, found)
 
 

@@ -465,11 +465,15 @@ from .ops import (
 # ops/activation.py
 from .ops import (
     celu as celu,
+    celu_ as celu_,
     hardshrink as hardshrink,
     prelu as prelu,
+    relu_ as relu_,
     selu as selu,
+    selu_ as selu_,
     sigmoid as sigmoid,
     threshold as threshold,
+    threshold_ as threshold_,
 )
 
 # ops/random.py
@@ -507,6 +511,23 @@ from .ops import (
 # ops/ctc.py
 from .ops import (
     ctc_loss as ctc_loss,
+)
+
+# ops/padding.py
+from .ops import (
+    constant_pad_nd as constant_pad_nd,
+)
+
+# ops/recurrent.py
+from .ops import (
+    gru as gru,
+    gru_cell as gru_cell,
+    lstm as lstm,
+    lstm_cell as lstm_cell,
+    rnn_relu as rnn_relu,
+    rnn_relu_cell as rnn_relu_cell,
+    rnn_tanh as rnn_tanh,
+    rnn_tanh_cell as rnn_tanh_cell,
 )
 
 from .printing import set_printoptions as set_printoptions

@@ -101,7 +101,7 @@ from ..ops import (
     pixel_unshuffle as pixel_unshuffle,
     poisson_nll_loss as poisson_nll_loss,
     prelu as prelu,
-    relu as relu,
+    functional_relu as relu,
     relu6 as relu6,
     relu_ as relu_,
     rms_norm as rms_norm,

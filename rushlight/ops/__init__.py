@@ -398,21 +398,27 @@ from .compound import (
     xlogy as xlogy,
 )
 from .activation import (
-    relu as functional_relu,
     celu as celu,
+    celu_ as celu_,
     elu as elu,
+    elu_ as elu_,
     gelu as gelu,
     glu as glu,
     hardshrink as hardshrink,
     hardsigmoid as hardsigmoid,
     hardswish as hardswish,
     hardtanh as hardtanh,
+    hardtanh_ as hardtanh_,
     leaky_relu as leaky_relu,
+    leaky_relu_ as leaky_relu_,
     logsigmoid as logsigmoid,
     mish as mish,
     prelu as prelu,
+    functional_relu as functional_relu,
     relu6 as relu6,
+    relu_ as relu_,
     selu as selu,
+    selu_ as selu_,
     sigmoid as sigmoid,
     silu as silu,
     softplus as softplus,
@@ -420,6 +426,7 @@ from .activation import (
     softsign as softsign,
     tanhshrink as tanhshrink,
     threshold as threshold,
+    threshold_ as threshold_,
 )
 from .random import (
     bernoulli as bernoulli,
@@ -497,4 +504,22 @@ from .embedding import (
     embedding as embedding,
     embedding_bag as embedding_bag,
     one_hot as one_hot,
+)
+from .padding import (
+    constant_pad_nd as constant_pad_nd,
+    pad as pad,
+)
+from .attention import (
+    multi_head_attention_forward as multi_head_attention_forward,
+    scaled_dot_product_attention as scaled_dot_product_attention,
+)
+from .recurrent import (
+    gru as gru,
+    gru_cell as gru_cell,
+    lstm as lstm,
+    lstm_cell as lstm_cell,
+    rnn_relu as rnn_relu,
+    rnn_relu_cell as rnn_relu_cell,
+    rnn_tanh as rnn_tanh,
+    rnn_tanh_cell as rnn_tanh_cell,
 )

@@ -55,7 +55,7 @@ sigmoid = unary(
 )  # fmt: skip
 
 
-def relu(input: Tensor, inplace: bool = False) -> Tensor:
+def functional_relu(input: Tensor, inplace: bool = False) -> Tensor:
     """``max(0, input)`` (`F.relu`).
 
     >>> F.relu(torch.tensor([-1., 2.]))
@@ -433,3 +433,19 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
     if size % 2:
         raise RuntimeError(f"Halving dimension must be even, but dimension {dim} is size {size}")
     return input.narrow(dim, 0, size // 2) * sigmoid(input.narrow(dim, size // 2, size // 2))
+
+
+def _in_place(function: Any) -> Any:
+    """The in-place form that `torch.nn.functional` has beside ``inplace=True``."""
+
+    def op(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        return function(input, *args, **kwargs, inplace=True)
+
+    name = function.__name__.removeprefix("functional_")
+    op.__name__ = op.__qualname__ = f"{name}_"
+    op.__doc__ = f"In-place version of `{name}`."
+    return op
+
+
+relu_, celu_, elu_, hardtanh_ = _in_place(functional_relu), _in_place(celu), _in_place(elu), _in_place(hardtanh)
+leaky_relu_, selu_, threshold_ = _in_place(leaky_relu), _in_place(selu), _in_place(threshold)

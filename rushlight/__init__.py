@@ -530,6 +530,18 @@ from .ops import (
     rnn_tanh_cell as rnn_tanh_cell,
 )
 
+# ops/conv.py
+from .ops import (
+    conv1d as conv1d,
+    conv2d as conv2d,
+    conv3d as conv3d,
+    conv_tbc as conv_tbc,
+    conv_transpose1d as conv_transpose1d,
+    conv_transpose2d as conv_transpose2d,
+    conv_transpose3d as conv_transpose3d,
+    convolution as convolution,
+)
+
 from .printing import set_printoptions as set_printoptions
 from .random import (
     Generator as Generator,

@@ -492,6 +492,7 @@ from .classification_loss import (
     binary_cross_entropy as binary_cross_entropy,
     binary_cross_entropy_with_logits as binary_cross_entropy_with_logits,
     cross_entropy as cross_entropy,
+    linear_cross_entropy as linear_cross_entropy,
     multi_margin_loss as multi_margin_loss,
     multilabel_margin_loss as multilabel_margin_loss,
     multilabel_soft_margin_loss as multilabel_soft_margin_loss,
@@ -522,4 +523,14 @@ from .recurrent import (
     rnn_relu_cell as rnn_relu_cell,
     rnn_tanh as rnn_tanh,
     rnn_tanh_cell as rnn_tanh_cell,
+)
+from .conv import (
+    conv1d as conv1d,
+    conv2d as conv2d,
+    conv3d as conv3d,
+    conv_tbc as conv_tbc,
+    conv_transpose1d as conv_transpose1d,
+    conv_transpose2d as conv_transpose2d,
+    conv_transpose3d as conv_transpose3d,
+    convolution as convolution,
 )

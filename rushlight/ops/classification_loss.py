@@ -357,3 +357,34 @@ def multilabel_margin_loss(input: Tensor, target: Tensor, size_average: bool | N
     counted = listed.unsqueeze(2) & ~is_target.unsqueeze(1)
     loss = gaps.masked_fill(~counted, 0).sum([1, 2]) / classes
     return reduce_loss(loss.reshape(()) if input.dim() < 2 else loss, reduction)
+
+
+def linear_cross_entropy(input: Tensor, linear_weight: Tensor, target: Tensor, *, linear_bias: Tensor | None = None, weight: Tensor | None = None, reduction: str = "mean", ignore_index: int | None = None, label_smoothing: float = 0.0, options: Any = None) -> Tensor:
+    """`cross_entropy` of ``linear(input, linear_weight, linear_bias)``: (N, in) with weight (C, ..., in).
+
+    `options` ask PyTorch to work in chunks to save memory; the value is the same, and here they change nothing.
+
+    >>> F.linear_cross_entropy(torch.ones(1, 2), torch.zeros(3, 2), torch.tensor([0]))
+    tensor(1.0986)
+    """
+    from .matmul import linear
+
+    if input.dim() not in (1, 2):
+        raise RuntimeError(f"expected input with dimensionality 1 or 2, got {input.dim()}")
+    if linear_weight.dim() < 2:
+        raise RuntimeError(f"expected linear_weight with dimensionality at least 2, got {linear_weight.dim()}")
+    if input.shape[-1] != linear_weight.shape[-1]:
+        raise RuntimeError(f"expected equal input and linear_weight last dimensions (in_features), got {input.shape[-1]} and {linear_weight.shape[-1]}, respectively")
+    outputs = tuple(linear_weight.shape[:-1])
+    if linear_bias is not None and tuple(linear_bias.shape) != outputs:
+        raise RuntimeError(f"expected linear_bias shape {outputs}, got {tuple(linear_bias.shape)}")
+    if len(outputs) > 1 and input.dim() == 1:
+        raise RuntimeError(
+            f"K-dimensional loss defined by linear_weight shape {tuple(linear_weight.shape)} requires batched input, (N, {input.shape[-1]}), got unbatched input with shape {tuple(input.shape)}"
+        )
+    shape = (*input.shape[:-1], *outputs)
+    if target.shape == shape and ignore_index is not None:
+        raise RuntimeError("ignore_index cannot be specified when target contains probabilities")
+    rows = linear_weight.reshape(-1, linear_weight.shape[-1])
+    logits = linear(input, rows, linear_bias if linear_bias is None else linear_bias.reshape(-1)).reshape(shape)
+    return cross_entropy(logits, target, weight, None, -100 if ignore_index is None else ignore_index, None, reduction, label_smoothing)

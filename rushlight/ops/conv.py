@@ -330,3 +330,13 @@ def convolution(input: Tensor, weight: Tensor, bias: Tensor | None, stride: Sequ
     if transposed:
         return _convolve_transposed(n, input, weight, bias, stride, padding, output_padding, groups, dilation)
     return _convolve(n, input, weight, bias, stride, padding, dilation, groups)
+
+
+def conv_tbc(input: Tensor, weight: Tensor, bias: Tensor, pad: int = 0) -> Tensor:
+    """`conv1d` over (time, batch, channels) with weight (width, in, out).
+
+    >>> torch.conv_tbc(torch.ones(3, 1, 1), torch.ones(2, 1, 1), torch.zeros(1)).shape
+    torch.Size([2, 1, 1])
+    """
+    found = conv1d(input.permute(1, 2, 0), weight.permute(2, 1, 0), bias, padding=pad)
+    return found.permute(2, 0, 1)

@@ -43,6 +43,17 @@ class UntypedStorage:
         """A storage over the memory of an array of bytes."""
         return storage_handle(storage_of_array(array))
 
+    @staticmethod
+    def from_file(filename: Any, shared: bool = False, nbytes: int = 0) -> UntypedStorage:
+        """The first `nbytes` bytes of a file as memory; if `shared`, writes go to the file, which grows to that size."""
+        if shared:
+            with open(filename, "ab") as file:
+                file.truncate(max(nbytes, file.tell()))
+        mapped = np.memmap(filename, np.uint8, "r+" if shared else "c", shape=(nbytes,))
+        found = UntypedStorage.from_numpy(np.asarray(mapped))
+        found._storage.special = SHARED if shared else 0
+        return found
+
     def numpy_bytes(self) -> np.ndarray:
         """The bytes as a NumPy array over the same memory."""
         if self._storage.special == ON_META:
@@ -61,6 +72,10 @@ class UntypedStorage:
     def data_ptr(self) -> int:
         """The address of the first byte."""
         return 0 if self._storage.special == ON_META else self.numpy_bytes().__array_interface__["data"][0]
+
+    def untyped(self) -> UntypedStorage:
+        """This storage itself; a TypedStorage has the same method."""
+        return self
 
     def element_size(self) -> int:
         return 1
@@ -89,8 +104,15 @@ class UntypedStorage:
     def tolist(self) -> list[int]:
         return self.numpy_bytes().tolist()
 
-    def __getitem__(self, index: int) -> int:
-        return int(self.numpy_bytes()[index])
+    def __getitem__(self, index: Any) -> Any:
+        """One byte, or for a slice a storage over the same memory."""
+        if not isinstance(index, slice):
+            return int(self.numpy_bytes()[index])
+        if index.step not in (None, 1):
+            raise RuntimeError(f"Trying to slice with a step of {index.step}, but only a step of 1 is supported")
+        part = UntypedStorage.from_numpy(self.numpy_bytes()[index])
+        part._storage.special = SHARED
+        return part
 
     def __setitem__(self, index: Any, value: int) -> None:
         self.numpy_bytes()[index] = value

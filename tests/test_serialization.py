@@ -10,6 +10,8 @@ import io
 import os
 import pickle
 import struct
+import subprocess
+import sys
 import tarfile
 import zipfile
 import zlib
@@ -815,3 +817,23 @@ def test_safetensors_files(tmp_path):
     safetensors = pytest.importorskip("safetensors.numpy")
     safetensors.save_file({"w": np.array([0.3, 0.7], np.float32)}, str(tmp_path / "m.safetensors"))
     same(torch.load(tmp_path / "m.safetensors"), {"w": torch.tensor([0.3, 0.7])})
+
+
+def test_safetensors_library(tmp_path):
+    """The library's own functions for PyTorch work on our tensors, in memory and through mapped files."""
+    pytest.importorskip("safetensors")
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import torch\n"
+        "from safetensors.torch import load, load_file, save, save_file, save_model\n"
+        "tensors = {'a': torch.arange(6.0).reshape(2, 3), 'h': torch.tensor([0.5], dtype=torch.bfloat16), 'e': torch.zeros(0, 2)}\n"
+        f"path = {str(tmp_path / 'm.safetensors')!r}\n"
+        "save_file(tensors, path)\n"
+        "for found in (load_file(path), load(save(tensors)), torch.load(path)):\n"
+        "    assert sorted(found) == ['a', 'e', 'h']\n"
+        "    assert all(torch.equal(found[k], tensors[k]) and found[k].dtype == tensors[k].dtype for k in tensors)\n"
+        "save_model(torch.nn.Linear(2, 2), path)\n"
+        "print(sorted(load_file(path)))\n"
+    )
+    done = subprocess.run([sys.executable, "-m", "rushlight", "run", str(script)], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("['bias', 'weight']\n", "")

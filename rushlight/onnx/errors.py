@@ -16,5 +16,7 @@ class UnsupportedOperatorError(OnnxExporterError):
 
     def __init__(self, name: str, version: int, reason: str = "") -> None:
         super().__init__(
-            f"Exporting the operator 'aten::{name}' to ONNX opset version {version} is not supported" + (reason and ": ") + reason
+            f"Exporting the operator 'aten::{name}' to ONNX opset version {version} is not supported"
+            + (reason and ": ")
+            + reason
         )

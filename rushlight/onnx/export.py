@@ -97,7 +97,9 @@ def export(
     require_onnx()
     if not dynamo:
         if dynamic_shapes:
-            raise ValueError("The exporter only supports dynamic shapes through parameter dynamic_axes when dynamo=False.")
+            raise ValueError(
+                "The exporter only supports dynamic shapes through parameter dynamic_axes when dynamo=False."
+            )
         _warn_of_legacy_export()
     if isinstance(args, TensorBase):
         args = (args,)
@@ -106,7 +108,11 @@ def export(
         args, kwargs = args[:-1], args[-1]
     opset = DEFAULT_OPSET if opset_version is None else opset_version
     names = _input_names(model, args, kwargs or {}, input_names)
-    axes = _axes_of_shapes(model, args, kwargs or {}, dynamic_shapes) if dynamic_shapes else _axes_by_name(names, dynamic_axes)
+    axes = (
+        _axes_of_shapes(model, args, kwargs or {}, dynamic_shapes)
+        if dynamic_shapes
+        else _axes_by_name(names, dynamic_axes)
+    )
     symbols = _symbols(names, axes)
     with _evaluating(model):
         trace = trace_model(model, tuple(args), kwargs or {}, symbols)
@@ -285,9 +291,13 @@ def _build_model(
         for name, value in results
     ]
     weights = {name: tensor.detach().numpy() for name, tensor in graph.weights.items()}
-    initializers = [numpy_helper.from_array(np.ascontiguousarray(a).reshape(a.shape), n) for n, a in graph.constants.items()]
+    initializers = [
+        numpy_helper.from_array(np.ascontiguousarray(a).reshape(a.shape), n) for n, a in graph.constants.items()
+    ]
     initializers[:0] = [
-        numpy_helper.from_array(np.ascontiguousarray(a).reshape(a.shape), n) for n, a in weights.items() if export_params
+        numpy_helper.from_array(np.ascontiguousarray(a).reshape(a.shape), n)
+        for n, a in weights.items()
+        if export_params
     ]
     if keep_initializers_as_inputs or not export_params:
         inputs += [

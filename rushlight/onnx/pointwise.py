@@ -197,6 +197,22 @@ def _erfc(g: Graph, op: Op, input: str) -> str:
     return g.node("Sub", _scalar(g, op, 1.0), g.node("Erf", input))
 
 
+@pointwise("logit")
+def _logit(g: Graph, op: Op, input: str) -> str:
+    one, eps = _scalar(g, op, 1.0), argument(op, "eps")
+    if eps is not None:
+        input = g.node("Clip", input, _scalar(g, op, eps), _scalar(g, op, 1.0 - eps))
+    return g.node("Log", g.node("Div", input, g.node("Sub", one, input)))
+
+
+@pointwise("logaddexp")
+def _logaddexp(g: Graph, op: Op, input: str, other: str) -> str:
+    apart = g.node("Neg", g.node("Abs", g.node("Sub", input, other)))
+    return g.node(
+        "Add", g.node("Max", input, other), g.node("Log", g.node("Add", g.node("Exp", apart), _scalar(g, op, 1.0)))
+    )
+
+
 @pointwise("isfinite")
 def _isfinite(g: Graph, op: Op, input: str) -> str:
     return g.node("Not", g.node("Or", g.node("IsInf", input), g.node("IsNaN", input)))
@@ -207,7 +223,7 @@ def _silu(g: Graph, op: Op, input: str) -> str:
     return g.node("Mul", input, g.node("Sigmoid", input))
 
 
-@pointwise("log_sigmoid", "logsigmoid")
+@pointwise("logsigmoid")
 def _log_sigmoid(g: Graph, op: Op, input: str) -> str:
     return g.node("Neg", g.node("Softplus", g.node("Neg", input)))
 
@@ -233,23 +249,15 @@ def _leaky_relu(g: Graph, op: Op, input: str, *_: str) -> str:
 
 
 @pointwise("elu")
-def _elu(g: Graph, op: Op, input: str, *_: str) -> str:
-    return g.node("Elu", input, alpha=float(argument(op, "alpha")))
-
-
-@pointwise("celu")
-def _celu(g: Graph, op: Op, input: str, *_: str) -> str:
-    return g.node("Celu", input, alpha=float(argument(op, "alpha")))
-
-
-@pointwise("selu")
-def _selu(g: Graph, op: Op, input: str) -> str:
-    return g.node("Selu", input, alpha=1.6732632423543772, gamma=1.0507009873554805)
-
-
-@pointwise("relu6")
-def _relu6(g: Graph, op: Op, input: str) -> str:
-    return g.node("Clip", input, _scalar(g, op, 0), _scalar(g, op, 6))
+def _elu(g: Graph, op: Op, input: str) -> str:
+    """``scale * (x if x > 0 else alpha * (exp(x * input_scale) - 1))``: ELU, SELU and CELU are cases of it."""
+    alpha, scale, input_scale = (float(argument(op, name)) for name in ("alpha", "scale", "input_scale"))
+    if input_scale == 1:
+        return g.node("Elu", input, alpha=alpha) if scale == 1 else g.node("Selu", input, alpha=alpha, gamma=scale)
+    below = g.node("Exp", g.node("Mul", input, _scalar(g, op, input_scale)))
+    below = g.node("Mul", g.node("Sub", below, _scalar(g, op, 1.0)), _scalar(g, op, alpha * scale))
+    above = g.node("Mul", input, _scalar(g, op, scale))
+    return g.node("Where", g.node("Greater", input, _scalar(g, op, 0.0)), above, below)
 
 
 @pointwise("hardtanh")

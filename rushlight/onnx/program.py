@@ -115,7 +115,9 @@ class ONNXProgram:
         known = {value.name for value in model.graph.input}
         for tensor in model.graph.initializer:
             if tensor.name not in known:
-                model.graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims)))
+                model.graph.input.append(
+                    helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
+                )
         if not include_initializers:
             del model.graph.initializer[:]
         return model

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import int64
+from ..dtypes import bool_, int64
 from .builders import argument, card
 from .graph import Graph
 from .trace import Op
@@ -30,26 +30,36 @@ def reduce(g: Graph, op_type: str, name: str, dims: Any, keepdim: bool) -> str:
 _REDUCTIONS = {"sum": "ReduceSum", "mean": "ReduceMean", "prod": "ReduceProd", "amax": "ReduceMax", "amin": "ReduceMin"}
 
 
-@card(*_REDUCTIONS)
+@card(*_REDUCTIONS, *(name + "_all" for name in _REDUCTIONS))
 def _reduction(g: Graph, op: Op) -> str:
     source = g.read_as(op.inputs[0], op.outputs[0].dtype)
-    return reduce(g, _REDUCTIONS[op.name], source, _dims(op), op.params["keepdim"])
-
-
-def _dims(op: Op) -> Any:
-    return op.params["dims"] if "dims" in op.params else op.params["dim"]
+    return reduce(g, _REDUCTIONS[op.name.removesuffix("_all")], source, op.params["dims"], op.params["keepdim"])
 
 
 @card("logsumexp")
 def _logsumexp(g: Graph, op: Op) -> str:
-    return reduce(g, "ReduceLogSumExp", g.read(op.inputs[0]), _dims(op), op.params["keepdim"])
+    return reduce(g, "ReduceLogSumExp", g.read(op.inputs[0]), op.params["dims"], op.params["keepdim"])
+
+
+@card("vector_norm")
+def _vector_norm(g: Graph, op: Op) -> str:
+    order, dims, keepdim = op.params["ord"], op.params["dims"], op.params["keepdim"]
+    dtype = op.outputs[0].dtype
+    source = g.read_as(op.inputs[0], dtype)
+    if order in (1, 2):
+        return reduce(g, f"ReduceL{int(order)}", source, dims, keepdim)
+    size = g.node("Abs", source)
+    if order in (float("inf"), float("-inf")):
+        return reduce(g, "ReduceMax" if order > 0 else "ReduceMin", size, dims, keepdim)
+    total = reduce(g, "ReduceSum", g.node("Pow", size, g.number(float(order), dtype)), dims, keepdim)
+    return g.node("Pow", total, g.number(1 / order, dtype))
 
 
 @card("any", "all")
 def _any_all(g: Graph, op: Op) -> str:
     truth = g.read(op.inputs[0])
-    flags = g.cast(g.node("Cast", truth, to=9), int64)  # 9 is ONNX's bool
-    found = reduce(g, "ReduceMax" if op.name == "any" else "ReduceMin", flags, _dims(op), op.params["keepdim"])
+    flags = g.cast(g.cast(truth, bool_), int64)
+    found = reduce(g, "ReduceMax" if op.name == "any" else "ReduceMin", flags, op.params["dims"], op.params["keepdim"])
     return g.cast(found, op.outputs[0].dtype)
 
 
@@ -72,6 +82,25 @@ def _extreme(g: Graph, op: Op) -> tuple[str, str]:
     return value, g.node("ArgMax" if high else "ArgMin", source, axis=dim, keepdims=int(keepdim))
 
 
+@card("max_all", "min_all")
+def _extreme_of_all(g: Graph, op: Op) -> str:
+    return reduce(g, "ReduceMax" if op.name == "max_all" else "ReduceMin", g.read(op.inputs[0]), None, False)
+
+
+@card("var", "std", "var_mean", "std_mean")
+def _spread(g: Graph, op: Op) -> Any:
+    """The mean of squared deviations, with Bessel's or another correction."""
+    dtype, dims, keepdim = op.outputs[0].dtype, op.params["dims"], op.params["keepdim"]
+    source = g.read_as(op.inputs[0], dtype)
+    count = int(np.prod(g.static([op.inputs[0].shape[d] for d in dims], f"the number of values in {op.name}")))
+    apart = g.node("Sub", source, reduce(g, "ReduceMean", source, dims, True))
+    total = reduce(g, "ReduceSum", g.node("Mul", apart, apart), dims, keepdim)
+    found = g.node("Div", total, g.number(count - op.params["correction"], dtype))
+    if op.name.startswith("std"):
+        found = g.node("Sqrt", found)
+    return (found, reduce(g, "ReduceMean", source, dims, keepdim)) if op.name.endswith("_mean") else found
+
+
 @card("cumsum")
 def _cumsum(g: Graph, op: Op) -> str:
     return g.node("CumSum", g.read_as(op.inputs[0], op.outputs[0].dtype), g.constant(op.params["dim"], np.int64))
@@ -79,17 +108,17 @@ def _cumsum(g: Graph, op: Op) -> str:
 
 @card("topk")
 def _topk(g: Graph, op: Op) -> Any:
-    largest, ordered = int(op.params["largest"]), int(op.params["sorted"])
-    return g.node(
-        "TopK", g.read(op.inputs[0]), g.size(op.params["k"]), axis=op.params["dim"], largest=largest, sorted=ordered, outputs=2
-    )
+    source, count = g.read(op.inputs[0]), g.size(op.params["k"])
+    return g.node("TopK", source, count, axis=op.params["dim"], largest=int(op.params["largest"]), sorted=1, outputs=2)
 
 
 @card("sort")
 def _sort(g: Graph, op: Op) -> Any:
     dim = op.params["dim"]
     count = g.size(op.inputs[0].shape[dim])
-    return g.node("TopK", g.read(op.inputs[0]), count, axis=dim, largest=int(op.params["descending"]), sorted=1, outputs=2)
+    return g.node(
+        "TopK", g.read(op.inputs[0]), count, axis=dim, largest=int(op.params["descending"]), sorted=1, outputs=2
+    )
 
 
 @card("softmax", "log_softmax")

@@ -63,7 +63,9 @@ def _select(g: Graph, op: Op) -> str:
     size = op.inputs[0].shape[op.params["dim"]]
     if isinstance(index, Varying) and _follows(index, size):
         index = int(index) - int(size)
-    picked = g.node("Squeeze", g.size(index), g.integers(0)) if isinstance(index, Varying) else g.constant(index, np.int64)
+    picked = (
+        g.node("Squeeze", g.size(index), g.integers(0)) if isinstance(index, Varying) else g.constant(index, np.int64)
+    )
     return g.node("Gather", g.read(op.inputs[0]), picked, axis=op.params["dim"])
 
 
@@ -238,7 +240,8 @@ def _index_select(g: Graph, op: Op) -> str:
 
 @card("embedding")
 def _embedding(g: Graph, op: Op) -> str:
-    return g.node("Gather", g.read(argument(op, "weight")), g.read_as(argument(op, "input"), int64))
+    weight, index = op.inputs
+    return g.node("Gather", g.read(weight), g.read_as(index, int64))
 
 
 @card("flip")
@@ -253,6 +256,44 @@ def _flip(g: Graph, op: Op) -> str:
         g.integers(*dims),
         g.integers(*[-1] * count),
     )
+
+
+@card("roll")
+def _roll(g: Graph, op: Op) -> str:
+    name = g.read(op.inputs[0])
+    for shift, dim in zip(op.params["shifts"], op.params["dims"], strict=True):
+        cut = -shift % max(int(g.static(op.inputs[0].shape[dim], "the size of a rolled dim")), 1)
+        if cut:
+            axis, start, end = g.integers(dim), g.integers(0), g.integers(INT64_MAX)
+            tail = g.node("Slice", name, g.integers(cut), end, axis)
+            name = g.node("Concat", tail, g.node("Slice", name, start, g.integers(cut), axis), axis=dim)
+    return name
+
+
+@card("scatter", "scatter_add", "scatter_reduce")
+def _scatter(g: Graph, op: Op) -> str:
+    """Values into places along a dim, or added to (multiplied with, ...) what is there."""
+    input, index, source = op.inputs
+    reduction = {"scatter": None, "scatter_add": "add"}.get(op.name, _REDUCTIONS.get(op.params.get("reduce", "")))
+    if op.name == "scatter_reduce" and (reduction is None or not op.params["include_self"]):
+        raise UnsupportedOperatorError(op.name, g.opset, "only sum, prod, amax and amin that include the input")
+    values = g.read_as(source, input.dtype)
+    if not isinstance(source, Value):
+        values = g.node("Expand", values, g.shape(index.shape))
+    elif source.shape != index.shape:
+        sizes, rank = g.shape(index.shape), len(index.shape)
+        values = g.node("Slice", values, g.integers(*[0] * rank), sizes, g.integers(*range(rank)))
+    name = g.read_as(index, int64)
+    return g.node("ScatterElements", g.read(input), name, values, axis=op.params["dim"], reduction=reduction)
+
+
+_REDUCTIONS = {"sum": "add", "prod": "mul", "amax": "max", "amin": "min"}
+
+
+@card("take")
+def _take(g: Graph, op: Op) -> str:
+    flat = g.node("Reshape", g.read(op.inputs[0]), g.integers(-1))
+    return g.node("Gather", flat, g.read_as(op.inputs[1], int64))
 
 
 @card("tril", "triu")

@@ -200,7 +200,9 @@ def _merge(value: Any, others: Sequence[Any]) -> Any:
     if isinstance(value, TensorBase):
         here, *there = (_place(tensor) for tensor in (value, *others))
         merged = _merge(here, there)
-        return Value(value, Region(*merged, value._layout.dtype, tuple(there) if any(other != here for other in there) else ()))  # type: ignore[arg-type]
+        return Value(
+            value, Region(*merged, value._layout.dtype, tuple(there) if any(other != here for other in there) else ())
+        )  # type: ignore[arg-type]
     if type(value) is int:
         return value if all(other == value for other in others) else Varying.of(value, others)
     if isinstance(value, (tuple, list)):

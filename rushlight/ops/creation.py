@@ -15,6 +15,7 @@ from ..errors import sizes
 from ..graph import grad_state, make_tensor
 from ..shape import Layout, Shape, contiguous, contiguous_strides, layout, preserved_strides
 from ..storage import ON_META, SHARED, Storage, TensorBase, storage_of_array
+from ..untyped_storage import UntypedStorage
 from .card import array_of, share, tensor_of_array
 from .define import NUMBERS, write_out
 from .views import shape_argument
@@ -547,6 +548,9 @@ def asarray(obj: Any, *, dtype: dt.dtype | None = None, device: Any = None, copy
             found = found.clone()
     elif isinstance(obj, (bytes, bytearray, memoryview)):
         found = frombuffer(obj, dtype=dtype or dt.get_default_dtype())
+    elif isinstance(obj, UntypedStorage):
+        dtype = dtype or dt.uint8
+        found = make_tensor(obj._storage, 0, contiguous((obj.nbytes() // dtype.itemsize,), dtype))
     else:
         if copy is False:
             raise ValueError("can't alias arbitrary sequence into a tensor.")

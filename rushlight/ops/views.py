@@ -139,7 +139,7 @@ _view = View(
 )
 
 
-def view(input: Tensor, *shape: Any) -> Tensor:
+def view(input: Tensor, *shape: Any, dtype: dt.dtype | None = None) -> Tensor:
     """The same values seen with another shape, or the same bytes seen as another dtype. Never copies.
 
     >>> torch.arange(6).view(2, -1)
@@ -147,7 +147,9 @@ def view(input: Tensor, *shape: Any) -> Tensor:
             [3, 4, 5]])
     """
     if len(shape) == 1 and isinstance(shape[0], dt.dtype):
-        return view_dtype(input, shape[0])
+        dtype = shape[0]
+    if dtype is not None:
+        return view_dtype(input, dtype)
     return apply_view(_view, input, (infer_shape(shape_argument(shape), input._layout.numel),))
 
 

@@ -287,7 +287,11 @@ def _load_zip(f: FileLike, file: IO[bytes], map_location: MapLocation, reader: _
     if "constants.pkl" in archive:
         _refuse_torchscript(reader)
     shared = get_default_mmap_options() == options.MAP_SHARED
-    mapped = _map_file(f, shared) if use_mmap else None
+    mapped = None
+    if use_mmap:
+        if not isinstance(f, (str, os.PathLike)):
+            raise ValueError("f must be a file path in order to use the mmap argument")
+        mapped = bytes_of(UntypedStorage.from_file(f, shared, os.path.getsize(f)))
     swap = _byte_order(archive) != sys.byteorder
     restore = restorer(map_location)
     without_data = is_meta(map_location)
@@ -332,13 +336,6 @@ def _refuse_torchscript(reader: _Reader) -> None:
     raise RuntimeError(
         "this file is a TorchScript archive, which holds a program and not only tensors; it cannot be loaded"
     )
-
-
-def _map_file(f: FileLike, shared: bool) -> np.ndarray:
-    """The file as memory. Writes stay private, or with `MAP_SHARED` go to the file."""
-    if not isinstance(f, (str, os.PathLike)):
-        raise ValueError("f must be a file path in order to use the mmap argument")  # noqa: TRY004
-    return np.asarray(np.memmap(os.fspath(f), np.uint8, mode="r+" if shared else "c"))
 
 
 def _byte_order(archive: ZipReader) -> str:

@@ -54,7 +54,7 @@ def typed(storage: UntypedStorage, dtype: dtype) -> TypedStorage:
 def part_of(storage: TypedStorage, offset: int, numel: int) -> TypedStorage:
     """A storage over some elements of another, sharing its memory."""
     start, stop = (n * storage.dtype.itemsize for n in (offset, offset + numel))
-    return typed(UntypedStorage.from_numpy(storage.untyped().numpy_bytes()[start:stop]), storage.dtype)
+    return typed(storage.untyped()[start:stop], storage.dtype)
 
 
 def swap_bytes(data: np.ndarray, dtype: dtype) -> None:

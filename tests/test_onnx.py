@@ -1,0 +1,393 @@
+"""`torch.onnx.export`: what onnxruntime computes from the file is what the model computes."""
+
+import io
+import warnings
+
+import numpy as np
+import pytest
+
+import rushlight as torch
+from rushlight import nn
+
+onnx = pytest.importorskip("onnx")
+onnxruntime = pytest.importorskip("onnxruntime")
+F = nn.functional
+
+
+def exported(model, *args, **options) -> bytes:
+    file = io.BytesIO()
+    assert isinstance(torch.onnx.export(model, args, file, **options), torch.onnx.ONNXProgram)
+    onnx.checker.check_model(onnx.load_from_string(file.getvalue()), full_check=True)
+    return file.getvalue()
+
+
+def outputs_of(result) -> list:
+    return [t for part in result for t in outputs_of(part)] if isinstance(result, (tuple, list)) else [result]
+
+
+def agrees(model, data: bytes, *args, tolerance: float = 1e-5) -> None:
+    """Assert that onnxruntime gives the outputs of the model in eval mode, with their dtypes and shapes."""
+    session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    names = [value.name for value in session.get_inputs()]
+    found = session.run(None, dict(zip(names, (t.numpy() for t in outputs_of(list(args))), strict=True)))
+    with torch.no_grad():
+        expected = outputs_of(model.eval()(*args))
+    assert len(found) == len(expected)
+    for a, b in zip(found, expected, strict=True):
+        b = b.detach().numpy()
+        assert (a.dtype, a.shape) == (b.dtype, b.shape)
+        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
+
+
+def check(model, *args, **options) -> None:
+    model.eval()
+    agrees(model, exported(model, *args, **options), *args)
+
+
+class Calls(nn.Module):
+    """A model that is one function."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, *args):
+        return self.function(*args)
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    torch.manual_seed(0)
+
+
+UNARY = {
+    "abs": torch.abs, "ceil": torch.ceil, "floor": torch.floor, "round": torch.round, "trunc": torch.trunc,
+    "frac": torch.frac, "neg": torch.neg, "sign": torch.sign, "exp": torch.exp, "exp2": torch.exp2,
+    "expm1": torch.expm1, "sin": torch.sin, "cos": torch.cos, "tan": torch.tan, "atan": torch.atan,
+    "sinh": torch.sinh, "cosh": torch.cosh, "tanh": torch.tanh, "asinh": torch.asinh, "sigmoid": torch.sigmoid,
+    "erf": torch.erf, "erfc": torch.erfc, "square": torch.square, "reciprocal": torch.reciprocal,
+    "isnan": torch.isnan, "isinf": torch.isinf, "isfinite": torch.isfinite, "nan_to_num": torch.nan_to_num,
+    "round 1": lambda x: torch.round(x, decimals=1),
+    "clamp": lambda x: x.clamp(-0.5, 0.7), "clamp_min": lambda x: x.clamp(min=0.1), "clamp_max": lambda x: x.clamp(max=0.1),
+    "relu": F.relu, "relu6": F.relu6, "leaky_relu": lambda x: F.leaky_relu(x, 0.2), "elu": lambda x: F.elu(x, 1.3),
+    "selu": F.selu, "celu": lambda x: F.celu(x, 0.7), "gelu": F.gelu, "gelu tanh": lambda x: F.gelu(x, approximate="tanh"),
+    "silu": F.silu, "mish": F.mish, "softplus": F.softplus, "softplus 2": lambda x: F.softplus(x, 2.0), "softsign": F.softsign,
+    "hardtanh": lambda x: F.hardtanh(x, -0.3, 0.7), "hardsigmoid": F.hardsigmoid, "hardswish": F.hardswish,
+    "hardshrink": F.hardshrink, "softshrink": F.softshrink, "tanhshrink": F.tanhshrink, "logsigmoid": F.logsigmoid,
+    "threshold": lambda x: F.threshold(x, 0.1, 7.0), "glu": F.glu, "softmax": lambda x: x.softmax(1),
+    "log_softmax": lambda x: x.log_softmax(0), "softmin": lambda x: F.softmin(x, 1), "normalize": F.normalize,
+    "logical_not": torch.logical_not,
+}  # fmt: skip
+POSITIVE = {
+    "log": torch.log, "log2": torch.log2, "log10": torch.log10, "log1p": torch.log1p, "sqrt": torch.sqrt,
+    "rsqrt": torch.rsqrt, "pow": lambda x: x**1.3, "rpow": lambda x: 1.3**x,
+}  # fmt: skip
+BINARY = {
+    "add": torch.add, "add alpha": lambda x, y: torch.add(x, y, alpha=0.3), "sub": torch.sub, "mul": torch.mul,
+    "div": torch.div, "floor_divide": torch.floor_divide, "trunc": lambda x, y: torch.div(x, y, rounding_mode="trunc"),
+    "remainder": torch.remainder, "fmod": torch.fmod, "maximum": torch.maximum, "minimum": torch.minimum,
+    "atan2": torch.atan2, "hypot": torch.hypot, "eq": torch.eq, "ne": torch.ne, "lt": torch.lt, "le": torch.le,
+    "gt": torch.gt, "ge": torch.ge, "logical_and": torch.logical_and, "logical_or": torch.logical_or,
+    "logical_xor": torch.logical_xor, "where": lambda x, y: torch.where(x > y, x, 0.3),
+    "lerp": lambda x, y: torch.lerp(x, y, 0.3), "addcmul": lambda x, y: torch.addcmul(x, x, y, value=0.7),
+    "addcdiv": lambda x, y: torch.addcdiv(x, x, y, value=0.7), "masked_fill": lambda x, y: x.masked_fill(y > 0, -1.3),
+    "matmul": lambda x, y: x @ y.transpose(-1, -2), "addmm": lambda x, y: torch.addmm(x[:, :3], x, y.t(), beta=0.3, alpha=0.7),
+    "cat": lambda x, y: torch.cat([x, y], 1), "stack": lambda x, y: torch.stack([x, y], 1),
+    "einsum": lambda x, y: torch.einsum("ij,kj->ik", x, y), "outer": lambda x, y: torch.outer(x[0], y[1]),
+    "cosine": F.cosine_similarity, "mse": F.mse_loss, "gather": lambda x, y: x.gather(1, (y > 0).long()),
+}  # fmt: skip
+SHAPES = {
+    "reshape": lambda x: x.reshape(3, -1), "flatten": lambda x: x.flatten(1), "transpose": lambda x: x.transpose(0, 2),
+    "permute": lambda x: x.permute(2, 0, 1), "mT": lambda x: x.mT, "unsqueeze": lambda x: x.unsqueeze(1).unsqueeze(-1),
+    "squeeze": lambda x: x[:, :1].squeeze(1), "expand": lambda x: x[:, :1].expand(-1, 5, -1), "select": lambda x: x[1, -1],
+    "slice": lambda x: x[:, 1:, ::2], "slice end": lambda x: x[:, -2:-1], "newaxis": lambda x: x[None, ..., None],
+    "split": lambda x: x.split([1, 2], 1), "chunk": lambda x: x.chunk(2, 2), "unbind": lambda x: x.unbind(1),
+    "repeat": lambda x: x.repeat(1, 2, 1), "flip": lambda x: x.flip(0, 2), "roll": lambda x: x.roll(1, 2),
+    "tril": lambda x: x.tril(), "triu": lambda x: x.triu(1), "diagonal": lambda x: x.diagonal(0, 1, 2),
+    "unfold": lambda x: x.unfold(2, 2, 1), "pad": lambda x: F.pad(x, (1, 2)), "contiguous": lambda x: x.transpose(0, 1).contiguous(),
+    "double": lambda x: x.double(), "int": lambda x: x.int(), "bool": lambda x: x.bool(), "index": lambda x: x[:, [2, 0]],
+    "two indices": lambda x: x[[1, 0], [0, 2]], "inner indices": lambda x: x[:, [1, 0], [0, 2]],
+    "index_select": lambda x: x.index_select(2, torch.tensor([3, 0])), "sum": lambda x: x.sum((0, 2)),
+    "sum all": lambda x: x.sum(), "mean": lambda x: x.mean(1, keepdim=True), "prod": lambda x: x.prod(1),
+    "amax": lambda x: x.amax((0, 1)), "amin": lambda x: x.amin(2), "max": lambda x: x.max(1), "min": lambda x: x.min(2),
+    "max all": lambda x: x.max(), "argmax": lambda x: x.argmax(1), "argmin all": lambda x: x.argmin(), "var": lambda x: x.var(1),
+    "std": lambda x: x.std((0, 2), correction=0), "var_mean": lambda x: torch.var_mean(x, 1),
+    "logsumexp": lambda x: x.logsumexp(1), "any": lambda x: (x > 1).any(1), "all": lambda x: (x > -1).all(),
+    "norm": lambda x: x.norm(dim=1), "cumsum": lambda x: x.cumsum(1), "topk": lambda x: x.topk(2, 2),
+    "sort": lambda x: x.sort(1, descending=True), "full_like": lambda x: x + torch.full_like(x, 0.3),
+    "arange": lambda x: x + torch.arange(4), "one_hot": lambda x: F.one_hot((x > 0).long(), 2),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", UNARY)
+def test_functions_of_one_tensor(name):
+    """Pointwise functions and those along a dim."""
+    check(Calls(UNARY[name]), torch.tensor([[0.3, -0.7, 1.3, -2.1], [0.0, 2.5, -0.5, 0.51]]))
+
+
+@pytest.mark.parametrize("name", POSITIVE)
+def test_functions_of_positive_numbers(name):
+    """Logarithms, roots and powers."""
+    check(Calls(POSITIVE[name]), torch.rand(3, 4) + 0.3)
+
+
+@pytest.mark.parametrize("name", BINARY)
+def test_functions_of_two_tensors(name):
+    """Pointwise functions, comparisons, products and joins."""
+    check(Calls(BINARY[name]), torch.randn(3, 4), torch.randn(3, 4))
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_shapes_indexing_and_reductions(name):
+    """Views, copies, indexing, reductions and casts."""
+    check(Calls(SHAPES[name]), torch.randn(2, 3, 4))
+
+
+def test_integers():
+    """Integer arithmetic rounds as in PyTorch, and mixes with floats by PyTorch's promotion."""
+    a, b = torch.tensor([7, -7, 5]), torch.tensor([2, 2, -3])
+    for function in (
+        lambda a, b: (a + b, a * 2, a // b, a % b, a / b, a + 0.3),
+        lambda a, b: (a & b, a | b, a ^ b, ~a, a > b),
+        lambda a, b: (a.sum(), a.float().mean(), (a > 0).sum(), a.max()),
+    ):
+        check(Calls(function), a, b)
+
+
+LAYERS = {
+    "linear": (lambda: nn.Linear(4, 3), (2, 4)),
+    "linear without bias": (lambda: nn.Linear(4, 3, bias=False), (2, 5, 4)),
+    "bilinear": (lambda: Calls(lambda x, layer=nn.Bilinear(4, 4, 2): layer(x, x)), (2, 4)),
+    "conv1d": (lambda: nn.Conv1d(2, 4, 3, padding=1, stride=2), (2, 2, 9)),
+    "conv2d": (lambda: nn.Conv2d(2, 4, (3, 2), padding=(1, 0), dilation=2, groups=2), (1, 2, 8, 8)),
+    "conv2d same": (lambda: nn.Conv2d(2, 3, 4, padding="same"), (1, 2, 8, 8)),
+    "conv2d reflect": (lambda: nn.Conv2d(2, 3, 3, padding=1, padding_mode="reflect"), (1, 2, 8, 8)),
+    "conv3d": (lambda: nn.Conv3d(2, 3, 3), (1, 2, 5, 5, 5)),
+    "conv without batch": (lambda: nn.Conv2d(2, 3, 3), (2, 5, 5)),
+    "conv_transpose1d": (lambda: nn.ConvTranspose1d(2, 3, 3, stride=2, padding=1, output_padding=1), (1, 2, 5)),
+    "conv_transpose2d": (lambda: nn.ConvTranspose2d(4, 2, 3, stride=2, groups=2, bias=False), (1, 4, 5, 5)),
+    "batch_norm": (lambda: trained(nn.BatchNorm2d(3), 4, 3, 5, 5), (2, 3, 4, 4)),
+    "batch_norm1d": (lambda: nn.BatchNorm1d(3, affine=False), (2, 3)),
+    "instance_norm": (lambda: nn.InstanceNorm2d(3, affine=True), (2, 3, 4, 4)),
+    "layer_norm": (lambda: nn.LayerNorm((3, 4)), (2, 3, 4)),
+    "group_norm": (lambda: nn.GroupNorm(2, 4), (2, 4, 5)),
+    "rms_norm": (lambda: nn.RMSNorm(4), (2, 4)),
+    "local_response_norm": (lambda: nn.LocalResponseNorm(2), (1, 4, 3, 3)),
+    "max_pool1d": (lambda: nn.MaxPool1d(3, stride=2), (1, 2, 9)),
+    "max_pool2d": (lambda: nn.MaxPool2d(3, stride=2, padding=1), (1, 2, 8, 8)),
+    "max_pool2d ceil": (lambda: nn.MaxPool2d(2, stride=2, ceil_mode=True), (1, 2, 7, 7)),
+    "avg_pool2d": (lambda: nn.AvgPool2d(2, padding=1), (1, 2, 6, 6)),
+    "avg_pool2d exclude": (lambda: nn.AvgPool2d(3, padding=1, count_include_pad=False), (1, 2, 6, 6)),
+    "adaptive_avg_pool2d": (lambda: nn.AdaptiveAvgPool2d((2, 1)), (1, 2, 6, 5)),
+    "adaptive_avg_pool2d uneven": (lambda: nn.AdaptiveAvgPool2d(3), (1, 2, 7, 8)),
+    "adaptive_max_pool2d": (lambda: nn.AdaptiveMaxPool2d(2), (1, 2, 6, 6)),
+    "dropout": (lambda: nn.Dropout(0.5), (3, 4)),
+    "prelu": (lambda: nn.PReLU(3), (2, 3, 4)),
+    "upsample nearest": (lambda: nn.Upsample(scale_factor=2), (1, 2, 3, 4)),
+    "upsample bilinear": (lambda: nn.Upsample(scale_factor=2, mode="bilinear"), (1, 2, 3, 4)),
+    "upsample corners": (lambda: nn.Upsample(size=(5, 7), mode="bilinear", align_corners=True), (1, 2, 3, 4)),
+    "pixel_shuffle": (lambda: nn.PixelShuffle(2), (1, 8, 3, 3)),
+    "flatten": (lambda: nn.Flatten(), (2, 3, 4)),
+    "zero pad": (lambda: nn.ZeroPad2d((1, 0, 2, 1)), (1, 2, 3, 4)),
+    "reflection pad": (lambda: nn.ReflectionPad2d(1), (1, 2, 3, 4)),
+    "replication pad": (lambda: nn.ReplicationPad1d(2), (1, 2, 4)),
+    "softmax": (lambda: nn.Softmax(dim=-1), (2, 3)),
+    "lstm": (lambda: nn.LSTM(4, 5, num_layers=2, bidirectional=True, batch_first=True), (2, 3, 4)),
+    "gru": (lambda: nn.GRU(4, 5), (3, 2, 4)),
+    "rnn": (lambda: nn.RNN(4, 5, nonlinearity="relu"), (3, 2, 4)),
+    "attention": (lambda: Calls(lambda x, layer=nn.MultiheadAttention(4, 2, batch_first=True).eval(): layer(x, x, x)), (2, 3, 4)),
+    "causal attention": (lambda: Calls(lambda x: F.scaled_dot_product_attention(x, x, x, is_causal=True)), (1, 2, 3, 4)),
+    "transformer": (lambda: nn.TransformerEncoderLayer(4, 2, 8, batch_first=True), (2, 3, 4)),
+}  # fmt: skip
+
+
+def trained(layer, *size):
+    """The layer after it has seen some inputs, so that its running statistics are not the initial ones."""
+    for _ in range(3):
+        layer(torch.randn(*size) * 1.3 + 0.7)
+    return layer
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_layers(name):
+    """Layers of torch.nn, in eval mode."""
+    make, size = LAYERS[name]
+    check(make(), torch.randn(*size))
+
+
+def test_embedding():
+    """Integer inputs that index a weight."""
+    check(nn.Sequential(nn.Embedding(10, 4), nn.Linear(4, 2)), torch.tensor([[1, 9], [0, 3]]))
+    check(nn.Embedding(10, 4, padding_idx=0), torch.tensor([0, 3]))
+
+
+class Classifier(nn.Module):
+    """A small network of a kind that people export."""
+
+    def __init__(self):
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(inplace=True), nn.MaxPool2d(2), nn.Dropout2d(0.2)
+        )
+        self.head = nn.Linear(4 * 4 * 4, 3)
+
+    def forward(self, x):
+        x = self.features(x)
+        return F.log_softmax(self.head(x.view(x.size(0), -1)), dim=1)
+
+
+def test_names_and_dynamic_batch(tmp_path):
+    """Names given are kept, weights keep theirs, and the file takes any batch size; the file at a path is replaced whole."""
+    model, path = Classifier(), tmp_path / "model.onnx"
+    path.write_bytes(b"old")
+    with pytest.warns(DeprecationWarning, match="legacy TorchScript-based ONNX export"):
+        result = torch.onnx.export(
+            model,
+            torch.randn(2, 1, 8, 8),
+            path,
+            input_names=["image"],
+            output_names=["scores"],
+            dynamic_axes={"image": {0: "batch"}, "scores": {0: "batch"}},
+            opset_version=17,
+            dynamo=False,
+        )
+    assert result is None and model.training
+    proto = onnx.load(path)
+    onnx.checker.check_model(proto, full_check=True)
+    assert [i.version for i in proto.opset_import] == [17]
+    assert [v.name for v in proto.graph.input] == ["image"] and [v.name for v in proto.graph.output] == ["scores"]
+    assert proto.graph.input[0].type.tensor_type.shape.dim[0].dim_param == "batch"
+    assert proto.graph.output[0].type.tensor_type.shape.dim[0].dim_param == "batch"
+    assert {"features.0.weight", "head.weight", "head.bias"} <= {w.name for w in proto.graph.initializer}
+    for batch in (1, 2, 5):
+        agrees(model, path.read_bytes(), torch.randn(batch, 1, 8, 8))
+    assert [p.name for p in tmp_path.iterdir()] == ["model.onnx"]
+
+
+def test_two_dynamic_sizes():
+    """Sizes that are sums or products of dynamic ones are computed in the graph."""
+
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embed = nn.Embedding(11, 4)
+            self.attend = nn.TransformerEncoderLayer(4, 2, 8, batch_first=True)
+
+        def forward(self, ids):
+            x = self.embed(ids) + torch.arange(ids.size(1)).unsqueeze(-1) * 0.1
+            x = self.attend(x)
+            start = torch.zeros(ids.size(0), 1, 4)
+            flat = torch.cat([start, x], 1).reshape(-1, 4)
+            return flat, x.mean(1), x[:, -1], torch.full((x.size(0) * x.size(1),), 0.3)
+
+    model = Model().eval()
+    ids = torch.randint(0, 11, (2, 3))
+    data = exported(model, ids, dynamic_shapes={"ids": {0: "batch", 1: "length"}})
+    for size in ((2, 3), (1, 5), (4, 2)):
+        agrees(model, data, torch.randint(0, 11, size))
+
+
+def test_dynamic_batch_of_a_recurrent_network():
+    """The initial state, made inside the layer, follows the batch."""
+    model = nn.LSTM(4, 5, batch_first=True).eval()
+    data = exported(model, torch.randn(2, 3, 4), dynamic_axes={"input": [0]})
+    agrees(model, data, torch.randn(5, 3, 4))
+
+
+def test_writes_in_place():
+    """In-place writes to views, buffers and whole tensors reach every tensor that shares the memory."""
+
+    def function(x):
+        out = torch.zeros(x.size(0), 4)
+        out[:, 1:3] = x[:, :2] * 2
+        row = out[0]
+        out += 1
+        row.mul_(3.0)
+        grid = x.clone().t()
+        grid[1] = 0.7
+        x = x.relu_()
+        out[0, 0] = x.sum()
+        return out, row, grid, x
+
+    model = Calls(function)
+    x = torch.randn(2, 3)
+    data = exported(model, x.clone(), input_names=["x"], dynamic_axes={"x": {0: "n"}})
+    for n in (2, 4):
+        x = torch.randn(n, 3)
+        session = onnxruntime.InferenceSession(data)
+        found = session.run(None, {"x": x.numpy().copy()})
+        for a, b in zip(found, function(x.clone()), strict=True):
+            np.testing.assert_allclose(a, b.numpy(), rtol=1e-6)
+
+
+def test_inputs_by_keyword_and_in_containers():
+    """Arguments in lists, dicts and keywords become inputs in order; other values are part of the graph."""
+
+    class Model(nn.Module):
+        def forward(self, pair, scale=1.0, *, bias):
+            return pair[0] * scale + bias - pair[1]
+
+    tensors = [torch.randn(2, 3) for _ in range(3)]
+    program = torch.onnx.export(Model(), ((tensors[0], tensors[1]), 0.3), kwargs={"bias": tensors[2]})
+    assert [v.name for v in program.model_proto.graph.input] == ["pair_0", "pair_1", "bias"]
+    expected = tensors[0] * 0.3 + tensors[2] - tensors[1]
+    (found,) = program(*tensors)
+    np.testing.assert_allclose(found.numpy(), expected.numpy(), rtol=1e-6)
+
+
+def test_options(tmp_path):
+    """Weights outside the file, as inputs, or left out; older opsets; saving from the program."""
+    model, x = nn.Sequential(nn.Linear(64, 32), nn.GELU(), nn.LayerNorm(32)), torch.randn(2, 64)
+    model.eval()
+    for opset in (11, 13, 17, 18, 20):
+        data = exported(model, x, opset_version=opset)
+        assert onnx.load_from_string(data).opset_import[0].version == opset
+        agrees(model, data, x)
+    program = torch.onnx.export(model, x)
+    program.save(tmp_path / "a.onnx", external_data=True)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.onnx", "a.onnx.data"]
+    session = onnxruntime.InferenceSession(str(tmp_path / "a.onnx"))
+    np.testing.assert_allclose(
+        session.run(None, {session.get_inputs()[0].name: x.numpy()})[0], model(x).detach().numpy(), atol=1e-5
+    )
+    with_weights = onnx.load_from_string(exported(model, x, keep_initializers_as_inputs=True)).graph
+    assert {v.name for v in with_weights.input} == {
+        "input",
+        *(w.name for w in with_weights.initializer if "." in w.name),
+    }
+    bare = onnx.load_from_string(exported(model, x, export_params=False)).graph
+    assert not [w.name for w in bare.initializer if "." in w.name] and len(bare.input) == 5
+
+
+def test_is_in_onnx_export():
+    """Models can ask whether they are being exported."""
+    seen = []
+    exported(Calls(lambda x: (seen.append(torch.onnx.is_in_onnx_export()), x + 1)[1]), torch.ones(1))
+    assert seen == [True] and not torch.onnx.is_in_onnx_export()
+
+
+def test_what_cannot_be_exported(tmp_path):
+    """Errors name the operation or the size; a failed export leaves the old file and the model's mode."""
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"old")
+    model = nn.Sequential(Calls(lambda x: torch.linalg.inv(x))).train()
+    with pytest.raises(
+        torch.onnx.OnnxExporterError,
+        match="Exporting the operator 'aten::.*inv.*' to ONNX opset version 20 is not supported",
+    ):
+        torch.onnx.export(model, (torch.eye(2),), path)
+    assert path.read_bytes() == b"old" and model.training
+
+    def count(x):
+        for _ in range(x.size(0)):
+            x = x + 1
+        return x
+
+    with pytest.raises(torch.onnx.OnnxExporterError, match="other operations when a dynamic axis has another size"):
+        torch.onnx.export(Calls(count), (torch.ones(2),), input_names=["x"], dynamic_axes={"x": [0]})
+    with (
+        pytest.raises(ValueError, match="dynamic shapes through parameter dynamic_axes when dynamo=False"),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.onnx.export(nn.ReLU(), (torch.ones(2),), dynamo=False, dynamic_shapes={"input": {0: "n"}})

@@ -66,15 +66,9 @@ def new_shared_file(nbytes: int) -> int:
     return descriptor
 
 
-def map_file(descriptor: int, nbytes: int) -> memoryview:
-    """The bytes of the file, mapped at once: page by page takes several times as long."""
-    flags = mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0)
-    return memoryview(mmap.mmap(descriptor, nbytes, flags=flags))
-
-
 def _adopt(storage: Storage, descriptor: int) -> None:
     """Put a storage over the shared file, which it keeps open."""
-    storage.data = np.frombuffer(map_file(descriptor, storage.nbytes), np.uint8)
+    storage.data = np.frombuffer(mmap.mmap(descriptor, storage.nbytes), np.uint8)
     storage.special = SHARED
     _descriptors[storage] = descriptor
     weakref.finalize(storage, os.close, descriptor).atexit = False

@@ -133,43 +133,40 @@ def place(worker_id: int) -> str:
 def serve(job: Job, worker_id: int, receive: Callable[[], Any], send: Callable[[Any, Any], None]) -> None:
     """Answer tasks `(key, index)` with `(key, data)` until `receive` returns None.
 
-    An error while fetching is the answer to its task; an error in `init_fn` the answer to the first one.
+    An error while fetching is the answer to its task; an error in `init_fn` or in `iter(dataset)` to all.
     """
     where = place(worker_id)
-    failure: ExceptionWrapper | None = None
-    fetcher: Any = None
-    try:
-        if job.init_fn is not None:
-            job.init_fn(worker_id)
-        fetcher = job.fetcher()
-    except Exception:
-        failure = ExceptionWrapper(where=where)
+
+    def start(init_fn: Callable[[int], Any] | None) -> Any:
+        try:
+            if init_fn is not None:
+                init_fn(worker_id)
+            return job.fetcher()
+        except Exception:
+            return ExceptionWrapper(where=where)
+
+    def fetch(index: Any) -> Any:
+        if isinstance(fetcher, ExceptionWrapper):
+            return fetcher
+        try:
+            return fetcher.fetch(index)
+        except StopIteration:
+            return EndOfData() if job.kind == _DatasetKind.Iterable else ExceptionWrapper(where=where)
+        except Exception:
+            return ExceptionWrapper(where=where)
+
+    fetcher = start(job.init_fn)
     ended = False
     while (task := receive()) is not None:
         if isinstance(task, Resume):
             send(task, None)
-            ended = False
-            try:
-                fetcher = job.fetcher()
-            except Exception:
-                failure = ExceptionWrapper(where=where)
-            continue
-        if ended:
-            continue
-        key, index = task
-        data: Any
-        if failure is not None:
-            data, failure = failure, None
-        else:
-            try:
-                data = fetcher.fetch(index)
-            except Exception as error:
-                if isinstance(error, StopIteration) and job.kind == _DatasetKind.Iterable:
-                    data, ended = EndOfData(), True
-                else:
-                    data = ExceptionWrapper(where=where)
-        send(key, data)
-        del task, key, index, data  # a batch must not live until the next one is there
+            fetcher, ended = start(None), False
+        elif not ended:
+            key, index = task
+            data = fetch(index)
+            ended = isinstance(data, EndOfData)
+            send(key, data)
+            del data  # a batch must not live until the next one is there
 
 
 def numpy_seed(base_seed: int, worker_id: int) -> np.ndarray:

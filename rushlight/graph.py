@@ -93,7 +93,7 @@ class Saved:
         if tensor is not None and tensor._storage is self.storage and tensor._layout is self.layout and tensor._offset == self.offset:
             return tensor
         found = make_tensor(self.storage, self.offset, self.layout)
-        if self.is_output and node.requires_output_grad:
+        if self.is_output and node.requires_output_grad and self.layout.dtype.category >= 2:
             found._node, found._requires_grad, found._output_nr = node, True, self.output_nr
         elif tensor is not None:
             found._node, found._requires_grad = tensor._node, tensor._requires_grad

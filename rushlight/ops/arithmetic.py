@@ -22,7 +22,7 @@ def _no_bool(name: str) -> Any:
     def rule(common: dt.dtype) -> tuple[dt.dtype, dt.dtype]:
         if common.category == dt.BOOL:
             raise RuntimeError(
-                f"{name}, with two bool tensors, the `-` operator, is not supported. Use the `^` or `logical_xor()` operator instead."
+                f"{name}, the `-` operator, with two bool tensors is not supported. Use the `^` or `logical_xor()` operator instead."
                 if name == "Subtraction"
                 else f'"{name}" not implemented for \'Bool\''
             )

@@ -177,7 +177,7 @@ def polar(abs: Tensor, angle: Tensor, *, out: Tensor | None = None) -> Tensor:
 
 def _sgn_rule(x: np.ndarray) -> np.ndarray:
     if x.dtype.kind != "c":
-        return np.sign(x)
+        return np.where(x != x, 0, np.sign(x)) if x.dtype.kind == "f" else np.sign(x)  # the sign of nan is 0
     modulus = np.abs(x)
     return np.where(modulus == 0, 0, x / np.where(modulus == 0, 1, modulus))
 

@@ -191,13 +191,13 @@ def _selection(name: str, node_name: str, choose: Callable[..., np.ndarray], ext
     )  # fmt: skip
 
 
-def _choose_kth(slices: np.ndarray, axis: int, k: int, algorithm: Callable[[list[tie_order.Item], int], None] = tie_order.quickselect) -> np.ndarray:
-    order = tie_order.with_ties_placed(slices, np.argsort(slices, axis, kind="stable"), axis, lambda items: algorithm(items, k - 1))
+def _choose_kth(slices: np.ndarray, axis: int, k: int) -> np.ndarray:
+    order = tie_order.with_ties_placed(slices, np.argsort(slices, axis, kind="stable"), axis, lambda items: tie_order.quickselect(items, k - 1))
     return np.take(order, [k - 1], axis)
 
 
 def _choose_median(slices: np.ndarray, axis: int) -> np.ndarray:
-    middle = _choose_kth(slices, axis, (slices.shape[axis] + 1) // 2, tie_order.nth_element)
+    middle = np.take(np.argsort(slices, axis, kind="stable"), [(slices.shape[axis] - 1) // 2], axis)
     if slices.dtype.kind != "f":
         return middle
     missing = np.isnan(slices)
@@ -323,7 +323,8 @@ def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False, *, out
     tensor(3)
     """
     here = as_tensor_argument(input, "kthvalue")._layout
-    refuse_complex(here, "kthvalue_cpu")
+    if here.dtype.category in (dt.BOOL, dt.COMPLEX):
+        raise NotImplementedError(f"\"kthvalue_cpu\" not implemented for '{here.dtype.type_name}'")
     if out is not None and out[0]._storage is input._storage:
         raise RuntimeError(
             "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory location. Please clone() the tensor before performing the operation."
@@ -359,7 +360,7 @@ def _infer_topk(input: Layout, k: int, dim: int, largest: bool, sorted: bool) ->
 def _topk_rule(input: np.ndarray, k: int, dim: int, largest: bool, sorted: bool) -> tuple[np.ndarray, np.ndarray]:
     slices = with_a_dim(input)
     order = ranks(slices, dim, largest, stable=True)
-    order = tie_order.with_ties_placed(slices, order, dim, lambda items: tie_order.top(items, k, sorted))
+    order = tie_order.with_ties_placed(slices, order, dim, lambda items: tie_order.top(items, k, sorted), every=not sorted)
     indices = np.take(order, range(k), dim)
     shape = _topk_shape(input, k, dim)
     return np.take_along_axis(slices, indices, dim).reshape(shape), indices.reshape(shape)

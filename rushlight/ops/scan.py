@@ -102,6 +102,8 @@ _C_NAMES = {
 def _scan_in_place(function: Callable[..., Tensor]) -> Any:
     def method(self: Tensor, dim: int, *, dtype: dt.dtype | None = None) -> Tensor:
         here = self._layout.dtype
+        if here is dt.bool_:
+            raise NotImplementedError(f"\"{function.__name__}_out_cpu\" not implemented for 'Bool'")
         if dtype is not None and dtype is not here:
             names = [_C_NAMES.get(d.name, d.name) for d in (here, dtype)]
             raise RuntimeError(f"Bad in-place call: input tensor dtype {names[0]} and output tensor dtype {names[1]} should match")
@@ -266,6 +268,9 @@ def _ends(input: Tensor, dim: int) -> tuple[Tensor, Tensor]:
 def _trapezoids(function: str, y: Tensor, x: Any, dx: Any, dim: int) -> Tensor:
     """The area of each trapezoid along `dim`, doubled."""
     shape = as_tensor_argument(y, function, "y")._layout.shape
+    for name, value in (("y", y), ("x", x)):
+        if value is not None and value._layout.dtype is dt.bool_:
+            raise RuntimeError(f"{function}: received a bool input for `{name}`, but bool is not supported")
     if not shape:
         raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
     dim = wrap_dim(dim, len(shape))
@@ -353,6 +358,8 @@ def gradient(input: Tensor, *, spacing: Any = None, dim: int | Sequence[int] | N
     (tensor([3., 4., 5.]),)
     """
     here = as_tensor_argument(input, "gradient")._layout
+    if here.dtype is dt.uint8:
+        raise RuntimeError("torch.gradient does not support uint8 input.")
     dims = wrap_dims(dim, here.ndim)
     if edge_order not in (1, 2):
         raise RuntimeError("torch.gradient only supports edge_order=1 and edge_order=2.")

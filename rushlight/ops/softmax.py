@@ -61,12 +61,12 @@ def _card(name: str, fill: Callable[[np.ndarray, np.ndarray, int], None], grad: 
 
 
 def _softmax_gradient(g: Tensor, output: Tensor, dim: int) -> Tensor:
-    weighted = g * output.conj()
-    return weighted - output.conj() * weighted.sum(dim, keepdim=True)
+    weighted = g * output
+    return weighted - output * weighted.sum(dim, keepdim=True)
 
 
 _softmax = _card("softmax", _fill_softmax, _softmax_gradient, "Softmax")
-_log_softmax = _card("log_softmax", _fill_log_softmax, lambda g, output, dim: g - output.exp().conj() * g.sum(dim, keepdim=True), "LogSoftmax")
+_log_softmax = _card("log_softmax", _fill_log_softmax, lambda g, output, dim: g - output.exp() * g.sum(dim, keepdim=True), "LogSoftmax")
 
 
 def _apply(card: Card, input: Tensor, dim: int, dtype: dt.dtype | None, out: Tensor | None) -> Tensor:
@@ -74,7 +74,7 @@ def _apply(card: Card, input: Tensor, dim: int, dtype: dt.dtype | None, out: Ten
     if dtype is not None and dtype is not here.dtype:
         input = input.to(dtype)
     dim = wrap_dim(dim, here.ndim)
-    if input._layout.dtype.category < dt.FLOAT:
+    if not input._layout.dtype.is_floating_point:
         kernel = "lastdim_kernel_impl" if dim >= here.ndim - 1 else "kernel_impl"
         raise NotImplementedError(f"\"{card.name}_{kernel}\" not implemented for '{input._layout.dtype.type_name}'")
     found = apply(card, (input,), (dim,))

@@ -13,7 +13,7 @@ from ..shape import Layout, contiguous, layout, preserved_strides, wrap_dim
 from ..storage import TensorBase
 from .card import Card, apply, array_of
 from .define import as_operand, as_tensor_argument, write_out
-from .extrema import put_at_indices, ranks, with_a_dim
+from .extrema import put_at_indices, ranks, refuse_complex, with_a_dim
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -117,11 +117,10 @@ _unique_consecutive = Card("unique_consecutive", "input", statics="dim", outputs
 
 def _distinct(card: Card, input: Tensor, dim: int | None, return_inverse: bool, return_counts: bool) -> Any:
     here = as_tensor_argument(input, card.name)._layout
+    refuse_complex(here, "unique" if dim is None else "unique_dim")
     if dim is not None:
-        dim = wrap_dim(dim, here.ndim)
-        if not here.ndim:
-            dim = None
-        elif here.shape.count(0) > 1 and here.shape[dim] == 0:
+        dim = wrap_dim(dim, here.ndim, scalar_ok=False)
+        if here.shape.count(0) > 1 and here.shape[dim] == 0:
             raise RuntimeError("Number of zero sized dimensions is more than one, so unique cannot be applied ")
         elif here.shape[dim] and 0 in here.shape:
             raise RuntimeError("There are 0 sized dimensions, and they aren't selected, so unique cannot be applied")
@@ -158,12 +157,13 @@ def _searchsorted_rule(sorted_sequence: np.ndarray, input: Any, *sorter: np.ndar
     if rows.ndim == 1 or not values.size:
         found = np.searchsorted(rows.reshape(-1), values, side)
     else:
-        flat, wanted = rows.reshape(-1, rows.shape[-1]), values.reshape(-1, values.shape[-1])
+        wanted = values.reshape(-1, values.shape[-1])
         found = np.empty(wanted.shape, np.int64)
-        for row, value, places in zip(flat, wanted, found, strict=True):
+        for row, value, places in zip(rows.reshape(-1, rows.shape[-1]), wanted, found, strict=True):
             places[:] = np.searchsorted(row, value, side)
         found = found.reshape(values.shape)
-    return np.asarray(found).astype(np.int32 if int32 else np.int64)
+    # PyTorch's comparisons send nan past everything.
+    return np.where(values != values, rows.shape[-1], found).astype(np.int32 if int32 else np.int64)
 
 
 _searchsorted = Card(
@@ -192,12 +192,10 @@ def searchsorted(
     input = as_operand(input, "searchsorted", "input", 2)
     shape = input._layout.shape if isinstance(input, TensorBase) else ()
     if here.ndim != 1:
-        if not shape and here.ndim != 0:
+        if not shape:
             raise RuntimeError(
                 f"torch.searchsorted(): input value can be a scalar only when boundaries tensor dimension is 1, but we got boundaries tensor dim({here.ndim}) and input value's dim(0) numel(1)"
             )
-        if here.ndim == 0:
-            raise RuntimeError("torch.searchsorted(): boundaries tensor should have positive dimension, but got 0 dimension")
         if shape[:-1] != here.shape[:-1]:
             raise RuntimeError(
                 "torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries tensor and input value tensor must match, "
@@ -212,6 +210,8 @@ def searchsorted(
             low, high = int(array_of(sorter).min()), int(array_of(sorter).max())
             if low < 0 or high >= here.shape[-1]:
                 raise RuntimeError("torch.searchsorted(): sorter index out of range")
+    if here.dtype.category in (dt.BOOL, dt.COMPLEX):
+        raise NotImplementedError(f"\"searchsorted_out_cpu\" not implemented for '{here.dtype.type_name}'")
     found = apply(_searchsorted, (sorted_sequence, input, *(() if sorter is None else (sorter,))), (bool(right), bool(out_int32)))
     return found if out is None else write_out(out, found)
 
@@ -251,5 +251,8 @@ def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, inve
             " * (Number element, Tensor test_elements, *, bool assume_unique = False, bool invert = False, Tensor out = None)\n"
             " * (Tensor elements, Number test_element, *, bool assume_unique = False, bool invert = False, Tensor out = None)"
         )
+    for value in (elements, test_elements):
+        if isinstance(value, TensorBase) and value._layout.dtype.category in (dt.BOOL, dt.COMPLEX):
+            raise RuntimeError(f"Unsupported input type encountered for isin(): {value._layout.dtype.type_name}")
     found = apply(_isin, (as_operand(elements, "isin", "elements", 1), as_operand(test_elements, "isin", "test_elements")), (bool(invert),))
     return found if out is None else write_out(out, found)

@@ -42,9 +42,9 @@ def _check_quantile(function: str, input: Tensor, q: Any, interpolation: str) ->
     if q._layout.ndim > 1:
         raise RuntimeError(f"{function}() q must be a scalar or 1D tensor")
     if here.dtype not in (dt.float32, dt.float64):
-        raise RuntimeError(f"{function}() input tensor must be either float or double dtype")
+        raise RuntimeError("quantile() input tensor must be either float or double dtype")
     if q._layout.dtype is not here.dtype:
-        raise RuntimeError(f"{function}() q tensor must be same dtype as the input tensor")
+        raise RuntimeError("quantile() q tensor must be same dtype as the input tensor")
     if interpolation not in _INTERPOLATIONS:
         raise RuntimeError(f"{function}() interpolation must be one of linear, lower, higher, midpoint or nearest, but got {interpolation}")
     values = array_of(q)
@@ -111,17 +111,17 @@ def nanquantile(input: Tensor, q: Any, dim: int | None = None, keepdim: bool = F
 # Histograms
 
 
-def _edges(function: str, values: np.ndarray, bins: int, bounds: tuple[float, float] | None, margin: float, dtype: dt.dtype) -> np.ndarray:
-    """The edges of `bins` equal bins, over `bounds` or over all values."""
+def _edges(where: str, values: np.ndarray, bins: int, bounds: tuple[float, float] | None, margin: float, dtype: dt.dtype) -> np.ndarray:
+    """The edges of `bins` equal bins, over `bounds` or over all values; `where` starts the messages."""
     from .creation import linspace
 
     if bins <= 0:
         raise RuntimeError(f"torch.histogram(): bins must be > 0, but got {bins} for dimension 0")
     low, high = bounds if bounds is not None else (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
     if not (math.isfinite(low) and math.isfinite(high)):
-        raise RuntimeError(f"{function}: range of [{low:g}, {high:g}] is not finite")
+        raise RuntimeError(f"{where} [{low:g}, {high:g}] is not finite")
     if low > high:
-        raise RuntimeError(f"{function}: min should not exceed max, but got min {low:g} max {high:g} for dimension 0")
+        raise RuntimeError(f"torch.histogram(): min should not exceed max, but got min {low:g} max {high:g} for dimension 0")
     if low == high:
         low, high = low - margin, high + margin
     return array_of(linspace(low, high, bins + 1, dtype=dtype))
@@ -154,12 +154,12 @@ def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0, *, out
     if max < min:
         raise RuntimeError("torch.histc: max must be larger than min")
     values = array_of(input).reshape(-1)
-    edges = _edges("torch.histc", values, bins, None if min == max and values.size else (float(min), float(max)), 1.0, here.dtype)
+    edges = _edges("torch.histc: range of", values, bins, None if min == max and values.size else (float(min), float(max)), 1.0, here.dtype)
     found = tensor_of_array(_count_bins(_bins_of(values, edges), None, bins, values.dtype))
     return found if out is None else write_out(out, found)
 
 
-def _dd(function: str, values: np.ndarray, bins: Sequence[Any], range: Sequence[float] | None, weight: Tensor | None, density: bool, dtype: dt.dtype) -> tuple[Tensor, list[Tensor]]:
+def _dd(values: np.ndarray, bins: Sequence[Any], range: Sequence[float] | None, weight: Tensor | None, density: bool, dtype: dt.dtype) -> tuple[Tensor, list[Tensor]]:
     """The histogram of points (the rows of `values`), and the edges along each coordinate."""
     edges = []
     for d, wanted in enumerate(bins):
@@ -167,7 +167,7 @@ def _dd(function: str, values: np.ndarray, bins: Sequence[Any], range: Sequence[
             edges.append(array_of(wanted))
         else:
             bounds = (float(range[2 * d]), float(range[2 * d + 1])) if range is not None else None
-            edges.append(_edges(function, values[:, d], wanted, bounds, 0.5, dtype))
+            edges.append(_edges(f"torch.histogramdd: dimension {d}'s range", values[:, d], wanted, bounds, 0.5, dtype))
     counts = [len(e) - 1 for e in edges]
     flat = np.zeros(len(values), np.int64)
     inside = np.ones(len(values), bool)
@@ -186,8 +186,8 @@ def _dd(function: str, values: np.ndarray, bins: Sequence[Any], range: Sequence[
 
 def _check_histogram(function: str, input: Tensor, weight: Tensor | None, density: bool, shape: Sequence[int]) -> None:
     here = input._layout
-    if not here.dtype.is_floating_point:
-        raise NotImplementedError(f"\"histogram_cpu\" not implemented for '{here.dtype.type_name}'")
+    if here.dtype not in (dt.float32, dt.float64):
+        raise NotImplementedError(f"\"histogramdd\" not implemented for '{here.dtype.type_name}'")
     if weight is not None:
         if weight._layout.dtype is not here.dtype:
             raise RuntimeError(
@@ -209,7 +209,7 @@ def histogram(input: Tensor, bins: Any, *, range: Sequence[float] | None = None,
     """
     here = as_tensor_argument(input, "histogram")._layout
     _check_histogram("histogram", input, weight, density, here.shape)
-    hist, edges = _dd("torch.histogram", array_of(input).reshape(-1, 1), [bins], range, weight, density, here.dtype)
+    hist, edges = _dd(array_of(input).reshape(-1, 1), [bins], range, weight, density, here.dtype)
     found = return_types.histogram(hist, edges[0])
     return found if out is None else write_out(out, found)
 
@@ -229,7 +229,7 @@ def histogramdd(input: Tensor, bins: Any, *, range: Sequence[float] | None = Non
     if len(bins) != here.shape[-1]:
         raise RuntimeError("histogramdd: The size of bins must be equal to the innermost dimension of the input.")
     _check_histogram("histogramdd", input, weight, density, here.shape[:-1])
-    return return_types.histogramdd(*_dd("torch.histogramdd", array_of(input).reshape(-1, here.shape[-1]), bins, range, weight, density, here.dtype))
+    return return_types.histogramdd(*_dd(array_of(input).reshape(-1, here.shape[-1]), bins, range, weight, density, here.dtype))
 
 
 def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
@@ -380,6 +380,8 @@ def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str = "use_mm_fo
             raise RuntimeError(f"cdist only supports floating-point dtypes, {name} got: {here.dtype.type_name}")
     if p < 0:
         raise RuntimeError("cdist only supports non-negative p values")
+    if first.dtype in dt.LOW_PRECISION:
+        raise NotImplementedError(f"\"cdist\" not implemented for '{first.dtype.type_name}'")
     batch = broadcast_shapes(first.shape[:-2], second.shape[:-2])
     x1, x2 = x1.expand(*batch, *first.shape[-2:]), x2.expand(*batch, *second.shape[-2:])
     if p == 2:
@@ -394,7 +396,9 @@ def trace(input: Tensor) -> Tensor:
     >>> torch.trace(torch.tensor([[1, 2], [3, 4]]))
     tensor(5)
     """
-    ndim = as_tensor_argument(input, "trace")._layout.ndim
-    if ndim != 2:
-        raise RuntimeError(f"trace: expected a matrix, but got tensor with dim {ndim}")
+    here = as_tensor_argument(input, "trace")._layout
+    if here.dtype is dt.bool_:
+        raise NotImplementedError("\"trace\" not implemented for 'Bool'")
+    if here.ndim != 2:
+        raise RuntimeError(f"trace: expected a matrix, but got tensor with dim {here.ndim}")
     return input.diagonal().sum()

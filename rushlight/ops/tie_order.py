@@ -19,14 +19,14 @@ Item = tuple[int, int]  # a value's rank, and where it was
 Algorithm = Callable[[list[Item]], None]
 
 
-def with_ties_placed(slices: np.ndarray, order: np.ndarray, axis: int, algorithm: Algorithm) -> np.ndarray:
-    """`order`, which sorts `slices` along `axis`, with the slices that hold equal values ordered by `algorithm` instead."""
+def with_ties_placed(slices: np.ndarray, order: np.ndarray, axis: int, algorithm: Algorithm, *, every: bool = False) -> np.ndarray:
+    """`order`, which sorts `slices` along `axis`, with the slices that hold equal values (or `every` one) ordered by `algorithm` instead."""
     size = slices.shape[axis]
     if size < 2:
         return order
     rows = np.moveaxis(np.take_along_axis(slices, order, axis), axis, -1).reshape(-1, size)
     equal = (rows[:, 1:] == rows[:, :-1]) | ((rows[:, 1:] != rows[:, 1:]) & (rows[:, :-1] != rows[:, :-1]))
-    tied = np.flatnonzero(equal.any(1))
+    tied = np.flatnonzero(equal.any(1) | every)
     if not len(tied) or len(tied) * size > _AT_MOST:
         return order
     moved = np.moveaxis(order, axis, -1)

@@ -39,11 +39,11 @@ def _norm_rule(input: np.ndarray, ord: float, dims: Shape, keepdim: bool, dtype:
     return np.power(np.sum(np.power(size, ord), **over), size.dtype.type(1 / ord))
 
 
-def _norm_gradient(g: Tensor, input: Tensor, output: Tensor, layouts: Sequence[Layout], ord: float, dims: Shape, keepdim: bool) -> Tensor:
-    """Zero where the norm is not smooth: at zero, and away from the extreme elements of an infinite norm."""
+def _norm_gradient(g: Tensor, input: Tensor, output: Tensor, layouts: Sequence[Layout], ord: float, dims: Shape, keepdim: bool) -> Tensor | None:
+    """None for the count of nonzeros, which is constant almost everywhere. Otherwise zero where the norm is not smooth: at zero, and away from the extreme elements of an infinite norm."""
     g, norm = keep_dims(g, layouts, dims, keepdim), keep_dims(output, layouts, dims, keepdim)
     if ord == 0:
-        return input * 0
+        return None
     if ord == 1:
         return g * input.sgn()
     if ord == 2:
@@ -161,7 +161,10 @@ def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:
     >>> torch.dist(torch.tensor([1., 2.]), torch.tensor([4., 6.]))
     tensor(5.)
     """
-    return vector_norm(as_tensor_argument(input, "dist") - as_tensor_argument(other, "dist", "other", 2), p)
+    difference = as_tensor_argument(input, "dist") - as_tensor_argument(other, "dist", "other", 2)
+    if difference._layout.dtype.category < dt.FLOAT:
+        raise RuntimeError(f"norm(): input dtype should be either floating point or complex. Got {difference._layout.dtype.type_name} instead.")
+    return vector_norm(difference, p)
 
 
 def renorm(input: Tensor, p: float, dim: int, maxnorm: float, *, out: Tensor | None = None) -> Tensor:

@@ -542,6 +542,18 @@ from .ops import (
     convolution as convolution,
 )
 
+# ops/contraction.py
+from .ops import (
+    bilinear as bilinear,
+    cosine_similarity as cosine_similarity,
+    cross as cross,
+    einsum as einsum,
+    kron as kron,
+    pairwise_distance as pairwise_distance,
+    pdist as pdist,
+    tensordot as tensordot,
+)
+
 from .printing import set_printoptions as set_printoptions
 from .random import (
     Generator as Generator,

@@ -765,6 +765,10 @@ class Tensor(TensorBase):
     matmul, mm, bmm, mv, dot, vdot, addmm = ops.matmul, ops.mm, ops.bmm, ops.mv, ops.dot, ops.vdot, ops.addmm
     addmm_ = inplace(ops.addmm)
 
+    # ops/contraction.py
+    cross = ops.cross
+    kron = ops.kron
+
     # ops/pointwise.py
     abs, abs_, exp, exp_, log, log_, sqrt, sqrt_ = ops.abs, inplace(ops.abs), ops.exp, inplace(ops.exp), ops.log, inplace(ops.log), ops.sqrt, inplace(ops.sqrt)
     relu, relu_, isnan = ops.relu, inplace(ops.relu), ops.isnan

@@ -534,3 +534,14 @@ from .conv import (
     conv_transpose3d as conv_transpose3d,
     convolution as convolution,
 )
+from .contraction import (
+    bilinear as bilinear,
+    cosine_similarity as cosine_similarity,
+    cross as cross,
+    einsum as einsum,
+    kron as kron,
+    linalg_cross as linalg_cross,
+    pairwise_distance as pairwise_distance,
+    pdist as pdist,
+    tensordot as tensordot,
+)

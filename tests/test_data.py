@@ -81,7 +81,8 @@ def test_shuffle_visits_in_pytorch_order():
 
 def test_every_pass_draws_a_base_seed_even_in_order():
     torch.manual_seed(3)
-    assert [batch[0].tolist() for batch in DataLoader(pairs(), batch_size=5, shuffle=True)][0] == [20, 16, 15, 0, 19]
+    first = [batch[0].tolist() for batch in DataLoader(pairs(), batch_size=5, shuffle=True)]
+    assert len(first) == 5 and first.pop(0) == [20, 16, 15, 0, 19]
     list(DataLoader(pairs(), batch_size=4))
     drop = DataLoader(pairs(), batch_size=5, shuffle=True, drop_last=True)
     assert [batch[0].tolist() for batch in drop] == [
@@ -425,7 +426,7 @@ def test_importing_the_package_does_not_import_multiprocessing():
     import sys
 
     code = "import sys, rushlight.utils.data; print('multiprocessing' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
+    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "False\n"
 
 
 def test_no_warning_in_ordinary_use():

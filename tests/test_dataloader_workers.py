@@ -342,8 +342,10 @@ def test_error_in_init_function(context):
     [
         (
             exit_at_once,
-            "exited unexpectedly with exit code 7. Details are lost due to multiprocessing. "
-            "Rerunning with num_workers=0 may give better error trace.",
+            (
+                "exited unexpectedly with exit code 7. Details are lost due to multiprocessing. "
+                "Rerunning with num_workers=0 may give better error trace."
+            ),
         ),
         (kill_self, "is killed by signal: Killed. "),
     ],
@@ -455,7 +457,7 @@ def test_workers_end_when_the_main_process_is_killed(tmp_path):
         "print(*(process.pid for process in iterator._workers._processes), flush=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    output = subprocess.run([sys.executable, str(script)], capture_output=True, text=True).stdout
+    output = subprocess.run([sys.executable, str(script)], check=False, capture_output=True, text=True).stdout
     deadline = time.monotonic() + 5
     pids = [int(pid) for pid in output.split()]
     assert len(pids) == 2
@@ -477,6 +479,6 @@ def test_a_program_that_leaves_an_iterator_open_ends_quietly(tmp_path):
         "print('done')\n"
     )
     start = time.monotonic()
-    done = subprocess.run([sys.executable, "-W", "error", str(script)], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-W", "error", str(script)], check=False, capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
     assert time.monotonic() - start < 10

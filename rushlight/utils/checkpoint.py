@@ -273,7 +273,8 @@ def _warn_of_default(name: str, change: str) -> None:
 
 # The kind that is not re-entrant. While the function runs, each tensor that the graph saves is replaced by a `_Slot`.
 # The first slot that backward asks for runs the function again, whose saves in the same order fill all slots that are
-# still alive. A slot is emptied as it is read, so a second backward pass computes once more.
+# still alive. A slot is emptied as it is read, so a second backward pass over it computes once more; what a pass did not
+# read is there for the next.
 
 
 @contextmanager

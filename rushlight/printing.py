@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import dtypes as dt
-from . import tape
+from . import dtypes as dt, tape
 
 if TYPE_CHECKING:
     from .tensor import Tensor

@@ -13,8 +13,7 @@ from sklearn import metrics as sk
 
 import rushlight as torch
 from rushlight import metrics, nn
-from rushlight.metrics import classification as C
-from rushlight.metrics import functional as F
+from rushlight.metrics import classification as C, functional as F
 
 CLASSES = 4
 LABELS = 3

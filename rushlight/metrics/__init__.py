@@ -3,10 +3,12 @@
 Under `rushlight run` this is what `import torchmetrics` imports where torchmetrics itself is not installed.
 """
 
-from . import classification as classification
-from . import functional as functional
-from . import regression as regression
-from . import utilities as utilities
+from . import (
+    classification as classification,
+    functional as functional,
+    regression as regression,
+    utilities as utilities,
+)
 from .aggregation import (
     CatMetric as CatMetric,
     MaxMetric as MaxMetric,
@@ -16,6 +18,7 @@ from .aggregation import (
 )
 from .classification import (
     AUROC as AUROC,
+    ROC as ROC,
     Accuracy as Accuracy,
     AveragePrecision as AveragePrecision,
     ConfusionMatrix as ConfusionMatrix,
@@ -23,14 +26,12 @@ from .classification import (
     FBetaScore as FBetaScore,
     Precision as Precision,
     PrecisionRecallCurve as PrecisionRecallCurve,
-    ROC as ROC,
     Recall as Recall,
     Specificity as Specificity,
     StatScores as StatScores,
 )
 from .collections import MetricCollection as MetricCollection
-from .metric import CompositionalMetric as CompositionalMetric
-from .metric import Metric as Metric
+from .metric import CompositionalMetric as CompositionalMetric, Metric as Metric
 from .regression import (
     MeanAbsoluteError as MeanAbsoluteError,
     MeanSquaredError as MeanSquaredError,

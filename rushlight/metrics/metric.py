@@ -15,8 +15,7 @@ from typing import Any
 from .. import ops
 from ..autograd import no_grad, set_grad_enabled
 from ..devices import get_default_device
-from ..dtypes import dtype as Dtype
-from ..dtypes import get_default_dtype
+from ..dtypes import dtype as Dtype, get_default_dtype
 from ..nn.module import Module
 from ..tensor import Tensor
 from .utilities.data import dim_zero_cat, dim_zero_max, dim_zero_mean, dim_zero_min, dim_zero_sum, map_tensors
@@ -361,7 +360,7 @@ class Metric(Module):
     __add__, __radd__ = _infix("add"), _infix("add", swap=True)
     __sub__, __rsub__ = _infix("sub"), _infix("sub", swap=True)
     __mul__, __rmul__ = _infix("mul"), _infix("mul", swap=True)
-    __truediv__, __rtruediv__ = _infix("true_divide"), _infix("true_divide", swap=True)
+    __truediv__, __rtruediv__ = _infix("div"), _infix("div", swap=True)
     __floordiv__, __rfloordiv__ = _infix("floor_divide"), _infix("floor_divide", swap=True)
     __mod__, __rmod__ = _infix("fmod"), _infix("fmod", swap=True)
     __pow__, __rpow__ = _infix("pow"), _infix("pow", swap=True)

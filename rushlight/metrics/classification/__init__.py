@@ -38,6 +38,7 @@ from .counts import (
 )
 from .curves import (
     AUROC as AUROC,
+    ROC as ROC,
     AveragePrecision as AveragePrecision,
     BinaryAUROC as BinaryAUROC,
     BinaryAveragePrecision as BinaryAveragePrecision,
@@ -52,5 +53,4 @@ from .curves import (
     MultilabelPrecisionRecallCurve as MultilabelPrecisionRecallCurve,
     MultilabelROC as MultilabelROC,
     PrecisionRecallCurve as PrecisionRecallCurve,
-    ROC as ROC,
 )

@@ -55,6 +55,17 @@ class Calls(nn.Module):
         return self.function(*args)
 
 
+class OneForAll(nn.Module):
+    """A layer of several inputs that are one tensor."""
+
+    def __init__(self, layer, count):
+        super().__init__()
+        self.layer, self.count = layer, count
+
+    def forward(self, x):
+        return self.layer(*[x] * self.count)
+
+
 @pytest.fixture(autouse=True)
 def seed():
     torch.manual_seed(0)
@@ -157,7 +168,7 @@ def test_integers():
 LAYERS = {
     "linear": (lambda: nn.Linear(4, 3), (2, 4)),
     "linear without bias": (lambda: nn.Linear(4, 3, bias=False), (2, 5, 4)),
-    "bilinear": (lambda: Calls(lambda x, layer=nn.Bilinear(4, 4, 2): layer(x, x)), (2, 4)),
+    "bilinear": (lambda: OneForAll(nn.Bilinear(4, 4, 2), 2), (2, 4)),
     "conv1d": (lambda: nn.Conv1d(2, 4, 3, padding=1, stride=2), (2, 2, 9)),
     "conv2d": (lambda: nn.Conv2d(2, 4, (3, 2), padding=(1, 0), dilation=2, groups=2), (1, 2, 8, 8)),
     "conv2d same": (lambda: nn.Conv2d(2, 3, 4, padding="same"), (1, 2, 8, 8)),
@@ -195,7 +206,7 @@ LAYERS = {
     "lstm": (lambda: nn.LSTM(4, 5, num_layers=2, bidirectional=True, batch_first=True), (2, 3, 4)),
     "gru": (lambda: nn.GRU(4, 5), (3, 2, 4)),
     "rnn": (lambda: nn.RNN(4, 5, nonlinearity="relu"), (3, 2, 4)),
-    "attention": (lambda: Calls(lambda x, layer=nn.MultiheadAttention(4, 2, batch_first=True).eval(): layer(x, x, x)), (2, 3, 4)),
+    "attention": (lambda: OneForAll(nn.MultiheadAttention(4, 2, batch_first=True), 3), (2, 3, 4)),
     "causal attention": (lambda: Calls(lambda x: F.scaled_dot_product_attention(x, x, x, is_causal=True)), (1, 2, 3, 4)),
     "transformer": (lambda: nn.TransformerEncoderLayer(4, 2, 8, batch_first=True), (2, 3, 4)),
 }  # fmt: skip

@@ -187,8 +187,7 @@ def same(a, b) -> None:
         for key in a:
             same(a[key], b[key])
     elif isinstance(a, (list, tuple)) and not isinstance(a, torch.Size):
-        assert len(a) == len(b)
-        for x, y in zip(a, b):
+        for x, y in zip(a, b, strict=True):
             same(x, y)
     else:
         assert a == b
@@ -835,5 +834,7 @@ def test_safetensors_library(tmp_path):
         "save_model(torch.nn.Linear(2, 2), path)\n"
         "print(sorted(load_file(path)))\n"
     )
-    done = subprocess.run([sys.executable, "-m", "rushlight", "run", str(script)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "rushlight", "run", str(script)], capture_output=True, text=True, check=False
+    )
     assert (done.stdout, done.stderr) == ("['bias', 'weight']\n", "")

@@ -11,8 +11,7 @@ import enum
 
 from . import errors as errors
 from .errors import OnnxExporterError as OnnxExporterError
-from .export import export as export
-from .export import is_in_onnx_export as is_in_onnx_export
+from .export import export as export, is_in_onnx_export as is_in_onnx_export
 from .program import ONNXProgram as ONNXProgram
 
 

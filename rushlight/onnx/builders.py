@@ -1,6 +1,7 @@
 """The table from card names to functions that write ONNX nodes, and how an op of a trace goes through it.
 
-A builder gets the graph and the op and returns the name of its output, or a tuple of names. A pointwise builder also gets
+A builder gets the graph and the op and returns the name of its output, or a tuple of names (empty for one that it cannot
+give). A pointwise builder also gets
 the names of its operands, already in the dtype in which the card computes.
 """
 
@@ -56,14 +57,16 @@ def build(graph: Graph, op: Op) -> None:
         _build_pointwise(graph, op, kind)
         return
     builder = _BUILDERS.get(op.name)
-    if builder is None and isinstance(kind, View):
-        return  # what such a view shows is taken from its storage when it is read
+    if isinstance(kind, View) and (builder is None or graph.is_refused(op.inputs[0])):
+        return  # what the view shows is taken from its storage when it is read
     if builder is None:
         raise UnsupportedOperatorError(op.name, graph.opset)
     found = builder(graph, op)
     names = found if isinstance(found, tuple) else (found,)
     for value, name in zip(op.outputs, names, strict=True):
-        if isinstance(kind, View):
+        if not name:
+            graph.refuse(value, op.name)
+        elif isinstance(kind, View):
             graph.bind(value, name)
         else:
             graph.write(value, name)

@@ -107,13 +107,12 @@ def export(
         # The last of the arguments may be a dict of keyword arguments.
         args, kwargs = args[:-1], args[-1]
     opset = DEFAULT_OPSET if opset_version is None else opset_version
-    names = _input_names(model, args, kwargs or {}, input_names)
-    axes = (
-        _axes_of_shapes(model, args, kwargs or {}, dynamic_shapes)
-        if dynamic_shapes
-        else _axes_by_name(names, dynamic_axes)
-    )
-    symbols = _symbols(names, axes)
+    own_names = _input_names(model, args, kwargs or {})
+    names = _renamed(own_names, input_names)
+    if dynamic_shapes:
+        symbols = _symbols(own_names, _axes_of_shapes(model, args, kwargs or {}, dynamic_shapes))
+    else:
+        symbols = _symbols(names, _axes_by_name(names, dynamic_axes))
     with _evaluating(model):
         trace = trace_model(model, tuple(args), kwargs or {}, symbols)
         program = ONNXProgram(
@@ -183,18 +182,20 @@ def _parameter_names(model: Module, args: Sequence[Any], kwargs: Mapping[str, An
     return found
 
 
-def _input_names(
-    model: Module, args: Sequence[Any], kwargs: Mapping[str, Any], given: Sequence[str] | None
-) -> list[str]:
+def _input_names(model: Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[str]:
+    """The names of `forward`'s arguments, one for each tensor in them."""
     names: list[str] = []
     for name, value in _parameter_names(model, args, kwargs):
         count = len(tensors_in(value))
         names += [name] if count == 1 else [f"{name}_{n}" for n in range(count)]
-    for n, name in enumerate(given or ()):
-        if n >= len(names):
-            raise OnnxExporterError(f"{len(given or ())} input names for {len(names)} inputs")
-        names[n] = name
     return names
+
+
+def _renamed(names: Sequence[str], given: Sequence[str] | None) -> list[str]:
+    given = list(given or ())
+    if len(given) > len(names):
+        raise OnnxExporterError(f"{len(given)} input names for {len(names)} inputs")
+    return [*given, *names[len(given) :]]
 
 
 Axes = dict[str, dict[int, str]]
@@ -225,14 +226,13 @@ def _axes_of_shapes(model: Module, args: Sequence[Any], kwargs: Mapping[str, Any
         if isinstance(value, TensorBase):
             entries = shape.items() if isinstance(shape, Mapping) else enumerate(shape or ())
             chosen = {axis: _size_name(f"{name}_dim_{axis}", size) for axis, size in entries}
-            found[name] = {axis % len(value.shape): size for axis, size in chosen.items() if size}
+            found[name] = {axis % value._layout.ndim: size for axis, size in chosen.items() if size}
         elif isinstance(value, (tuple, list)):
             for n, (part, inner) in enumerate(zip(value, shape or [None] * len(value), strict=True)):
                 visit(f"{name}_{n}", part, inner)
 
     for name, value, shape in leaves:
         visit(name, value, shape)
-    # Names given by the user stand for the forward method's in the same order.
     return found
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..dtypes import dtype
-from .errors import OnnxExporterError
+from .errors import OnnxExporterError, UnsupportedOperatorError
 from .trace import Region, Symbol, Value, Varying, traced
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ class Graph:
             self._weight_names.setdefault((id(tensor._storage), traced(tensor).region), name)
         self._weight_of = dict(weights)
         self._regions: dict[int, dict[Region, str]] = {}
+        self._refused: dict[int, str] = {}
         self._known_constants: dict[tuple[Any, ...], str] = {}
         self._sizes: dict[tuple[int, ...], str] = {}
         self._count = 0
@@ -84,6 +85,13 @@ class Graph:
         """Let `value` be called `name`: an input, or a view of something."""
         self._regions.setdefault(id(value.storage), {})[value.region] = name
 
+    def refuse(self, value: Value, op: str) -> None:
+        """Note that the graph does not compute `value`, an output of `op`."""
+        self._refused[id(value.storage)] = op
+
+    def is_refused(self, value: Value) -> bool:
+        return id(value.storage) in self._refused
+
     def write(self, value: Value, name: str) -> None:
         """Note that the memory of `value` now holds `name`; all else in its storage becomes stale."""
         region, storage = value.region, value.storage
@@ -101,6 +109,8 @@ class Graph:
         if not isinstance(operand, Value):
             return self.number(operand, dtype)
         known = self._regions.get(id(operand.storage))
+        if self.is_refused(operand):
+            raise UnsupportedOperatorError(self._refused[id(operand.storage)], self.opset, "an output has no ONNX form")
         if known is None:
             return self._outside(operand)
         if operand.region not in known:

@@ -6,7 +6,6 @@ import os
 from collections.abc import Sequence
 from typing import IO, TYPE_CHECKING, Any
 
-from ..storage import TensorBase
 from .errors import OnnxExporterError
 
 if TYPE_CHECKING:
@@ -43,13 +42,13 @@ class ONNXProgram:
             self.initialize_inference_session()
         names = [value.name for value in self._session.get_inputs()]
         feeds = dict(zip(names, (t.detach().numpy() for t in tensors_in(args)), strict=False))
-        feeds |= {name: t.detach().numpy() for name, t in kwargs.items() if isinstance(t, TensorBase)}
+        feeds |= {name: t.detach().numpy() for name, t in kwargs.items()}
         return [ops.from_numpy(array) for array in self._session.run(None, feeds)]
 
     def initialize_inference_session(self) -> None:
         """Load the model into onnxruntime."""
         try:
-            import onnxruntime
+            import onnxruntime  # type: ignore[import-untyped]
         except ImportError as error:
             raise ModuleNotFoundError(
                 "running an ONNX model needs onnxruntime: pip install 'rushlight[onnx]' (or pip install onnxruntime)",

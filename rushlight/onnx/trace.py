@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
@@ -191,18 +191,20 @@ def _compare(base: _Run, runs: Sequence[_Run]) -> Trace:
                 tuple(_merge(value, [o[3][i] for o in others]) for i, value in enumerate(outputs)),
             )
         )
-    inputs = [_merge(t, [run.inputs[n] for run in runs]) for n, t in enumerate(base.inputs)]
-    return Trace(ops, inputs, [_merge(t, [run.outputs[n] for run in runs]) for n, t in enumerate(base.outputs)])
+    return Trace(
+        ops,
+        [_merge(t, [run.inputs[n] for run in runs]) for n, t in enumerate(base.inputs)],
+        [_merge(t, [run.outputs[n] for run in runs]) for n, t in enumerate(base.outputs)],
+    )
 
 
 def _merge(value: Any, others: Sequence[Any]) -> Any:
     """`value`, with each integer in it that is another one in the other runs made a `Varying`, and tensors made `Value`s."""
     if isinstance(value, TensorBase):
         here, *there = (_place(tensor) for tensor in (value, *others))
-        merged = _merge(here, there)
-        return Value(
-            value, Region(*merged, value._layout.dtype, tuple(there) if any(other != here for other in there) else ())
-        )  # type: ignore[arg-type]
+        offset, shape, stride = _merge(here, there)
+        variation = tuple(there) if any(other != here for other in there) else ()
+        return Value(cast("Tensor", value), Region(offset, shape, stride, value._layout.dtype, variation))
     if type(value) is int:
         return value if all(other == value for other in others) else Varying.of(value, others)
     if isinstance(value, (tuple, list)):

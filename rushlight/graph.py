@@ -61,48 +61,88 @@ def make_tensor(storage: Storage, offset: int, layout: Layout) -> Tensor:
 
 
 class Saved:
-    """A tensor kept for the backward pass, as it was."""
+    """An operand kept for the backward pass, as it was."""
 
-    __slots__ = ("tensor", "storage", "offset", "layout", "version", "packed", "unpack", "is_output", "output_nr")
+    __slots__ = ("tensor", "storage", "offset", "layout", "version")
+    output_nr = -1  # of a `SavedOutput`, which output it is
 
-    def __init__(self, tensor: TensorBase, is_output: bool, nr: int) -> None:
-        self.storage, self.offset, self.layout = tensor._storage, tensor._offset, tensor._layout
-        self.version = self.storage.version
-        self.is_output, self.output_nr = is_output, nr
-        self.unpack: Callable[[Any], Any] | None = None
-        # An output is kept without its node, which would be a cycle.
-        self.tensor = None if is_output else tensor
-        if grad_state.saved_hooks:
-            pack, self.unpack = grad_state.saved_hooks[-1]
-            bare = make_tensor(self.storage, self.offset, self.layout)
-            before = self.version
-            self.packed = pack(bare if is_output else tensor)
-            if self.storage.version != before:
-                raise RuntimeError("A saved tensor pack hook is modifying its input in place. Tensors provided as input to pack hook can not be modified by in-place operations as this can lead to unexpected side-effects. Please open an issue if you need to perform in-place operations on the input to a pack hook.")
-            self.tensor = self.storage = None  # type: ignore[assignment]
+    def __init__(self, tensor: TensorBase) -> None:
+        self.tensor: TensorBase | None = tensor
+        storage = self.storage = tensor._storage
+        self.offset = tensor._offset
+        self.layout = tensor._layout
+        self.version = storage.version
 
     def get(self, node: Node) -> Any:
-        if self.unpack is not None:
-            value = self.unpack(self.packed)
-            if not isinstance(value, TensorBase):
-                raise TypeError(f"Output of saved tensor unpack_hook expected to be a Tensor but got result of type {type(value).__name__}")
-            return value
-        if self.storage.version != self.version:
+        storage, tensor = self.storage, self.tensor
+        if storage.version != self.version:
             raise RuntimeError(modified_message(node, self))
-        tensor = self.tensor
-        if tensor is not None and tensor._storage is self.storage and tensor._layout is self.layout and tensor._offset == self.offset:
-            return tensor
-        found = make_tensor(self.storage, self.offset, self.layout)
-        if self.is_output and node.requires_output_grad and self.layout.dtype.category >= 2:
+        if tensor is None:
+            found = make_tensor(storage, self.offset, self.layout)
             found._node, found._requires_grad, found._output_nr = node, True, self.output_nr
-        elif tensor is not None:
-            found._node, found._requires_grad = tensor._node, tensor._requires_grad
+            return found
+        if tensor._storage is storage and tensor._layout is self.layout and tensor._offset == self.offset:
+            return tensor
+        # The tensor has been given other data since (`.data = ...`).
+        found = make_tensor(storage, self.offset, self.layout)
+        found._node, found._requires_grad, found._output_nr = tensor._node, tensor._requires_grad, tensor._output_nr
         return found
+
+
+class SavedOutput(Saved):
+    """An output of the node that keeps it: without the tensor itself, which would be a cycle."""
+
+    __slots__ = ("output_nr",)
+
+    def __init__(self, tensor: TensorBase, output_nr: int) -> None:
+        Saved.__init__(self, tensor)
+        self.tensor, self.output_nr = None, output_nr
+
+
+class Packed:
+    """What a `saved_tensors_hooks` pack hook has made of a tensor."""
+
+    __slots__ = ("value", "unpack", "output_nr", "history")
+
+    def __init__(self, tensor: TensorBase, is_output: bool, output_nr: int) -> None:
+        pack, self.unpack = grad_state.saved_hooks[-1]
+        # Where the gradient of what comes back goes; for an output that is the node itself.
+        self.output_nr = output_nr
+        self.history = None if is_output else (tensor._node, tensor._requires_grad)
+        given = make_tensor(tensor._storage, tensor._offset, tensor._layout) if is_output else tensor
+        before = given._storage.version
+        self.value = pack(given)
+        if given._storage.version != before:
+            raise RuntimeError(
+                "A saved tensor pack hook is modifying its input in place. Tensors provided as input to pack hook can not be modified by in-place operations as this can lead to unexpected side-effects. Please open an issue if you need to perform in-place operations on the input to a pack hook."
+            )
+
+    def get(self, node: Node) -> Any:
+        found = self.unpack(self.value)
+        if not isinstance(found, TensorBase):
+            raise TypeError(f"Output of saved tensor unpack_hook expected to be a Tensor but got result of type {type(found).__name__}")
+        node_of, needed = (node, True) if self.history is None else self.history
+        if needed and found._node is not node_of and node_of is not None:
+            found = make_tensor(found._storage, found._offset, found._layout)
+            found._node, found._requires_grad, found._output_nr = node_of, True, self.output_nr
+        return found
+
+
+def save(tensor: TensorBase) -> Saved | Packed:
+    """An operand, kept; through the pack hook if there is one."""
+    if grad_state.saved_hooks_error is not None:
+        raise RuntimeError(grad_state.saved_hooks_error)
+    return Packed(tensor, False, tensor._output_nr) if grad_state.saved_hooks else Saved(tensor)
+
+
+def save_output(tensor: TensorBase, output_nr: int) -> Saved | Packed:
+    """An output, kept by its own node; through the pack hook if there is one."""
+    return Packed(tensor, True, output_nr) if grad_state.saved_hooks else SavedOutput(tensor, output_nr)
 
 
 def modified_message(node: Node, saved: Saved) -> str:
     shape = list(saved.layout.shape)
-    which = f"output {saved.output_nr} of {node.name()}" if saved.is_output else _origin(saved)
+    which = f"output {saved.output_nr} of {node.name()}" if saved.output_nr >= 0 else _origin(saved)
     hint = (
         "Hint: the backtrace further above shows the operation that failed to compute its gradient. The variable in question was changed in there or anywhere later. Good luck!"
         if grad_state.anomaly
@@ -132,18 +172,20 @@ class Node:
     pass, so visiting nodes by falling sequence visits every node after all that consume its outputs.
     """
 
-    __slots__ = ("edges", "sequence", "layouts", "hooks", "prehooks", "capture", "position", "__weakref__", "__dict__")
+    __slots__ = ("edges", "sequence", "layouts", "__weakref__", "__dict__")
 
-    requires_output_grad = True
+    # Most nodes have none of these; they live in `__dict__` where somebody sets them.
+    hooks: dict[int, Any] | None = None
+    prehooks: dict[int, Any] | None = None
+    capture: dict[int, dict[int, Any]] | None = None  # hooks of output tensors, by output number
+    position: str | None = None
 
     def __init__(self, edges: tuple[Edge, ...], layouts: tuple[Layout, ...]) -> None:
         self.edges = edges
         self.layouts = layouts  # of the outputs
         self.sequence = next(sequence)
-        self.hooks: dict[int, Any] | None = None
-        self.prehooks: dict[int, Any] | None = None
-        self.capture: dict[int, dict[int, Any]] | None = None  # tensor hooks by output number
-        self.position: Any = call_stack() if grad_state.anomaly else None
+        if grad_state.anomaly:
+            self.position = call_stack()
 
     def name(self) -> str:
         return type(self).__name__
@@ -161,8 +203,10 @@ class Node:
             (None, 0) if edge is None else (edge if type(edge) is tuple else (AccumulateGrad.of(edge), 0)) for edge in self.edges
         )
 
+    @property
     def metadata(self) -> dict[Any, Any]:
-        return self.__dict__
+        """A dictionary for the user's own notes on this node."""
+        return self.__dict__.setdefault("_metadata", {})
 
     def register_hook(self, hook: Callable[..., Any]) -> Any:
         """Call ``hook(grad_inputs, grad_outputs)`` after this node has run; a result replaces the gradients of the inputs."""
@@ -206,43 +250,55 @@ class AccumulateGrad(Node):
         return found
 
 
+_NOTHING: dict[int, Any] = {}
+FREED = (
+    "Trying to backward through the graph a second time (or directly access saved tensors after they have already been freed). "
+    "Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). Specify retain_graph=True if "
+    "you need to backward through the graph a second time or if you need to access saved tensors after calling backward."
+)
+
+
 class CardNode(Node):
     """The gradient of a recorded op, by the rules on its card."""
 
-    __slots__ = ("plan", "saved", "released")
+    __slots__ = ("plan", "saved")
+
+    saved: dict[int, Any] | None  # by operand, and by -1 - output; None once released
 
     def __init__(self, plan: Plan, operands: Sequence[Any], edges: tuple[Edge, ...]) -> None:
-        Node.__init__(self, edges, plan.outs)
+        self.edges = edges
+        self.layouts = plan.outs
+        self.sequence = next(sequence)
         self.plan = plan
-        self.released = False
-        wanted = plan.card.saves(tuple(e is not None for e in edges))
-        self.saved: dict[int, Any] = {
-            n: Saved(operands[n], False, 0) if isinstance(operands[n], TensorBase) else operands[n] for n in wanted
-        }
+        if plan.card.saves_anything:
+            self.saved = {n: save(t) if isinstance(t := operands[n], TensorBase) else t for n in plan.card.saves(tuple([e is not None for e in edges]))}
+        else:
+            self.saved = _NOTHING
+        if grad_state.anomaly:
+            self.position = call_stack()
 
     def save_outputs(self, outputs: Sequence[TensorBase]) -> None:
-        for n in self.plan.card.saves_outputs(tuple(e is not None for e in self.edges)):
-            self.saved[-1 - n] = Saved(outputs[n], True, n)
+        """Keep the outputs that the gradient rules name; called once they are there."""
+        if self.saved is not _NOTHING and self.saved is not None:
+            for n in self.plan.card.saves_outputs(tuple([e is not None for e in self.edges])):
+                self.saved[-1 - n] = save_output(outputs[n], n)
 
     def name(self) -> str:
         return self.plan.card.node_name
 
     def backward(self, grads: list[Tensor | None]) -> Sequence[Tensor | None]:
-        if self.released and self.saved is not None and self.plan.card.saves_anything:
-            raise RuntimeError(
-                "Trying to backward through the graph a second time (or directly access saved tensors after they have already been freed). "
-                "Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). Specify retain_graph=True if "
-                "you need to backward through the graph a second time or if you need to access saved tensors after calling backward."
-            )
+        if self.saved is None:
+            raise RuntimeError(FREED)
         return self.plan.card.backward(self, grads)
 
     def get(self, index: int) -> Any:
+        assert self.saved is not None
         value = self.saved[index]
-        return value.get(self) if type(value) is Saved else value
+        return value.get(self) if isinstance(value, (Saved, Packed)) else value
 
     def release(self) -> None:
-        self.released = True
-        self.saved = {}
+        if self.saved is not _NOTHING:
+            self.saved = None
 
 
 class AsStridedNode(Node):

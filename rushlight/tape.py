@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import Counter, deque
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import config
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from .ops.card import Plan
 
 Operand = Any  # (Storage, int, Layout) or a Python number
-Entry = tuple["Plan", tuple[Operand, ...], tuple[Operand, ...]]
+Entry = tuple["Plan", Sequence[Operand], Sequence[Operand]]
 
 pending: deque[Entry] = deque()
 flushes: Counter[str] = Counter()
@@ -41,7 +42,7 @@ class _State:
 state = _State()
 
 
-def record(plan: Plan, outputs: tuple[Operand, ...], inputs: tuple[Operand, ...]) -> None:
+def record(plan: Plan, outputs: Sequence[Operand], inputs: Sequence[Operand]) -> None:
     """Append an entry; run what is pending if the mode or the budget of owed bytes says so."""
     pending.append((plan, outputs, inputs))
     state.owed += plan.nbytes

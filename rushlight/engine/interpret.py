@@ -6,6 +6,7 @@ layout of a fresh output becomes its storage, with no copy.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from ..ops.card import Plan
 
 
-def run_entry(plan: Plan, outputs: tuple[Any, ...], inputs: tuple[Any, ...]) -> None:
+def run_entry(plan: Plan, outputs: Sequence[Any], inputs: Sequence[Any]) -> None:
     """Compute one entry and write its outputs."""
     arrays = []
     for operand in inputs:

@@ -31,6 +31,7 @@ from ..graph import (
     edge_of,
     grad_state,
     make_tensor,
+    refresh_view,
     requires_grad,
     set_history,
     tracing,
@@ -64,7 +65,7 @@ Rule = Callable[..., Any]
 class Plan:
     """What a card does on given layouts with given static arguments: inferred once, then looked up."""
 
-    __slots__ = ("card", "params", "operands", "outs", "nbytes", "rule", "compute", "uncast", "ufunc")
+    __slots__ = ("card", "params", "operands", "outs", "nbytes", "rule", "compute", "uncast", "ufunc", "flows")
 
     def __init__(self, card: Card, static: Static, operands: tuple[Any, ...], outs: tuple[Layout, ...], compute: np.dtype | None = None) -> None:
         self.card = card
@@ -76,6 +77,8 @@ class Plan:
         self.compute = compute  # the dtype in which a pointwise rule computes
         self.uncast: Sequence[int] = ()
         self.ufunc = False
+        # The outputs that have a gradient.
+        self.flows: Sequence[int] = card.differentiable if card.differentiable is not None else [n for n, o in enumerate(outs) if o.dtype.category >= dt.FLOAT]
 
     def __repr__(self) -> str:
         return f"<plan of {self.card.name} on {self.operands} -> {self.outs}>"
@@ -131,6 +134,8 @@ class Card:
         self._rules = {key: _parameters(rule) for key, rule in self.grads.items()}
         self._joint_parameters = _parameters(backward) if backward is not None else ()
         named = {p for parameters in self._rules.values() for p in parameters} | set(self._joint_parameters)
+        # Without `infer` the op runs at once; a pointwise card infers by its own rule.
+        self.deferred = infer is not None or isinstance(self, Pointwise)
         self.saves_anything = bool(named & ({*self.operands} | {*self.outputs}))
         self._saves: dict[tuple[bool, ...], tuple[int, ...]] = {}
         self._saves_outputs: dict[tuple[bool, ...], tuple[int, ...]] = {}
@@ -205,9 +210,8 @@ class Card:
     def _incoming(self, grads: list[Tensor | None], plan: Plan) -> Any:
         if len(grads) == 1:
             return grads[0]
-        flows = self.differentiable if self.differentiable is not None else tuple(n for n, o in enumerate(plan.outs) if o.dtype.category >= dt.FLOAT)
-        if len(flows) == 1:
-            return grads[flows[0]]
+        if len(plan.flows) == 1:
+            return grads[plan.flows[0]]
         return tuple(grads) if any(g is not None for g in grads) else None
 
 
@@ -291,17 +295,17 @@ def pointwise_strides(shapes: Sequence[Shape], strides: Sequence[Shape], shape: 
 
 def apply(card: Card, operands: Sequence[Any], static: Static = ()) -> Any:
     """Apply a card to tensors and Python numbers: the result is a Tensor, or a tuple of them."""
-    if card.infer is None and not isinstance(card, Pointwise):
+    if not card.deferred:
         return _apply_now(card, operands, static)
-    key = [card, static]
+    key: list[Any] = [card, static]
     entered = []
     follow = False
     special = 0
     for t in operands:
         if isinstance(t, TensorBase):
-            storage = t._storage
-            key.append(t._layout)
-            entered.append((storage, t._offset, t._layout))
+            storage, layout = t._storage, t._layout
+            key.append(layout)
+            entered.append((storage, t._offset, layout))
             if storage.special > special:
                 special = storage.special
             if t._requires_grad or t._base is not None:
@@ -309,37 +313,33 @@ def apply(card: Card, operands: Sequence[Any], static: Static = ()) -> Any:
         else:
             key.append(type(t))
             entered.append(t)
-    plan = _PLANS.get(tuple(key))
+    found = tuple(key)
+    plan = _PLANS.get(found)
     if plan is None:
-        plan = _remember(tuple(key), card.plan(operands, static, None))
-    if len(plan.outs) == 1:
-        out = plan.outs[0]
+        plan = _remember(found, card.plan(operands, static, None))
+    outs = plan.outs
+    if len(outs) == 1:
+        out = outs[0]
         storage = Storage(out.nbytes)
         result = make_tensor(storage, 0, out)
+        results: tuple[Any, ...] = (result,)
         if special != ON_META:
-            tape.record(plan, ((storage, 0, out),), tuple(entered))
-            if special:
-                tape.flush("shared")
-        else:
-            storage.special = ON_META
-        if follow and grad_state.enabled:
-            _attach(plan, operands, (result,))
-        if grad_state.tracer is not None:
-            tracing(card, operands, plan.params, (result,))
-        return result
-    results = tuple(make_tensor(Storage(out.nbytes), 0, out) for out in plan.outs)
-    if special != ON_META:
-        tape.record(plan, tuple((r._storage, 0, r._layout) for r in results), tuple(entered))
-        if special:
-            tape.flush("shared")
+            tape.record(plan, ((storage, 0, out),), entered)
     else:
-        for r in results:
-            r._storage.special = ON_META
+        results = tuple([make_tensor(Storage(out.nbytes), 0, out) for out in outs])
+        if special != ON_META:
+            tape.record(plan, tuple([(r._storage, 0, r._layout) for r in results]), entered)
+    if special:
+        if special == ON_META:
+            for r in results:
+                r._storage.special = ON_META
+        else:
+            tape.flush("shared")
     if follow and grad_state.enabled:
         _attach(plan, operands, results)
     if grad_state.tracer is not None:
         tracing(card, operands, plan.params, results)
-    return results
+    return results[0] if len(results) == 1 else results
 
 
 def _remember(key: tuple[Any, ...], plan: Plan) -> Plan:
@@ -351,23 +351,41 @@ def _remember(key: tuple[Any, ...], plan: Plan) -> Plan:
 
 def _attach(plan: Plan, operands: Sequence[Any], results: Sequence[Tensor]) -> None:
     """Make the results outputs of a node, if any operand requires grad and the op has a gradient."""
-    edges = tuple(edge_of(t) if isinstance(t, TensorBase) else None for t in operands)
-    if not any(e is not None for e in edges):
+    edges: list[Any] = []
+    needed = inference = False
+    for t in operands:
+        edge = None
+        if isinstance(t, TensorBase):
+            if t._base is not None:
+                refresh_view(t)
+            if t._node is not None:
+                edge = (t._node, t._output_nr)
+                needed = True
+            elif t._requires_grad:
+                edge = t
+                needed = True
+            elif t._inference:
+                inference = True
+        edges.append(edge)
+    if not needed:
         return
     card = plan.card
-    flows = card.differentiable
-    if flows is None:
-        flows = [n for n, r in enumerate(results) if r._layout.dtype.category >= dt.FLOAT]
+    flows = plan.flows
     if not flows:
         return
-    for t in operands:
-        if isinstance(t, TensorBase) and t._inference and not grad_state.inference:
-            if card.saves_anything:
-                raise RuntimeError("Inference tensors cannot be saved for backward. Please do not use Tensors created in inference mode in computation tracked by autograd. To work around this, you can make a clone to get a normal tensor and use it in autograd, or use `torch.no_grad()` instead of `torch.inference_mode()`.")
-    node = CardNode(plan, operands, edges)
+    if inference and card.saves_anything and not grad_state.inference:
+        raise RuntimeError(
+            "Inference tensors cannot be saved for backward. Please do not use Tensors created in inference mode in computation tracked by autograd. To work around this, you can make a clone to get a normal tensor and use it in autograd, or use `torch.no_grad()` instead of `torch.inference_mode()`."
+        )
+    node = CardNode(plan, operands, tuple(edges))
     for n in flows:
-        set_history(results[n], node, n)
-    node.save_outputs(results)
+        result = results[n]
+        result._node = node
+        result._requires_grad = True
+        if n:
+            result._output_nr = n
+    if card.saves_anything:
+        node.save_outputs(results)
 
 
 def _apply_now(card: Card, operands: Sequence[Any], static: Static) -> Any:

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Self
 
 from ..autograd import Function, backward, enable_grad, is_grad_enabled, no_grad
-from ..graph import Saved, grad_state, trace_ops
+from ..graph import save, grad_state, trace_ops
 from ..random import fork_rng, get_rng_state, set_rng_state
 from ..tensor import Tensor
 
@@ -351,7 +351,7 @@ class _Input:
     """A tensor argument, kept for the second run."""
 
     def __init__(self, tensor: Tensor) -> None:
-        self.saved = Saved(tensor, False, 0)
+        self.saved = save(tensor)
         self.requires_grad = tensor.requires_grad
 
     def get(self) -> Tensor:

@@ -166,17 +166,6 @@ from .ops import (
 # ops/index.py
 from .ops import index_put as index_put
 
-# ops/matmul.py
-from .ops import (
-    addmm as addmm,
-    bmm as bmm,
-    dot as dot,
-    matmul as matmul,
-    mm as mm,
-    mv as mv,
-    vdot as vdot,
-)
-
 # ops/pointwise.py
 from .ops import (
     abs as abs,
@@ -552,6 +541,25 @@ from .ops import (
     pairwise_distance as pairwise_distance,
     pdist as pdist,
     tensordot as tensordot,
+)
+
+# ops/matmul.py
+from .ops import (
+    addbmm as addbmm,
+    addmm as addmm,
+    addmv as addmv,
+    addr as addr,
+    baddbmm as baddbmm,
+    bmm as bmm,
+    dot as dot,
+    outer as ger,
+    inner as inner,
+    matmul as matmul,
+    mm as mm,
+    mv as mv,
+    outer as outer,
+    mm as spmm,
+    vdot as vdot,
 )
 
 from .printing import set_printoptions as set_printoptions

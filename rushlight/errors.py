@@ -13,6 +13,11 @@ class LinAlgError(RuntimeError):
     """Raised by linear algebra on a matrix that the algorithm cannot treat, such as a singular one."""
 
 
+# Tracebacks show PyTorch's name of the class.
+LinAlgError.__name__ = LinAlgError.__qualname__ = "_LinAlgError"
+LinAlgError.__module__ = "torch._C"
+
+
 def sizes(shape: Sequence[int]) -> str:
     """A shape as PyTorch's messages print it: ``[2, 3]``."""
     return "[" + ", ".join(map(str, shape)) + "]"

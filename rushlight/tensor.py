@@ -762,8 +762,9 @@ class Tensor(TensorBase):
     cov, corrcoef, trace = ops.cov, ops.corrcoef, ops.trace
 
     # ops/matmul.py
-    matmul, mm, bmm, mv, dot, vdot, addmm = ops.matmul, ops.mm, ops.bmm, ops.mv, ops.dot, ops.vdot, ops.addmm
-    addmm_ = inplace(ops.addmm)
+    matmul, mm, bmm, mv, dot, vdot, inner, outer, ger = ops.matmul, ops.mm, ops.bmm, ops.mv, ops.dot, ops.vdot, ops.inner, ops.outer, ops.outer
+    addmm, addmm_, addmv, addmv_, addr, addr_ = ops.addmm, inplace(ops.addmm), ops.addmv, inplace(ops.addmv), ops.addr, inplace(ops.addr)
+    addbmm, addbmm_, baddbmm, baddbmm_ = ops.addbmm, inplace(ops.addbmm), ops.baddbmm, inplace(ops.baddbmm)
 
     # ops/contraction.py
     cross = ops.cross

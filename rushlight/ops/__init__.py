@@ -95,16 +95,6 @@ from .index import (
     index_put as index_put,
     setitem as setitem,
 )
-from .matmul import (
-    addmm as addmm,
-    bmm as bmm,
-    dot as dot,
-    linear as linear,
-    matmul as matmul,
-    mm as mm,
-    mv as mv,
-    vdot as vdot,
-)
 from .pointwise import (
     abs as abs,
     eq as eq,
@@ -544,4 +534,20 @@ from .contraction import (
     pairwise_distance as pairwise_distance,
     pdist as pdist,
     tensordot as tensordot,
+)
+from .matmul import (
+    addbmm as addbmm,
+    addmm as addmm,
+    addmv as addmv,
+    addr as addr,
+    baddbmm as baddbmm,
+    bmm as bmm,
+    dot as dot,
+    inner as inner,
+    linear as linear,
+    matmul as matmul,
+    mm as mm,
+    mv as mv,
+    outer as outer,
+    vdot as vdot,
 )

@@ -310,5 +310,121 @@ def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: An
     >>> torch.addmm(torch.ones(1), torch.ones(1, 2), torch.ones(2, 1))
     tensor([[3.]])
     """
-    found = apply(_addmm, (input, mat1, mat2), (beta, alpha))
+    dtype = mat1._layout.dtype
+    found = apply(_addmm, (input, mat1, mat2), (_factor(beta, dtype), _factor(alpha, dtype)))
+    return found if out is None else write_out(out, found)
+
+
+# Scaled sums with a product
+
+
+def _factor(value: Any, dtype: dt.dtype) -> Any:
+    """PyTorch reads a factor of integer matrices as an integer."""
+    return int(value) if dtype.category < dt.FLOAT and isinstance(value, float) else value
+
+
+def _plus(input: Tensor, product: Tensor, beta: Any, alpha: Any, out: Tensor | None) -> Tensor:
+    """``beta * input + alpha * product``, where `input` broadcasts; with `beta` zero its nan and inf do not count."""
+    have, shape = input._layout, product._layout.shape
+    if broadcast_shapes(have.shape, shape) != shape:
+        input.expand(shape)  # raises
+    if have.dtype is not product._layout.dtype:
+        raise RuntimeError(f"self and mat2 must have the same dtype, but got {have.dtype.type_name} and {product._layout.dtype.type_name}")
+    beta, alpha = _factor(beta, have.dtype), _factor(alpha, have.dtype)
+    found = _scaled(product, alpha)
+    if beta != 0:
+        found = _scaled(input, beta) + found
+    return found if out is None else write_out(out, found)
+
+
+def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: Any = 1, alpha: Any = 1, out: Tensor | None = None) -> Tensor:
+    """``beta * input + alpha * (mat @ vec)``.
+
+    >>> torch.addmv(torch.ones(1), torch.tensor([[1., 2.]]), torch.tensor([3., 4.]))
+    tensor([12.])
+    """
+    have, matrix, vector = input._layout, mat._layout, vec._layout
+    if matrix.ndim != 2 or vector.ndim != 1 or have.ndim > 1:
+        raise RuntimeError(f"vector + matrix @ vector expected, got {have.ndim}, {matrix.ndim}, {vector.ndim}")
+    if matrix.shape[1] != vector.shape[0] or have.numel not in (1, matrix.shape[0]):
+        raise RuntimeError(f"size mismatch, got input ({have.numel}), mat ({matrix.shape[0]}x{matrix.shape[1]}), vec ({vector.shape[0]})")
+    return _plus(input, mv(mat, vec), beta, alpha, out)
+
+
+def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: Any = 1, alpha: Any = 1, out: Tensor | None = None) -> Tensor:
+    """``beta * input + alpha * outer(vec1, vec2)``.
+
+    >>> torch.addr(torch.zeros(1), torch.tensor([1., 2.]), torch.tensor([3., 4.]))
+    tensor([[3., 4.],
+            [6., 8.]])
+    """
+    for name, vector in (("vec1", vec1), ("vec2", vec2)):
+        if vector._layout.ndim != 1:
+            raise RuntimeError(f"addr: Expected 1-D argument {name}, but got {vector._layout.ndim}-D")
+    shape = (vec1._layout.shape[0], vec2._layout.shape[0])
+    if broadcast_shapes(input._layout.shape, shape) != shape:
+        input.expand(shape)  # raises
+    product = vec1.unsqueeze(1) * vec2
+    common = dt.promote_cached(input._layout.dtype, product._layout.dtype)
+    if common.category < dt.FLOAT:
+        for name, factor in (("beta", beta), ("alpha", alpha)):
+            if isinstance(factor, float):
+                raise RuntimeError(f"For integral input tensors, argument {name} must not be a floating point number.")
+    if common is dt.bool_:
+        found = product & bool(alpha)
+        found = found if not beta else found | input
+    else:
+        found = _scaled(product, alpha)
+        found = found.to(common).expand(shape) if beta == 0 else _scaled(input, beta) + found
+    return found if out is None else write_out(out, found)
+
+
+def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1, out: Tensor | None = None) -> Tensor:
+    """``beta * input + alpha *`` the sum of the batch's products, of shapes (b, n, m) and (b, m, p).
+
+    >>> torch.addbmm(torch.zeros(1), torch.ones(2, 1, 3), torch.ones(2, 3, 1))
+    tensor([[6.]])
+    """
+    return _plus(input, bmm(batch1, batch2).sum(0).to(batch1._layout.dtype), beta, alpha, out)
+
+
+def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1, out: Tensor | None = None) -> Tensor:
+    """``beta * input + alpha * (batch1 @ batch2)`` for batches of shapes (b, n, m) and (b, m, p).
+
+    >>> torch.baddbmm(torch.zeros(1), torch.ones(2, 1, 3), torch.ones(2, 3, 1)).shape
+    torch.Size([2, 1, 1])
+    """
+    return _plus(input, bmm(batch1, batch2), beta, alpha, out)
+
+
+def outer(input: Tensor, vec2: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The products of each element of `input` with each of `vec2`.
+
+    >>> torch.outer(torch.tensor([1, 2]), torch.tensor([3, 4]))
+    tensor([[3, 4],
+            [6, 8]])
+    """
+    for name, vector in (("self", as_tensor_argument(input, "outer")), ("vec2", as_tensor_argument(vec2, "outer", "vec2", 2))):
+        if vector._layout.ndim != 1:
+            raise RuntimeError(f"outer: Expected 1-D argument {name}, but got {vector._layout.ndim}-D")
+    found = input.unsqueeze(1) * vec2
+    return found if out is None else write_out(out, found)
+
+
+def inner(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The sums of products over the last dim of both; the plain product if either is a scalar.
+
+    >>> torch.inner(torch.tensor([1., 2.]), torch.tensor([3., 4.]))
+    tensor(11.)
+    """
+    a, b = as_tensor_argument(input, "inner")._layout, as_tensor_argument(other, "inner", "other", 2)._layout
+    if not a.ndim or not b.ndim:
+        found = input * other
+    elif a.shape[-1] != b.shape[-1]:
+        raise RuntimeError(f"inner() the last dimension must match on both input tensors but got shapes {sizes(a.shape)} and {sizes(b.shape)}")
+    else:
+        if a.dtype is not b.dtype:
+            raise RuntimeError("both inputs should have same dtype")
+        rows, columns = input.reshape(_rows(a.shape), a.shape[-1]), other.reshape(_rows(b.shape), b.shape[-1])
+        found = mm(rows, columns.t()).reshape(*a.shape[:-1], *b.shape[:-1])
     return found if out is None else write_out(out, found)

@@ -1,8 +1,8 @@
 """The names that objects have in files: PyTorch's, whatever they are called here.
 
 A pickle names classes and functions by module and name. Files say ``torch.…`` in both directions, so that PyTorch
-reads what we write and we read what it writes. The package follows PyTorch's module layout, so a name changes in
-its first word only; the few objects that live elsewhere are listed.
+reads what we write and we read what it writes. The package mostly follows PyTorch's module layout, so that a name
+changes in its first word only; modules and objects that stand elsewhere are listed.
 """
 
 from __future__ import annotations
@@ -37,6 +37,20 @@ from ..memory_formats import layout
 from ..shape import Size
 
 _PACKAGE = __package__.partition(".")[0]
+
+#: Our modules that hold the classes of another module of PyTorch, by what follows the package's name.
+_MODULES = {
+    "nn.container": "nn.modules.container",
+    "nn.module": "nn.modules.module",
+    "nn.modules.attention": "nn.modules.activation",
+    "optim.lr_scheduler.base": "optim.lr_scheduler",
+    "optim.lr_scheduler.composite": "optim.lr_scheduler",
+    "optim.lr_scheduler.cyclic": "optim.lr_scheduler",
+    "optim.lr_scheduler.decay": "optim.lr_scheduler",
+    "optim.lr_scheduler.plateau": "optim.lr_scheduler",
+    "optim.adafactor": "optim",
+    "optim.muon": "optim",
+}
 
 #: PyTorch's storage classes of a dtype, by name. Other dtypes are saved over `UntypedStorage`.
 STORAGE_DTYPES = {
@@ -112,6 +126,7 @@ def torch_name(value: Any, name: str | None = None) -> tuple[str, str] | None:
     if package != _PACKAGE:
         return None
     name = name or value.__qualname__
+    rest = _MODULES.get(rest, rest)
     return ("torch." + rest if rest else "torch"), name
 
 

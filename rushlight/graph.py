@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .tensor import Tensor
 
 #: How a view came about, for the checks on in-place writes (`TensorBase._view_kind`).
-VIEW_PLAIN, VIEW_NO_GRAD, VIEW_MULTI_OUTPUT, VIEW_INFERENCE = range(4)
+VIEW_PLAIN, VIEW_NO_GRAD, VIEW_MULTI_OUTPUT, VIEW_INFERENCE, VIEW_CUSTOM = range(5)
 
 
 class GradState(threading.local):
@@ -130,8 +130,6 @@ class Packed:
 
 def save(tensor: TensorBase) -> Saved | Packed:
     """An operand, kept; through the pack hook if there is one."""
-    if grad_state.saved_hooks_error is not None:
-        raise RuntimeError(grad_state.saved_hooks_error)
     return Packed(tensor, False, tensor._output_nr) if grad_state.saved_hooks else Saved(tensor)
 
 

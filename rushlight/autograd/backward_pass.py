@@ -1,4 +1,4 @@
-"""Autograd: grad modes, the backward pass, and user-defined functions.
+"""The backward pass: gradients from the roots through the graph to the leaves.
 
 The pass visits nodes by falling sequence number: every node is newer than those its gradients go to, so a heap is all
 the order that is needed, and neither building, walking nor freeing a graph recurses.
@@ -10,20 +10,13 @@ import heapq
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from . import dtypes as dt
-from . import ops, tape
-from .graph import CardNode, CopySlices, Node, Saved, edge_of, grad_state, make_tensor, refresh_view, requires_grad
-from .grad_mode import enable_grad, inference_mode, is_grad_enabled, is_inference_mode_enabled, no_grad, set_grad_enabled
-from .storage import ON_META, TensorBase
+from .. import dtypes as dt
+from .. import ops
+from ..graph import Node, edge_of, grad_state, refresh_view, requires_grad
+from ..storage import TensorBase
 
 if TYPE_CHECKING:
-    from .tensor import Tensor
-
-__all__ = [
-    "backward", "grad", "run_backward", "enable_grad", "inference_mode", "is_grad_enabled", "is_inference_mode_enabled",
-    "no_grad", "set_grad_enabled",
-]  # fmt: skip
-
+    from ..tensor import Tensor
 
 def fit(grad: Tensor, layout: Any, node: Node | None, nr: int) -> Tensor:
     """`grad` summed over broadcast dims and cast, so that it is a gradient of something with `layout`."""
@@ -286,7 +279,7 @@ def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool
         raise ValueError("Expected allow_unused to be True or not passed when materialize_grads=True, but got: allow_unused=False.")
     grads = _grads_argument(grad_outputs, outs)
     if is_grads_batched:
-        from .ops import stack
+        from ..ops import stack
 
         count = next(g for g in grads if g is not None).shape[0]
         rows = [

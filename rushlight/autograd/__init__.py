@@ -1,0 +1,21 @@
+"""Automatic differentiation, `torch.autograd`. The graph itself is recorded by `rushlight/graph.py`."""
+
+from __future__ import annotations
+
+from . import function as function
+from . import grad_mode as grad_mode
+from . import graph as graph
+from .backward_pass import (
+    backward as backward,
+    grad as grad,
+    run_backward as run_backward,
+)
+from .function import Function as Function
+from ..grad_mode import (
+    enable_grad as enable_grad,
+    inference_mode as inference_mode,
+    is_grad_enabled as is_grad_enabled,
+    is_inference_mode_enabled as is_inference_mode_enabled,
+    no_grad as no_grad,
+    set_grad_enabled as set_grad_enabled,
+)

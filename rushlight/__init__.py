@@ -12,16 +12,6 @@ from typing import Any
 
 # First, so that the function `tensor` below is not hidden by the module of that name.
 from .tensor import (
-    BFloat16Tensor as BFloat16Tensor,
-    BoolTensor as BoolTensor,
-    ByteTensor as ByteTensor,
-    CharTensor as CharTensor,
-    DoubleTensor as DoubleTensor,
-    FloatTensor as FloatTensor,
-    HalfTensor as HalfTensor,
-    IntTensor as IntTensor,
-    LongTensor as LongTensor,
-    ShortTensor as ShortTensor,
     Tensor as Tensor,
     is_tensor as is_tensor,
 )
@@ -291,6 +281,7 @@ from .ops import (
     masked_select as masked_select,
     nonzero as nonzero,
     nonzero_static as nonzero_static,
+    put as put,
     scatter as scatter,
     scatter_add as scatter_add,
     scatter_reduce as scatter_reduce,
@@ -573,6 +564,18 @@ from .random import (
     set_rng_state as set_rng_state,
 )
 from .shape import Size as Size
+from .tensor_types import (
+    BFloat16Tensor as BFloat16Tensor,
+    BoolTensor as BoolTensor,
+    ByteTensor as ByteTensor,
+    CharTensor as CharTensor,
+    DoubleTensor as DoubleTensor,
+    FloatTensor as FloatTensor,
+    HalfTensor as HalfTensor,
+    IntTensor as IntTensor,
+    LongTensor as LongTensor,
+    ShortTensor as ShortTensor,
+)
 from .untyped_storage import TypedStorage as TypedStorage, UntypedStorage as UntypedStorage
 from .version import __version__ as __version__
 

@@ -19,6 +19,17 @@ if TYPE_CHECKING:
     from .dtypes import dtype as dtype_
 
 
+def _conversion(dtype: dt.dtype) -> Callable[..., Tensor]:
+    """The method that converts to one dtype, such as `Tensor.float`."""
+
+    def method(self: Tensor, memory_format: Any = None) -> Tensor:
+        return self.to(dtype, memory_format=memory_format)
+
+    method.__name__ = method.__qualname__ = dtype.alias or dtype.name
+    method.__doc__ = f"This tensor as {dtype.name}."
+    return method
+
+
 class Tensor(TensorBase):
     """A multi-dimensional array of one dtype: a layout over a storage at an offset.
 
@@ -487,6 +498,8 @@ class Tensor(TensorBase):
         """The name of the type (``torch.FloatTensor``), or this tensor as another type."""
         if dtype is None:
             return f"torch.{self._layout.dtype.type_name}Tensor"
+        from .tensor_types import as_dtype
+
         return self.to(as_dtype(dtype))
 
     def type_as(self, other: Tensor) -> Tensor:
@@ -872,53 +885,10 @@ class Tensor(TensorBase):
     uniform_, normal_, random_, exponential_ = ops.uniform_, ops.normal_, ops.random_, ops.exponential_
     geometric_, cauchy_, log_normal_, bernoulli_ = ops.geometric_, ops.cauchy_, ops.log_normal_, ops.bernoulli_
 
-    def float(self) -> Tensor:
-        """This tensor as float32."""
-        return self.to(dt.float32)
-
-    def double(self) -> Tensor:
-        """This tensor as float64."""
-        return self.to(dt.float64)
-
-    def half(self) -> Tensor:
-        """This tensor as float16."""
-        return self.to(dt.float16)
-
-    def bfloat16(self) -> Tensor:
-        """This tensor as bfloat16."""
-        return self.to(dt.bfloat16)
-
-    def int(self) -> Tensor:
-        """This tensor as int32."""
-        return self.to(dt.int32)
-
-    def long(self) -> Tensor:
-        """This tensor as int64."""
-        return self.to(dt.int64)
-
-    def short(self) -> Tensor:
-        """This tensor as int16."""
-        return self.to(dt.int16)
-
-    def char(self) -> Tensor:
-        """This tensor as int8."""
-        return self.to(dt.int8)
-
-    def byte(self) -> Tensor:
-        """This tensor as uint8."""
-        return self.to(dt.uint8)
-
-    def bool(self) -> Tensor:
-        """This tensor as bool."""
-        return self.to(dt.bool_)
-
-    def cfloat(self) -> Tensor:
-        """This tensor as complex64."""
-        return self.to(dt.complex64)
-
-    def cdouble(self) -> Tensor:
-        """This tensor as complex128."""
-        return self.to(dt.complex128)
+    # Conversions
+    float, double, half, bfloat16 = map(_conversion, (dt.float32, dt.float64, dt.float16, dt.bfloat16))
+    long, int, short, char = map(_conversion, (dt.int64, dt.int32, dt.int16, dt.int8))
+    byte, bool, cfloat, cdouble = map(_conversion, (dt.uint8, dt.bool_, dt.complex64, dt.complex128))
 
 
 #: Entries of a tensor's `__dict__` that are the engine's, not the user's.
@@ -932,58 +902,6 @@ def _is_operand(value: Any) -> bool:
 
 def c_dtype_name(tensor: TensorBase) -> str:
     return tensor._layout.dtype.type_name.lower()
-
-
-def as_dtype(wanted: Any) -> dt.dtype:
-    """A dtype from a dtype, a legacy tensor type or its name (``"torch.FloatTensor"``)."""
-    if isinstance(wanted, dt.dtype):
-        return wanted
-    if isinstance(wanted, TensorType):
-        return wanted.dtype
-    if wanted in (float, int, bool, complex):
-        return dt.of_number(wanted)
-    name = str(wanted).removeprefix("torch.").removesuffix("Tensor")
-    for d in dt.ALL:
-        if d.type_name == name:
-            return d
-    raise ValueError(f"invalid type: '{wanted}'")
-
-
-class TensorType:
-    """A legacy constructor for one dtype, such as ``torch.FloatTensor``; also answers ``isinstance``.
-
-    >>> torch.FloatTensor([1, 2]), isinstance(torch.ones(1), torch.FloatTensor)
-    (tensor([1., 2.]), True)
-    """
-
-    def __init__(self, dtype: dt.dtype) -> None:
-        self.dtype = dtype
-        self.__name__ = self.__qualname__ = f"{dtype.type_name}Tensor"
-        self.__module__ = "torch"
-
-    def __call__(self, *data: Any, device: Any = None) -> Tensor:
-        if not data:
-            return ops.empty(0, dtype=self.dtype, device=device)
-        if len(data) == 1 and isinstance(data[0], TensorBase):
-            if data[0]._layout.dtype is not self.dtype:
-                raise TypeError(f"expected {self!r} (got {data[0].type()})")  # type: ignore[attr-defined]
-            return ops.detach(data[0])  # type: ignore[arg-type]
-        if isinstance(data[0], (list, np.ndarray)) or (len(data) == 1 and isinstance(data[0], tuple) and not isinstance(data[0], Size)):
-            return ops.tensor(data[0], dtype=self.dtype, device=device)
-        return ops.empty(*data, dtype=self.dtype, device=device)
-
-    def __instancecheck__(self, instance: Any) -> bool:
-        return isinstance(instance, TensorBase) and instance._layout.dtype is self.dtype
-
-    def __repr__(self) -> str:
-        return f"<class 'torch.{self.__name__}'>"
-
-    def __reduce__(self) -> str:
-        return self.__name__
-
-
-FloatTensor, DoubleTensor, HalfTensor, BFloat16Tensor = map(TensorType, (dt.float32, dt.float64, dt.float16, dt.bfloat16))
-LongTensor, IntTensor, ShortTensor, CharTensor, ByteTensor, BoolTensor = map(TensorType, (dt.int64, dt.int32, dt.int16, dt.int8, dt.uint8, dt.bool_))
 
 
 def tensor_from_storage(storage: UntypedStorage, dtype: dt.dtype, offset: Any, size: Any, stride: Any, requires_grad: Any = False) -> Tensor:

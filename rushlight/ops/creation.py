@@ -69,33 +69,33 @@ def _dtype_argument(dtype: Any) -> dt.dtype:
     raise TypeError(f"dtype must be a torch.dtype, not {type(dtype).__name__}")
 
 
-def zeros(*size: Any, out: Tensor | None = None, dtype: dt.dtype | None = None, layout: Any = None, device: Any = None, pin_memory: bool = False, requires_grad: bool = False) -> Tensor:
+def zeros(*shape: Any, size: Any = None, out: Tensor | None = None, dtype: dt.dtype | None = None, layout: Any = None, device: Any = None, pin_memory: bool = False, requires_grad: bool = False) -> Tensor:
     """A tensor of zeros.
 
     >>> torch.zeros(2, dtype=torch.int64)
     tensor([0, 0])
     """
-    found = _filled(contiguous(size_argument(size, "zeros"), _dtype_argument(dtype)), 0, device, requires_grad)
+    found = _filled(contiguous(size_argument(shape if size is None else (size,), "zeros"), _dtype_argument(dtype)), 0, device, requires_grad)
     return found if out is None else write_out(out, found)
 
 
-def ones(*size: Any, out: Tensor | None = None, dtype: dt.dtype | None = None, layout: Any = None, device: Any = None, pin_memory: bool = False, requires_grad: bool = False) -> Tensor:
+def ones(*shape: Any, size: Any = None, out: Tensor | None = None, dtype: dt.dtype | None = None, layout: Any = None, device: Any = None, pin_memory: bool = False, requires_grad: bool = False) -> Tensor:
     """A tensor of ones.
 
     >>> torch.ones(2)
     tensor([1., 1.])
     """
-    found = _filled(contiguous(size_argument(size, "ones"), _dtype_argument(dtype)), 1, device, requires_grad)
+    found = _filled(contiguous(size_argument(shape if size is None else (size,), "ones"), _dtype_argument(dtype)), 1, device, requires_grad)
     return found if out is None else write_out(out, found)
 
 
-def empty(*size: Any, out: Tensor | None = None, dtype: dt.dtype | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False, memory_format: Any = None) -> Tensor:
+def empty(*shape: Any, size: Any = None, out: Tensor | None = None, dtype: dt.dtype | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False, memory_format: Any = None) -> Tensor:
     """A tensor whose values nobody has written.
 
     >>> torch.empty(2, 3).shape
     torch.Size([2, 3])
     """
-    shape = size_argument(size, "empty")
+    shape = size_argument(shape if size is None else (size,), "empty")
     strides = contiguous_strides(shape) if memory_format is None else memory_format.strides(shape)
     found = fresh(make_layout(shape, strides, _dtype_argument(dtype)), device, requires_grad)
     return found if out is None else write_out(out, found)

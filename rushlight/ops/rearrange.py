@@ -150,13 +150,13 @@ _flip = Card(
 )  # fmt: skip
 
 
-def flip(input: Tensor, *dims: Any) -> Tensor:
+def flip(input: Tensor, *dims: Any, **kwargs: Any) -> Tensor:
     """A copy with the order of the elements along `dims` reversed.
 
     >>> torch.flip(torch.tensor([1, 2, 3]), (0,))
     tensor([3, 2, 1])
     """
-    wanted = tuple(dims[0]) if len(dims) == 1 and isinstance(dims[0], (tuple, list)) else dims
+    wanted = views.sequence_argument(dims, kwargs, "dims")
     return apply(_flip, (input,), (wrap_dims(wanted, input._layout.ndim) if wanted else (),))
 
 
@@ -241,14 +241,14 @@ def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
 # Repeats
 
 
-def repeat(input: Tensor, *repeats: Any) -> Tensor:
+def repeat(input: Tensor, *repeats: Any, **kwargs: Any) -> Tensor:
     """A copy with each dim repeated as a whole; extra repeats make new dims in front.
 
     >>> torch.tensor([1, 2]).repeat(2, 2)
     tensor([[1, 2, 1, 2],
             [1, 2, 1, 2]])
     """
-    times = views.shape_argument(repeats)
+    times = views.sequence_argument(repeats, kwargs, "repeats")
     shape = input._layout.shape
     lead = len(times) - len(shape)
     if lead < 0:
@@ -268,13 +268,13 @@ def _row_major() -> Any:
     return contiguous_format
 
 
-def tile(input: Tensor, *dims: Any) -> Tensor:
+def tile(input: Tensor, *dims: Any, **kwargs: Any) -> Tensor:
     """`repeat`, with missing repeats taken as one.
 
     >>> torch.tile(torch.tensor([[1, 2]]), (2,))
     tensor([[1, 2, 1, 2]])
     """
-    times = views.shape_argument(dims)
+    times = views.sequence_argument(dims, kwargs, "dims")
     return repeat(input, (1,) * (input._layout.ndim - len(times)) + times)
 
 

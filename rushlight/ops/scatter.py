@@ -116,11 +116,18 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False,
     as_tensor_argument(input, "gather")
     dim = wrap_dim(dim, input._layout.ndim)
     if index._layout.dtype not in (dt.int64, dt.int32):
-        raise RuntimeError("gather(): Expected dtype int32/int64 for index")
+        if index._layout.numel:
+            raise RuntimeError("gather(): Expected dtype int32/int64 for index")
+        index = index.to(dt.int64)
     _check_gather_shapes("gather", input._layout, index._layout, dim, None)
     _check_index(index, "gather", input._layout.shape[dim] if input._layout.ndim else 1, dim)
     found = apply(_gather, (input, index), (dim,))
     return found if out is None else write_out(out, found)
+
+
+def where_negative(index: Tensor, size: int) -> Tensor:
+    """An index counted from the front."""
+    return (index < 0).to(index.dtype) * size + index
 
 
 def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None, *, out: Tensor | None = None) -> Tensor:
@@ -131,6 +138,9 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None, *, ou
     """
     if indices._layout.dtype is not dt.int64:
         raise RuntimeError(f"torch.take_along_dim(): dtype of indices should be Long but got {indices._layout.dtype.type_name}")
+    size = input._layout.numel if dim is None else input._layout.shape[wrap_dim(dim, input._layout.ndim)] if input._layout.ndim else 1
+    check_bounds(indices, size, 0 if dim is None else wrap_dim(dim, input._layout.ndim))
+    indices = where_negative(indices, size)
     if dim is None:
         return gather(input.reshape(-1), 0, indices.reshape(-1), out=out)
     if input._layout.ndim != indices._layout.ndim:
@@ -784,7 +794,7 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
 # Where values are
 
 
-_nonzero = Card("nonzero", "input", numpy=lambda input: np.argwhere(input).astype(np.int64).reshape(-1, input.ndim))
+_nonzero = Card("nonzero", "input", numpy=lambda input: np.stack(np.nonzero(input), 1) if input.ndim else np.zeros((int(bool(input)), 0), np.int64))
 
 
 def nonzero(input: Tensor, *, out: Tensor | None = None, as_tuple: bool = False) -> Any:

@@ -36,6 +36,15 @@ def shape_argument(shape: tuple[Any, ...]) -> Shape:
     return tuple(n if type(n) is int else _as_int(n) for n in shape)
 
 
+def sequence_argument(given: tuple[Any, ...], kwargs: dict[str, Any], name: str) -> Shape:
+    """Ints given one by one, as one sequence, or by keyword."""
+    if name in kwargs and not given:
+        given = (kwargs.pop(name),)
+    if kwargs:
+        raise TypeError(f"got an unexpected keyword argument '{next(iter(kwargs))}'")
+    return shape_argument(given)
+
+
 def _as_int(value: Any) -> int:
     try:
         return value.__index__()
@@ -162,14 +171,14 @@ def view_as(input: Tensor, other: Tensor) -> Tensor:
     return view(input, other._layout.shape)
 
 
-def reshape(input: Tensor, *shape: Any) -> Tensor:
+def reshape(input: Tensor, *shape: Any, **kwargs: Any) -> Tensor:
     """The same values with another shape: a view where the strides allow it, else a copy.
 
     >>> torch.reshape(torch.arange(4), (2, 2)).t().reshape(-1)
     tensor([0, 2, 1, 3])
     """
     as_tensor_argument(input, "reshape")
-    wanted = infer_shape(shape_argument(shape), input._layout.numel)
+    wanted = infer_shape(sequence_argument(shape, kwargs, "shape"), input._layout.numel)
     if view_strides(input._layout.shape, input._layout.stride, wanted) is not None:
         return apply_view(_view, input, (wanted,))
     from .arithmetic import clone
@@ -260,14 +269,14 @@ def _swapped(ndim: int, dim0: int, dim1: int) -> Shape:
     return tuple(dims)
 
 
-def permute(input: Tensor, *dims: Any) -> Tensor:
+def permute(input: Tensor, *dims: Any, **kwargs: Any) -> Tensor:
     """A view with the dims in the given order.
 
     >>> torch.permute(torch.zeros(2, 3, 5), (2, 0, 1)).shape
     torch.Size([5, 2, 3])
     """
     as_tensor_argument(input, "permute")
-    order = shape_argument(dims)
+    order = sequence_argument(dims, kwargs, "dims")
     if len(order) != input._layout.ndim:
         raise RuntimeError(
             f"permute(sparse_coo): number of dimensions in the tensor input does not match the length of the desired ordering of dimensions i.e. input.dim() = {input._layout.ndim} is not equal to len(dims) = {len(order)}"

@@ -125,7 +125,7 @@ from ..ops import (
     threshold_ as threshold_,
     triplet_margin_loss as triplet_margin_loss,
     triplet_margin_with_distance_loss as triplet_margin_with_distance_loss,
-    unfold as unfold,
+    functional_unfold as unfold,
     upsample as upsample,
     upsample_bilinear as upsample_bilinear,
     upsample_nearest as upsample_nearest,

@@ -79,7 +79,8 @@ class Saved:
             raise RuntimeError(modified_message(node, self))
         if tensor is None:
             found = make_tensor(storage, self.offset, self.layout)
-            found._node, found._requires_grad, found._output_nr = node, True, self.output_nr
+            if self.layout.dtype.category >= 2:  # the indices of an extremum have no history
+                found._node, found._requires_grad, found._output_nr = node, True, self.output_nr
             return found
         if tensor._storage is storage and tensor._layout is self.layout and tensor._offset == self.offset:
             return tensor
@@ -121,7 +122,7 @@ class Packed:
         found = self.unpack(self.value)
         if not isinstance(found, TensorBase):
             raise TypeError(f"Output of saved tensor unpack_hook expected to be a Tensor but got result of type {type(found).__name__}")
-        node_of, needed = (node, True) if self.history is None else self.history
+        node_of, needed = (node, found._layout.dtype.category >= 2) if self.history is None else self.history
         if needed and found._node is not node_of and node_of is not None:
             found = make_tensor(found._storage, found._offset, found._layout)
             found._node, found._requires_grad, found._output_nr = node_of, True, self.output_nr

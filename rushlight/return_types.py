@@ -6,6 +6,7 @@ tensor([1, 0])
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import Any
 
 
@@ -32,7 +33,7 @@ class NamedResult(tuple[Any, ...]):
 
 def _named(name: str, fields: str) -> type[NamedResult]:
     names = tuple(fields.split())
-    parts = {field: property(lambda self, n=n: self[n]) for n, field in enumerate(names)}
+    parts: dict[str, Any] = {field: property(itemgetter(n)) for n, field in enumerate(names)}
     return type(name, (NamedResult,), {"__slots__": (), "__module__": "torch.return_types", "_fields": names, "n_fields": len(names), **parts})
 
 

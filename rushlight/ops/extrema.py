@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import dtypes as dt
-from .. import return_types
+from .. import dtypes as dt, return_types
 from ..shape import Layout, Shape, contiguous, wrap_dim
 from ..storage import TensorBase
-from .card import Card, Pointwise, apply
 from . import tie_order
+from .card import Card, Pointwise, apply
 from .combine import where
 from .define import as_tensor_argument, write_out
 from .reduction import keep_dims, reduced_shape, reduction_dims, widened
@@ -152,6 +151,9 @@ _nanmedian_all = _over_all("nanmedian_all", "NanmedianBackward0", _nanmedian_rul
 
 # One value of each slice along a dim, with its index
 
+# Up to this many elements, NumPy's plainest way is as good as any.
+_SMALL = 1 << 10
+
 
 def put_at_indices(g: Tensor, indices: Tensor, layouts: Sequence[Layout], dim: int) -> Tensor:
     """The gradient of an input of which each slice along `dim` gave the elements at `indices`."""
@@ -191,13 +193,25 @@ def _selection(name: str, node_name: str, choose: Callable[..., np.ndarray], ext
     )  # fmt: skip
 
 
+def _choose_rank(slices: np.ndarray, axis: int, rank: int) -> np.ndarray:
+    """The index of the value that a stable sort would put at `rank`, found by selection."""
+    if slices.size <= _SMALL:
+        return np.take(np.argsort(slices, axis, kind="stable"), [rank], axis)
+    value = np.take(np.partition(slices, rank, axis), [rank], axis)
+    equal = (slices == value) | ((slices != slices) & (value != value))
+    before = ((slices < value) | ((slices == slices) & (value != value))).sum(axis, keepdims=True)
+    return (np.cumsum(equal, axis) > rank - before).argmax(axis, keepdims=True)
+
+
 def _choose_kth(slices: np.ndarray, axis: int, k: int) -> np.ndarray:
+    if slices.size > tie_order.AT_MOST:
+        return _choose_rank(slices, axis, k - 1)
     order = tie_order.with_ties_placed(slices, np.argsort(slices, axis, kind="stable"), axis, lambda items: tie_order.quickselect(items, k - 1))
     return np.take(order, [k - 1], axis)
 
 
 def _choose_median(slices: np.ndarray, axis: int) -> np.ndarray:
-    middle = np.take(np.argsort(slices, axis, kind="stable"), [(slices.shape[axis] - 1) // 2], axis)
+    middle = _choose_rank(slices, axis, (slices.shape[axis] - 1) // 2)
     if slices.dtype.kind != "f":
         return middle
     missing = np.isnan(slices)
@@ -222,8 +236,19 @@ def _choose_mode(slices: np.ndarray, axis: int) -> np.ndarray:
     return np.take_along_axis(order, np.expand_dims(run.argmax(-1), axis), axis)
 
 
-_max_dim = _selection("max_dim", "MaxBackward0", lambda slices, axis: slices.argmax(axis, keepdims=True))
-_min_dim = _selection("min_dim", "MinBackward0", lambda slices, axis: slices.argmin(axis, keepdims=True))
+def _first_extreme(slices: np.ndarray, axis: int, ufunc: np.ufunc) -> np.ndarray:
+    """The index of the first largest (`np.maximum`) or smallest value, or of the first nan."""
+    if axis == slices.ndim - 1 or slices.size <= _SMALL:
+        return slices.argmax(axis, keepdims=True) if ufunc is np.maximum else slices.argmin(axis, keepdims=True)
+    # NumPy's argmax takes its time over any axis but the last.
+    found = (slices == ufunc.reduce(slices, axis=axis, keepdims=True)) | (slices != slices)
+    size = slices.shape[axis]
+    countdown = np.arange(size, 0, -1, dtype=np.int32).reshape([-1 if d == axis else 1 for d in range(slices.ndim)])
+    return (size - (found * countdown).max(axis, keepdims=True)).astype(np.int64)
+
+
+_max_dim = _selection("max_dim", "MaxBackward0", lambda slices, axis: _first_extreme(slices, axis, np.maximum))
+_min_dim = _selection("min_dim", "MinBackward0", lambda slices, axis: _first_extreme(slices, axis, np.minimum))
 _median_dim = _selection("median_dim", "MedianBackward1", _choose_median)
 _nanmedian_dim = _selection("nanmedian_dim", "NanmedianBackward1", _choose_nanmedian)
 _mode = _selection("mode", "ModeBackward0", _choose_mode)
@@ -357,11 +382,21 @@ def _infer_topk(input: Layout, k: int, dim: int, largest: bool, sorted: bool) ->
     return contiguous(shape, input.dtype), contiguous(shape, dt.int64)
 
 
-def _topk_rule(input: np.ndarray, k: int, dim: int, largest: bool, sorted: bool) -> tuple[np.ndarray, np.ndarray]:
-    slices = with_a_dim(input)
+def _choose_top(slices: np.ndarray, k: int, dim: int, largest: bool, sorted: bool) -> np.ndarray:
+    size = slices.shape[dim]
+    if slices.size > tie_order.AT_MOST and k < size:
+        places = np.argpartition(slices, size - k if largest else k, dim)
+        chosen = np.sort(np.take(places, range(size - k, size) if largest else range(k), dim), dim)
+        order = ranks(np.take_along_axis(slices, chosen, dim), dim, largest, stable=True)
+        return np.take_along_axis(chosen, order, dim)
     order = ranks(slices, dim, largest, stable=True)
     order = tie_order.with_ties_placed(slices, order, dim, lambda items: tie_order.top(items, k, sorted), every=not sorted)
-    indices = np.take(order, range(k), dim)
+    return np.take(order, range(k), dim)
+
+
+def _topk_rule(input: np.ndarray, k: int, dim: int, largest: bool, sorted: bool) -> tuple[np.ndarray, np.ndarray]:
+    slices = with_a_dim(input)
+    indices = _choose_top(slices, k, dim, largest, sorted)
     shape = _topk_shape(input, k, dim)
     return np.take_along_axis(slices, indices, dim).reshape(shape), indices.reshape(shape)
 
@@ -399,17 +434,22 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
 # Positions
 
 
-def _position(name: str, method: Callable[..., np.ndarray]) -> Card:
+def _position(name: str, ufunc: np.ufunc) -> Card:
+    def rule(input: np.ndarray, dim: int | None, keepdim: bool) -> np.ndarray:
+        shape = reduced_shape(input.shape, tuple(range(input.ndim)) if dim is None else (dim,), keepdim)
+        values = with_a_dim(input)
+        return (_first_extreme(values.reshape(-1), 0, ufunc) if dim is None else _first_extreme(values, dim, ufunc)).reshape(shape)
+
     return Card(
         name, "input",
         statics="dim keepdim",
         infer=lambda input, dim, keepdim: contiguous(reduced_shape(input.shape, tuple(range(input.ndim)) if dim is None else (dim,), keepdim), dt.int64),
-        numpy=lambda input, dim, keepdim: np.asarray(method(widened(input), axis=dim if input.ndim else None, keepdims=keepdim)),
+        numpy=rule,
     )  # fmt: skip
 
 
-_argmax = _position("argmax", np.argmax)
-_argmin = _position("argmin", np.argmin)
+_argmax = _position("argmax", np.maximum)
+_argmin = _position("argmin", np.minimum)
 
 
 def _apply_position(card: Card, input: Tensor, dim: int | None, keepdim: bool, out: Tensor | None) -> Tensor:

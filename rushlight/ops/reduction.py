@@ -220,13 +220,12 @@ _std = Card("std", "input", statics=_SPREAD_STATICS, infer=_infer_var, numpy=lam
 
 def _with_mean(name: str, spread: Card, node_name: str, spread_gradient: Callable[..., Tensor]) -> Card:
     def gradient(g: Any, input: Tensor, spread: Tensor, layouts: Sequence[Layout], dims: Shape, keepdim: bool, correction: float) -> Tensor:
-        found = None
+        parts = []
         if g[0] is not None:
-            found = spread_gradient(g[0], input, spread, layouts, dims, keepdim, correction)
+            parts.append(spread_gradient(g[0], input, spread, layouts, dims, keepdim, correction))
         if g[1] is not None:
-            share = keep_dims(g[1], layouts, dims, keepdim).expand(layouts[0].shape) / (reduced_count(layouts[0].shape, dims) or 1)
-            found = share if found is None else found + share
-        return found
+            parts.append(keep_dims(g[1], layouts, dims, keepdim).expand(layouts[0].shape) / (reduced_count(layouts[0].shape, dims) or 1))
+        return parts[0] + parts[1] if len(parts) == 2 else parts[0]
 
     return Card(
         name, "input",

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import dtypes as dt
-from .. import return_types
+from .. import dtypes as dt, return_types
 from ..errors import sizes
 from ..shape import Layout, contiguous, wrap_dim, wrap_dims
 from ..storage import TensorBase
@@ -121,17 +120,15 @@ cumprod_ = _scan_in_place(cumprod)
 # Running extrema
 
 
-def _running(name: str, better: np.ufunc) -> Card:
+def _running(name: str, ufunc: np.ufunc) -> Card:
     def rule(input: np.ndarray, dim: int) -> tuple[np.ndarray, np.ndarray]:
-        slices = np.moveaxis(with_a_dim(input), dim, 0)
-        values = slices.copy()
-        indices = np.zeros(slices.shape, np.int64)
-        for n in range(1, len(slices)):
-            # Later equal values win, and nan wins for good.
-            wins = better(slices[n], values[n - 1]) | (slices[n] != slices[n])
-            values[n] = np.where(wins, slices[n], values[n - 1])
-            indices[n] = np.where(wins, n, indices[n - 1])
-        return np.moveaxis(values, 0, dim).reshape(input.shape), np.moveaxis(indices, 0, dim).reshape(input.shape)
+        slices = with_a_dim(input)
+        values = ufunc.accumulate(slices, axis=dim, dtype=slices.dtype)
+        # Later equal values win, and nan wins for good.
+        wins = (slices == values) | (slices != slices)
+        positions = np.arange(slices.shape[dim]).reshape([-1 if d == dim else 1 for d in range(slices.ndim)])
+        indices = np.maximum.accumulate(np.where(wins, positions, 0), axis=dim)
+        return values.reshape(input.shape), indices.reshape(input.shape)
 
     return Card(
         name, "input",
@@ -146,8 +143,8 @@ def _running_gradient(g: Tensor, indices: Tensor, layouts: Sequence[Layout], dim
     return g.new_zeros(layouts[0].shape).scatter_add(dim, indices, g) if layouts[0].ndim else g
 
 
-_cummax = _running("cummax", np.greater_equal)
-_cummin = _running("cummin", np.less_equal)
+_cummax = _running("cummax", np.maximum)
+_cummin = _running("cummin", np.minimum)
 
 
 def _apply_running(card: Card, result: Any, input: Tensor, dim: int, out: Any) -> Any:
@@ -325,7 +322,7 @@ def _gradient_along(input: Tensor, dim: int, spacing: Any, edge_order: int) -> T
     def at(start: int, length: int = 1) -> Tensor:
         return input.narrow(dim, start % size, length)
 
-    if isinstance(spacing, TensorBase):
+    if not isinstance(spacing, (int, float, complex)):
         steps = diff(spacing).reshape(*(-1 if d == dim else 1 for d in range(input.dim())))
         count = size - 1
         before, after = steps.narrow(dim, 0, count - 1), steps.narrow(dim, 1, count - 1)

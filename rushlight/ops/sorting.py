@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from .. import dtypes as dt
-from .. import return_types
+from .. import dtypes as dt, return_types
 from ..errors import sizes
 from ..shape import Layout, contiguous, layout, preserved_strides, wrap_dim
 from ..storage import TensorBase
 from .card import Card, apply, array_of
 from .define import as_operand, as_tensor_argument, write_out
 from .extrema import put_at_indices, ranks, refuse_complex, with_a_dim
+from .reduction import widened
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -96,10 +96,14 @@ def _groups(ordered: np.ndarray) -> np.ndarray:
 
 
 def _unique_rule(input: np.ndarray, dim: int | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    rows = _along_rows(input, dim)
-    comparable = rows.astype(np.float32) if rows.dtype.itemsize == 2 and rows.dtype.kind not in "biu" else rows
-    order = np.argsort(comparable, kind="stable") if dim is None else np.lexsort(comparable.T[::-1]) if comparable.shape[1] else np.arange(len(rows))
-    starts = _groups(comparable[order])
+    rows = _along_rows(widened(input), dim)
+    if dim is None:
+        ordered = np.sort(rows)
+        firsts = np.flatnonzero(_groups(ordered))
+        values = ordered[firsts]
+        return values.astype(input.dtype), np.searchsorted(values, rows).reshape(input.shape), np.diff(firsts, append=len(rows))
+    order = np.lexsort(rows.T[::-1]) if rows.shape[1] else np.arange(len(rows))
+    starts = _groups(rows[order])
     group = np.empty(len(order), np.int64)
     group[order] = np.cumsum(starts) - 1
     return _distinct_result(input, dim, rows, order[starts], group)
@@ -122,7 +126,7 @@ def _distinct(card: Card, input: Tensor, dim: int | None, return_inverse: bool, 
         dim = wrap_dim(dim, here.ndim, scalar_ok=False)
         if here.shape.count(0) > 1 and here.shape[dim] == 0:
             raise RuntimeError("Number of zero sized dimensions is more than one, so unique cannot be applied ")
-        elif here.shape[dim] and 0 in here.shape:
+        if here.shape[dim] and 0 in here.shape:
             raise RuntimeError("There are 0 sized dimensions, and they aren't selected, so unique cannot be applied")
     values, inverse, counts = apply(card, (input,), (dim,))
     found = (values,) + ((inverse,) if return_inverse else ()) + ((counts,) if return_counts else ())
@@ -151,7 +155,7 @@ def unique_consecutive(input: Tensor, return_inverse: bool = False, return_count
 
 
 def _searchsorted_rule(sorted_sequence: np.ndarray, input: Any, *sorter: np.ndarray, right: bool, int32: bool) -> np.ndarray:
-    side = "right" if right else "left"
+    side: Literal["left", "right"] = "right" if right else "left"
     rows = np.take_along_axis(sorted_sequence, sorter[0], -1) if sorter else sorted_sequence
     values = np.asarray(input)
     if rows.ndim == 1 or not values.size:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import dtypes as dt
-from .. import return_types
+from .. import dtypes as dt, return_types
 from ..errors import sizes
 from ..shape import Layout, broadcast_shapes, contiguous, wrap_dim
 from ..storage import TensorBase

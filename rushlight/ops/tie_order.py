@@ -12,8 +12,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-# Above this many elements to place one by one, equal values keep their order instead.
-_AT_MOST = 1 << 14
+#: Above this many elements to place one by one, equal values keep their order instead.
+AT_MOST = 1 << 14
 
 Item = tuple[int, int]  # a value's rank, and where it was
 Algorithm = Callable[[list[Item]], None]
@@ -27,7 +27,7 @@ def with_ties_placed(slices: np.ndarray, order: np.ndarray, axis: int, algorithm
     rows = np.moveaxis(np.take_along_axis(slices, order, axis), axis, -1).reshape(-1, size)
     equal = (rows[:, 1:] == rows[:, :-1]) | ((rows[:, 1:] != rows[:, 1:]) & (rows[:, :-1] != rows[:, :-1]))
     tied = np.flatnonzero(equal.any(1) | every)
-    if not len(tied) or len(tied) * size > _AT_MOST:
+    if not len(tied) or len(tied) * size > AT_MOST:
         return order
     moved = np.moveaxis(order, axis, -1)
     found = moved.reshape(-1, size).copy()

@@ -390,7 +390,7 @@ CLASSES = {
     "torch.nn.modules.adaptive":
     "AdaptiveLogSoftmaxWithLoss",
     "torch.nn.modules.batchnorm":
-    "BatchNorm1d BatchNorm2d BatchNorm3d LazyBatchNorm1d LazyBatchNorm2d LazyBatchNorm3d SyncBatchNorm",
+    "BatchNorm1d BatchNorm2d BatchNorm3d LazyBatchNorm1d LazyBatchNorm2d LazyBatchNorm3d",
     "torch.nn.modules.channelshuffle":
     "ChannelShuffle",
     "torch.nn.modules.container":
@@ -474,8 +474,6 @@ CLASSES = {
     "Rprop",
     "torch.optim.sgd":
     "SGD",
-    "torch.optim.sparse_adam":
-    "SparseAdam",
 }  # fmt: skip
 
 

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 #: The modules whose import fills the table of builders.
 BUILDER_MODULES = (layers, pointwise, reductions, shapes)
 
-#: The opset that is written unless another is asked for, and the first that can be written without conversion.
-DEFAULT_OPSET, LOWEST_OPSET = 20, 13
+#: The opset that is written unless another is asked for, and the first and last that can be.
+DEFAULT_OPSET, LOWEST_OPSET, HIGHEST_OPSET = 20, 11, 23
 
 #: The file format version that came with each opset; older run times refuse newer ones.
-_IR_VERSIONS = {13: 7, 14: 7, 15: 8, 16: 8, 17: 8, 18: 8, 19: 9, 20: 9, 21: 10, 22: 10, 23: 11}
+_IR_VERSIONS = {11: 6, 12: 7, 13: 7, 14: 7, 15: 8, 16: 8, 17: 8, 18: 8, 19: 9, 20: 9, 21: 10, 22: 10, 23: 11}
 
 _exporting = False
 
@@ -107,6 +107,10 @@ def export(
         # The last of the arguments may be a dict of keyword arguments.
         args, kwargs = args[:-1], args[-1]
     opset = DEFAULT_OPSET if opset_version is None else opset_version
+    if not LOWEST_OPSET <= opset <= HIGHEST_OPSET:
+        raise OnnxExporterError(
+            f"ONNX opset versions from {LOWEST_OPSET} to {HIGHEST_OPSET} can be written, not {opset}"
+        )
     own_names = _input_names(model, args, kwargs or {})
     names = _renamed(own_names, input_names)
     if dynamic_shapes:
@@ -117,13 +121,11 @@ def export(
         trace = trace_model(model, tuple(args), kwargs or {}, symbols)
         program = ONNXProgram(
             _build_model(
-                model, trace, names, output_names, symbols, max(opset, LOWEST_OPSET), dynamic_axes or {},
+                model, trace, names, output_names, symbols, opset, dynamic_axes or {},
                 export_params=export_params, keep_initializers_as_inputs=keep_initializers_as_inputs,
             ),
             [value.tensor for value in trace.inputs],
         )  # fmt: skip
-    if opset < LOWEST_OPSET:
-        program.convert(opset)
     if verbose:
         from onnx import printer
 

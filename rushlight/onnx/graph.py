@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 INT64_MAX = 2**63 - 1
 
+#: Second inputs that were attributes before opset 13.
+_ATTRIBUTES_BEFORE_13 = {"Squeeze": "axes", "Unsqueeze": "axes", "Split": "split"}
+
 
 def tensor_type(dtype: dtype) -> int:
     """ONNX's number for a dtype."""
@@ -57,10 +60,18 @@ class Graph:
 
     def node(self, op_type: str, *inputs: str, outputs: int = 1, **attributes: Any) -> Any:
         """Append a node; its output's name, or a tuple of them. An empty name is an input left out."""
-        from onnx import helper
+        from onnx import defs, helper
 
+        try:
+            defs.get_schema(op_type, self.opset, "")
+        except defs.SchemaError:
+            raise UnsupportedOperatorError(op_type, self.opset, "the opset has no such operator") from None
         while inputs and not inputs[-1]:
             inputs = inputs[:-1]
+        old_name = _ATTRIBUTES_BEFORE_13.get(op_type) if self.opset < 13 else None
+        if old_name and len(inputs) == 2:
+            attributes[old_name] = self.constants[inputs[1]].tolist()
+            inputs = inputs[:1]
         names = [self.fresh(op_type.lower()) for _ in range(outputs)]
         attributes = {key: value for key, value in attributes.items() if value is not None}
         self.nodes.append(helper.make_node(op_type, inputs, names, name=f"/{names[0]}", **attributes))

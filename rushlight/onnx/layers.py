@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from ..dtypes import dtype
 from .builders import argument, card
 from .graph import Graph
 from .reductions import reduce
-from .trace import Op
+from .trace import Op, Value
 
 
 def _both_sides(padding: tuple[int, ...]) -> list[int]:
@@ -141,3 +142,88 @@ def _windows(g: Graph, op: Op) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     for size, out in zip(g.static(op.inputs[0].shape[-len(wanted) :], "adaptive pooling"), wanted, strict=True):
         at = np.arange(out)
         yield at * size // out, -(-(at + 1) * size // out)
+
+
+def _affine_operand(g: Graph, value: Any, shape: Sequence[int], dtype: dtype) -> str:
+    """A weight or bias; a layer without one has a number in its place."""
+    if isinstance(value, Value):
+        return g.read_as(value, dtype)
+    return g.constant(np.full([int(n) for n in g.static(shape, "the normalized shape")], value, dtype.numpy))
+
+
+def _normalized(g: Graph, name: str, axes: Sequence[int], eps: float, dtype: dtype) -> str:
+    """``(x - mean) / sqrt(variance + eps)`` over `axes`."""
+    apart = g.node("Sub", name, reduce(g, "ReduceMean", name, axes, True))
+    variance = reduce(g, "ReduceMean", g.node("Mul", apart, apart), axes, True)
+    return g.node("Div", apart, g.node("Sqrt", g.node("Add", variance, g.number(eps, dtype))))
+
+
+def _scaled_by_channel(g: Graph, op: Op, name: str) -> str:
+    """`name` times the weight plus the bias of each channel."""
+    input, weight, bias = op.inputs
+    trailing = g.integers(*range(1, len(input.shape) - 1))
+    for op_type, value in (("Mul", weight), ("Add", bias)):
+        if isinstance(value, Value):
+            factor = g.read_as(value, input.dtype)
+            if len(input.shape) > 2:
+                factor = g.node("Unsqueeze", factor, trailing)
+            name = g.node(op_type, name, factor)
+    return name
+
+
+@card("batch_norm_eval")
+def _batch_norm_eval(g: Graph, op: Op) -> str:
+    input, weight, bias, mean, variance = op.inputs
+    channels = input.shape[1:2]
+    scale, shift = (_affine_operand(g, value, channels, input.dtype) for value in (weight, bias))
+    statistics = (g.read_as(value, input.dtype) for value in (mean, variance))
+    return g.node("BatchNormalization", g.read(input), scale, shift, *statistics, epsilon=op.params["eps"])
+
+
+@card("batch_norm")
+def _batch_norm(g: Graph, op: Op) -> tuple[str, ...]:
+    input = op.inputs[0]
+    axes = [axis for axis in range(len(input.shape)) if axis != 1]
+    name = _normalized(g, g.read(input), axes, op.params["eps"], input.dtype)
+    return _scaled_by_channel(g, op, name), "", "", ""
+
+
+@card("layer_norm")
+def _layer_norm(g: Graph, op: Op) -> tuple[str, ...]:
+    input, weight, bias = op.inputs
+    count, eps = op.params["count"], op.params["eps"]
+    rank = len(input.shape)
+    if g.opset >= 17:
+        scale = _affine_operand(g, weight, input.shape[rank - count :], input.dtype)
+        shift = g.read_as(bias, input.dtype) if isinstance(bias, Value) else ""
+        return g.node("LayerNormalization", g.read(input), scale, shift, axis=-count, epsilon=eps), "", ""
+    name = _normalized(g, g.read(input), list(range(rank - count, rank)), eps, input.dtype)
+    for op_type, value in (("Mul", weight), ("Add", bias)):
+        if isinstance(value, Value):
+            name = g.node(op_type, name, g.read_as(value, input.dtype))
+    return name, "", ""
+
+
+@card("group_norm")
+def _group_norm(g: Graph, op: Op) -> tuple[str, ...]:
+    input, groups = op.inputs[0], op.params["groups"]
+    source = g.read(input)
+    grouped = g.node("Reshape", source, g.integers(0, groups, -1))
+    grouped = _normalized(g, grouped, [2], op.params["eps"], input.dtype)
+    name = g.node("Reshape", grouped, g.node("Shape", source))
+    return _scaled_by_channel(g, op, name), "", ""
+
+
+@card("pixel_shuffle", "pixel_unshuffle")
+def _pixel_shuffle(g: Graph, op: Op) -> str:
+    """Blocks of ``factor * factor`` elements between channels and the plane, as a transpose between two reshapes."""
+    factor, before, after = op.params["factor"], op.inputs[0].shape, op.outputs[0].shape
+    *lead, channels, height, width = before if op.name == "pixel_shuffle" else after
+    n = len(lead)
+    if op.name == "pixel_shuffle":
+        split, order = [channels // factor**2, factor, factor, height, width], (0, 3, 1, 4, 2)
+    else:
+        split, order = [before[-3], height, factor, width, factor], (0, 2, 4, 1, 3)
+    name = g.node("Reshape", g.read(op.inputs[0]), g.shape([*lead, *split], infer=True))
+    name = g.node("Transpose", name, perm=[*range(n), *(n + d for d in order)])
+    return g.node("Reshape", name, g.shape(after, infer=True))

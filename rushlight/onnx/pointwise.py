@@ -35,7 +35,6 @@ _ONE_NODE = {
     "exp": "Exp",
     "ge": "GreaterOrEqual",
     "gt": "Greater",
-    "hardswish": "HardSwish",
     "isinf": "IsInf",
     "isnan": "IsNaN",
     "le": "LessOrEqual",
@@ -43,7 +42,6 @@ _ONE_NODE = {
     "lt": "Less",
     "maximum": "Max",
     "minimum": "Min",
-    "mish": "Mish",
     "mul": "Mul",
     "neg": "Neg",
     "pow": "Pow",
@@ -216,6 +214,16 @@ def _logaddexp(g: Graph, op: Op, input: str, other: str) -> str:
 @pointwise("isfinite")
 def _isfinite(g: Graph, op: Op, input: str) -> str:
     return g.node("Not", g.node("Or", g.node("IsInf", input), g.node("IsNaN", input)))
+
+
+@pointwise("hardswish")
+def _hardswish(g: Graph, op: Op, input: str) -> str:
+    return g.node("Mul", input, g.node("HardSigmoid", input, alpha=1 / 6, beta=0.5))
+
+
+@pointwise("mish")
+def _mish(g: Graph, op: Op, input: str) -> str:
+    return g.node("Mul", input, g.node("Tanh", g.node("Softplus", input)))
 
 
 @pointwise("silu")

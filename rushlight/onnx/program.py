@@ -6,7 +6,6 @@ import os
 from collections.abc import Sequence
 from typing import IO, TYPE_CHECKING, Any
 
-from .errors import OnnxExporterError
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -57,15 +56,6 @@ class ONNXProgram:
         self._session = onnxruntime.InferenceSession(
             self.model_proto.SerializeToString(), providers=["CPUExecutionProvider"]
         )
-
-    def convert(self, opset: int) -> None:
-        """Rewrite the model for an older opset, with onnx's own converter."""
-        from onnx import version_converter
-
-        try:
-            self.model_proto = version_converter.convert_version(self.model_proto, opset)
-        except Exception as error:
-            raise OnnxExporterError(f"the model has no form in ONNX opset version {opset}: {error}") from error
 
     def save(
         self,

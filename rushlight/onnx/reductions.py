@@ -124,7 +124,14 @@ def _sort(g: Graph, op: Op) -> Any:
 @card("softmax", "log_softmax")
 def _softmax(g: Graph, op: Op) -> str:
     source = g.read_as(op.inputs[0], op.outputs[0].dtype)
-    return g.node("Softmax" if op.name == "softmax" else "LogSoftmax", source, axis=op.params["dim"])
+    dim, rank = op.params["dim"], len(op.inputs[0].shape)
+    op_type = "Softmax" if op.name == "softmax" else "LogSoftmax"
+    if g.opset >= 13 or dim == rank - 1:
+        return g.node(op_type, source, axis=dim)
+    # Before opset 13, softmax ran over all dims from the axis on.
+    swapped = [rank - 1 if d == dim else dim if d == rank - 1 else d for d in range(rank)]
+    found = g.node(op_type, g.node("Transpose", source, perm=swapped), axis=rank - 1)
+    return g.node("Transpose", found, perm=swapped)
 
 
 @card("mm", "bmm", "dot", "mv", "matmul")

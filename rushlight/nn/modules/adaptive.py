@@ -88,9 +88,9 @@ class AdaptiveLogSoftmaxWithLoss(Module):
     def reset_parameters(self) -> None:
         """Draw the head, then the tails."""
         self.head.reset_parameters()
-        for narrow, widen in self.tail:
-            narrow.reset_parameters()
-            widen.reset_parameters()
+        for projection in self.tail:
+            for layer in projection.children():
+                layer.reset_parameters()
 
     def forward(self, input_: Tensor, target_: Tensor) -> _ASMoutput:
         """The log-probability of each target, and the mean negative one."""

@@ -553,6 +553,47 @@ from .ops import (
     vdot as vdot,
 )
 
+# ops/pool.py
+from .ops import (
+    avg_pool1d as avg_pool1d,
+    max_pool1d as max_pool1d,
+    max_pool1d_with_indices as max_pool1d_with_indices,
+    max_pool2d as max_pool2d,
+    max_pool3d as max_pool3d,
+)
+
+# ops/adaptive_pool.py
+from .ops import (
+    adaptive_avg_pool1d as adaptive_avg_pool1d,
+    adaptive_max_pool1d_with_indices as adaptive_max_pool1d,
+)
+
+# ops/norm_layers.py
+from .ops import (
+    native_batch_norm as native_batch_norm,
+    native_group_norm as native_group_norm,
+    native_layer_norm as native_layer_norm,
+    rms_norm as rms_norm,
+    torch_batch_norm as batch_norm,
+    torch_group_norm as group_norm,
+    torch_instance_norm as instance_norm,
+    torch_layer_norm as layer_norm,
+)
+
+# ops/shuffle.py
+from .ops import (
+    channel_shuffle as channel_shuffle,
+    channel_shuffle as native_channel_shuffle,
+    pixel_shuffle as pixel_shuffle,
+    pixel_unshuffle as pixel_unshuffle,
+)
+
+# ops/grid_sample.py
+from .ops import (
+    affine_grid_generator as affine_grid_generator,
+    grid_sampler as grid_sampler,
+)
+
 from .printing import set_printoptions as set_printoptions
 from .random import (
     Generator as Generator,

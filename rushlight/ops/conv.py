@@ -333,10 +333,20 @@ def convolution(input: Tensor, weight: Tensor, bias: Tensor | None, stride: Sequ
 
 
 def conv_tbc(input: Tensor, weight: Tensor, bias: Tensor, pad: int = 0) -> Tensor:
-    """`conv1d` over (time, batch, channels) with weight (width, in, out).
+    """`conv1d` for inputs of shape (time, batch, channels) and weights of shape (width, channels, outputs).
 
-    >>> torch.conv_tbc(torch.ones(3, 1, 1), torch.ones(2, 1, 1), torch.zeros(1)).shape
-    torch.Size([2, 1, 1])
+    >>> F.conv_tbc(torch.ones(3, 1, 1), torch.ones(2, 1, 1), torch.zeros(1)).flatten()
+    tensor([2., 2.])
     """
-    found = conv1d(input.permute(1, 2, 0), weight.permute(2, 1, 0), bias, padding=pad)
-    return found.permute(2, 0, 1)
+    here, there = as_tensor_argument(input, "conv_tbc")._layout, weight._layout
+    if here.ndim != 3:
+        raise RuntimeError("Input must have 3 dims: time, batch, in_channel")
+    if there.ndim != 3:
+        raise RuntimeError("Weight tensor must have 3 dims: kernel_width, in_channels, out_channels.")
+    if bias._layout.ndim != 1:
+        raise RuntimeError("Bias must be 1-D")
+    if here.shape[2] != there.shape[1]:
+        raise RuntimeError("Input dim 2 (input channels) is not == dim 1 in the weight tensor")
+    if bias._layout.shape[0] != there.shape[2]:
+        raise RuntimeError("Bias size must equal dim 2 in the weight tensor (output channels).")
+    return conv1d(input.permute(1, 2, 0), weight.permute(2, 1, 0), bias, padding=pad).permute(2, 0, 1).contiguous()

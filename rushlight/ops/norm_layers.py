@@ -1,0 +1,513 @@
+"""Normalisation by the mean and variance of a batch, a layer or a group of channels, and by norms of neighbours.
+
+Batch, layer and group norm are one entry each. Their statistics are outputs of the entry, for the gradient; when the gradient is itself
+differentiated, it computes them anew from the input, so that they carry gradients too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import dtypes as dt
+from ..errors import sizes
+from ..graph import grad_state
+from ..shape import Layout, Shape, contiguous, layout, preserved_strides
+from .card import Card, apply
+from .define import as_tensor_argument
+from .pool import avg_pool2d, avg_pool3d
+from .reduction import widened
+from .separable import in_format_of
+
+if TYPE_CHECKING:
+    from ..tensor import Tensor
+
+
+def _per_channel(value: Any, ndim: int) -> Any:
+    """A vector as a factor for dim 1 of a tensor of `ndim` dims. Numbers, which stand for a missing weight or bias, stay."""
+    return value.reshape(-1, *[1] * (ndim - 2)) if hasattr(value, "reshape") else value
+
+
+def _statistics_dtype(input: Layout, *parameters: Any) -> dt.dtype:
+    """The dtype of saved statistics: that of the weight or bias, which may be wider than a half-precision input."""
+    return next((p.dtype for p in parameters if isinstance(p, Layout)), input.dtype)
+
+
+def _centred(values: np.ndarray, axes: Shape) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The mean, the biased variance (dims kept) and a fresh array of the values less their mean."""
+    mean = values.mean(axes, keepdims=True, dtype=values.dtype)
+    centred = values - mean
+    variance = np.square(centred).mean(axes, keepdims=True, dtype=values.dtype)
+    return mean, variance, centred
+
+
+def _affine(centred: np.ndarray, scale: Any, bias: Any) -> np.ndarray:
+    """``centred * scale + bias``, in place."""
+    centred *= np.asarray(scale).astype(centred.dtype)
+    if isinstance(bias, np.ndarray) or bias:
+        centred += np.asarray(bias).astype(centred.dtype)
+    return centred
+
+
+def _normalized_gradient(g: Tensor, normalized: Tensor, rstd: Tensor, dims: Sequence[int]) -> Tensor:
+    """The gradient of the input, when `g` is that of the input less its mean and times `rstd`."""
+    return rstd * (g - g.mean(dims, keepdim=True) - normalized * (g * normalized).mean(dims, keepdim=True))
+
+
+def _statistics(input: Tensor, mean: Tensor, rstd: Tensor, dims: Sequence[int], eps: float) -> tuple[Tensor, Tensor]:
+    """The saved mean and reciprocal deviation, or fresh ones that know where they come from."""
+    if not (grad_state.enabled and input.requires_grad):
+        return mean, rstd
+    return input.mean(dims, keepdim=True), (input.var(dims, correction=0, keepdim=True) + eps).rsqrt()
+
+
+def _channel_dims(ndim: int) -> list[int]:
+    return [d for d in range(ndim) if d != 1]
+
+
+# Batch norm: Ioffe and Szegedy, https://arxiv.org/abs/1502.03167
+
+
+def _same_format(input: Layout) -> Layout:
+    return layout(input.shape, preserved_strides(input.shape, input.stride), input.dtype)
+
+
+def _infer_batch_norm(input: Layout, weight: Any, bias: Any, eps: float) -> list[Layout]:
+    return [_same_format(input), *[contiguous((input.shape[1],), _statistics_dtype(input, weight, bias))] * 3]
+
+
+def _batch_norm_rule(input: np.ndarray, weight: Any, bias: Any, eps: float) -> tuple[np.ndarray, ...]:
+    axes = tuple(_channel_dims(input.ndim))
+    mean, variance, centred = _centred(widened(input), axes)
+    rstd = 1 / np.sqrt(variance + variance.dtype.type(eps))
+    out = _affine(centred, rstd * _per_channel(weight, input.ndim), _per_channel(bias, input.ndim))
+    return out, mean.reshape(-1), rstd.reshape(-1), variance.reshape(-1)
+
+
+def _batch_norm_gradient(g: Tensor, input: Tensor, weight: Any, mean: Tensor, rstd: Tensor, needs: Sequence[bool], eps: float) -> list[Any]:
+    ndim = input.dim()
+    dims = _channel_dims(ndim)
+    mean, rstd = _statistics(input, _per_channel(mean, ndim), _per_channel(rstd, ndim), dims, eps)
+    normalized = (input - mean) * rstd
+    return [
+        _normalized_gradient(g * _per_channel(weight, ndim), normalized, rstd, dims) if needs[0] else None,
+        (g * normalized).sum(dims) if needs[1] else None,
+        g.sum(dims) if needs[2] else None,
+    ]
+
+
+_batch_norm = Card(
+    "batch_norm", "input weight bias",
+    statics="eps", outputs="output mean rstd variance", differentiable=(0,),
+    infer=_infer_batch_norm, numpy=_batch_norm_rule, backward=_batch_norm_gradient,
+    node_name="NativeBatchNormBackward0", onnx="BatchNormalization",
+)  # fmt: skip
+
+
+def _fixed_scale(weight: Any, mean: Any, variance: Any, eps: float, ndim: int) -> tuple[Any, Any]:
+    """The mean and the factor of every channel under given statistics."""
+    return _per_channel(mean, ndim), _per_channel(weight * (variance + eps) ** -0.5, ndim)
+
+
+def _batch_norm_eval_rule(input: np.ndarray, weight: Any, bias: Any, running_mean: np.ndarray, running_var: np.ndarray, eps: float) -> np.ndarray:
+    mean, scale = _fixed_scale(weight, widened(running_mean), widened(running_var), eps, input.ndim)
+    values = widened(input)
+    return _affine(values - mean.astype(values.dtype), scale, _per_channel(bias, input.ndim))
+
+
+def _batch_norm_eval_gradient(g: Tensor, input: Tensor, weight: Any, running_mean: Tensor, running_var: Tensor, needs: Sequence[bool], eps: float) -> list[Any]:
+    ndim = input.dim()
+    dims = _channel_dims(ndim)
+    mean, scale = _fixed_scale(weight, running_mean, running_var, eps, ndim)
+    return [
+        g * scale if needs[0] else None,
+        (g * (input - mean)).sum(dims) * (running_var + eps).rsqrt() if needs[1] else None,
+        g.sum(dims) if needs[2] else None,
+        None,
+        None,
+    ]
+
+
+_batch_norm_eval = Card(
+    "batch_norm_eval", "input weight bias running_mean running_var",
+    statics="eps",
+    infer=lambda input, weight, bias, running_mean, running_var, eps: _same_format(input),
+    numpy=_batch_norm_eval_rule, backward=_batch_norm_eval_gradient,
+    node_name="NativeBatchNormBackward0", onnx="BatchNormalization",
+)  # fmt: skip
+
+
+def _check_batch_norm(here: Layout, given: Sequence[tuple[str, Any]], training: bool) -> None:
+    channels = here.shape[1] if here.ndim > 1 else 0
+    for name, value in given:
+        if value is None:
+            if name.startswith("running") and not training:
+                raise RuntimeError(f"{name} must be defined in evaluation mode")
+        elif value._layout.numel != channels:
+            raise RuntimeError(f"{name} should contain {channels} elements not {value._layout.numel}")
+    if not here.dtype.is_floating_point:
+        raise NotImplementedError(f"\"batch_norm\" not implemented for '{here.dtype.type_name}'")
+    if not _parameters_fit(here, [value for _, value in given]):
+        raise RuntimeError("mixed dtype (CPU): all inputs must share same datatype.")
+
+
+def _parameters_fit(here: Layout, parameters: Sequence[Any]) -> bool:
+    """Whether the parameters have the input's dtype, or all float32 for an input of half precision."""
+    found = {value._layout.dtype for value in parameters if value is not None}
+    return found <= {here.dtype} or (here.dtype in dt.HALF and found == {dt.float32})
+
+
+def native_batch_norm(input: Tensor, weight: Tensor | None, bias: Tensor | None, running_mean: Tensor | None, running_var: Tensor | None, training: bool, momentum: float, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    """`F.batch_norm`, with the mean and the reciprocal deviation of every channel (both empty when not training).
+
+    >>> torch.native_batch_norm(torch.tensor([[1.], [3.]]), None, None, None, None, True, 0.1, 0.)
+    (tensor([[-1.],
+            [ 1.]]), tensor([2.]), tensor([1.]))
+    """
+    from .creation import empty
+
+    here = as_tensor_argument(input, "native_batch_norm")._layout
+    _check_batch_norm(here, (("running_mean", running_mean), ("running_var", running_var), ("weight", weight), ("bias", bias)), training)
+    scale, shift = 1.0 if weight is None else weight, 0.0 if bias is None else bias
+    if not training:
+        found = apply(_batch_norm_eval, (input, scale, shift, running_mean, running_var), (float(eps),))
+        nothing = empty(0, dtype=_statistics_dtype(here), device=input.device)
+        return found, nothing, empty(0, dtype=_statistics_dtype(here), device=input.device)
+    found, mean, rstd, variance = apply(_batch_norm, (input, scale, shift), (float(eps),))
+    count = here.numel // here.shape[1] if here.shape[1] else 0
+    if running_mean is not None:
+        _move_towards(running_mean, mean, momentum)
+    if running_var is not None:
+        _move_towards(running_var, variance * (count / max(count - 1, 1) if count > 1 else math.nan), momentum)
+    return found, mean, rstd
+
+
+def _move_towards(running: Any, value: Any, momentum: float) -> None:
+    """``running = (1 - momentum) * running + momentum * value``, in place and outside of any graph."""
+    from ..grad_mode import no_grad
+
+    with no_grad():
+        running.mul_(1 - momentum).add_(value, alpha=momentum)
+
+
+def torch_batch_norm(input: Tensor, weight: Tensor | None, bias: Tensor | None, running_mean: Tensor | None, running_var: Tensor | None, training: bool, momentum: float, eps: float, cudnn_enabled: bool) -> Tensor:
+    """`F.batch_norm` with the arguments in another order.
+
+    >>> torch.batch_norm(torch.tensor([[1.], [3.]]), None, None, None, None, True, 0.1, 0., False)
+    tensor([[-1.],
+            [ 1.]])
+    """
+    return native_batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps)[0]
+
+
+def _check_several_values(size: Sequence[int]) -> None:
+    if math.prod((size[0], *size[2:])) == 1:
+        raise ValueError(f"Expected more than 1 value per channel when training, got input size {size}")
+
+
+def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor | None, weight: Tensor | None = None, bias: Tensor | None = None, training: bool = False, momentum: float = 0.1, eps: float = 1e-5) -> Tensor:
+    """Every channel (dim 1) less its mean, over its deviation, times `weight` plus `bias`.
+
+    When `training`, the statistics are the batch's, and the running ones move towards them by `momentum`; else the running ones are used.
+
+    >>> F.batch_norm(torch.tensor([[1.], [3.]]), None, None, training=True, eps=1e-12)
+    tensor([[-1.],
+            [ 1.]])
+    """
+    if training:
+        _check_several_values(input.size())
+        if eps <= 0:
+            raise ValueError(f"batch_norm eps must be positive during training, but got {eps}")
+    elif eps < 0:
+        raise ValueError(f"batch_norm eps must be non-negative, but got {eps}")
+    return native_batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps)[0]
+
+
+# Instance norm: Ulyanov, Vedaldi and Lempitsky, https://arxiv.org/abs/1607.08022
+
+
+def torch_instance_norm(input: Tensor, weight: Tensor | None, bias: Tensor | None, running_mean: Tensor | None, running_var: Tensor | None, use_input_stats: bool, momentum: float, eps: float, cudnn_enabled: bool) -> Tensor:
+    """`F.instance_norm` with the arguments in another order.
+
+    >>> torch.instance_norm(torch.tensor([[[1., 3.]]]), None, None, None, None, True, 0.1, 0., False)
+    tensor([[[-1.,  1.]]])
+    """
+    if not use_input_stats and (running_mean is None or running_var is None):
+        raise RuntimeError("Expected running_mean and running_var to be defined when use_input_stats is false")
+    shape = input.shape
+    batch, channels = shape[0], shape[1]
+    repeated = [None if value is None else value.repeat(batch) for value in (weight, bias, running_mean, running_var)]
+    found = native_batch_norm(input.contiguous().view(1, batch * channels, *shape[2:]), *repeated, use_input_stats, momentum, eps)[0]
+    for running, each in ((running_mean, repeated[2]), (running_var, repeated[3])):
+        if running is not None and each is not None and use_input_stats:
+            running.copy_(each.view(batch, channels).mean(0))
+    return found.view(shape)
+
+
+def instance_norm(input: Tensor, running_mean: Tensor | None = None, running_var: Tensor | None = None, weight: Tensor | None = None, bias: Tensor | None = None, use_input_stats: bool = True, momentum: float = 0.1, eps: float = 1e-5) -> Tensor:
+    """`batch_norm` of every sample on its own.
+
+    >>> F.instance_norm(torch.tensor([[[1., 3.]]]), eps=0)
+    tensor([[[-1.,  1.]]])
+    """
+    size = input.size()
+    if use_input_stats and math.prod(size[2:]) == 1:
+        raise ValueError(f"Expected more than 1 spatial element when training, got input size {size}")
+    return torch_instance_norm(input, weight, bias, running_mean, running_var, use_input_stats, momentum, eps, False)
+
+
+# Layer norm: Ba, Kiros and Hinton, https://arxiv.org/abs/1607.06450
+
+
+def _infer_layer_norm(input: Layout, weight: Any, bias: Any, count: int, eps: float) -> list[Layout]:
+    rows = contiguous((*input.shape[: input.ndim - count], *[1] * count), _statistics_dtype(input, weight, bias))
+    return [contiguous(input.shape, input.dtype), rows, rows]
+
+
+def _layer_norm_rule(input: np.ndarray, weight: Any, bias: Any, count: int, eps: float) -> tuple[np.ndarray, ...]:
+    if not input.size:
+        rows = np.zeros((*input.shape[: input.ndim - count], *[1] * count), widened(input).dtype)
+        return input, rows, rows
+    mean, variance, centred = _centred(widened(input), tuple(range(input.ndim - count, input.ndim)))
+    rstd = 1 / np.sqrt(variance + variance.dtype.type(eps))
+    centred *= rstd
+    if isinstance(weight, np.ndarray):
+        centred *= weight.astype(centred.dtype, copy=False)
+    if isinstance(bias, np.ndarray):
+        centred += bias.astype(centred.dtype, copy=False)
+    return centred, mean, rstd
+
+
+def _layer_norm_gradient(g: Tensor, input: Tensor, weight: Any, mean: Tensor, rstd: Tensor, needs: Sequence[bool], count: int, eps: float) -> list[Any]:
+    ndim = input.dim()
+    dims, rows = list(range(ndim - count, ndim)), list(range(ndim - count))
+    mean, rstd = _statistics(input, mean, rstd, dims, eps)
+    normalized = (input - mean) * rstd
+    return [
+        _normalized_gradient(g * weight, normalized, rstd, dims) if needs[0] else None,
+        _sum_rows(g * normalized, rows) if needs[1] else None,
+        _sum_rows(g, rows) if needs[2] else None,
+    ]
+
+
+def _sum_rows(g: Tensor, rows: Sequence[int]) -> Tensor:
+    return g.sum(rows) if rows else g
+
+
+_layer_norm = Card(
+    "layer_norm", "input weight bias",
+    statics="count eps", outputs="output mean rstd", differentiable=(0,),
+    infer=_infer_layer_norm, numpy=_layer_norm_rule, backward=_layer_norm_gradient,
+    node_name="NativeLayerNormBackward0", onnx="LayerNormalization",
+)  # fmt: skip
+
+
+def _check_normalized_shape(function: str, here: Layout, normalized_shape: Any, weight: Any, bias: Any = None) -> Shape:
+    if not isinstance(normalized_shape, (tuple, list)):
+        raise TypeError(f"{function}(): argument 'normalized_shape' (position 2) must be tuple of ints, not {type(normalized_shape).__name__}")
+    wanted = tuple(int(n) for n in normalized_shape)
+    if not wanted:
+        raise RuntimeError(f"Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element, but got normalized_shape = {sizes(wanted)}")
+    for name, value in (("weight", weight), ("bias", bias)):
+        if value is not None and value._layout.shape != wanted:
+            raise RuntimeError(f"Expected {name} to be of same shape as normalized_shape, but got {name} of shape {sizes(value._layout.shape)} and normalized_shape = {sizes(wanted)}")
+    if here.shape[max(here.ndim - len(wanted), 0) :] != wanted:
+        raise RuntimeError(f"Given normalized_shape={sizes(wanted)}, expected input with shape [*{', ' if function == 'layer_norm' else ''}{', '.join(map(str, wanted))}], but got input of size{sizes(here.shape)}")
+    return wanted
+
+
+def _check_floating(here: Layout, kernel: str, *parameters: Any) -> None:
+    if not here.dtype.is_floating_point:
+        raise NotImplementedError(f"\"{kernel}\" not implemented for '{here.dtype.type_name}'")
+    if not _parameters_fit(here, parameters):
+        raise RuntimeError("mixed dtype (CPU): expect parameter to have scalar type of Float")
+
+
+def native_layer_norm(input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None, bias: Tensor | None, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    """`F.layer_norm`, with the means and the reciprocal deviations.
+
+    >>> torch.native_layer_norm(torch.tensor([1., 3.]), (2,), None, None, 0.)
+    (tensor([-1.,  1.]), tensor([2.]), tensor([1.]))
+    """
+    here = as_tensor_argument(input, "native_layer_norm")._layout
+    wanted = _check_normalized_shape("layer_norm", here, normalized_shape, weight, bias)
+    _check_floating(here, "LayerNormKernelImpl", weight, bias)
+    return apply(_layer_norm, (input, 1.0 if weight is None else weight, 0.0 if bias is None else bias), (len(wanted), float(eps)))
+
+
+def layer_norm(input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5) -> Tensor:
+    """The values over the last dims, of `normalized_shape`, less their mean, over their deviation, times `weight` plus `bias`.
+
+    >>> F.layer_norm(torch.tensor([1., 3.]), (2,), eps=0)
+    tensor([-1.,  1.])
+    """
+    return native_layer_norm(input, normalized_shape, weight, bias, eps)[0]
+
+
+def torch_layer_norm(input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5, cudnn_enable: bool = True) -> Tensor:
+    """`F.layer_norm`.
+
+    >>> torch.layer_norm(torch.tensor([1., 3.]), (2,), eps=0)
+    tensor([-1.,  1.])
+    """
+    return native_layer_norm(input, normalized_shape, weight, bias, eps)[0]
+
+
+# Group norm: Wu and He, https://arxiv.org/abs/1803.08494
+
+
+def _infer_group_norm(input: Layout, weight: Any, bias: Any, groups: int, eps: float) -> list[Layout]:
+    each = contiguous((input.shape[0], groups), _statistics_dtype(input, weight, bias))
+    return [in_format_of(input, input.shape), each, each]
+
+
+def _group_norm_rule(input: np.ndarray, weight: Any, bias: Any, groups: int, eps: float) -> tuple[np.ndarray, ...]:
+    batch = input.shape[0]
+    if not input.size:
+        each = np.full((batch, groups), np.nan, widened(input).dtype)
+        return input, each, each
+    mean, variance, centred = _centred(widened(input).reshape(batch, groups, -1), (2,))
+    rstd = 1 / np.sqrt(variance + variance.dtype.type(eps))
+    centred *= rstd
+    out = centred.reshape(input.shape)
+    return _affine(out, _per_channel(weight, input.ndim), _per_channel(bias, input.ndim)), mean[..., 0], rstd[..., 0]
+
+
+def _group_norm_gradient(g: Any, input: Tensor, weight: Any, mean: Tensor, rstd: Tensor, needs: Sequence[bool], groups: int, eps: float) -> list[Any]:
+    shape = input.shape
+    dims = _channel_dims(len(shape))
+    rows = input.reshape(shape[0], groups, -1)
+    mean, rstd = _statistics(rows, mean.unsqueeze(-1), rstd.unsqueeze(-1), [2], eps)
+    normalized = (rows - mean) * rstd
+    g, g_mean, g_rstd = g
+    found: Any = 0
+    if g is not None:
+        found = _normalized_gradient((g * _per_channel(weight, len(shape))).reshape(rows.shape), normalized, rstd, [2])
+    if g_mean is not None:
+        found = found + g_mean.unsqueeze(-1) / rows.size(2)
+    if g_rstd is not None:
+        found = found - normalized * (rstd.square() * g_rstd.unsqueeze(-1) / rows.size(2))
+    return [
+        found.expand_as(rows).reshape(shape) if needs[0] else None,
+        (g * normalized.reshape(shape)).sum(dims) if needs[1] and g is not None else None,
+        g.sum(dims) if needs[2] and g is not None else None,
+    ]
+
+
+_group_norm = Card(
+    "group_norm", "input weight bias",
+    statics="groups eps", outputs="output mean rstd",
+    infer=_infer_group_norm, numpy=_group_norm_rule, backward=_group_norm_gradient,
+    node_name="NativeGroupNormBackward0", onnx="GroupNormalization",
+)  # fmt: skip
+
+
+def torch_group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5, cudnn_enabled: bool = True) -> Tensor:
+    """`F.group_norm`, without the check for several values in every group.
+
+    >>> torch.group_norm(torch.tensor([[1., 3.]]), 1, eps=0)
+    tensor([[-1.,  1.]])
+    """
+    here = as_tensor_argument(input, "group_norm")._layout
+    if num_groups <= 0:
+        raise RuntimeError(f"Expected num groups to be greater than 0, got {num_groups}")
+    if here.ndim < 2:
+        raise RuntimeError(f"Expected at least 2 dimensions for input tensor but received {here.ndim}")
+    channels = here.shape[1]
+    if channels % num_groups:
+        raise RuntimeError(f"Expected number of channels in input to be divisible by num_groups, but got input of shape {sizes(here.shape)} and num_groups={num_groups}")
+    for name, value in (("weight", weight), ("bias", bias)):
+        if value is not None and value._layout.shape != (channels,):
+            raise RuntimeError(f"Expected {name} to be a vector of size equal to the number of channels in input, but got {name} of shape {sizes(value._layout.shape)} and input of shape {sizes(here.shape)}")
+    _check_floating(here, "GroupNormKernelImpl", weight, bias)
+    return apply(_group_norm, (input, 1.0 if weight is None else weight, 0.0 if bias is None else bias), (int(num_groups), float(eps)))[0]
+
+
+def native_group_norm(input: Tensor, weight: Tensor | None, bias: Tensor | None, N: int, C: int, HxW: int, group: int, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    """`F.group_norm`, with the mean and the reciprocal deviation of every group.
+
+    >>> torch.native_group_norm(torch.tensor([[1., 3.]]), None, None, 1, 2, 1, 1, 0.)
+    (tensor([[-1.,  1.]]), tensor([[2.]]), tensor([[1.]]))
+    """
+    here = as_tensor_argument(input, "native_group_norm")._layout
+    if group <= 0 or C % group:
+        raise RuntimeError(f"Expected number of channels in input to be divisible by num_groups, but got input of shape {sizes(here.shape)} and num_groups={group}")
+    _check_floating(here, "GroupNormKernelImpl", weight, bias)
+    return apply(_group_norm, (input, 1.0 if weight is None else weight, 0.0 if bias is None else bias), (int(group), float(eps)))
+
+
+def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5) -> Tensor:
+    """Groups of channels less their mean, over their deviation, times `weight` plus `bias` of each channel.
+
+    >>> F.group_norm(torch.tensor([[1., 3.]]), 1, eps=0)
+    tensor([[-1.,  1.]])
+    """
+    if input.dim() < 2:
+        raise RuntimeError(f"Expected at least 2 dimensions for input tensor but received {input.dim()}")
+    size = input.size()
+    _check_several_values([size[0] * size[1] // num_groups, num_groups, *size[2:]])
+    return torch_group_norm(input, num_groups, weight, bias, eps)
+
+
+# Norms without means
+
+
+def rms_norm(input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None, eps: float | None = None) -> Tensor:
+    """The values over the last dims, of `normalized_shape`, over the root of the mean of their squares, times `weight`.
+
+    Zhang and Sennrich, https://arxiv.org/abs/1910.07467. `eps` is the machine epsilon when None.
+
+    >>> F.rms_norm(torch.tensor([1., 7.]), (2,))
+    tensor([0.2000, 1.4000])
+    """
+    here = as_tensor_argument(input, "rms_norm")._layout
+    wanted = _check_normalized_shape("rms_norm", here, normalized_shape, weight)
+    if here.dtype.category < dt.FLOAT:
+        raise NotImplementedError(f"\"rms_norm\" not implemented for '{here.dtype.type_name}'")
+    wide = dt.float32 if here.dtype in dt.HALF else here.dtype
+    epsilon = float(np.finfo(wide.to_real().numpy).eps) if eps is None else eps
+    values = input.to(wide)
+    found = values * (values.pow(2).mean(tuple(range(-len(wanted), 0)), keepdim=True) + epsilon).rsqrt()
+    if weight is not None:
+        found = found * weight
+    return found.to(here.dtype)
+
+
+def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:
+    """Every value over ``(k + alpha * mean of the squares of `size` neighbouring channels) ** beta``.
+
+    >>> F.local_response_norm(torch.ones(1, 2, 1), 1, alpha=1.0, beta=1.0)
+    tensor([[[0.5000],
+             [0.5000]]])
+    """
+    ndim = input.dim()
+    if ndim < 3:
+        raise ValueError(f"Expected 3D or higher dimensionality                          input (got {ndim} dimensions)")
+    if input.numel() == 0:
+        return input
+    from .padding import pad
+
+    squares = input.mul(input)
+    before, after = size // 2, (size - 1) // 2
+    if ndim == 3:
+        mean = avg_pool2d(pad(squares.unsqueeze(1), (0, 0, before, after)), (size, 1), stride=1).squeeze(1)
+    else:
+        shape = input.size()
+        planes = squares.reshape(shape[0], 1, shape[1], shape[2], -1)
+        mean = avg_pool3d(pad(planes, (0, 0, 0, 0, before, after)), (size, 1, 1), stride=1).squeeze(1).reshape(shape)
+    return input / mean.mul(alpha).add(k).pow(beta)
+
+
+def normalize(input: Tensor, p: float = 2.0, dim: int | Sequence[int] = 1, eps: float = 1e-12, out: Tensor | None = None) -> Tensor:
+    """`input` over its p-norm along `dim`, which counts as `eps` at least.
+
+    >>> F.normalize(torch.tensor([3., 4.]), dim=0)
+    tensor([0.6000, 0.8000])
+    """
+    from .arithmetic import div
+
+    norms = input.norm(p, dim, keepdim=True).clamp_min(eps).expand_as(input)
+    return div(input, norms, out=out)

@@ -1,0 +1,502 @@
+"""Pooling over windows at equal steps: maxima (with their positions), averages, power averages, and the inverse of max pooling.
+
+Windows slide over the last one to three dims; batch and channels lie before them and may be one dim or two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import dtypes as dt
+from ..errors import sizes
+from ..shape import Layout, Shape, contiguous
+from ..storage import ON_META
+from .card import Card, apply, array_of
+from .define import as_tensor_argument
+from .reduction import widened
+from .separable import Table, check_spatial_dims, in_format_of, max_over, spatial_arguments, sum_over, transposed, window_table
+
+if TYPE_CHECKING:
+    from ..tensor import Tensor
+
+_AXES = ("", "W", "HW", "THW")
+_COUNTS = ("", "one int", "two ints", "three ints")
+
+
+def window_count(size: int, kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool) -> int:
+    """How many windows fit; in ceil mode also one that hangs over the end, if it starts inside the input or its left padding."""
+    if stride == 0:
+        raise RuntimeError("stride should not be zero")
+    if padding < 0:
+        raise RuntimeError(f"pad must be non-negative, but got pad: {padding}")
+    if padding > ((kernel - 1) * dilation + 1) // 2:
+        raise RuntimeError(f"pad should be at most half of effective kernel size, but got pad={padding}, kernel_size={kernel} and dilation={dilation}")
+    count = (size + 2 * padding - dilation * (kernel - 1) - 1 + (stride - 1 if ceil_mode else 0)) // stride + 1
+    return count - 1 if ceil_mode and (count - 1) * stride >= size + padding else count
+
+
+def _tables(spatial: Shape, kernel: Shape, stride: Shape, padding: Shape, dilation: Shape, ceil_mode: bool) -> list[Table]:
+    return [
+        window_table(size, window_count(size, k, s, p, d, ceil_mode), k, s, p, d)
+        for size, k, s, p, d in zip(spatial, kernel, stride, padding, dilation, strict=True)
+    ]
+
+
+def _infer_windows(input: Layout, kernel: Shape, stride: Shape, padding: Shape, dilation: Shape, ceil_mode: bool) -> Layout:
+    n = len(kernel)
+    spatial = input.shape[-n:]
+    out = [window_count(*at, ceil_mode) for at in zip(spatial, kernel, stride, padding, dilation, strict=True)]
+    for what, values in (("kernel size", kernel), ("stride", stride), ("dilation", dilation)):
+        if any(v <= 0 for v in values):
+            letter = {"kernel size": "k", "stride": "d", "dilation": "dilation"}[what]
+            raise RuntimeError(f"{what} should be greater than zero, but got {' '.join(f'{letter}{a}: {v}' for a, v in zip(_AXES[n], values, strict=True))}")
+    if any(o < 1 for o in out):
+        channels = input.shape[-n - 1]
+        raise RuntimeError(f"Given input size: ({'x'.join(map(str, (channels, *spatial)))}). Calculated output size: ({'x'.join(map(str, (channels, *out)))}). Output size is too small")
+    return in_format_of(input, (*input.shape[:-n], *out))
+
+
+# Maxima
+
+
+def scatter_rule(values: np.ndarray, indices: np.ndarray, size: Shape, accumulate: bool) -> np.ndarray:
+    """Put values at flat positions of their plane of `size`, zeros elsewhere; values that meet add up if `accumulate`, else the last one stays."""
+    lead = values.shape[: values.ndim - len(size)]
+    planes, plane = int(np.prod(lead)), int(np.prod(size))
+    values = widened(values)
+    out = np.zeros(planes * plane, values.dtype)
+    where = (indices.reshape(planes, -1) + np.arange(planes)[:, None] * plane).reshape(-1)
+    if accumulate:
+        np.add.at(out, where, values.reshape(-1))
+    else:
+        out[where] = values.reshape(-1)
+    return out.reshape(*lead, *size)
+
+
+def gather_windows(input: Tensor, indices: Tensor, n: int) -> Tensor:
+    """The values at flat positions of the last `n` dims."""
+    lead = input.shape[: input.dim() - n]
+    return input.reshape(*lead, -1).gather(-1, indices.reshape(*lead, -1)).reshape(indices.shape)
+
+
+_scatter_windows = Card(
+    "max_pool_backward", "grad_output indices",
+    statics="size disjoint",
+    infer=lambda grad_output, indices, size, disjoint: in_format_of(grad_output, (*grad_output.shape[: grad_output.ndim - len(size)], *size)),
+    numpy=lambda grad_output, indices, size, disjoint: scatter_rule(grad_output, indices, size, not disjoint),
+    grads={"grad_output": lambda g, indices, size: gather_windows(g, indices, len(size))},
+    node_name="MaxPool2DWithIndicesBackwardBackward0",
+)  # fmt: skip
+
+
+def max_gradient(g: Tensor, indices: Tensor, size: Shape, disjoint: bool = False) -> Tensor:
+    """The gradient of a max over windows: each one's goes to where its maximum was. `disjoint` windows never meet there."""
+    return apply(_scatter_windows, (g, indices), (size, disjoint))
+
+
+def _infer_max(input: Layout, **geometry: Any) -> tuple[Layout, Layout]:
+    out = _infer_windows(input, **geometry)
+    return out, in_format_of(input, out.shape, dt.int64)
+
+
+def _max_rule(input: np.ndarray, kernel: Shape, **geometry: Any) -> tuple[np.ndarray, np.ndarray]:
+    return max_over(widened(input), _tables(input.shape[-len(kernel) :], kernel, **geometry))
+
+
+def _max_pool_gradient(g: Tensor, indices: Tensor, layouts: Sequence[Layout], kernel: Shape, stride: Shape, dilation: Shape) -> Tensor:
+    disjoint = all(s > d * (k - 1) for k, s, d in zip(kernel, stride, dilation, strict=True))
+    return max_gradient(g, indices, layouts[0].shape[-len(kernel) :], disjoint)
+
+
+_max_pool = {
+    n: Card(
+        f"max_pool{n}d_with_indices", "input",
+        statics="kernel stride padding dilation ceil_mode", outputs="output indices",
+        infer=_infer_max, numpy=_max_rule, grads={"input": _max_pool_gradient},
+        node_name=f"MaxPool{n}DWithIndicesBackward0", onnx="MaxPool",
+    )
+    for n in (2, 3)
+}  # fmt: skip
+
+
+def _check_input(function: str, input: Layout, n: int, refused: Any) -> None:
+    if input.ndim not in (n + 1, n + 2):
+        raise RuntimeError(f"non-empty {n + 1}D or {n + 2}D (batch mode) tensor expected for input")
+    check_spatial_dims("", input.shape, n)
+    refuse_dtypes(function, input.dtype, refused)
+
+
+def refuse_dtypes(kernel: str, dtype: dt.dtype, refused: Any) -> None:
+    if dtype in refused:
+        raise NotImplementedError(f"\"{kernel}\" not implemented for '{dtype.type_name}'")
+
+
+_NOT_ORDERED = frozenset(d for d in dt.ALL if d.category in (dt.BOOL, dt.COMPLEX))
+NOT_FLOAT = frozenset(d for d in dt.ALL if d.category != dt.FLOAT)
+_NOT_AVERAGED = NOT_FLOAT - {dt.int64}
+
+
+def _max_pool_nd(n: int, input: Any, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool) -> tuple[Tensor, Tensor]:
+    function = f"max_pool{n}d"
+    here = as_tensor_argument(input, function)._layout
+
+    def ints(value: Any, name: str) -> Shape:
+        either = "must either be omitted, a single int," if name == "stride" else "must be either a single int," if name == "dilation" else "must either be a single int,"
+        return spatial_arguments(value, n, f"{function}: {name} {either} or a tuple of {_COUNTS[n]}")
+
+    kernel = ints(kernel_size, "kernel_size")
+    steps = kernel if stride is None or stride == [] else ints(stride, "stride")
+    _check_input(function, here, n, _NOT_ORDERED)
+    return apply(_max_pool[n], (input,), (kernel, steps, ints(padding, "padding"), ints(dilation, "dilation"), bool(ceil_mode)))
+
+
+def max_pool1d_with_indices(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False, return_indices: bool = True) -> tuple[Tensor, Tensor]:
+    """`max_pool1d` and the positions of the maxima.
+
+    >>> F.max_pool1d_with_indices(torch.tensor([[1., 3., 2., 5.]]), 2)
+    (tensor([[3., 5.]]), tensor([[1, 3]]))
+    """
+    here = as_tensor_argument(input, "max_pool1d")._layout
+    if here.ndim not in (2, 3) or 0 in here.shape[-2:]:
+        raise RuntimeError(f"max_pool1d: Expected 2D or 3D (batch mode) tensor with optional 0 dim batch size for input, but got:{sizes(here.shape)}")
+    given = {"kernel_size": kernel_size, "stride": kernel_size if stride is None or stride == [] else stride, "padding": padding, "dilation": dilation}
+    (kernel,), (step,), (margin,), (spread,) = (
+        spatial_arguments(value, 1, f"max_pool1d() {name} must be an int, list of ints or tuple of ints of size 1 but got size {len(value) if isinstance(value, (tuple, list)) else 1}")
+        for name, value in given.items()
+    )
+    for name, value in (("kernel_size", kernel), ("stride", step), ("dilation", spread)):
+        if value <= 0:
+            raise RuntimeError(f"max_pool1d() {name} must be greater than zero, but got {value}")
+    if margin < 0:
+        raise RuntimeError(f"max_pool1d() padding must be non-negative, but got {margin}")
+    if margin > kernel // 2:
+        raise RuntimeError(f"max_pool1d() padding should be at most half of kernel size, but got padding={margin} and kernel_size={kernel}")
+    count = window_count(here.shape[-1], kernel, step, margin, spread, ceil_mode)
+    if count <= 0:
+        raise RuntimeError(f"max_pool1d() Invalid computed output size: {count}")
+    refuse_dtypes("max_pool1d_impl", here.dtype, NOT_FLOAT)
+    found, indices = apply(_max_pool[2], (input.unsqueeze(-2),), ((1, kernel), (1, step), (0, margin), (1, spread), bool(ceil_mode)))
+    return found.squeeze(-2), indices.squeeze(-2)
+
+
+def max_pool1d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False, return_indices: bool = False) -> Any:
+    """The maximum of each window of (N, C, L) or (C, L). `stride` is `kernel_size` when not given.
+
+    >>> F.max_pool1d(torch.tensor([[1., 3., 2., 5.]]), 2)
+    tensor([[3., 5.]])
+    """
+    found = max_pool1d_with_indices(input, kernel_size, stride, padding, dilation, ceil_mode)
+    return found if return_indices else found[0]
+
+
+def max_pool2d_with_indices(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False, return_indices: bool = True) -> tuple[Tensor, Tensor]:
+    """`max_pool2d` and the positions of the maxima, counted row by row over the plane.
+
+    >>> F.max_pool2d_with_indices(torch.tensor([[[1., 3.], [2., 5.]]]), 2)
+    (tensor([[[5.]]]), tensor([[[3]]]))
+    """
+    return _max_pool_nd(2, input, kernel_size, stride, padding, dilation, ceil_mode)
+
+
+def max_pool2d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False, return_indices: bool = False) -> Any:
+    """The maximum of each window of (N, C, H, W) or (C, H, W). `stride` is `kernel_size` when not given.
+
+    >>> F.max_pool2d(torch.tensor([[[1., 3.], [2., 5.]]]), 2)
+    tensor([[[5.]]])
+    """
+    found = _max_pool_nd(2, input, kernel_size, stride, padding, dilation, ceil_mode)
+    return found if return_indices else found[0]
+
+
+def max_pool3d_with_indices(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False, return_indices: bool = True) -> tuple[Tensor, Tensor]:
+    """`max_pool3d` and the positions of the maxima, counted row by row over the volume.
+
+    >>> F.max_pool3d_with_indices(torch.arange(8.).reshape(1, 2, 2, 2), 2)
+    (tensor([[[[7.]]]]), tensor([[[[7]]]]))
+    """
+    return _max_pool_nd(3, input, kernel_size, stride, padding, dilation, ceil_mode)
+
+
+def max_pool3d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False, return_indices: bool = False) -> Any:
+    """The maximum of each window of (N, C, D, H, W) or (C, D, H, W). `stride` is `kernel_size` when not given.
+
+    >>> F.max_pool3d(torch.arange(8.).reshape(1, 2, 2, 2), 2)
+    tensor([[[[7.]]]])
+    """
+    found = _max_pool_nd(3, input, kernel_size, stride, padding, dilation, ceil_mode)
+    return found if return_indices else found[0]
+
+
+# Max unpooling
+
+
+_max_unpool = {
+    n: Card(
+        f"max_unpool{n}d", "input indices",
+        statics="size",
+        infer=lambda input, indices, size: in_format_of(input, (*input.shape[: input.ndim - len(size)], *size)),
+        numpy=lambda input, indices, size: scatter_rule(input, indices, size, False),
+        grads={"input": lambda g, indices, size: gather_windows(g, indices, len(size))},
+        node_name=f"MaxUnpool{n}DBackward0", onnx="MaxUnpool",
+    )
+    for n in (2, 3)
+}  # fmt: skip
+
+
+def _unpooled_size(spatial: Shape, kernel: Shape, stride: Shape, padding: Shape, output_size: Sequence[int] | None) -> Shape:
+    default = tuple((size - 1) * s + k - 2 * p for size, k, s, p in zip(spatial, kernel, stride, padding, strict=True))
+    found = default
+    if output_size is not None:
+        wanted = output_size[2:] if len(output_size) == len(kernel) + 2 else output_size
+        if len(wanted) != len(kernel):
+            raise ValueError(f"output_size should be a sequence containing {len(kernel)} or {len(kernel) + 2} elements, but it has a length of '{len(wanted)}'")
+        for d, (size, step) in enumerate(zip(default, stride, strict=True)):
+            if not size - step < wanted[d] < size + step:
+                raise ValueError(f'invalid output_size "{wanted}" (dim {d} must be between {size - step} and {size + step})')
+        found = tuple(int(w) for w in wanted)
+    for d, size in enumerate(found):
+        if size < 0:
+            raise ValueError(f"max_unpooling: output_size must contain non-negative spatial dimensions, but got output_size[{d}]={size}")
+    return found
+
+
+def _max_unpool_nd(n: int, input: Any, indices: Any, kernel_size: Any, stride: Any, padding: Any, output_size: Any) -> Tensor:
+    kernel, margins = spatial_arguments(kernel_size, n, "kernel_size"), spatial_arguments(padding, n, "padding")
+    steps = kernel if stride is None else spatial_arguments(stride, n, "stride")
+    if input._layout.ndim < n:
+        raise IndexError("tuple index out of range")
+    if isinstance(output_size, int):
+        output_size = (output_size,)
+    size = _unpooled_size(input._layout.shape[-n:], kernel, steps, margins, output_size)
+    if n == 1:
+        return _scatter_to(2, input.unsqueeze(-1), indices.unsqueeze(-1), (*size, 1)).squeeze(-1)
+    if n == 3 and any(s <= 0 for s in steps):
+        raise RuntimeError(f"strides should be greater than zero, but got stride: {sizes(steps)}")
+    return _scatter_to(n, input, indices, size)
+
+
+def _scatter_to(n: int, input: Any, indices: Any, size: Shape) -> Tensor:
+    here, there = input._layout, indices._layout
+    if there.dtype is not dt.int64:
+        raise RuntimeError("elements in indices should be type int64" + (f" but got: {there.dtype.type_name}" if n == 2 else ""))
+    if here.ndim not in (n + 1, n + 2):
+        raise RuntimeError(f"Input to max_unpooling{n}d should be a {n + 1}d or {n + 2}d Tensor, but got a tensor with {here.ndim} dims.")
+    if here.shape != there.shape:
+        raise RuntimeError(f"Expected shape of indices to be same as that of the input tensor ({sizes(here.shape)}) but got indices tensor with shape: {sizes(there.shape)}")
+    if 0 in here.shape[here.ndim - n - 1 :]:
+        raise RuntimeError(f"max_unpooling{n}d_forward_out_cpu(): Expected input to have non-zero size for non-batch dimensions, but got {sizes(here.shape)}")
+    refuse_dtypes(f"max_unpool{n}d", here.dtype, _NOT_ORDERED)
+    if there.numel and indices._storage.special != ON_META:
+        values = array_of(indices)
+        plane = int(np.prod(size))
+        wrong = values[(values < 0) | (values >= plane)]
+        if wrong.size:
+            raise RuntimeError(f"Found an invalid max index: {int(wrong[0])} (output volumes are of size {'x'.join(map(str, size))})")
+    return apply(_max_unpool[n], (input, indices), (size,))
+
+
+def max_unpool1d(input: Tensor, indices: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, output_size: Any = None) -> Tensor:
+    """Put the maxima of `max_pool1d` back where they came from, with zeros between them.
+
+    >>> F.max_unpool1d(torch.tensor([[3., 5.]]), torch.tensor([[1, 3]]), 2)
+    tensor([[0., 3., 0., 5.]])
+    """
+    return _max_unpool_nd(1, input, indices, kernel_size, stride, padding, output_size)
+
+
+def max_unpool2d(input: Tensor, indices: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, output_size: Any = None) -> Tensor:
+    """Put the maxima of `max_pool2d` back where they came from, with zeros between them.
+
+    >>> F.max_unpool2d(torch.tensor([[[5.]]]), torch.tensor([[[3]]]), 2)
+    tensor([[[0., 0.],
+             [0., 5.]]])
+    """
+    return _max_unpool_nd(2, input, indices, kernel_size, stride, padding, output_size)
+
+
+def max_unpool3d(input: Tensor, indices: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, output_size: Any = None) -> Tensor:
+    """Put the maxima of `max_pool3d` back where they came from, with zeros between them.
+
+    >>> F.max_unpool3d(torch.ones(1, 1, 1, 1), torch.tensor([[[[7]]]]), 2).flatten()
+    tensor([0., 0., 0., 0., 0., 0., 0., 1.])
+    """
+    return _max_unpool_nd(3, input, indices, kernel_size, stride, padding, output_size)
+
+
+# Averages
+
+
+_AVERAGE_STATICS = "kernel stride padding ceil_mode count_include_pad divisor_override"
+
+
+def _averaged_counts(spatial: Shape, kernel: Shape, stride: Shape, padding: Shape, ceil_mode: bool, count_include_pad: bool, divisor_override: int | None) -> Any:
+    """What each window's sum is divided by: the count of its values, or also of the padding that it covers."""
+    if divisor_override is not None:
+        return np.int64(divisor_override)
+    counts: Any = np.ones((), np.int64)
+    for size, k, s, p in zip(spatial, kernel, stride, padding, strict=True):
+        start = np.arange(window_count(size, k, s, p, 1, ceil_mode)) * s - p
+        end = np.minimum(start + k, size + p)
+        along = end - start if count_include_pad else np.minimum(end, size) - np.maximum(start, 0)
+        counts = counts[..., None] * np.maximum(along, 1)
+    return counts
+
+
+def _divided(total: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    if total.dtype.kind in "iu":
+        return np.sign(total) * (np.abs(total) // counts)
+    return total / counts.astype(total.dtype)
+
+
+def _average_rule(input: np.ndarray, kernel: Shape, stride: Shape, padding: Shape, ceil_mode: bool, **counting: Any) -> np.ndarray:
+    spatial = input.shape[-len(kernel) :]
+    total = sum_over(widened(input), _tables(spatial, kernel, stride, padding, (1,) * len(kernel), ceil_mode))
+    return _divided(total, _averaged_counts(spatial, kernel, stride, padding, ceil_mode, **counting))
+
+
+def _average_gradient_rule(grad_output: np.ndarray, size: Shape, kernel: Shape, stride: Shape, padding: Shape, ceil_mode: bool, **counting: Any) -> np.ndarray:
+    shares = _divided(widened(grad_output), _averaged_counts(size, kernel, stride, padding, ceil_mode, **counting))
+    return sum_over(shares, [transposed(t) for t in _tables(size, kernel, stride, padding, (1,) * len(kernel), ceil_mode)])
+
+
+def _infer_average(input: Layout, kernel: Shape, stride: Shape, padding: Shape, ceil_mode: bool, count_include_pad: bool, divisor_override: int | None) -> Layout:
+    out = _infer_windows(input, kernel, stride, padding, (1,) * len(kernel), ceil_mode)
+    return out if len(kernel) == 2 else contiguous(out.shape, out.dtype)
+
+
+def _average_gradient(g: Tensor, layouts: Sequence[Layout], kernel: Shape, stride: Shape, padding: Shape, ceil_mode: bool, count_include_pad: bool, divisor_override: int | None) -> Tensor:
+    size = layouts[0].shape[-len(kernel) :]
+    return apply(_avg_pool_backward, (g,), (size, kernel, stride, padding, ceil_mode, count_include_pad, divisor_override))
+
+
+_avg_pool = {
+    n: Card(
+        f"avg_pool{n}d", "input",
+        statics=_AVERAGE_STATICS,
+        infer=_infer_average, numpy=_average_rule, grads={"input": _average_gradient},
+        node_name=f"AvgPool{n}DBackward0", onnx="AveragePool",
+    )
+    for n in (2, 3)
+}  # fmt: skip
+_avg_pool_backward = Card(
+    "avg_pool_backward", "grad_output",
+    statics="size " + _AVERAGE_STATICS,
+    infer=lambda grad_output, size, **rest: in_format_of(grad_output, (*grad_output.shape[: grad_output.ndim - len(size)], *size)),
+    numpy=_average_gradient_rule,
+    grads={"grad_output": lambda g, kernel, stride, padding, ceil_mode, count_include_pad, divisor_override: apply(
+        _avg_pool[len(kernel)], (g,), (kernel, stride, padding, ceil_mode, count_include_pad, divisor_override)
+    )},
+    node_name="AvgPool2DBackwardBackward0",
+)  # fmt: skip
+
+
+def _avg_pool_nd(n: int, input: Any, kernel_size: Any, stride: Any, padding: Any, ceil_mode: bool, count_include_pad: bool, divisor_override: int | None) -> Tensor:
+    function = f"avg_pool{n}d"
+    here = as_tensor_argument(input, function)._layout
+    either = " either" if n == 2 else ""
+
+    def ints(value: Any, name: str) -> Shape:
+        return spatial_arguments(value, n, f"{function}: {name} must{either} be{' omitted,' if name == 'stride' else ''} a single int, or a tuple of {_COUNTS[n]}")
+
+    kernel = ints(kernel_size, "kernel_size")
+    steps = kernel if stride is None or stride == [] else ints(stride, "stride")
+    margins = ints(padding, "padding")
+    if divisor_override == 0:
+        raise RuntimeError("divisor must be not zero")
+    if n == 2 and here.ndim < 3:
+        raise IndexError(f"Dimension out of range (expected to be in range of [{-max(here.ndim, 1)}, {max(here.ndim, 1) - 1}], but got -3)")
+    _check_input("avg_pool2d" if n == 2 else "avg_pool3d_out_frame", here, n, _NOT_AVERAGED if n == 2 else _NOT_AVERAGED | {dt.float16})
+    if n == 3 and any(size + 2 * p < k for size, k, p in zip(here.shape[-3:], kernel, margins, strict=True)):
+        image, reach = (" ".join(f"{letter}{a}: {v}" for a, v in zip("THW", values, strict=True)) for letter, values in (("", here.shape[-3:]), ("k", kernel)))
+        raise RuntimeError(f"input image ({image}) smaller than kernel size ({reach})")
+    return apply(_avg_pool[n], (input,), (kernel, steps, margins, bool(ceil_mode), bool(count_include_pad), divisor_override))
+
+
+def one_int(function: str, name: str, value: Any) -> int:
+    """An int, or the only one in a sequence."""
+    if isinstance(value, (tuple, list)):
+        if len(value) != 1:
+            raise RuntimeError(f"{function}() argument '{name}' should contain one int (got {len(value)})")
+        value = value[0]
+    return int(value)
+
+
+def check_2d_or_3d(function: str, input: Layout) -> None:
+    if input.ndim not in (2, 3):
+        raise RuntimeError(f"Expected 2 to 3 dimensions, but got {input.ndim}-dimensional tensor for argument #1 'self' (while checking arguments for {function})")
+
+
+def avg_pool1d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False, count_include_pad: bool = True) -> Tensor:
+    """The mean of each window of (N, C, L) or (C, L). `stride` is `kernel_size` when not given.
+
+    >>> F.avg_pool1d(torch.tensor([[1., 3., 2., 5.]]), 2)
+    tensor([[2.0000, 3.5000]])
+    """
+    check_2d_or_3d("avg_pool1d", as_tensor_argument(input, "avg_pool1d")._layout)
+    kernel = one_int("avg_pool1d", "kernel_size", kernel_size)
+    step = kernel if stride is None or stride in ([], ()) else one_int("avg_pool1d", "stride", stride)
+    margin = one_int("avg_pool1d", "padding", padding)
+    return _avg_pool_nd(2, input.unsqueeze(-2), (1, kernel), (1, step), (0, margin), ceil_mode, count_include_pad, None).squeeze(-2)
+
+
+def avg_pool2d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False, count_include_pad: bool = True, divisor_override: int | None = None) -> Tensor:
+    """The mean of each window of (N, C, H, W) or (C, H, W). `stride` is `kernel_size` when not given.
+
+    >>> F.avg_pool2d(torch.tensor([[[1., 3.], [2., 5.]]]), 2)
+    tensor([[[2.7500]]])
+    """
+    return _avg_pool_nd(2, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+
+
+def avg_pool3d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False, count_include_pad: bool = True, divisor_override: int | None = None) -> Tensor:
+    """The mean of each window of (N, C, D, H, W) or (C, D, H, W). `stride` is `kernel_size` when not given.
+
+    >>> F.avg_pool3d(torch.arange(8.).reshape(1, 2, 2, 2), 2)
+    tensor([[[[3.5000]]]])
+    """
+    return _avg_pool_nd(3, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+
+
+# Power averages
+
+
+def _lp_pool_nd(n: int, input: Tensor, norm_type: float, kernel_size: Any, stride: Any, ceil_mode: bool) -> Tensor:
+    largest = (max_pool1d, max_pool2d, max_pool3d)[n - 1]
+    average = (avg_pool1d, avg_pool2d, avg_pool3d)[n - 1]
+    if norm_type == float("inf"):
+        return largest(input.abs(), kernel_size, stride, 0, 1, ceil_mode)
+    if norm_type == -float("inf"):
+        return -largest(-input.abs(), kernel_size, stride, 0, 1, ceil_mode)
+    count = int(np.prod(spatial_arguments(kernel_size, n, f"kernel_size must have {n} elements")))
+    mean = average(input.pow(norm_type), kernel_size, stride, 0, ceil_mode)
+    return (mean.sign() * mean.abs().relu()).mul(count).pow(1.0 / norm_type)
+
+
+def lp_pool1d(input: Tensor, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False) -> Tensor:
+    """The p-norm of each window of (N, C, L) or (C, L), with p = `norm_type`.
+
+    >>> F.lp_pool1d(torch.tensor([[3., 4., 5., 12.]]), 2, 2)
+    tensor([[ 5., 13.]])
+    """
+    return _lp_pool_nd(1, input, norm_type, kernel_size, stride, ceil_mode)
+
+
+def lp_pool2d(input: Tensor, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False) -> Tensor:
+    """The p-norm of each window of (N, C, H, W) or (C, H, W), with p = `norm_type`.
+
+    >>> F.lp_pool2d(torch.ones(1, 2, 2), 2, 2)
+    tensor([[[2.]]])
+    """
+    return _lp_pool_nd(2, input, norm_type, kernel_size, stride, ceil_mode)
+
+
+def lp_pool3d(input: Tensor, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False) -> Tensor:
+    """The p-norm of each window of (N, C, D, H, W) or (C, D, H, W), with p = `norm_type`.
+
+    >>> F.lp_pool3d(torch.ones(1, 2, 2, 2), 1, 2)
+    tensor([[[[8.]]]])
+    """
+    return _lp_pool_nd(3, input, norm_type, kernel_size, stride, ceil_mode)

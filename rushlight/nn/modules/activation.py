@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .. import functional as F
 from .. import init as initializers
 from ..module import Module
+from .attention import MultiheadAttention as MultiheadAttention  # PyTorch has it here
 from .utils import empty_parameter
 
 if TYPE_CHECKING:

@@ -87,7 +87,8 @@ UNARY = {
     "hardshrink": F.hardshrink, "softshrink": F.softshrink, "tanhshrink": F.tanhshrink, "logsigmoid": F.logsigmoid,
     "threshold": lambda x: F.threshold(x, 0.1, 7.0), "glu": F.glu, "softmax": lambda x: x.softmax(1),
     "log_softmax": lambda x: x.log_softmax(0), "softmin": lambda x: F.softmin(x, 1), "normalize": F.normalize,
-    "logical_not": torch.logical_not,
+    "logical_not": torch.logical_not, "deg2rad": torch.deg2rad, "isneginf": torch.isneginf,
+    "count_nonzero": torch.count_nonzero,
 }  # fmt: skip
 POSITIVE = {
     "log": torch.log, "log2": torch.log2, "log10": torch.log10, "log1p": torch.log1p, "sqrt": torch.sqrt,
@@ -97,7 +98,7 @@ BINARY = {
     "add": torch.add, "add alpha": lambda x, y: torch.add(x, y, alpha=0.3), "sub": torch.sub, "mul": torch.mul,
     "div": torch.div, "floor_divide": torch.floor_divide, "trunc": lambda x, y: torch.div(x, y, rounding_mode="trunc"),
     "remainder": torch.remainder, "fmod": torch.fmod, "maximum": torch.maximum, "minimum": torch.minimum,
-    "atan2": torch.atan2, "hypot": torch.hypot, "eq": torch.eq, "ne": torch.ne, "lt": torch.lt, "le": torch.le,
+    "fmax": torch.fmax, "atan2": torch.atan2, "hypot": torch.hypot, "eq": torch.eq, "ne": torch.ne, "lt": torch.lt, "le": torch.le,
     "gt": torch.gt, "ge": torch.ge, "logical_and": torch.logical_and, "logical_or": torch.logical_or,
     "logical_xor": torch.logical_xor, "where": lambda x, y: torch.where(x > y, x, 0.3),
     "lerp": lambda x, y: torch.lerp(x, y, 0.3), "addcmul": lambda x, y: torch.addcmul(x, x, y, value=0.7),
@@ -197,6 +198,14 @@ LAYERS = {
     "upsample nearest": (lambda: nn.Upsample(scale_factor=2), (1, 2, 3, 4)),
     "upsample bilinear": (lambda: nn.Upsample(scale_factor=2, mode="bilinear"), (1, 2, 3, 4)),
     "upsample corners": (lambda: nn.Upsample(size=(5, 7), mode="bilinear", align_corners=True), (1, 2, 3, 4)),
+    "upsample cubic": (lambda: nn.Upsample(scale_factor=1.5, mode="bicubic"), (1, 2, 4, 6)),
+    "upsample exact": (lambda: nn.Upsample(size=(5, 3), mode="nearest-exact"), (1, 2, 3, 4)),
+    "upsample linear": (lambda: nn.Upsample(size=7, mode="linear"), (1, 2, 3)),
+    "pixel_unshuffle": (lambda: nn.PixelUnshuffle(2), (2, 1, 4, 6)),
+    "channel_shuffle": (lambda: nn.ChannelShuffle(2), (2, 4, 2, 3)),
+    "max_pool3d": (lambda: nn.MaxPool3d(2), (1, 2, 4, 4, 4)),
+    "adaptive_max_pool2d uneven": (lambda: nn.AdaptiveMaxPool2d(3), (1, 2, 7, 8)),
+    "lp_pool": (lambda: nn.LPPool2d(2, 2), (1, 2, 4, 4)),
     "pixel_shuffle": (lambda: nn.PixelShuffle(2), (1, 8, 3, 3)),
     "flatten": (lambda: nn.Flatten(), (2, 3, 4)),
     "zero pad": (lambda: nn.ZeroPad2d((1, 0, 2, 1)), (1, 2, 3, 4)),
@@ -208,6 +217,8 @@ LAYERS = {
     "rnn": (lambda: nn.RNN(4, 5, nonlinearity="relu"), (3, 2, 4)),
     "attention": (lambda: OneForAll(nn.MultiheadAttention(4, 2, batch_first=True), 3), (2, 3, 4)),
     "causal attention": (lambda: Calls(lambda x: F.scaled_dot_product_attention(x, x, x, is_causal=True)), (1, 2, 3, 4)),
+    "gru bidirectional": (lambda: nn.GRU(4, 5, num_layers=2, bidirectional=True, batch_first=True), (2, 3, 4)),
+    "lstm cell": (lambda: nn.LSTMCell(4, 5), (2, 4)),
     "transformer": (lambda: nn.TransformerEncoderLayer(4, 2, 8, batch_first=True), (2, 3, 4)),
 }  # fmt: skip
 
@@ -379,6 +390,15 @@ def test_is_in_onnx_export():
     seen = []
     exported(Calls(lambda x: (seen.append(torch.onnx.is_in_onnx_export()), x + 1)[1]), torch.ones(1))
     assert seen == [True] and not torch.onnx.is_in_onnx_export()
+
+
+def test_builders_belong_to_cards():
+    """A builder whose card has gone or has another name is dead code."""
+    from rushlight.onnx.builders import BUILDERS, POINTWISE
+    from rushlight.ops.card import CARDS
+
+    reported_by_creation = {"arange", "full"}
+    assert {*BUILDERS, *POINTWISE} - reported_by_creation <= CARDS.keys()
 
 
 def test_what_cannot_be_exported(tmp_path):

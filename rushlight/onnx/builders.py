@@ -18,15 +18,15 @@ from .trace import Op, Value
 
 Builder = Callable[..., Any]
 
-_BUILDERS: dict[str, Builder] = {}
-_POINTWISE: dict[str, Builder] = {}
+BUILDERS: dict[str, Builder] = {}
+POINTWISE: dict[str, Builder] = {}
 
 
 def card(*names: str) -> Callable[[Builder], Builder]:
     """Register a builder ``(graph, op)`` for cards of these names."""
 
     def register(builder: Builder) -> Builder:
-        _BUILDERS.update(dict.fromkeys(names, builder))
+        BUILDERS.update(dict.fromkeys(names, builder))
         return builder
 
     return register
@@ -36,7 +36,7 @@ def pointwise(*names: str) -> Callable[[Builder], Builder]:
     """Register a builder ``(graph, op, *operands)`` for pointwise cards of these names."""
 
     def register(builder: Builder) -> Builder:
-        _POINTWISE.update(dict.fromkeys(names, builder))
+        POINTWISE.update(dict.fromkeys(names, builder))
         return builder
 
     return register
@@ -56,7 +56,7 @@ def build(graph: Graph, op: Op) -> None:
     if isinstance(kind, Pointwise):
         _build_pointwise(graph, op, kind)
         return
-    builder = _BUILDERS.get(op.name)
+    builder = BUILDERS.get(op.name)
     if isinstance(kind, View) and (builder is None or graph.is_refused(op.inputs[0])):
         return  # what the view shows is taken from its storage when it is read
     if builder is None:
@@ -73,7 +73,7 @@ def build(graph: Graph, op: Op) -> None:
 
 
 def _build_pointwise(graph: Graph, op: Op, kind: Pointwise) -> None:
-    builder = _POINTWISE.get(op.name)
+    builder = POINTWISE.get(op.name)
     if builder is None:
         raise UnsupportedOperatorError(op.name, graph.opset)
     compute, result = computed_dtypes(op, kind)

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..dtypes import dtype
 from .builders import argument, card
+from .errors import UnsupportedOperatorError
 from .graph import Graph
 from .reductions import reduce
 from .trace import Op, Value
@@ -227,3 +228,41 @@ def _pixel_shuffle(g: Graph, op: Op) -> str:
     name = g.node("Reshape", g.read(op.inputs[0]), g.shape([*lead, *split], infer=True))
     name = g.node("Transpose", name, perm=[*range(n), *(n + d for d in order)])
     return g.node("Reshape", name, g.shape(after, infer=True))
+
+
+@card("channel_shuffle")
+def _channel_shuffle(g: Graph, op: Op) -> str:
+    groups, shape = op.params["groups"], op.inputs[0].shape
+    split = [shape[0], groups, shape[1] // groups, *shape[2:]]
+    name = g.node("Reshape", g.read(op.inputs[0]), g.shape(split, infer=True))
+    name = g.node("Transpose", name, perm=[0, 2, 1, *range(3, len(split))])
+    return g.node("Reshape", name, g.shape(shape, infer=True))
+
+
+_INTERPOLATING = ("linear1d", "bilinear2d", "bicubic2d", "trilinear3d", "bilinear2d_aa", "bicubic2d_aa", "lanczos2d_aa")
+_NEAREST = [f"{mode}{n}d" for mode in ("nearest", "nearest_exact") for n in (1, 2, 3)]
+
+
+@card(*(f"upsample_{kind}" for kind in (*_INTERPOLATING, *_NEAREST)))
+def _resize(g: Graph, op: Op) -> str:
+    params = op.params
+    mode, factors = params["mode"], params["scale_factors"]
+    attributes: dict[str, Any] = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
+    if mode.startswith("nearest"):
+        exact = mode == "nearest-exact"
+        attributes["mode"] = "nearest"
+        attributes["coordinate_transformation_mode"] = "half_pixel" if exact else "asymmetric"
+        attributes["nearest_mode"] = "round_prefer_ceil" if exact else "floor"
+    elif params["align_corners"]:
+        attributes["coordinate_transformation_mode"] = "align_corners"
+    if mode == "bicubic":
+        attributes |= {"mode": "cubic", "cubic_coeff_a": -0.5 if params["antialias"] else -0.75}
+    elif mode == "lanczos":
+        raise UnsupportedOperatorError(op.name, g.opset, "Resize has no Lanczos filter")
+    if params["antialias"]:
+        attributes["antialias"] = 1
+    absent = "" if g.opset >= 13 else g.constant(np.zeros(0, np.float32))
+    if all(factors):
+        return g.node("Resize", g.read(op.inputs[0]), absent, g.constant([1, 1, *factors], np.float32), **attributes)
+    sizes = g.shape([*op.inputs[0].shape[:2], *params["out"]])
+    return g.node("Resize", g.read(op.inputs[0]), absent, absent, sizes, **attributes)

@@ -15,7 +15,6 @@ from .trace import Op
 #: Cards that are one node of the same meaning.
 _ONE_NODE = {
     "abs": "Abs",
-    "absolute": "Abs",
     "acos": "Acos",
     "acosh": "Acosh",
     "add": "Add",
@@ -51,7 +50,6 @@ _ONE_NODE = {
     "sign": "Sign",
     "sin": "Sin",
     "sinh": "Sinh",
-    "softsign": "Softsign",
     "sqrt": "Sqrt",
     "sub": "Sub",
     "tan": "Tan",
@@ -209,6 +207,29 @@ def _logaddexp(g: Graph, op: Op, input: str, other: str) -> str:
     return g.node(
         "Add", g.node("Max", input, other), g.node("Log", g.node("Add", g.node("Exp", apart), _scalar(g, op, 1.0)))
     )
+
+
+@pointwise("deg2rad", "rad2deg")
+def _degrees(g: Graph, op: Op, input: str) -> str:
+    return g.node("Mul", input, _scalar(g, op, math.pi / 180 if op.name == "deg2rad" else 180 / math.pi))
+
+
+@pointwise("fmax", "fmin")
+def _extreme_number(g: Graph, op: Op, input: str, other: str) -> str:
+    """The larger or smaller of each pair, where a NaN gives way to a number."""
+    op_type = "Max" if op.name == "fmax" else "Min"
+    if compute_dtype(op).category < FLOAT:
+        return g.node(op_type, input, other)
+    left = g.node("Where", g.node("IsNaN", input), other, input)
+    right = g.node("Where", g.node("IsNaN", other), input, other)
+    return g.node(op_type, left, right)
+
+
+@pointwise("isposinf", "isneginf")
+def _one_infinity(g: Graph, op: Op, input: str) -> str:
+    if op.name == "isposinf":
+        return g.node("IsInf", input, detect_negative=0)
+    return g.node("IsInf", input, detect_positive=0)
 
 
 @pointwise("isfinite")

@@ -6,7 +6,6 @@ import os
 from collections.abc import Sequence
 from typing import IO, TYPE_CHECKING, Any
 
-
 if TYPE_CHECKING:
     from ..tensor import Tensor
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..dtypes import bool_, int64
-from .builders import argument, card
+from .builders import card
 from .graph import Graph
 from .trace import Op
 
@@ -30,7 +30,7 @@ def reduce(g: Graph, op_type: str, name: str, dims: Any, keepdim: bool) -> str:
 _REDUCTIONS = {"sum": "ReduceSum", "mean": "ReduceMean", "prod": "ReduceProd", "amax": "ReduceMax", "amin": "ReduceMin"}
 
 
-@card(*_REDUCTIONS, *(name + "_all" for name in _REDUCTIONS))
+@card(*_REDUCTIONS, "sum_all", "mean_all", "prod_all")
 def _reduction(g: Graph, op: Op) -> str:
     source = g.read_as(op.inputs[0], op.outputs[0].dtype)
     return reduce(g, _REDUCTIONS[op.name.removesuffix("_all")], source, op.params["dims"], op.params["keepdim"])
@@ -61,6 +61,12 @@ def _any_all(g: Graph, op: Op) -> str:
     flags = g.cast(g.cast(truth, bool_), int64)
     found = reduce(g, "ReduceMax" if op.name == "any" else "ReduceMin", flags, op.params["dims"], op.params["keepdim"])
     return g.cast(found, op.outputs[0].dtype)
+
+
+@card("count_nonzero")
+def _count_nonzero(g: Graph, op: Op) -> str:
+    flags = g.cast(g.cast(g.read(op.inputs[0]), bool_), int64)
+    return reduce(g, "ReduceSum", flags, op.params["dims"], False)
 
 
 @card("argmax", "argmin")
@@ -134,7 +140,7 @@ def _softmax(g: Graph, op: Op) -> str:
     return g.node("Transpose", found, perm=swapped)
 
 
-@card("mm", "bmm", "dot", "mv", "matmul")
+@card("mm", "bmm", "dot", "mv")
 def _matmul(g: Graph, op: Op) -> str:
     return g.node("MatMul", *(g.read(t) for t in op.inputs))
 
@@ -155,16 +161,3 @@ def _linear(g: Graph, op: Op) -> str:
 def _addmm(g: Graph, op: Op) -> str:
     input, first, second = (g.read(t) for t in op.inputs)
     return g.node("Gemm", first, second, input, alpha=float(op.params["alpha"]), beta=float(op.params["beta"]))
-
-
-@card("baddbmm")
-def _baddbmm(g: Graph, op: Op) -> str:
-    dtype = op.outputs[0].dtype
-    input, first, second = (g.read(t) for t in op.inputs)
-    product = g.node("MatMul", first, second)
-    alpha, beta = (argument(op, name) for name in ("alpha", "beta"))
-    if alpha != 1:
-        product = g.node("Mul", product, g.number(alpha, dtype))
-    if beta != 1:
-        input = g.node("Mul", input, g.number(beta, dtype))
-    return g.node("Add", input, product)

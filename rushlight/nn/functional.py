@@ -1,5 +1,7 @@
 """`torch.nn.functional`: the functions behind the layers. Their code is in `ops/`, by family."""
 
+# ruff: noqa: F401  (some functions have another name in ops, where `torch` has its own of that name)
+
 from ..ops import (
     adaptive_avg_pool1d as adaptive_avg_pool1d,
     adaptive_avg_pool2d as adaptive_avg_pool2d,
@@ -47,6 +49,10 @@ from ..ops import (
     fractional_max_pool2d_with_indices as fractional_max_pool2d_with_indices,
     fractional_max_pool3d as fractional_max_pool3d,
     fractional_max_pool3d_with_indices as fractional_max_pool3d_with_indices,
+    functional_log_softmax as log_softmax,
+    functional_relu as relu,
+    functional_softmax as softmax,
+    functional_unfold as unfold,
     gaussian_nll_loss as gaussian_nll_loss,
     gelu as gelu,
     glu as glu,
@@ -70,7 +76,6 @@ from ..ops import (
     linear as linear,
     linear_cross_entropy as linear_cross_entropy,
     local_response_norm as local_response_norm,
-    functional_log_softmax as log_softmax,
     logsigmoid as logsigmoid,
     lp_pool1d as lp_pool1d,
     lp_pool2d as lp_pool2d,
@@ -101,7 +106,6 @@ from ..ops import (
     pixel_unshuffle as pixel_unshuffle,
     poisson_nll_loss as poisson_nll_loss,
     prelu as prelu,
-    functional_relu as relu,
     relu6 as relu6,
     relu_ as relu_,
     rms_norm as rms_norm,
@@ -114,7 +118,6 @@ from ..ops import (
     silu as silu,
     smooth_l1_loss as smooth_l1_loss,
     soft_margin_loss as soft_margin_loss,
-    functional_softmax as softmax,
     softmin as softmin,
     softplus as softplus,
     softshrink as softshrink,
@@ -125,7 +128,6 @@ from ..ops import (
     threshold_ as threshold_,
     triplet_margin_loss as triplet_margin_loss,
     triplet_margin_with_distance_loss as triplet_margin_with_distance_loss,
-    functional_unfold as unfold,
     upsample as upsample,
     upsample_bilinear as upsample_bilinear,
     upsample_nearest as upsample_nearest,

@@ -5,8 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from .. import functional as F
-from .. import init as initializers
+from .. import functional as F, init as initializers
 from ..module import Module
 from .attention import MultiheadAttention as MultiheadAttention  # PyTorch has it here
 from .utils import empty_parameter

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ...ops.attention import canonical_mask
-from .. import functional as F
-from .. import init
+from .. import functional as F, init
 from ..module import Module
 from .linear import NonDynamicallyQuantizableLinear
 from .utils import empty_parameter

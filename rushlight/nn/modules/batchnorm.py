@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ... import ops
 from ...dtypes import int64
-from .. import functional as F
-from .. import init
+from .. import functional as F, init
 from ..module import Module
 from ..parameter import UninitializedBuffer, UninitializedParameter
 from .lazy import LazyModuleMixin, materialize

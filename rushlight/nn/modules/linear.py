@@ -6,8 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from ...autograd import no_grad
-from .. import functional as F
-from .. import init
+from .. import functional as F, init
 from ..module import Module
 from ..parameter import UninitializedParameter
 from .lazy import LazyModuleMixin, materialize

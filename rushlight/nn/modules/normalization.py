@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from .. import functional as F
-from .. import init
+from .. import functional as F, init
 from ..module import Module
 from .utils import empty_parameter
 

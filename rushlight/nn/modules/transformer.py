@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ... import ops
 from ...autograd import is_grad_enabled
 from ...ops.attention import canonical_mask
-from .. import functional as F
-from .. import init
+from .. import functional as F, init
 from ..container import ModuleList
 from ..module import Module
 from .activation import GELU, ReLU

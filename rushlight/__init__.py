@@ -604,6 +604,19 @@ from .random import (
     seed as seed,
     set_rng_state as set_rng_state,
 )
+from .settings import (
+    are_deterministic_algorithms_enabled as are_deterministic_algorithms_enabled,
+    get_float32_matmul_precision as get_float32_matmul_precision,
+    get_num_interop_threads as get_num_interop_threads,
+    get_num_threads as get_num_threads,
+    is_deterministic_algorithms_warn_only_enabled as is_deterministic_algorithms_warn_only_enabled,
+    set_default_tensor_type as set_default_tensor_type,
+    set_float32_matmul_precision as set_float32_matmul_precision,
+    set_flush_denormal as set_flush_denormal,
+    set_num_interop_threads as set_num_interop_threads,
+    set_num_threads as set_num_threads,
+    use_deterministic_algorithms as use_deterministic_algorithms,
+)
 from .shape import Size as Size
 from .tensor_types import (
     BFloat16Tensor as BFloat16Tensor,
@@ -628,12 +641,20 @@ cfloat, cdouble = complex64, complex128
 
 #: Submodules that load when first used. Everything else that is public is above.
 _SUBMODULES = frozenset((
-    "autograd", "backends", "cuda", "fft", "func", "functional", "jit", "linalg", "metrics", "multiprocessing", "nn", "onnx",
-    "optim", "ops", "overrides", "serialization", "signal", "special", "testing", "types", "utils", "version",
+    "accelerator", "autograd", "backends", "cuda", "fft", "func", "functional", "linalg", "metrics", "mps", "multiprocessing", "nn",
+    "onnx", "optim", "ops", "random", "return_types", "serialization", "signal", "special", "storage", "testing", "types", "utils",
+    "version", "xpu",
 ))  # fmt: skip
+
+
+#: Functions whose modules load when first used.
+_LAZY = {"save": "serialization", "load": "serialization"}
 
 
 def __getattr__(name: str) -> Any:
     if name in _SUBMODULES:
         return importlib.import_module(f"{__name__}.{name}")
+    if name in _LAZY:
+        found = globals()[name] = getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
+        return found
     raise AttributeError(f"module 'torch' has no attribute '{name}'")

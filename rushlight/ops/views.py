@@ -788,7 +788,7 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     (tensor([1, 2]), tensor([3, 4]))
     """
     if not input._layout.ndim:
-        raise RuntimeError("Dimension specified as 0 but tensor has no dimensions") if dim in (0, -1) else IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
+        raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
     return apply_view(_unbind, input, (wrap_dim(dim, input._layout.ndim),))
 
 

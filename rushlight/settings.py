@@ -1,0 +1,94 @@
+"""Settings of the whole process: threads, determinism, precision of products."""
+
+from __future__ import annotations
+
+from . import config, dtypes as dt
+
+_threads: int | None = None
+_interop = 1
+_deterministic = _warn_only = False
+_precision = "highest"
+
+
+def get_num_threads() -> int:
+    """How many threads an op may use.
+
+    >>> torch.get_num_threads() >= 1
+    True
+    """
+    return config.threads() if _threads is None else _threads
+
+
+def set_num_threads(num: int) -> None:
+    """Set how many threads an op may use.
+
+    >>> torch.set_num_threads(torch.get_num_threads())
+    """
+    global _threads
+    if not isinstance(num, int) or isinstance(num, bool):
+        raise TypeError(f"set_num_threads expects an int, but got {type(num).__name__}")
+    if num <= 0:
+        raise RuntimeError("set_num_threads expects a positive integer")
+    _threads = num
+
+
+def get_num_interop_threads() -> int:
+    """How many ops run at a time: 1."""
+    return _interop
+
+
+def set_num_interop_threads(num: int) -> None:
+    """Accepted for a positive number; ops run one after the other here."""
+    if num <= 0:
+        raise RuntimeError("set_num_interop_threads expects a positive integer")
+
+
+def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
+    """Ask for deterministic algorithms; every algorithm here is one.
+
+    >>> torch.use_deterministic_algorithms(False)
+    """
+    global _deterministic, _warn_only
+    _deterministic, _warn_only = bool(mode), bool(warn_only)
+
+
+def are_deterministic_algorithms_enabled() -> bool:
+    """What `use_deterministic_algorithms` was last given."""
+    return _deterministic
+
+
+def is_deterministic_algorithms_warn_only_enabled() -> bool:
+    """The `warn_only` that `use_deterministic_algorithms` was last given."""
+    return _warn_only
+
+
+def get_float32_matmul_precision() -> str:
+    """"highest", "high" or "medium": how float32 products may round.
+
+    >>> torch.get_float32_matmul_precision()
+    'highest'
+    """
+    return _precision
+
+
+def set_float32_matmul_precision(precision: str) -> None:
+    """Allow float32 products to round as "highest", "high" or "medium" says; they are always exact to float32 here."""
+    global _precision
+    if precision not in ("highest", "high", "medium"):
+        raise RuntimeError(f"Invalid precision. Must be one of highest, high, medium, but got: {precision}")
+    _precision = precision
+
+
+def set_flush_denormal(mode: bool) -> bool:
+    """False: denormal numbers are never flushed to zero here."""
+    return False
+
+
+def set_default_tensor_type(t: object) -> None:
+    """Make the dtype of a tensor type (``torch.DoubleTensor`` or its name) the default. Deprecated in PyTorch."""
+    from .tensor_types import as_dtype
+
+    dtype = as_dtype(t)
+    if not dtype.is_floating_point:
+        raise TypeError("only floating-point types are supported as the default type")
+    dt.set_default_dtype(dtype)

@@ -439,8 +439,24 @@ from .ops import (
     rsqrt as rsqrt,
     sinc as sinc,
     square as square,
+)
+
+# ops/special.py
+from .ops import (
+    digamma as digamma,
+    erf as erf,
+    erfc as erfc,
+    erfinv as erfinv,
+    igamma as igamma,
+    igammac as igammac,
+    lgamma as lgamma,
+    mvlgamma as mvlgamma,
+    polygamma as polygamma,
     xlogy as xlogy,
 )
+
+# ops/bessel.py
+from .ops import i0 as i0
 
 # ops/activation.py
 from .ops import (

@@ -206,7 +206,7 @@ class Tensor(TensorBase):
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Have gradients computed for this tensor, or not."""
         if requires_grad and self._layout.dtype.category < dt.FLOAT:
-            raise RuntimeError("only Tensors of floating point and complex dtype can require gradients")
+            raise RuntimeError("only Tensors of floating point dtype can require gradients")
         if self._node is not None and not requires_grad:
             raise RuntimeError("you can only change requires_grad flags of leaf variables. If you want to use a computed variable in a subgraph that doesn't require differentiation use var_no_grad = var.detach().")
         if requires_grad and self._inference and not grad_state.inference:
@@ -231,7 +231,7 @@ class Tensor(TensorBase):
 
     @property
     def grad(self) -> Tensor | None:
-        if self._grad is None and self._node is not None and self._requires_grad and not self.__dict__.get("_retains_grad"):
+        if self._grad is None and self._node is not None and self._requires_grad and not self._retains_grad:
             import warnings
 
             warnings.warn(
@@ -265,23 +265,13 @@ class Tensor(TensorBase):
         """Have ``.grad`` filled in for this tensor although it is not a leaf."""
         if not self.requires_grad:
             raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
-        if self._node is None or self.__dict__.get("_retains_grad"):
+        if self.is_leaf or self._retains_grad:
             return
-        self._retains_grad = True
-        import weakref
-
-        reference = weakref.ref(self)
-
-        def keep(grad: Tensor) -> None:
-            tensor = reference()
-            if tensor is not None:
-                tensor._grad = grad.clone() if tensor._grad is None else tensor._grad + grad
-
-        self.register_hook(keep)
+        graph.retain_grad(self)
 
     @property
     def retains_grad(self) -> bool:
-        return bool(self.__dict__.get("_retains_grad")) and self._node is not None
+        return self._retains_grad and self._node is not None
 
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> Any:
         """Call ``hook(grad)`` when this tensor's gradient is computed; a result replaces it."""
@@ -317,7 +307,7 @@ class Tensor(TensorBase):
     def detach_(self) -> Tensor:
         """Cut this tensor off from the graph, in place."""
         if self._base is not None:
-            raise RuntimeError("Can't detach views in-place. Use detach() instead. If you are using DistributedDataParallel (DDP) for training, and gradient_as_bucket_view is set as True, gradients are views of DDP buckets, and hence detach_() cannot be called on these gradients. To fix this error, please refer to the Optimizer.zero_grad() function in torch/optim/optimizer.py as a solution.")
+            raise RuntimeError("Can't detach views in-place. Use detach() instead. If you are using DistributedDataParallel (DDP) for training, and gradient_as_bucket_view is set as True, gradients are views of DDP buckets, and hence detach_() cannot be called on these gradients. To fix this error, please refer to the Optimizer.zero_grad() function in torch/optim/optimizer.py as the solution.")
         self._node, self._requires_grad, self._output_nr = None, False, 0
         return self
 
@@ -335,7 +325,9 @@ class Tensor(TensorBase):
 
     @property
     def _version(self) -> int:
-        return self._storage.version if self._tracks_version else 0
+        if self._inference:
+            raise RuntimeError("Inference tensors do not track version counter.")
+        return self._storage.version if self._tracks_version else self._own_version
 
     def _is_view(self) -> bool:
         return self._base is not None
@@ -868,12 +860,21 @@ class Tensor(TensorBase):
     rad2deg, rad2deg_ = ops.rad2deg, inplace(ops.rad2deg)
     logit, logit_ = ops.logit, inplace(ops.logit)
     hypot, hypot_ = ops.hypot, inplace(ops.hypot)
-    xlogy, xlogy_ = ops.xlogy, inplace(ops.xlogy)
     float_power, float_power_ = ops.float_power, inplace(ops.float_power)
     clamp_min, clamp_min_ = ops.clamp_min, inplace(ops.clamp_min)
     clamp_max, clamp_max_ = ops.clamp_max, inplace(ops.clamp_max)
     positive, logaddexp, logaddexp2, angle = ops.positive, ops.logaddexp, ops.logaddexp2, ops.angle
     clamp, clamp_, lerp, lerp_, addcmul, addcmul_, addcdiv, addcdiv_ = ops.clamp, ops.clamp_, ops.lerp, ops.lerp_, ops.addcmul, ops.addcmul_, ops.addcdiv, ops.addcdiv_
+
+    # ops/special.py
+    erf, erf_, erfc, erfc_, erfinv, erfinv_ = ops.erf, inplace(ops.erf), ops.erfc, inplace(ops.erfc), ops.erfinv, inplace(ops.erfinv)
+    lgamma, lgamma_, digamma, digamma_ = ops.lgamma, inplace(ops.lgamma), ops.digamma, inplace(ops.digamma)
+    polygamma, polygamma_, mvlgamma, mvlgamma_ = ops.tensor_polygamma, inplace(ops.tensor_polygamma), ops.mvlgamma, inplace(ops.mvlgamma)
+    igamma, igamma_, igammac, igammac_ = ops.igamma, inplace(ops.igamma), ops.igammac, inplace(ops.igammac)
+    xlogy, xlogy_ = ops.xlogy, inplace(ops.xlogy)
+
+    # ops/bessel.py
+    i0, i0_ = ops.i0, inplace(ops.i0)
 
     # ops/activation.py
     sigmoid, sigmoid_, hardshrink, prelu = ops.sigmoid, inplace(ops.sigmoid), ops.hardshrink, ops.prelu
@@ -892,7 +893,7 @@ class Tensor(TensorBase):
 
 
 #: Entries of a tensor's `__dict__` that are the engine's, not the user's.
-_BOOKKEEPING = frozenset(("_hooks", "_post_accumulate_hooks", "_accumulator", "_output_nr", "_tracks_version", "_seen_version", "_view_kind", "_grad", "_inference", "_retains_grad"))
+_BOOKKEEPING = frozenset(("_hooks", "_post_accumulate_hooks", "_accumulator", "_output_nr", "_tracks_version", "_seen_version", "_own_version", "_view_kind", "_grad", "_inference", "_retains_grad"))
 _OPERAND_TYPES = (TensorBase, int, float, complex, np.generic)
 
 

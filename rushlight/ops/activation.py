@@ -38,7 +38,7 @@ def _floating(name: str) -> Any:
 
 def logistic(x: np.ndarray) -> np.ndarray:
     """``1 / (1 + exp(-x))``, which never overflows in float arithmetic that saturates."""
-    found = np.negative(x)
+    found = np.negative(x, out=np.empty_like(x))
     np.exp(found, out=found)
     found += 1
     return np.reciprocal(found, out=found)

@@ -196,34 +196,6 @@ logaddexp2 = binary(
 )  # fmt: skip
 
 
-def _x_times(function: Any) -> Any:
-    """``x * function(y)``, zero where x is zero unless y is nan."""
-
-    def rule(x: Any, y: Any) -> Any:
-        return np.where(np.isnan(y), np.nan, np.where(np.equal(x, 0), 0, x * function(y))).astype(np.result_type(x, y))
-
-    return rule
-
-
-xlogy = binary(
-    "xlogy", _x_times(np.log),
-    """``input * log(other)``, 0 where `input` is 0.
-
-    >>> torch.xlogy(torch.tensor([0., 2.]), torch.tensor([0., 1.]))
-    tensor([0., 0.])
-    """,
-    result="float",
-    grad_input=lambda g, input, other: g * _log_of(other).masked_fill((input == 0) & (other <= 0), 0.0),
-    grad_other=lambda g, input, other: g * input / other,
-)  # fmt: skip
-
-
-def _log_of(value: Any) -> Any:
-    from .creation import scalar_tensor
-
-    return (value if isinstance(value, TensorBase) else scalar_tensor(value)).log()  # type: ignore[attr-defined]
-
-
 def float_power(input: Any, exponent: Any, *, out: Tensor | None = None) -> Tensor:
     """``input ** exponent`` in float64, or complex128.
 

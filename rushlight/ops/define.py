@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from .. import tape
+from .. import dtypes as dt
 from ..errors import sizes
 from ..graph import check_in_place, grad_state, requires_grad
 from ..shape import Layout, contiguous
@@ -22,6 +23,22 @@ NUMBERS = frozenset((bool, int, float, complex))
 
 #: The pointwise card behind a public function, where the function is nothing but its card.
 CARD_OF: dict[Callable[..., Any], Pointwise] = {}
+
+
+def kernel_for(name: str, *, integers: bool = True, half: bool = True, complex: bool = True) -> Callable[[dt.dtype], tuple[dt.dtype, dt.dtype]]:
+    """The type rule of a function of floats, by PyTorch's name of the kernel, which stands in the error for other dtypes.
+
+    integers: whether integers and bools are taken, as the default dtype.
+    """
+
+    def rule(common: dt.dtype) -> tuple[dt.dtype, dt.dtype]:
+        if common.category < dt.FLOAT and integers:
+            common = dt.get_default_dtype()
+        if common.category < dt.FLOAT or (common.is_complex and not complex) or (common in dt.LOW_PRECISION and not half):
+            raise NotImplementedError(f"\"{name}\" not implemented for '{common.type_name}'")
+        return common, common
+
+    return rule
 
 
 class Unary(Protocol):

@@ -131,6 +131,14 @@ def _convolution_backward(g: Tensor, input: Tensor, weight: Tensor, layouts: Any
     return grads
 
 
+def _cropped(found: Tensor, shape: Shape) -> Tensor:
+    """Without the last windows, which a transposed convolution with output padding or wide dilation never had."""
+    for dim in range(2, len(shape)):
+        if found.shape[dim] != shape[dim]:
+            found = found.narrow(dim, 0, shape[dim])
+    return found
+
+
 _convolution = Card(
     "convolution", "input weight bias",
     statics=_GEOMETRY,
@@ -143,7 +151,7 @@ _convolution_input = Card(
     infer=lambda grad_output, weight, size, stride, padding, dilation, groups: contiguous((grad_output.shape[0], weight.shape[1] * groups, *size), grad_output.dtype),
     numpy=_convolution_input_rule,
     grads={
-        "grad_output": lambda g, weight, stride, padding, dilation, groups: apply(_convolution, (g, weight), (stride, padding, dilation, groups)),
+        "grad_output": lambda g, weight, layouts, stride, padding, dilation, groups: _cropped(apply(_convolution, (g, weight), (stride, padding, dilation, groups)), layouts[0].shape),
         "weight": lambda g, grad_output, layouts, stride, padding, dilation, groups: apply(
             _convolution_weight, (g, grad_output), (layouts[1].shape[2:], stride, padding, dilation, groups)
         ),

@@ -52,9 +52,14 @@ def _affine(centred: np.ndarray, scale: Any, bias: Any) -> np.ndarray:
     return centred
 
 
-def _normalized_gradient(g: Tensor, normalized: Tensor, rstd: Tensor, dims: Sequence[int]) -> Tensor:
-    """The gradient of the input, when `g` is that of the input less its mean and times `rstd`."""
-    return rstd * (g - g.mean(dims, keepdim=True) - normalized * (g * normalized).mean(dims, keepdim=True))
+def _normalized_gradient(g: Tensor, input: Tensor, mean: Tensor, rstd: Tensor, dims: Sequence[int]) -> Tensor:
+    """The gradient of the input, when `g` is that of the input less its mean and times `rstd`.
+
+    In the form ``rstd * g + slope * input + shift``, which passes over the whole input least often.
+    """
+    along = g.mean(dims, keepdim=True)
+    slope = (along * mean - (g * input).mean(dims, keepdim=True)) * rstd * rstd * rstd
+    return rstd * g + slope * input - (slope * mean + along * rstd)
 
 
 def _statistics(input: Tensor, mean: Tensor, rstd: Tensor, dims: Sequence[int], eps: float) -> tuple[Tensor, Tensor]:
@@ -81,6 +86,9 @@ def _infer_batch_norm(input: Layout, weight: Any, bias: Any, eps: float) -> list
 
 def _batch_norm_rule(input: np.ndarray, weight: Any, bias: Any, eps: float) -> tuple[np.ndarray, ...]:
     axes = tuple(_channel_dims(input.ndim))
+    if not input.size:
+        each = np.zeros(input.shape[1], widened(input).dtype)
+        return input, each, each, each
     mean, variance, centred = _centred(widened(input), axes)
     rstd = 1 / np.sqrt(variance + variance.dtype.type(eps))
     out = _affine(centred, rstd * _per_channel(weight, input.ndim), _per_channel(bias, input.ndim))
@@ -91,10 +99,9 @@ def _batch_norm_gradient(g: Tensor, input: Tensor, weight: Any, mean: Tensor, rs
     ndim = input.dim()
     dims = _channel_dims(ndim)
     mean, rstd = _statistics(input, _per_channel(mean, ndim), _per_channel(rstd, ndim), dims, eps)
-    normalized = (input - mean) * rstd
     return [
-        _normalized_gradient(g * _per_channel(weight, ndim), normalized, rstd, dims) if needs[0] else None,
-        (g * normalized).sum(dims) if needs[1] else None,
+        _normalized_gradient(g * _per_channel(weight, ndim), input, mean, rstd, dims) if needs[0] else None,
+        (g * (input - mean) * rstd).sum(dims) if needs[1] else None,
         g.sum(dims) if needs[2] else None,
     ]
 
@@ -285,10 +292,9 @@ def _layer_norm_gradient(g: Tensor, input: Tensor, weight: Any, mean: Tensor, rs
     ndim = input.dim()
     dims, rows = list(range(ndim - count, ndim)), list(range(ndim - count))
     mean, rstd = _statistics(input, mean, rstd, dims, eps)
-    normalized = (input - mean) * rstd
     return [
-        _normalized_gradient(g * weight, normalized, rstd, dims) if needs[0] else None,
-        _sum_rows(g * normalized, rows) if needs[1] else None,
+        _normalized_gradient(g * weight, input, mean, rstd, dims) if needs[0] else None,
+        _sum_rows(g * (input - mean) * rstd, rows) if needs[1] else None,
         _sum_rows(g, rows) if needs[2] else None,
     ]
 
@@ -379,17 +385,18 @@ def _group_norm_rule(input: np.ndarray, weight: Any, bias: Any, groups: int, eps
 def _group_norm_gradient(g: Any, input: Tensor, weight: Any, mean: Tensor, rstd: Tensor, needs: Sequence[bool], groups: int, eps: float) -> list[Any]:
     shape = input.shape
     dims = _channel_dims(len(shape))
-    rows = input.reshape(shape[0], groups, -1)
+    count = math.prod(shape[1:]) // groups
+    rows = input.reshape(shape[0], groups, count)
     mean, rstd = _statistics(rows, mean.unsqueeze(-1), rstd.unsqueeze(-1), [2], eps)
     normalized = (rows - mean) * rstd
     g, g_mean, g_rstd = g
     found: Any = 0
     if g is not None:
-        found = _normalized_gradient((g * _per_channel(weight, len(shape))).reshape(rows.shape), normalized, rstd, [2])
+        found = _normalized_gradient((g * _per_channel(weight, len(shape))).reshape(rows.shape), rows, mean, rstd, [2])
     if g_mean is not None:
-        found = found + g_mean.unsqueeze(-1) / rows.size(2)
+        found = found + g_mean.unsqueeze(-1) / count
     if g_rstd is not None:
-        found = found - normalized * (rstd.square() * g_rstd.unsqueeze(-1) / rows.size(2))
+        found = found - normalized * (rstd.square() * g_rstd.unsqueeze(-1) / count)
     return [
         found.expand_as(rows).reshape(shape) if needs[0] else None,
         (g * normalized.reshape(shape)).sum(dims) if needs[1] and g is not None else None,

@@ -148,7 +148,7 @@ def _max_pool_nd(n: int, input: Any, kernel_size: Any, stride: Any, padding: Any
         return spatial_arguments(value, n, f"{function}: {name} {either} or a tuple of {_COUNTS[n]}")
 
     kernel = ints(kernel_size, "kernel_size")
-    steps = kernel if stride is None or stride == [] else ints(stride, "stride")
+    steps = kernel if stride is None or stride in ([], ()) else ints(stride, "stride")
     _check_input(function, here, n, _NOT_ORDERED)
     return apply(_max_pool[n], (input,), (kernel, steps, ints(padding, "padding"), ints(dilation, "dilation"), bool(ceil_mode)))
 
@@ -162,7 +162,7 @@ def max_pool1d_with_indices(input: Tensor, kernel_size: Any, stride: Any = None,
     here = as_tensor_argument(input, "max_pool1d")._layout
     if here.ndim not in (2, 3) or 0 in here.shape[-2:]:
         raise RuntimeError(f"max_pool1d: Expected 2D or 3D (batch mode) tensor with optional 0 dim batch size for input, but got:{sizes(here.shape)}")
-    given = {"kernel_size": kernel_size, "stride": kernel_size if stride is None or stride == [] else stride, "padding": padding, "dilation": dilation}
+    given = {"kernel_size": kernel_size, "stride": kernel_size if stride is None or stride in ([], ()) else stride, "padding": padding, "dilation": dilation}
     (kernel,), (step,), (margin,), (spread,) = (
         spatial_arguments(value, 1, f"max_pool1d() {name} must be an int, list of ints or tuple of ints of size 1 but got size {len(value) if isinstance(value, (tuple, list)) else 1}")
         for name, value in given.items()
@@ -402,7 +402,7 @@ def _avg_pool_nd(n: int, input: Any, kernel_size: Any, stride: Any, padding: Any
         return spatial_arguments(value, n, f"{function}: {name} must{either} be{' omitted,' if name == 'stride' else ''} a single int, or a tuple of {_COUNTS[n]}")
 
     kernel = ints(kernel_size, "kernel_size")
-    steps = kernel if stride is None or stride == [] else ints(stride, "stride")
+    steps = kernel if stride is None or stride in ([], ()) else ints(stride, "stride")
     margins = ints(padding, "padding")
     if divisor_override == 0:
         raise RuntimeError("divisor must be not zero")

@@ -191,7 +191,7 @@ def _logcumsumexp_gradient(g: Tensor, input: Tensor, output: Tensor, dim: int) -
         return _reverse_cumsum(g * (-output).exp().conj(), dim) * input.exp().conj()
 
     def part(size: Tensor, present: Tensor) -> Tensor:
-        logs = where(present, size.log(), -np.inf) - output
+        logs = where(present, size.log() - output, -np.inf)
         return (logs.flip(dim).logcumsumexp(dim).flip(dim) + input).exp()
 
     return part(where(g > 0, g, 1.0), g > 0) - part(where(g < 0, -g, 1.0), g < 0)

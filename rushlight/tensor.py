@@ -62,6 +62,11 @@ class Tensor(TensorBase):
             out._output_nr = self._output_nr
         return out
 
+    @staticmethod
+    def _make_subclass(cls: type, data: Tensor, require_grad: bool = False) -> Any:  # noqa: PLW0211
+        """The memory of `data` as a leaf of a subclass of Tensor."""
+        return ops.detach(data).as_subclass(cls).requires_grad_(require_grad)
+
     # What a tensor is
 
     @property
@@ -176,7 +181,9 @@ class Tensor(TensorBase):
 
     def is_shared(self) -> bool:
         """Whether the storage is in memory shared between processes."""
-        return False
+        from .multiprocessing.reductions import is_shared
+
+        return is_shared(self._storage)
 
     def is_pinned(self, device: Any = None) -> bool:
         return False
@@ -186,7 +193,10 @@ class Tensor(TensorBase):
         return self
 
     def share_memory_(self) -> Tensor:
-        """`self`; tensors travel to other processes by value."""
+        """Move the storage to memory that other processes can share."""
+        from .multiprocessing.reductions import share_storage
+
+        share_storage(self._storage)
         return self
 
     def is_set_to(self, tensor: Tensor) -> bool:

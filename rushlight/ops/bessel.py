@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .define import Unary, kernel_for, unary
+from .define import Function, kernel_for, unary
 from .special import from_scipy, scipy_special
 
 
@@ -61,7 +61,7 @@ i1e = unary(
 )  # fmt: skip
 
 
-def _constant(name: str, rule: Callable[..., Any], meaning: str, at_one: str) -> Unary:
+def _constant(name: str, rule: Callable[..., Any], meaning: str, at_one: str) -> Function:
     """A function without gradient, for float32 and float64 alone."""
     return unary(
         name, rule,

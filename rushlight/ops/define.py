@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from .card import Pointwise, apply, check_castable, write_into
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
+
+#: A public function of a card. As an attribute of Tensor it is a method.
+Function = Callable[..., "Tensor"]
 
 NUMBERS = frozenset((bool, int, float, complex))
 
@@ -41,14 +44,6 @@ def kernel_for(name: str, *, integers: bool = True, half: bool = True, complex: 
     return rule
 
 
-class Unary(Protocol):
-    def __call__(self, input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
-
-
-class Binary(Protocol):
-    def __call__(self, input: Tensor, other: Any, *, out: Tensor | None = None) -> Tensor: ...
-
-
 def as_tensor_argument(value: Any, function: str, name: str = "input", position: int = 1) -> Any:
     """`value` if it is a Tensor, else PyTorch's TypeError."""
     if isinstance(value, TensorBase):
@@ -68,7 +63,7 @@ def as_operand(value: Any, function: str, name: str = "other", position: int = 2
     raise TypeError(f"{function}(): argument '{name}' (position {position}) must be Tensor, not {type(value).__name__}")
 
 
-def unary(name: str, numpy: Callable[..., Any], doc: str, *, result: Any = "same", grad: Callable[..., Any] | None = None, **rules: Any) -> Unary:
+def unary(name: str, numpy: Callable[..., Any], doc: str, *, result: Any = "same", grad: Callable[..., Any] | None = None, **rules: Any) -> Function:
     """The public function of a pointwise card of one operand. `grad` is ``rule(g, input or output)``."""
     card = Pointwise(name, "input", numpy=numpy, result=result, grads={"input": grad} if grad else None, **rules)
 
@@ -81,7 +76,7 @@ def unary(name: str, numpy: Callable[..., Any], doc: str, *, result: Any = "same
     return _public(op, name, doc, card)
 
 
-def binary(name: str, numpy: Callable[..., Any], doc: str, *, result: Any = "same", grad_input: Callable[..., Any] | None = None, grad_other: Callable[..., Any] | None = None, checks_values: bool = False, **rules: Any) -> Binary:
+def binary(name: str, numpy: Callable[..., Any], doc: str, *, result: Any = "same", grad_input: Callable[..., Any] | None = None, grad_other: Callable[..., Any] | None = None, checks_values: bool = False, **rules: Any) -> Function:
     """The public function of a pointwise card of two operands, the second a Tensor or a number.
 
     checks_values: the rule raises on some values (integer division by zero), so that it must run before the call returns.

@@ -69,6 +69,11 @@ from .memory_formats import (
 
 # ops/arithmetic.py
 from .ops import (
+    divide as divide,
+    multiply as multiply,
+    negative as negative,
+    subtract as subtract,
+    true_divide as true_divide,
     add as add,
     clone as clone,
     div as div,
@@ -83,6 +88,8 @@ from .ops import (
 
 # ops/combine.py
 from .ops import (
+    concat as concat,
+    concatenate as concatenate,
     cat as cat,
     fill as fill,
     stack as stack,
@@ -158,6 +165,12 @@ from .ops import index_put as index_put
 
 # ops/pointwise.py
 from .ops import (
+    absolute as absolute,
+    greater as greater,
+    greater_equal as greater_equal,
+    less as less,
+    less_equal as less_equal,
+    not_equal as not_equal,
     abs as abs,
     eq as eq,
     exp as exp,
@@ -247,6 +260,8 @@ from .ops import (
 
 # ops/view.py
 from .ops import (
+    swapaxes as swapaxes,
+    swapdims as swapdims,
     adjoint as adjoint,
     as_strided as as_strided,
     broadcast_tensors as broadcast_tensors,
@@ -292,6 +307,7 @@ from .ops import (
 
 # ops/rearrange.py
 from .ops import (
+    moveaxis as moveaxis,
     alias_copy as alias_copy,
     as_strided_copy as as_strided_copy,
     as_strided_scatter as as_strided_scatter,
@@ -351,6 +367,13 @@ from .ops import (
 
 # ops/trigonometry.py
 from .ops import (
+    arccos as arccos,
+    arccosh as arccosh,
+    arcsin as arcsin,
+    arcsinh as arcsinh,
+    arctan as arctan,
+    arctan2 as arctan2,
+    arctanh as arctanh,
     acos as acos,
     acosh as acosh,
     asin as asin,
@@ -368,6 +391,7 @@ from .ops import (
 
 # ops/rounding.py
 from .ops import (
+    fix as fix,
     ceil as ceil,
     copysign as copysign,
     floor as floor,
@@ -385,6 +409,8 @@ from .ops import (
 
 # ops/logic.py
 from .ops import (
+    get_device as get_device,
+    is_inference as is_inference,
     allclose as allclose,
     bitwise_and as bitwise_and,
     bitwise_left_shift as bitwise_left_shift,
@@ -415,6 +441,7 @@ from .ops import (
 
 # ops/compound.py
 from .ops import (
+    clip as clip,
     addcdiv as addcdiv,
     addcmul as addcmul,
     angle as angle,
@@ -608,6 +635,32 @@ from .ops import (
 from .ops import (
     affine_grid_generator as affine_grid_generator,
     grid_sampler as grid_sampler,
+)
+
+# ops/linalg.py
+from .ops import (
+    chain_matmul as chain_matmul,
+    cholesky as cholesky,
+    cholesky_inverse as cholesky_inverse,
+    cholesky_solve as cholesky_solve,
+    linalg_det as det,
+    geqrf as geqrf,
+    inverse as inverse,
+    logdet as logdet,
+    lu as lu,
+    lu_solve as lu_solve,
+    lu_unpack as lu_unpack,
+    matrix_exp as matrix_exp,
+    matrix_power as matrix_power,
+    linalg_householder_product as orgqr,
+    ormqr as ormqr,
+    pca_lowrank as pca_lowrank,
+    pinverse as pinverse,
+    qr as qr,
+    slogdet as slogdet,
+    svd as svd,
+    svd_lowrank as svd_lowrank,
+    triangular_solve as triangular_solve,
 )
 
 from .printing import set_printoptions as set_printoptions

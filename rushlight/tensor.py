@@ -10,7 +10,7 @@ import numpy as np
 from . import autograd, devices, dtypes as dt, graph, memory_formats, ops, tape
 from .graph import edge_of, grad_state, make_tensor, refresh_view
 from .ops.card import array_of, share
-from .ops.define import alias, inplace
+from .ops.define import inplace
 from .shape import Layout, Size, contiguous, layout as make_layout
 from .storage import ON_META, SHARED, Storage, TensorBase
 from .untyped_storage import TypedStorage, UntypedStorage, storage_handle
@@ -716,20 +716,20 @@ class Tensor(TensorBase):
 
     # ops/arithmetic.py
     add, add_, sub, sub_, rsub = ops.add, ops.add_, ops.sub, ops.sub_, ops.rsub
-    subtract, subtract_ = alias(ops.sub, "subtract"), ops.sub_
+    subtract, subtract_ = ops.subtract, ops.subtract_
     mul, mul_ = ops.mul, inplace(ops.mul)
-    multiply, multiply_ = alias(ops.mul, "multiply"), inplace(ops.mul)
-    div, div_, true_divide, true_divide_, divide, divide_ = ops.div, ops.div_, ops.div, ops.div_, ops.div, ops.div_
+    multiply, multiply_ = ops.multiply, inplace(ops.multiply)
+    div, div_, divide, divide_, true_divide, true_divide_ = ops.div, ops.div_, ops.divide, ops.divide_, ops.true_divide, inplace(ops.true_divide)
     floor_divide, floor_divide_ = ops.floor_divide, ops.floor_divide_
     remainder, remainder_ = ops.remainder, inplace(ops.remainder)
     fmod, fmod_ = ops.fmod, inplace(ops.fmod)
-    neg, neg_, negative, negative_ = ops.neg, inplace(ops.neg), ops.neg, inplace(ops.neg)
+    neg, neg_, negative, negative_ = ops.neg, inplace(ops.neg), ops.negative, inplace(ops.negative)
     clone, copy_ = ops.clone, ops.copy_
 
     # ops/views.py
     as_strided, view, view_as, reshape = ops.as_strided, ops.view, ops.view_as, ops.reshape
     permute, transpose, t, T, mT, H, mH, adjoint = ops.permute, ops.transpose, ops.t, property(ops.T), property(ops.mT), property(ops.H), property(ops.mH), ops.adjoint
-    swapaxes = swapdims = ops.transpose
+    swapaxes, swapdims = ops.swapaxes, ops.swapdims
     unsqueeze, squeeze, expand, expand_as, broadcast_to = ops.unsqueeze, ops.squeeze, ops.expand, ops.expand_as, ops.broadcast_to
     select, narrow, diagonal, unfold = ops.select, ops.narrow, ops.diagonal, ops.unfold
     split, split_with_sizes, chunk, tensor_split, unbind = ops.split, ops.split_with_sizes, ops.chunk, ops.tensor_split, ops.unbind
@@ -744,7 +744,7 @@ class Tensor(TensorBase):
     sgn, sgn_ = ops.sgn, inplace(ops.sgn)
 
     # ops/combine.py
-    fill_, zero_ = ops.fill_, ops.zero_
+    fill_, zero_, where = ops.fill_, ops.zero_, ops.where_method
 
     # ops/index.py
     index_put = ops.index_put
@@ -785,12 +785,23 @@ class Tensor(TensorBase):
     cross = ops.cross
     kron = ops.kron
 
+    # ops/linalg.py
+    cholesky, cholesky_inverse, cholesky_solve, triangular_solve = ops.cholesky, ops.cholesky_inverse, ops.cholesky_solve, ops.triangular_solve
+    qr, geqrf, orgqr, ormqr, svd = ops.qr, ops.geqrf, ops.linalg_householder_product, ops.ormqr, ops.svd
+    lu, lu_solve, pinverse, inverse = ops.lu, ops.lu_solve, ops.pinverse, ops.inverse
+    det, logdet, slogdet = ops.linalg_det, ops.logdet, ops.slogdet
+    matrix_power, matrix_exp = ops.matrix_power, ops.matrix_exp
+
     # ops/pointwise.py
     abs, abs_, exp, exp_, log, log_, sqrt, sqrt_ = ops.abs, inplace(ops.abs), ops.exp, inplace(ops.exp), ops.log, inplace(ops.log), ops.sqrt, inplace(ops.sqrt)
     relu, relu_, isnan = ops.relu, inplace(ops.relu), ops.isnan
     pow, pow_ = ops.pow, inplace(ops.pow)
+    absolute, absolute_ = ops.absolute, inplace(ops.absolute)
     eq, eq_, ne, ne_, lt, lt_ = ops.eq, inplace(ops.eq), ops.ne, inplace(ops.ne), ops.lt, inplace(ops.lt)
     le, le_, gt, gt_, ge, ge_ = ops.le, inplace(ops.le), ops.gt, inplace(ops.gt), ops.ge, inplace(ops.ge)
+    greater, greater_, greater_equal, greater_equal_ = ops.greater, inplace(ops.greater), ops.greater_equal, inplace(ops.greater_equal)
+    less, less_, less_equal, less_equal_ = ops.less, inplace(ops.less), ops.less_equal, inplace(ops.less_equal)
+    not_equal, not_equal_ = ops.not_equal, inplace(ops.not_equal)
 
     # ops/scatter.py
     gather, take_along_dim, index_select, take, nonzero, nonzero_static, argwhere = ops.gather, ops.take_along_dim, ops.index_select, ops.take, ops.nonzero, ops.nonzero_static, ops.argwhere
@@ -802,7 +813,7 @@ class Tensor(TensorBase):
     masked_scatter, masked_scatter_ = ops.masked_scatter, inplace(ops.masked_scatter)
 
     # ops/rearrange.py
-    flatten, unflatten, ravel, reshape_as, movedim, moveaxis = ops.flatten, ops.unflatten, ops.ravel, ops.reshape_as, ops.movedim, alias(ops.movedim, "moveaxis")
+    flatten, unflatten, ravel, reshape_as, movedim, moveaxis = ops.flatten, ops.unflatten, ops.ravel, ops.reshape_as, ops.movedim, ops.moveaxis
     flip, fliplr, flipud, roll, rot90 = ops.flip, ops.fliplr, ops.flipud, ops.roll, ops.rot90
     repeat, tile, repeat_interleave = ops.repeat, ops.tile, ops.repeat_interleave
     diag, diag_embed, diagflat, tril, tril_, triu, triu_ = ops.diag, ops.diag_embed, ops.diagflat, ops.tril, inplace(ops.tril), ops.triu, inplace(ops.triu)
@@ -824,12 +835,18 @@ class Tensor(TensorBase):
     asinh, asinh_ = ops.asinh, inplace(ops.asinh)
     acosh, acosh_ = ops.acosh, inplace(ops.acosh)
     atanh, atanh_ = ops.atanh, inplace(ops.atanh)
-    atan2, atan2_ = ops.atan2, inplace(ops.atan2)
+    atan2, atan2_, arctan2, arctan2_ = ops.atan2, inplace(ops.atan2), ops.arctan2, inplace(ops.arctan2)
+    arcsin, arcsin_ = ops.arcsin, inplace(ops.arcsin)
+    arccos, arccos_ = ops.arccos, inplace(ops.arccos)
+    arctan, arctan_ = ops.arctan, inplace(ops.arctan)
+    arcsinh, arcsinh_ = ops.arcsinh, inplace(ops.arcsinh)
+    arccosh, arccosh_ = ops.arccosh, inplace(ops.arccosh)
+    arctanh, arctanh_ = ops.arctanh, inplace(ops.arctanh)
 
     # ops/rounding.py
     ceil, ceil_ = ops.ceil, inplace(ops.ceil)
     floor, floor_ = ops.floor, inplace(ops.floor)
-    trunc, trunc_ = ops.trunc, inplace(ops.trunc)
+    trunc, trunc_, fix, fix_ = ops.trunc, inplace(ops.trunc), ops.fix, inplace(ops.fix)
     frac, frac_ = ops.frac, inplace(ops.frac)
     round, round_ = ops.round, inplace(ops.round)
     sign, sign_ = ops.sign, inplace(ops.sign)
@@ -874,6 +891,7 @@ class Tensor(TensorBase):
     clamp_min, clamp_min_ = ops.clamp_min, inplace(ops.clamp_min)
     clamp_max, clamp_max_ = ops.clamp_max, inplace(ops.clamp_max)
     positive, logaddexp, logaddexp2, angle = ops.positive, ops.logaddexp, ops.logaddexp2, ops.angle
+    clip, clip_ = ops.clip, ops.clip_
     clamp, clamp_, lerp, lerp_, addcmul, addcmul_, addcdiv, addcdiv_ = ops.clamp, ops.clamp_, ops.lerp, ops.lerp_, ops.addcmul, ops.addcmul_, ops.addcdiv, ops.addcdiv_
 
     # ops/special.py

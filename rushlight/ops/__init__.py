@@ -1,6 +1,13 @@
 """Every op, by family. See README.md for how to add one."""
 
 from .arithmetic import (
+    divide as divide,
+    divide_ as divide_,
+    multiply as multiply,
+    negative as negative,
+    subtract as subtract,
+    subtract_ as subtract_,
+    true_divide as true_divide,
     add as add,
     add_ as add_,
     clone as clone,
@@ -19,6 +26,9 @@ from .arithmetic import (
     to_copy as to_copy,
 )
 from .combine import (
+    concat as concat,
+    concatenate as concatenate,
+    where_method as where_method,
     cat as cat,
     fill as fill,
     fill_ as fill_,
@@ -96,6 +106,12 @@ from .index import (
     setitem as setitem,
 )
 from .pointwise import (
+    absolute as absolute,
+    greater as greater,
+    greater_equal as greater_equal,
+    less as less,
+    less_equal as less_equal,
+    not_equal as not_equal,
     abs as abs,
     eq as eq,
     exp as exp,
@@ -180,6 +196,8 @@ from .vector_norm import (
     vector_norm as vector_norm,
 )
 from .views import (
+    swapaxes as swapaxes,
+    swapdims as swapdims,
     H as H,
     T as T,
     adjoint as adjoint,
@@ -235,6 +253,7 @@ from .scatter import (
     unravel_index as unravel_index,
 )
 from .rearrange import (
+    moveaxis as moveaxis,
     alias_copy as alias_copy,
     as_strided_ as as_strided_,
     as_strided_copy as as_strided_copy,
@@ -299,6 +318,13 @@ from .rearrange import (
     vstack as vstack,
 )
 from .trigonometry import (
+    arccos as arccos,
+    arccosh as arccosh,
+    arcsin as arcsin,
+    arcsinh as arcsinh,
+    arctan as arctan,
+    arctan2 as arctan2,
+    arctanh as arctanh,
     acos as acos,
     acosh as acosh,
     asin as asin,
@@ -314,6 +340,7 @@ from .trigonometry import (
     tanh as tanh,
 )
 from .rounding import (
+    fix as fix,
     ceil as ceil,
     copysign as copysign,
     floor as floor,
@@ -329,6 +356,8 @@ from .rounding import (
     trunc as trunc,
 )
 from .logic import (
+    get_device as get_device,
+    is_inference as is_inference,
     allclose as allclose,
     bitwise_and as bitwise_and,
     bitwise_left_shift as bitwise_left_shift,
@@ -357,6 +386,8 @@ from .logic import (
     numel as numel,
 )
 from .compound import (
+    clip as clip,
+    clip_ as clip_,
     addcdiv as addcdiv,
     addcdiv_ as addcdiv_,
     addcmul as addcmul,
@@ -673,4 +704,66 @@ from .polynomials import (
     shifted_chebyshev_polynomial_u as shifted_chebyshev_polynomial_u,
     shifted_chebyshev_polynomial_v as shifted_chebyshev_polynomial_v,
     shifted_chebyshev_polynomial_w as shifted_chebyshev_polynomial_w,
+)
+from .linalg import (
+    chain_matmul as chain_matmul,
+    cholesky as cholesky,
+    cholesky_inverse as cholesky_inverse,
+    cholesky_solve as cholesky_solve,
+    geqrf as geqrf,
+    inverse as inverse,
+    linalg_cholesky as linalg_cholesky,
+    linalg_cholesky_ex as linalg_cholesky_ex,
+    linalg_cond as linalg_cond,
+    linalg_det as linalg_det,
+    linalg_diagonal as linalg_diagonal,
+    linalg_eig as linalg_eig,
+    linalg_eigh as linalg_eigh,
+    linalg_eigvals as linalg_eigvals,
+    linalg_eigvalsh as linalg_eigvalsh,
+    linalg_householder_product as linalg_householder_product,
+    linalg_inv as linalg_inv,
+    linalg_inv_ex as linalg_inv_ex,
+    linalg_ldl_factor as linalg_ldl_factor,
+    linalg_ldl_factor_ex as linalg_ldl_factor_ex,
+    linalg_ldl_solve as linalg_ldl_solve,
+    linalg_lstsq as linalg_lstsq,
+    linalg_lu as linalg_lu,
+    linalg_lu_factor as linalg_lu_factor,
+    linalg_lu_factor_ex as linalg_lu_factor_ex,
+    linalg_lu_solve as linalg_lu_solve,
+    linalg_matmul as linalg_matmul,
+    linalg_matrix_exp as linalg_matrix_exp,
+    linalg_matrix_norm as linalg_matrix_norm,
+    linalg_matrix_power as linalg_matrix_power,
+    linalg_matrix_rank as linalg_matrix_rank,
+    linalg_multi_dot as linalg_multi_dot,
+    linalg_norm as linalg_norm,
+    linalg_pinv as linalg_pinv,
+    linalg_qr as linalg_qr,
+    linalg_slogdet as linalg_slogdet,
+    linalg_solve as linalg_solve,
+    linalg_solve_ex as linalg_solve_ex,
+    linalg_solve_triangular as linalg_solve_triangular,
+    linalg_svd as linalg_svd,
+    linalg_svdvals as linalg_svdvals,
+    linalg_tensorinv as linalg_tensorinv,
+    linalg_tensorsolve as linalg_tensorsolve,
+    linalg_vander as linalg_vander,
+    linalg_vecdot as linalg_vecdot,
+    linalg_vector_norm as linalg_vector_norm,
+    logdet as logdet,
+    lu as lu,
+    lu_solve as lu_solve,
+    lu_unpack as lu_unpack,
+    matrix_exp as matrix_exp,
+    matrix_power as matrix_power,
+    ormqr as ormqr,
+    pca_lowrank as pca_lowrank,
+    pinverse as pinverse,
+    qr as qr,
+    slogdet as slogdet,
+    svd as svd,
+    svd_lowrank as svd_lowrank,
+    triangular_solve as triangular_solve,
 )

@@ -12,7 +12,7 @@ from .. import memory_formats
 from ..shape import can_broadcast_to, layout, preserved_strides
 from ..storage import TensorBase
 from .card import Card, Pointwise, apply, write_into
-from .define import CARD_OF, as_operand, as_tensor_argument, binary, unary, write_out
+from .define import CARD_OF, alias, as_operand, as_tensor_argument, binary, unary, write_out
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -365,3 +365,18 @@ CARD_OF[add] = _add
 CARD_OF[sub] = _sub
 CARD_OF[div] = _true_divide
 CARD_OF[floor_divide] = _floor_divide
+multiply, negative = alias(mul, "multiply"), alias(neg, "negative")
+subtract, subtract_ = alias(sub, "subtract"), alias(sub_, "subtract_")
+divide, divide_ = alias(div, "divide"), alias(div_, "divide_")
+
+
+def true_divide(input: Tensor, other: Any, *, out: Tensor | None = None) -> Tensor:
+    """``input / other``; integers divide to floats.
+
+    >>> torch.true_divide(torch.tensor([1, 3]), 2)
+    tensor([0.5000, 1.5000])
+    """
+    return div(input, other, out=out)
+
+
+CARD_OF[true_divide] = _true_divide

@@ -12,7 +12,7 @@ from ..errors import sizes
 from ..shape import Layout, broadcast_shapes, contiguous, wrap_dim
 from ..storage import TensorBase
 from .card import Card, apply, write_into
-from .define import NUMBERS, as_operand, as_tensor_argument, write_out
+from .define import NUMBERS, alias, as_operand, as_tensor_argument, write_out
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -173,3 +173,15 @@ def fill_(self: Tensor, value: Any) -> Tensor:
 def zero_(self: Tensor) -> Tensor:
     """Fill `self` with zeros."""
     return write_into(_fill, self, (self, 0))
+
+
+def where_method(self: Tensor, condition: Tensor, other: Any) -> Tensor:
+    """`self` where `condition` holds, else `other`.
+
+    >>> torch.tensor([1, 2]).where(torch.tensor([True, False]), 0)
+    tensor([1, 0])
+    """
+    return where(condition, self, other)
+
+
+concat, concatenate = alias(cat, "concat"), alias(cat, "concatenate")

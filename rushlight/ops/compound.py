@@ -10,7 +10,7 @@ import numpy as np
 from .. import dtypes as dt
 from ..storage import TensorBase
 from .card import Pointwise, apply, write_into
-from .define import CARD_OF, as_operand, as_tensor_argument, binary, unary, write_out
+from .define import CARD_OF, alias, as_operand, as_tensor_argument, binary, unary, write_out
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -427,3 +427,4 @@ def angle(input: Tensor, *, out: Tensor | None = None) -> Tensor:
 
 
 CARD_OF[angle] = _angle
+clip, clip_ = alias(clamp, "clip"), alias(clamp_, "clip_")

@@ -255,3 +255,21 @@ def numel(input: Tensor) -> int:
     6
     """
     return as_tensor_argument(input, "numel")._layout.numel
+
+
+def is_inference(input: Tensor) -> bool:
+    """Whether the tensor was made in inference mode.
+
+    >>> torch.is_inference(torch.ones(1))
+    False
+    """
+    return as_tensor_argument(input, "is_inference")._inference
+
+
+def get_device(input: Tensor) -> int:
+    """-1, the index of the CPU.
+
+    >>> torch.get_device(torch.ones(1))
+    -1
+    """
+    return as_tensor_argument(input, "get_device").get_device()

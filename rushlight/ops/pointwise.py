@@ -12,7 +12,7 @@ import numpy as np
 from .. import dtypes as dt
 from ..storage import TensorBase
 from .card import Pointwise, apply
-from .define import CARD_OF, as_operand, as_tensor_argument, binary, unary, write_out
+from .define import CARD_OF, alias, as_operand, as_tensor_argument, binary, unary, write_out
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -156,3 +156,5 @@ def pow(input: Any, exponent: Any, *, out: Tensor | None = None) -> Tensor:
 
 
 CARD_OF[pow] = _pow
+absolute = alias(abs, "absolute")
+greater, greater_equal, less, less_equal, not_equal = alias(gt, "greater"), alias(ge, "greater_equal"), alias(lt, "less"), alias(le, "less_equal"), alias(ne, "not_equal")

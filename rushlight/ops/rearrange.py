@@ -10,12 +10,13 @@ import numpy as np
 
 from .. import dtypes as dt
 from ..errors import sizes
+from ..graph import check_in_place
 from ..shape import contiguous, infer_shape, layout, preserved_strides, wrap_dim, wrap_dims
 from ..storage import TensorBase
 from . import views
 from .card import Card, apply, array_of
 from .combine import cat, stack
-from .define import as_tensor_argument, with_out, write_out
+from .define import alias, as_tensor_argument, with_out, write_out
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -697,7 +698,9 @@ def _in_place_view(function: Callable[..., Any]) -> Callable[..., Any]:
     """The in-place form of a view function: the tensor itself gets the new geometry."""
 
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        check_in_place(self, False)
         found = function(self, *args, **kwargs)
+        self._storage.version += self._tracks_version
         self._layout, self._offset = found._layout, found._offset
         if found._node is not None:
             self._node, self._output_nr, self._requires_grad = found._node, found._output_nr, True
@@ -729,3 +732,6 @@ def unsafe_chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]
 
 def _unsafe(parts: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     return tuple(p.clone() for p in parts)
+
+
+moveaxis = alias(movedim, "moveaxis")

@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import dtypes as dt
 from .card import Card, Pointwise, apply
-from .define import as_tensor_argument, binary, unary, write_out
+from .define import alias, as_tensor_argument, binary, unary, write_out
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -59,6 +59,7 @@ trunc = unary(
     """,
     result=_real_number("trunc"), grad=lambda g: g * 0,
 )  # fmt: skip
+fix = alias(trunc, "fix")
 frac = unary(
     "frac", lambda x: x - np.trunc(x),
     """The part behind the point, with the sign of the number.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .define import binary, unary
+from .define import alias, binary, unary
 
 
 def _example(name: str, at: float, value: str) -> str:
@@ -43,3 +43,7 @@ def _over_square(numerator, a, b):  # type: ignore[no-untyped-def]
     """``numerator / (a² + b²)``, zero at the origin."""
     square = a * a + b * b
     return (numerator / square).masked_fill(square == 0, 0)
+
+arcsin, arccos, arctan = alias(asin, "arcsin"), alias(acos, "arccos"), alias(atan, "arctan")
+arcsinh, arccosh, arctanh = alias(asinh, "arcsinh"), alias(acosh, "arccosh"), alias(atanh, "arctanh")
+arctan2 = alias(atan2, "arctan2")

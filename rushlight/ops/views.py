@@ -23,7 +23,7 @@ from ..shape import (
 )
 from ..storage import TensorBase
 from .card import View, apply_view
-from .define import as_tensor_argument
+from .define import alias, as_tensor_argument
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -843,3 +843,9 @@ def detach(input: Tensor) -> Tensor:
 _detach = View("detach", geometry=lambda input: (input, 0), differentiable=())
 
 
+def swapaxes(input: Tensor, axis0: int, axis1: int) -> Tensor:
+    """Alias of `transpose`."""
+    return transpose(input, axis0, axis1)
+
+
+swapdims = alias(transpose, "swapdims")

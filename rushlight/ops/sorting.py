@@ -163,7 +163,7 @@ def _searchsorted_rule(sorted_sequence: np.ndarray, input: Any, *sorter: np.ndar
     else:
         wanted = values.reshape(-1, values.shape[-1])
         found = np.empty(wanted.shape, np.int64)
-        for row, value, places in zip(rows.reshape(-1, rows.shape[-1]), wanted, found, strict=True):
+        for row, value, places in zip(rows.reshape(len(wanted), -1), wanted, found, strict=True):
             places[:] = np.searchsorted(row, value, side)
         found = found.reshape(values.shape)
     # PyTorch's comparisons send nan past everything.

@@ -297,6 +297,7 @@ class Tensor(TensorBase):
             hooks = node.capture.setdefault(nr, {})
         else:
             hooks = self.__dict__.setdefault("_hooks", {})
+            graph.AccumulateGrad.in_use = True
         handle = RemovableHandle(hooks)
         hooks[handle.id] = hook
         return handle
@@ -310,6 +311,7 @@ class Tensor(TensorBase):
         if self._node is not None:
             raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
         hooks = self.__dict__.setdefault("_post_accumulate_hooks", {})
+        graph.AccumulateGrad.in_use = True
         handle = RemovableHandle(hooks)
         hooks[handle.id] = hook
         return handle
@@ -921,7 +923,7 @@ class Tensor(TensorBase):
 
 
 #: Entries of a tensor's `__dict__` that are the engine's, not the user's.
-_BOOKKEEPING = frozenset(("_hooks", "_post_accumulate_hooks", "_accumulator", "_output_nr", "_tracks_version", "_seen_version", "_own_version", "_view_kind", "_grad", "_inference", "_retains_grad"))
+_BOOKKEEPING = frozenset(("_hooks", "_post_accumulate_hooks", "_accumulator", "_accumulator_with_hooks", "_output_nr", "_tracks_version", "_seen_version", "_own_version", "_view_kind", "_grad", "_inference", "_retains_grad"))
 _OPERAND_TYPES = (TensorBase, int, float, complex, np.generic)
 
 

@@ -306,10 +306,12 @@ def _fractional_max_pool_nd(n: int, input: Any, kernel_size: Any, output_size: A
     if output_size is None and output_ratio is None:
         raise ValueError(f"{function} requires specifying either an output_size or an output_ratio")
     if output_size is None:
-        ratios = output_ratio if isinstance(output_ratio, (tuple, list)) else (output_ratio,) * n
-        if len(ratios) > n:
+        if len(output_ratio) > n:
             raise ValueError(f"{function} requires output_ratio to either be a single Int or tuple of Ints.")
+        ratios = tuple(output_ratio) * (n if len(output_ratio) == 1 else 1)
         output_size = [int(size * ratio) for size, ratio in zip(here.shape[-n:], ratios, strict=True)]
+    if here.ndim <= n:
+        raise IndexError(f"Dimension out of range (expected to be in range of [{-max(here.ndim, 1)}, {max(here.ndim, 1) - 1}], but got {-n - 1})")
     if samples is None:
         samples = rand(1 if here.ndim == n + 1 else here.shape[0], here.shape[-n - 1], n, dtype=here.dtype, device=input.device)
     kernel = spatial_arguments(kernel_size, n, f"{function}: kernel_size must either be a single Int or tuple of Ints")
@@ -323,7 +325,19 @@ def _fractional_max_pool_nd(n: int, input: Any, kernel_size: Any, output_size: A
             raise RuntimeError(f"{function}(): pool {what} {k} too large relative to input {what} {s}")
     if samples._layout.dtype is not here.dtype:
         raise RuntimeError("Expect _random_samples to have the same dtype as input")
-    refuse_dtypes(function, here.dtype, NOT_FLOAT)
+    refuse_dtypes(f"{function}_out_frame", here.dtype, NOT_FLOAT)
+    planes = (1 if here.ndim == n + 1 else here.shape[0], here.shape[-n - 1])
+    drawn = samples._layout.shape
+    if len(drawn) != 3:
+        raise RuntimeError(f"Expect _random_samples to have 3 dimensions, got {len(drawn)}")
+    if drawn[0] < planes[0]:
+        raise RuntimeError(f"Expect _random_samples.size(0) no less then input batch size; got {drawn[0]}, {planes[0]}")
+    if drawn[1] != planes[1]:
+        raise RuntimeError(f"Expect _random_samples.size(1) equals to input channel size; got {drawn[1]}, {planes[1]}")
+    if drawn[2] != n:
+        raise RuntimeError(f"Expect _random_samples.size(2) equals to {n}; got {drawn[2]}.")
+    if drawn[0] > planes[0]:
+        samples = samples.narrow(0, 0, planes[0])
     return apply(_fractional_max_pool[n], (input, samples), (kernel, size))
 
 

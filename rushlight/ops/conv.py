@@ -17,6 +17,7 @@ from ..shape import Layout, Shape, contiguous
 from .card import Card, apply
 from .define import as_tensor_argument
 from .matmul import c_name, product
+from .separable import in_format_of, is_channels_last
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -110,7 +111,7 @@ def _convolution_weight_rule(input: np.ndarray, grad_output: np.ndarray, *, kern
 def _infer_convolution(input: Layout, weight: Layout, bias: Any = None, *, stride: Shape, padding: Shape, dilation: Shape, groups: int) -> Layout:
     kernel = weight.shape[2:]
     out = [output_size(input.shape[2 + d], kernel[d], stride[d], padding[d], dilation[d]) for d in range(len(kernel))]
-    return contiguous((input.shape[0], weight.shape[0], *out), input.dtype)
+    return in_format_of(weight if is_channels_last(weight) else input, (input.shape[0], weight.shape[0], *out), input.dtype)
 
 
 def _per_channel(g: Tensor) -> Tensor:
@@ -148,7 +149,9 @@ _convolution = Card(
 _convolution_input = Card(
     "convolution_input", "grad_output weight",
     statics="size " + _GEOMETRY,
-    infer=lambda grad_output, weight, size, stride, padding, dilation, groups: contiguous((grad_output.shape[0], weight.shape[1] * groups, *size), grad_output.dtype),
+    infer=lambda grad_output, weight, size, stride, padding, dilation, groups: in_format_of(
+        weight if is_channels_last(weight) else grad_output, (grad_output.shape[0], weight.shape[1] * groups, *size), grad_output.dtype
+    ),
     numpy=_convolution_input_rule,
     grads={
         "grad_output": lambda g, weight, layouts, stride, padding, dilation, groups: _cropped(apply(_convolution, (g, weight), (stride, padding, dilation, groups)), layouts[0].shape),

@@ -62,8 +62,8 @@ def _read(input: Tensor, places: Sequence[Tensor]) -> Tensor:
         index = along if index is None else index * size + along
         inside = here if inside is None else inside & here
     shape = index.shape[1:]
-    flat = index.reshape(batch, 1, -1).expand(batch, channels, -1)
-    found = input.reshape(batch, channels, -1).gather(2, flat).reshape(batch, channels, *shape)
+    flat = index.reshape(batch, 1, math.prod(shape)).expand(batch, channels, math.prod(shape))
+    found = input.reshape(batch, channels, math.prod(input.shape[2:])).gather(2, flat).reshape(batch, channels, *shape)
     return found.masked_fill(~inside.unsqueeze(1), 0)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from .. import dtypes as dt
 from ..errors import sizes
 from ..graph import grad_state
-from ..shape import Layout, Shape, contiguous, layout, preserved_strides
+from ..shape import Layout, Shape, contiguous
 from .card import Card, apply
 from .define import as_tensor_argument
 from .pool import avg_pool2d, avg_pool3d
@@ -76,12 +76,8 @@ def _channel_dims(ndim: int) -> list[int]:
 # Batch norm: Ioffe and Szegedy, https://arxiv.org/abs/1502.03167
 
 
-def _same_format(input: Layout) -> Layout:
-    return layout(input.shape, preserved_strides(input.shape, input.stride), input.dtype)
-
-
 def _infer_batch_norm(input: Layout, weight: Any, bias: Any, eps: float) -> list[Layout]:
-    return [_same_format(input), *[contiguous((input.shape[1],), _statistics_dtype(input, weight, bias))] * 3]
+    return [in_format_of(input, input.shape), *[contiguous((input.shape[1],), _statistics_dtype(input, weight, bias))] * 3]
 
 
 def _batch_norm_rule(input: np.ndarray, weight: Any, bias: Any, eps: float) -> tuple[np.ndarray, ...]:
@@ -141,7 +137,7 @@ def _batch_norm_eval_gradient(g: Tensor, input: Tensor, weight: Any, running_mea
 _batch_norm_eval = Card(
     "batch_norm_eval", "input weight bias running_mean running_var",
     statics="eps",
-    infer=lambda input, weight, bias, running_mean, running_var, eps: _same_format(input),
+    infer=lambda input, weight, bias, running_mean, running_var, eps: in_format_of(input, input.shape),
     numpy=_batch_norm_eval_rule, backward=_batch_norm_eval_gradient,
     node_name="NativeBatchNormBackward0", onnx="BatchNormalization",
 )  # fmt: skip

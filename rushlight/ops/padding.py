@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import sizes
-from ..shape import Layout, Shape, contiguous
+from ..shape import Layout, Shape
 from .card import Card, apply
 from .define import as_operand, as_tensor_argument
+from .reduction import widened
+from .separable import Table, in_format_of, sum_over, table, transposed
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -27,7 +29,7 @@ def _infer_constant(input: Layout, value: Any, pad: Shape) -> Layout:
     for n, (m, (a, b)) in enumerate(zip(input.shape, _pairs(pad, input.ndim), strict=True)):
         if m + a + b < 0:
             raise RuntimeError(f"The input size {m}, plus negative padding {a} and {b} resulted in a negative output size, which is invalid. Check dimension {n} of your input.")
-    return contiguous(shape, input.dtype)
+    return in_format_of(input, shape)
 
 
 def _constant_rule(input: np.ndarray, value: Any, pad: Shape) -> np.ndarray:
@@ -82,20 +84,51 @@ def _check_size(mode: str, size: int, before: int, after: int, dim: int, shape: 
         raise RuntimeError("Negative padding value is resulting in an empty dimension")
 
 
-def _padded_by_index(input: Any, pad: Shape, mode: str) -> Any:
-    from .creation import tensor
+def _tables(shape: Shape, pad: Shape, mode: str) -> list[Table]:
+    """For each padded dim, in the order of the dims: where its values come from."""
+    spatial = shape[len(shape) - len(pad) // 2 :]
+    found = []
+    for size, (before, after) in zip(spatial, _pairs(pad, len(spatial)), strict=True):
+        index = _source_index(mode, size, before, after)
+        found.append(table(index[:, None], np.ones((index.size, 1), bool), size))
+    return found
 
+
+def _infer_padded(input: Layout, pad: Shape, mode: str) -> Layout:
+    return in_format_of(input, tuple(n + a + b for n, (a, b) in zip(input.shape, _pairs(pad, input.ndim), strict=True)))
+
+
+def _card(title: str, n: int) -> Card:
+    return Card(
+        f"{title}_pad{n}d", "input",
+        statics="pad mode",
+        infer=_infer_padded,
+        numpy=lambda input, pad, mode: sum_over(input, _tables(input.shape, pad, mode)),
+        grads={"input": lambda g, layouts, pad, mode: apply(_pad_backward, (g,), (layouts[0].shape, pad, mode))},
+        node_name=f"{title.capitalize()}Pad{n}DBackward0", onnx="Pad",
+    )  # fmt: skip
+
+
+_TITLES = {"reflect": "reflection", "replicate": "replication", "circular": "circular"}
+_CARDS = {(mode, n): _card(title, n) for mode, title in _TITLES.items() for n in (1, 2, 3)}
+_pad_backward = Card(
+    "pad_backward", "grad_output",
+    statics="shape pad mode",
+    infer=lambda grad_output, shape, pad, mode: in_format_of(grad_output, shape),
+    numpy=lambda grad_output, shape, pad, mode: sum_over(widened(grad_output), [transposed(t) for t in _tables(shape, pad, mode)]),
+    grads={"grad_output": lambda g, pad, mode: apply(_CARDS[mode, len(pad) // 2], (g,), (pad, mode))},
+)  # fmt: skip
+
+
+def _padded_by_index(input: Any, pad: Shape, mode: str) -> Any:
     shape = input._layout.shape
     spatial = len(pad) // 2
-    if len(shape) not in (spatial + 1, spatial + 2):
+    if 0 in shape[len(shape) - spatial - 1 :]:
         raise RuntimeError(f"Expected {spatial + 1}D or {spatial + 2}D (batch mode) tensor with possibly 0 batch size and other non-zero dimensions for input, but got: {sizes(shape)}")
     for n in range(spatial):
         dim = len(shape) - 1 - n
-        before, after = pad[2 * n], pad[2 * n + 1]
-        _check_size(mode, shape[dim], before, after, dim, shape)
-        if before or after:
-            input = input.index_select(dim, tensor(_source_index(mode, shape[dim], before, after)))
-    return input
+        _check_size(mode, shape[dim], pad[2 * n], pad[2 * n + 1], dim, shape)
+    return apply(_CARDS[mode, spatial], (input,), (pad, mode))
 
 
 def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
@@ -118,5 +151,7 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
     if mode not in ("reflect", "replicate", "circular"):
         raise NotImplementedError(f"Unrecognised padding mode {mode}")
     if (len(wanted), ndim) not in {(2, 2), (2, 3), (4, 3), (4, 4), (6, 4), (6, 5)}:
+        if len(wanted) in (2, 4, 6):
+            raise NotImplementedError(f"Padding size {len(wanted)} is not supported for {ndim}D input tensor.")
         raise NotImplementedError("Only 2D, 3D, 4D, 5D padding with non-constant padding are supported for now")
     return _padded_by_index(input, wanted, mode)

@@ -122,10 +122,16 @@ _max_pool = {
 }  # fmt: skip
 
 
-def _check_input(function: str, input: Layout, n: int, refused: Any) -> None:
+def _check_input(function: str, input: Layout, n: int, refused: Any, empty: str) -> None:
     if input.ndim not in (n + 1, n + 2):
         raise RuntimeError(f"non-empty {n + 1}D or {n + 2}D (batch mode) tensor expected for input")
-    check_spatial_dims("", input.shape, n)
+    if n == 2:
+        check_spatial_dims(input.shape, n)
+    for d, size in enumerate(input.shape[-n - 1 :]):
+        if size == 0:
+            raise RuntimeError(
+                f"{empty}: Expected input's non-batch dimensions to have positive length, but input has a shape of {sizes(input.shape)} and non-batch dimension {d} has length zero!"
+            )
     refuse_dtypes(function, input.dtype, refused)
 
 
@@ -149,7 +155,7 @@ def _max_pool_nd(n: int, input: Any, kernel_size: Any, stride: Any, padding: Any
 
     kernel = ints(kernel_size, "kernel_size")
     steps = kernel if stride is None or stride in ([], ()) else ints(stride, "stride")
-    _check_input(function, here, n, _NOT_ORDERED)
+    _check_input(function, here, n, _NOT_ORDERED, f"{function}_with_indices_out_cpu_template()")
     return apply(_max_pool[n], (input,), (kernel, steps, ints(padding, "padding"), ints(dilation, "dilation"), bool(ceil_mode)))
 
 
@@ -408,7 +414,7 @@ def _avg_pool_nd(n: int, input: Any, kernel_size: Any, stride: Any, padding: Any
         raise RuntimeError("divisor must be not zero")
     if n == 2 and here.ndim < 3:
         raise IndexError(f"Dimension out of range (expected to be in range of [{-max(here.ndim, 1)}, {max(here.ndim, 1) - 1}], but got -3)")
-    _check_input("avg_pool2d" if n == 2 else "avg_pool3d_out_frame", here, n, _NOT_AVERAGED if n == 2 else _NOT_AVERAGED | {dt.float16})
+    _check_input("avg_pool2d" if n == 2 else "avg_pool3d_out_frame", here, n, _NOT_AVERAGED if n == 2 else _NOT_AVERAGED | {dt.float16}, f"{function}()")
     if n == 3 and any(size + 2 * p < k for size, k, p in zip(here.shape[-3:], kernel, margins, strict=True)):
         image, reach = (" ".join(f"{letter}{a}: {v}" for a, v in zip("THW", values, strict=True)) for letter, values in (("", here.shape[-3:]), ("k", kernel)))
         raise RuntimeError(f"input image ({image}) smaller than kernel size ({reach})")

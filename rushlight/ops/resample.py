@@ -19,7 +19,7 @@ from .adaptive_pool import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_av
 from .card import Card, apply
 from .define import as_tensor_argument
 from .reduction import widened
-from .separable import Table, in_format_of, sum_over, table, transposed
+from .separable import Table, in_format_of, sum_along, table, transposed
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -113,10 +113,14 @@ _STATICS = "mode antialias size out align_corners scale_factors"
 
 def _resample_with(make: Callable[..., Table]) -> Callable[..., np.ndarray]:
     def rule(input: np.ndarray, mode: str, antialias: bool, size: Shape, out: Shape, align_corners: bool, scale_factors: Sequence[float | None]) -> np.ndarray:
-        values = input.astype(np.float32) if input.dtype.kind == "u" else widened(input)
-        double = values.dtype.itemsize == 8
-        found = sum_over(values, [make(mode, antialias, s, o, align_corners, f, double) for s, o, f in zip(size, out, scale_factors, strict=True)])
-        return np.clip(np.rint(found), 0, 255) if input.dtype.kind == "u" else found
+        whole = input.dtype.kind == "u"
+        values = input.astype(np.float32) if whole else widened(input)
+        tables = [make(mode, antialias, s, o, align_corners, f, values.dtype.itemsize == 8) for s, o, f in zip(size, out, scale_factors, strict=True)]
+        for axis in range(values.ndim - 1, 1, -1):
+            values = sum_along(values, axis, tables[axis - 2])
+            if whole:
+                values = np.clip(np.floor(values + 0.5), 0, 255)
+        return values
 
     return rule
 

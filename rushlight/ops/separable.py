@@ -182,8 +182,8 @@ def _max_along(array: np.ndarray, index: np.ndarray | None, axis: int, table: Ta
     return best, best_index
 
 
-def check_spatial_dims(name: str, shape: Shape, n: int) -> None:
+def check_spatial_dims(shape: Shape, n: int) -> None:
     """Refuse an input without batch or channels, or with an empty dim other than the batch."""
     unbatched = len(shape) == n + 1
     if not (unbatched or len(shape) == n + 2) or any(s == 0 for s in shape[0 if unbatched else 1 :]):
-        raise RuntimeError(f"{name}Expected {n + 1}D or {n + 2}D (batch mode) tensor with optional 0 dim batch size for input, but got:{sizes(shape)}")
+        raise RuntimeError(f"Expected {n + 1}D or {n + 2}D (batch mode) tensor with optional 0 dim batch size for input, but got:{sizes(shape)}")

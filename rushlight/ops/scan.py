@@ -322,6 +322,10 @@ def _gradient_along(input: Tensor, dim: int, spacing: Any, edge_order: int) -> T
     def at(start: int, length: int = 1) -> Tensor:
         return input.narrow(dim, start % size, length)
 
+    first: Any
+    second: Any
+    last: Any
+    second_last: Any
     if not isinstance(spacing, (int, float, complex)):
         steps = diff(spacing).reshape(*(-1 if d == dim else 1 for d in range(input.dim())))
         count = size - 1

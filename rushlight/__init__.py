@@ -673,6 +673,7 @@ from .random import (
     seed as seed,
     set_rng_state as set_rng_state,
 )
+from .report import report as report
 from .settings import (
     are_deterministic_algorithms_enabled as are_deterministic_algorithms_enabled,
     get_float32_matmul_precision as get_float32_matmul_precision,
@@ -710,9 +711,9 @@ cfloat, cdouble = complex64, complex128
 
 #: Submodules that load when first used. Everything else that is public is above.
 _SUBMODULES = frozenset((
-    "accelerator", "autograd", "backends", "cuda", "fft", "func", "functional", "linalg", "metrics", "mps", "multiprocessing", "nn",
-    "onnx", "optim", "ops", "random", "return_types", "serialization", "signal", "special", "storage", "testing", "types", "utils",
-    "version", "xpu",
+    "_C", "accelerator", "autograd", "backends", "cuda", "distributed", "distributions", "fft", "func", "functional",
+    "jit", "linalg", "metrics", "mps", "multiprocessing", "nn", "onnx", "ops", "optim", "random", "return_types",
+    "serialization", "signal", "special", "storage", "testing", "types", "utils", "version", "xpu",
 ))  # fmt: skip
 
 

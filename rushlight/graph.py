@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import itertools
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import tape
 from .shape import Layout
@@ -32,6 +33,8 @@ class GradState(threading.local):
     saved_hooks: tuple[tuple[Callable[[Any], Any], Callable[[Any], Any]], ...] = ()
     saved_hooks_error: str | None = None
     anomaly = False
+    check_nan = True
+    running: Node | None = None  # in anomaly mode, the node of the backward pass that is running
     tracer: list[Any] | None = None
 
 
@@ -75,7 +78,7 @@ class Saved:
 
     def get(self, node: Node) -> Any:
         storage, tensor = self.storage, self.tensor
-        if storage.version != self.version:
+        if storage.version != self.version and (tensor is None or tensor._tracks_version):
             raise RuntimeError(modified_message(node, self))
         if tensor is None:
             found = make_tensor(storage, self.offset, self.layout)
@@ -141,11 +144,11 @@ def save_output(tensor: TensorBase, output_nr: int) -> Saved | Packed:
 
 def modified_message(node: Node, saved: Saved) -> str:
     shape = list(saved.layout.shape)
-    which = f"output {saved.output_nr} of {node.name()}" if saved.output_nr >= 0 else _origin(saved)
+    which = f"output {saved.output_nr} of {forward_name(node)}" if saved.output_nr >= 0 else _origin(saved)
     hint = (
         "Hint: the backtrace further above shows the operation that failed to compute its gradient. The variable in question was changed in there or anywhere later. Good luck!"
         if grad_state.anomaly
-        else "Hint: enable anomaly detection to find the operation that failed to compute its gradient, with torch.autograd.set_detect_anomaly(True)."
+        else "Hint: enable anomaly detection to find the operation that failed to compute its gradient, with torch.autograd.set_detect_anomaly(True, check_nan=False)."
     )
     return (
         "one of the variables needed for gradient computation has been modified by an inplace operation: "
@@ -158,7 +161,12 @@ def _origin(saved: Saved) -> str:
     source = saved.tensor
     if source is None or source._node is None:
         return ""
-    return f"output {source._output_nr} of {source._node.name()}"
+    return f"output {source._output_nr} of {forward_name(source._node)}"
+
+
+def forward_name(node: Node) -> str:
+    """The name of the operation that a node is the gradient of, for messages."""
+    return node.name().rstrip("0123456789").removesuffix("Backward")
 
 
 Edge = Any  # a (Node, output number) pair, a leaf tensor, or None
@@ -177,14 +185,15 @@ class Node:
     hooks: dict[int, Any] | None = None
     prehooks: dict[int, Any] | None = None
     capture: dict[int, dict[int, Any]] | None = None  # hooks of output tensors, by output number
-    position: str | None = None
+    retained: dict[int, weakref.ref[Any]] | None = None  # output tensors that called `retain_grad`
+    traceback: str | None = None  # of the forward call, kept while anomaly detection is on
 
     def __init__(self, edges: tuple[Edge, ...], layouts: tuple[Layout, ...]) -> None:
         self.edges = edges
         self.layouts = layouts  # of the outputs
         self.sequence = next(sequence)
         if grad_state.anomaly:
-            self.position = call_stack()
+            self.traceback = call_stack()
 
     def name(self) -> str:
         return type(self).__name__
@@ -209,26 +218,25 @@ class Node:
 
     def register_hook(self, hook: Callable[..., Any]) -> Any:
         """Call ``hook(grad_inputs, grad_outputs)`` after this node has run; a result replaces the gradients of the inputs."""
-        from .utils.hooks import RemovableHandle
-
         if self.hooks is None:
             self.hooks = {}
-        handle = RemovableHandle(self.hooks)
-        self.hooks[handle.id] = hook
-        return handle
+        return self._add_hook(self.hooks, hook)
 
     def register_prehook(self, hook: Callable[..., Any]) -> Any:
         """Call ``hook(grad_outputs)`` before this node runs; a result replaces the gradients of the outputs."""
-        from .utils.hooks import RemovableHandle
-
         if self.prehooks is None:
             self.prehooks = {}
-        handle = RemovableHandle(self.prehooks)
-        self.prehooks[handle.id] = hook
+        return self._add_hook(self.prehooks, hook)
+
+    def _add_hook(self, hooks: dict[int, Any], hook: Callable[..., Any]) -> Any:
+        from .utils.hooks import RemovableHandle
+
+        handle = RemovableHandle(hooks)
+        hooks[handle.id] = hook
         return handle
 
     def __repr__(self) -> str:
-        return f"<{self.name()} object at {id(self):#x}>"
+        return f"<{self.name().rpartition('::')[2]} object at {id(self):#x}>"
 
 
 class AccumulateGrad(Node):
@@ -236,17 +244,42 @@ class AccumulateGrad(Node):
 
     __slots__ = ("variable",)
 
+    #: Whether any leaf has had hooks or a node: then the backward pass finishes each leaf as soon as it can.
+    in_use = False
+
     @classmethod
     def of(cls, leaf: Any) -> AccumulateGrad:
-        node = leaf.__dict__.get("_accumulator")
-        found = node() if node is not None else None
+        found = cls.existing(leaf)
         if found is None:
-            import weakref
-
             found = cls((), (leaf._layout,))
             found.variable = leaf
             leaf.__dict__["_accumulator"] = weakref.ref(found)
         return found
+
+    @staticmethod
+    def existing(leaf: Any) -> AccumulateGrad | None:
+        reference = leaf.__dict__.get("_accumulator")
+        return reference() if reference is not None else None
+
+    def name(self) -> str:
+        return "torch::autograd::AccumulateGrad"
+
+    def _add_hook(self, hooks: dict[int, Any], hook: Callable[..., Any]) -> Any:
+        AccumulateGrad.in_use = True
+        self.variable.__dict__["_accumulator_with_hooks"] = self  # as long as the leaf: nothing else holds this node
+        return Node._add_hook(self, hooks, hook)
+
+
+class GradientEdge(NamedTuple):
+    """One output of a node: what `torch.autograd.grad` takes in place of a tensor."""
+
+    node: Node
+    output_nr: int
+    ownership_token: Any = None
+
+    def edge(self) -> Edge:
+        """The edge of the backward pass."""
+        return self.node.variable if isinstance(self.node, AccumulateGrad) else (self.node, self.output_nr)
 
 
 _NOTHING: dict[int, Any] = {}
@@ -260,11 +293,13 @@ FREED = (
 class CardNode(Node):
     """The gradient of a recorded op, by the rules on its card."""
 
-    __slots__ = ("plan", "saved")
+    __slots__ = ("plan", "saved", "position")
 
+    position: tape.Position  # where the user's program asked for the op
     saved: dict[int, Any] | None  # by operand, and by -1 - output; None once released
 
-    def __init__(self, plan: Plan, operands: Sequence[Any], edges: tuple[Edge, ...]) -> None:
+    def __init__(self, plan: Plan, operands: Sequence[Any], edges: tuple[Edge, ...], position: tape.Position = None) -> None:
+        self.position = position
         self.edges = edges
         self.layouts = plan.outs
         self.sequence = next(sequence)
@@ -274,7 +309,7 @@ class CardNode(Node):
         else:
             self.saved = _NOTHING
         if grad_state.anomaly:
-            self.position = call_stack()
+            self.traceback = call_stack()
 
     def save_outputs(self, outputs: Sequence[TensorBase]) -> None:
         """Keep the outputs that the gradient rules name; called once they are there."""
@@ -326,6 +361,9 @@ class CopySlices(Node):
 
     __slots__ = ("inner", "view_layout", "delta", "reads_view")
 
+    def name(self) -> str:
+        return "torch::autograd::CopySlices"
+
     def __init__(self, base: TensorBase, view: TensorBase, inner: Node, reads_view: bool) -> None:
         # Edge 0 is the base as it was; the others are the write's, except the one of the view as it was.
         Node.__init__(self, (edge_of(base), *inner.edges[reads_view:]), (base._layout,))
@@ -356,7 +394,7 @@ def requires_grad(tensor: TensorBase) -> bool:
     if tensor._requires_grad:
         return True
     base = tensor._base
-    return base is not None and base._requires_grad and tensor._view_kind != VIEW_NO_GRAD and tensor._seen_version != tensor._storage.version
+    return base is not None and base._requires_grad and tensor._layout.dtype.category >= 2
 
 
 def refresh_view(tensor: TensorBase) -> None:
@@ -364,11 +402,44 @@ def refresh_view(tensor: TensorBase) -> None:
     base = tensor._base
     if base is None or tensor._seen_version == tensor._storage.version:
         return
-    tensor._seen_version = tensor._storage.version
-    if base._requires_grad and tensor._view_kind != VIEW_NO_GRAD and tensor._layout.dtype.category >= 2:
+    if base._requires_grad and tensor._layout.dtype.category >= 2:
+        if tensor._view_kind:
+            raise RuntimeError(forbidden_write(tensor, "its base or another view of its base has been"))
+        tensor._seen_version = tensor._storage.version
         tensor._node = AsStridedNode(tensor, base)
         tensor._output_nr = 0
         tensor._requires_grad = True
+
+
+def forbidden_write(view: TensorBase, what: str) -> str:
+    """Why a view of a kind other than VIEW_PLAIN must not have been written, itself or through its base."""
+    node, kind = view._node, view._view_kind
+    output = f"Output {view._output_nr} of {forward_name(node)} is a view" if node is not None else ""
+    if kind in (VIEW_NO_GRAD, VIEW_INFERENCE) or node is None:
+        mode = "inference" if kind == VIEW_INFERENCE else "no_grad"
+        made = f"{output} of a view which was created in {mode} mode" if output else f"A view was created in {mode} mode"
+        when = "in normal mode" if kind == VIEW_INFERENCE else "with grad mode enabled"
+        message = f"{made} and {what} modified inplace {when}."
+    else:
+        message = f"{output} and {what} modified inplace."
+    return f"{message} {_WHY_FORBIDDEN[kind]}"
+
+
+def _ambiguous(block: str) -> str:
+    return (
+        "Given that this use case is ambiguous and error-prone, it is forbidden. You can clarify your code by moving both the view and the inplace either both inside "
+        f"the {block} block (if you don't want the inplace to be tracked) or both outside (if you want the inplace to be tracked)."
+    )
+
+
+_WHY_FORBIDDEN = {
+    VIEW_NO_GRAD: _ambiguous("no_grad"),
+    VIEW_INFERENCE: _ambiguous("inference_mode"),
+    VIEW_MULTI_OUTPUT: "This view is the output of a function that returns multiple views. Such functions do not allow the output views to be modified inplace. "
+    "You should replace the inplace operation by an out-of-place one.",
+    VIEW_CUSTOM: "This view was created inside a custom Function (or because an input was returned as-is) and the autograd logic to handle view+inplace would override "
+    "the custom backward associated with the custom Function, leading to incorrect gradients. This behavior is forbidden. You can fix this by cloning the output of the custom Function.",
+}
 
 
 def edge_of(tensor: TensorBase) -> Edge:
@@ -389,32 +460,26 @@ def set_history(tensor: TensorBase, node: Node, nr: int = 0) -> None:
 
 
 def check_in_place(tensor: TensorBase, needs_grad: bool) -> None:
-    """Refuse an in-place write that autograd cannot follow, before anything is written."""
-    if not grad_state.enabled:
-        if tensor._inference and not grad_state.inference:
-            raise RuntimeError("Inplace update to inference tensor outside InferenceMode is not allowed.You can make a clone to get a normal tensor before doing inplace update.See https://github.com/pytorch/rfcs/pull/17 for more details.")
-        return
+    """Refuse an in-place write that autograd cannot follow, before anything is written.
+
+    needs_grad: whether some other operand of the write requires grad.
+    """
     if tensor._inference and not grad_state.inference:
-        raise RuntimeError("Inplace update to inference tensor outside InferenceMode is not allowed.You can make a clone to get a normal tensor before doing inplace update.See https://github.com/pytorch/rfcs/pull/17 for more details.")
-    if tensor._base is not None:
-        refresh_view(tensor)
-    own = tensor._requires_grad
+        raise RuntimeError(
+            "Inplace update to inference tensor outside InferenceMode is not allowed.You can make a clone to get a normal tensor before doing inplace update."
+            "See https://github.com/pytorch/rfcs/pull/17 for more details."
+        )
+    if not grad_state.enabled or not (needs_grad or requires_grad(tensor)):
+        return
     base = tensor._base
-    if own and tensor._node is None:
-        raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
-    if base is not None and (own or needs_grad or base._requires_grad):
-        if tensor._view_kind == VIEW_MULTI_OUTPUT:
-            raise RuntimeError(
-                f"Output {tensor._output_nr} of {tensor._node.name() if tensor._node else 'a function'} is a view and is being modified inplace. This view is the output of a function that returns multiple views. "
-                "Such functions do not allow the output views to be modified inplace. You should replace the inplace operation by an out-of-place one."
-            )
-        if tensor._view_kind == VIEW_NO_GRAD:
-            raise RuntimeError(
-                "A view was created in no_grad mode and is being modified inplace with grad mode enabled. Given that this use case is ambiguous and error-prone, it is forbidden. "
-                "You can clarify your code by moving both the view and the inplace either both inside the no_grad block (if you don't want the inplace to be tracked) or both outside (if you want the inplace to be tracked)."
-            )
+    if base is not None:
+        if tensor._view_kind:
+            raise RuntimeError(forbidden_write(tensor, "is being"))
         if base._requires_grad and base._node is None:
             raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
+        refresh_view(tensor)
+    elif tensor._requires_grad and tensor._node is None:
+        raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
 
 
 def written(tensor: TensorBase, node: Node | None, reads_target: bool) -> None:
@@ -424,25 +489,58 @@ def written(tensor: TensorBase, node: Node | None, reads_target: bool) -> None:
     """
     if tensor._tracks_version:
         tensor._storage.version += 1
+    else:
+        tensor._own_version += 1
     if node is None:
-        if tensor._base is not None and tensor._requires_grad and not grad_state.enabled:
-            tensor._seen_version = tensor._storage.version
         return
     base = tensor._base
     if base is None:
+        if tensor._retains_grad:
+            move_retained(tensor, node)
         tensor._node, tensor._requires_grad, tensor._output_nr = node, True, 0
         return
     slices = CopySlices(base, tensor, node, reads_target)
+    if base._retains_grad:
+        move_retained(base, slices)
     base._node, base._requires_grad, base._output_nr = slices, True, 0
     tensor._seen_version = -1
     refresh_view(tensor)
 
 
+def retain_grad(tensor: TensorBase) -> None:
+    """Have the backward pass leave the gradient of a tensor that is no leaf in its ``.grad``."""
+    assert tensor._node is not None
+    tensor._retains_grad = True
+    if tensor._node.retained is None:
+        tensor._node.retained = {}
+    tensor._node.retained[tensor._output_nr] = weakref.ref(tensor)
+
+
+def move_retained(tensor: TensorBase, node: Node, nr: int = 0) -> None:
+    """The tensor becomes an output of another node, and with it where its ``.grad`` comes from."""
+    if tensor._node is not None and tensor._node.retained is not None:
+        tensor._node.retained.pop(tensor._output_nr, None)
+        node.retained = {nr: weakref.ref(tensor)}
+
+
+def adopt_history(tensor: TensorBase, computed: TensorBase) -> None:
+    """Make `tensor`, which has been given the values of `computed` in place, the same output of the same node."""
+    assert computed._node is not None
+    if tensor._retains_grad:
+        move_retained(tensor, computed._node, computed._output_nr)
+    tensor._node, tensor._requires_grad, tensor._output_nr = computed._node, True, computed._output_nr
+
+
 def call_stack() -> str:
     """The user's position, for errors in the backward pass."""
+    import os
     import traceback
 
-    return "".join(traceback.format_stack()[:-3])
+    package = os.path.dirname(__file__) + os.sep
+    frames = traceback.extract_stack()
+    while frames and frames[-1].filename.startswith(package):
+        frames.pop()
+    return "".join(traceback.format_list(frames))
 
 
 @contextmanager

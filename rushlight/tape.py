@@ -1,19 +1,23 @@
 """The tape: what has been called and not yet run.
 
-An entry is ``(plan, outputs, inputs)``. The plan (ops/card.py) says which card with which static arguments on which
-layouts; an operand is ``(storage, offset, layout)`` or a Python number. Entries run in program order, over real
-strided storages, so in-place writes and views need no special care here.
+An entry is ``(plan, outputs, inputs, position)``. The plan (ops/card.py) says which card with which static arguments
+on which layouts; an operand is ``(storage, offset, layout)`` or a Python number; the position is where the user's
+program made the call. Entries run in program order, over real strided storages, so in-place writes and views need no
+special care here.
 
 `flush()` runs all that is pending. Whoever reads bytes calls it first. A storage that the outside can see is never
-owed: an entry that touches one runs before the call returns (`flush_shared`).
+owed: an entry that touches one runs before the call returns (`ops/card.py`).
 """
 
 from __future__ import annotations
 
 import os
+import sys
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Sequence
+from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 from . import config
@@ -24,7 +28,8 @@ if TYPE_CHECKING:
     from .ops.card import Plan
 
 Operand = Any  # (Storage, int, Layout) or a Python number
-Entry = tuple["Plan", Sequence[Operand], Sequence[Operand]]
+Position = tuple[CodeType, int] | None  # a code object and the offset of an instruction in it
+Entry = tuple["Plan", Sequence[Operand], Sequence[Operand], Position]
 
 pending: deque[Entry] = deque()
 flushes: Counter[str] = Counter()
@@ -35,21 +40,44 @@ _running = threading.RLock()
 
 class _State:
     immediate = config.MODE == "immediate"
-    owed = 0
-    recorded = 0
+    running = False
+    owed = 0  # bytes of results
+    run = 0  # entries
+    seconds = 0.0  # spent running them
 
 
 state = _State()
 
 
-def record(plan: Plan, outputs: Sequence[Operand], inputs: Sequence[Operand]) -> None:
-    """Append an entry; run what is pending if the mode or the budget of owed bytes says so."""
-    pending.append((plan, outputs, inputs))
+#: The package's folder, and those of its files that a call has come through.
+_HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_internal: set[str] = set()
+
+
+def record(plan: Plan, outputs: Sequence[Operand], inputs: Sequence[Operand]) -> Position:
+    """Append an entry; run what is pending if the mode or the budget of owed bytes says so.
+
+    Answers the user's position, for the node of a gradient to keep.
+    """
+    # Inline, since it is on the path of every call: the first frame whose file is not the package's.
+    frame: Any = sys._getframe(2)
+    code = frame.f_code
+    while code.co_filename in _internal:
+        frame = frame.f_back
+        code = frame.f_code
+    if code.co_filename.startswith(_HERE):
+        _internal.add(code.co_filename)
+        position = None  # the next call through this file finds the user's
+    else:
+        position = (code, frame.f_lasti)
+    pending.append((plan, outputs, inputs, position))
     state.owed += plan.nbytes
     if state.immediate:
         flush("immediate")
     elif state.owed > config.OWED_BYTES:
         flush("budget")
+    return position
+
 
 
 def flush(cause: str = "observation") -> None:
@@ -58,27 +86,57 @@ def flush(cause: str = "observation") -> None:
     An entry that fails marks its outputs; those that need them are marked in turn, all others run, and the first
     failure is raised at the end. So the tape is usable after any failure.
     """
-    if not pending:
+    if not pending and not state.running:
         return
     failure: Exception | None = None
     with _running:
+        if not pending:
+            return  # another thread has just run them
         flushes[cause] += 1
-        while pending:
-            entry = pending.popleft()
-            state.recorded += 1
-            try:
-                run_entry(*entry)
-            except Exception as error:
-                _mark(entry, error)
-                if failure is None:
-                    failure = error
-            except BaseException:
-                # Ctrl-C: what has not run stays pending.
-                pending.appendleft(entry)
-                raise
-        state.owed = 0
+        start = time.perf_counter()
+        state.running = True
+        try:
+            while pending:
+                entry = pending.popleft()
+                try:
+                    run_entry(*entry[:3])
+                except Exception as error:
+                    _mark(entry, error)
+                    if failure is None:
+                        failure = located(error, f"while running {describe(entry[0])}", entry[3])
+                except BaseException:
+                    # Ctrl-C: what has not run stays pending.
+                    pending.appendleft(entry)
+                    raise
+                state.run += 1
+            state.owed = 0
+        finally:
+            state.running = False
+            state.seconds += time.perf_counter() - start
     if failure is not None:
         raise failure
+
+
+def describe(plan: Plan) -> str:
+    """An op with the dtypes and shapes of its operands: ``add(float32[2, 3], float)``."""
+    operands = [o.__name__ if isinstance(o, type) else f"{o.dtype.name}{list(o.shape)}" for o in plan.operands]
+    return f"{plan.card.name}({', '.join(operands)})"
+
+
+def where(position: Position) -> str:
+    """A position as ``file:line, in function``."""
+    if position is None:
+        return "an unknown place"
+    code, instruction = position
+    line = next((p[0] for n, p in enumerate(code.co_positions()) if n == instruction // 2), code.co_firstlineno)
+    return f"{code.co_filename}:{line}, in {code.co_name}"
+
+
+def located(error: Exception, what: str, position: Position) -> Exception:
+    """The error with a note that says what failed and where the user's program asked for it (added once)."""
+    if position is not None and not any("recorded at" in note for note in getattr(error, "__notes__", ())):
+        error.add_note(f"{what}, recorded at {where(position)}")
+    return error
 
 
 def _mark(entry: Entry, error: BaseException) -> None:
@@ -95,7 +153,7 @@ def step_boundary() -> None:
 
 def observe(storage: Storage) -> Storage:
     """The storage with its bytes present."""
-    if pending:
+    if pending or state.running:
         flush()
     if storage.data is None:
         if storage.error is not None:

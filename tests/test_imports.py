@@ -25,7 +25,7 @@ LAYERS = (
     ("autograd",),
     ("printing",),
     ("tensor",),
-    ("tensor_types",),
+    ("tensor_types", "report"),
 )
 LEVEL = {name: n for n, row in enumerate(LAYERS) for name in row}
 TOP = len(LAYERS)

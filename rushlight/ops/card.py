@@ -323,12 +323,14 @@ def apply(card: Card, operands: Sequence[Any], static: Static = ()) -> Any:
         storage = Storage(out.nbytes)
         result = make_tensor(storage, 0, out)
         results: tuple[Any, ...] = (result,)
+        position = None
         if special != ON_META:
-            tape.record(plan, ((storage, 0, out),), entered)
+            position = tape.record(plan, ((storage, 0, out),), entered)
     else:
         results = tuple([make_tensor(Storage(out.nbytes), 0, out) for out in outs])
+        position = None
         if special != ON_META:
-            tape.record(plan, tuple([(r._storage, 0, r._layout) for r in results]), entered)
+            position = tape.record(plan, tuple([(r._storage, 0, r._layout) for r in results]), entered)
     if special:
         if special == ON_META:
             for r in results:
@@ -336,7 +338,7 @@ def apply(card: Card, operands: Sequence[Any], static: Static = ()) -> Any:
         else:
             tape.flush("shared")
     if follow and grad_state.enabled:
-        _attach(plan, operands, results)
+        _attach(plan, operands, results, position)
     if grad_state.tracer is not None:
         tracing(card, operands, plan.params, results)
     return results[0] if len(results) == 1 else results
@@ -349,7 +351,12 @@ def _remember(key: tuple[Any, ...], plan: Plan) -> Plan:
     return plan
 
 
-def _attach(plan: Plan, operands: Sequence[Any], results: Sequence[Tensor]) -> None:
+def plan_count() -> int:
+    """How many plans are known."""
+    return len(_PLANS)
+
+
+def _attach(plan: Plan, operands: Sequence[Any], results: Sequence[Tensor], position: tape.Position = None) -> None:
     """Make the results outputs of a node, if any operand requires grad and the op has a gradient."""
     edges: list[Any] = []
     needed = inference = False
@@ -377,7 +384,7 @@ def _attach(plan: Plan, operands: Sequence[Any], results: Sequence[Tensor]) -> N
         raise RuntimeError(
             "Inference tensors cannot be saved for backward. Please do not use Tensors created in inference mode in computation tracked by autograd. To work around this, you can make a clone to get a normal tensor and use it in autograd, or use `torch.no_grad()` instead of `torch.inference_mode()`."
         )
-    node = CardNode(plan, operands, tuple(edges))
+    node = CardNode(plan, operands, tuple(edges), position)
     for n in flows:
         result = results[n]
         result._node = node
@@ -422,7 +429,7 @@ def tensor_of_array(array: np.ndarray) -> Tensor:
 def write_into(card: Card, target: TensorBase, operands: Sequence[Any], static: Static = ()) -> Any:
     """Apply a card of one output in place: the result is written to `target`, whose layout stays."""
     operands = tuple(operands)
-    needs = grad_state.enabled and any(isinstance(t, TensorBase) and requires_grad(t) for t in operands)
+    needs = grad_state.enabled and (requires_grad(target) or any(isinstance(t, TensorBase) and requires_grad(t) for t in operands))
     check_in_place(target, needs)
     key = (card, static, "in place", target._layout, *(t._layout if isinstance(t, TensorBase) else type(t) for t in operands))
     plan = _PLANS.get(key)
@@ -432,16 +439,19 @@ def write_into(card: Card, target: TensorBase, operands: Sequence[Any], static: 
         plan = _remember(key, card.plan(operands, static, target._layout))
     for t in operands:
         if isinstance(t, TensorBase) and t._storage is target._storage and t is not target and overlaps_partially(t, target):
-            raise RuntimeError(
-                "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory location. Please clone() the tensor before performing the operation."
-            )
+            raise RuntimeError(_SHARED_WITH_INPUT)
     node = None
     if needs and plan.outs[0].dtype.category >= dt.FLOAT:
-        node = CardNode(plan, operands, tuple(edge_of(t) if isinstance(t, TensorBase) else None for t in operands))
+        edges = tuple(edge_of(t) if isinstance(t, TensorBase) else None for t in operands)
+        # A gradient rule that wants the old value of the target is given a copy.
+        wanted = card.saves(tuple(e is not None for e in edges)) if card.saves_anything else ()
+        node = CardNode(plan, [t.clone() if t is target and n in wanted else t for n, t in enumerate(operands)], edges)
     storage = target._storage
     if storage.special != ON_META:
         entered = tuple((t._storage, t._offset, t._layout) if isinstance(t, TensorBase) else t for t in operands)
-        tape.record(plan, ((storage, target._offset, target._layout),), entered)
+        position = tape.record(plan, ((storage, target._offset, target._layout),), entered)
+        if node is not None:
+            node.position = position
         if storage.special or any(isinstance(t, TensorBase) and t._storage.special for t in operands):
             tape.flush("shared")
     written(target, node, operands[0] is target)
@@ -450,6 +460,18 @@ def write_into(card: Card, target: TensorBase, operands: Sequence[Any], static: 
     if grad_state.tracer is not None:
         tracing(card, operands, plan.params, (target,))
     return target
+
+
+_SHARED_WITH_INPUT = "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory location. Please clone() the tensor before performing the operation."
+
+
+def check_overlap(target: TensorBase, inputs: Sequence[Any], disjoint: bool = False) -> None:
+    """Refuse to write to a tensor that overlaps itself or, partly (at all when `disjoint`), one of the inputs."""
+    if has_internal_overlap(target._layout.shape, target._layout.stride):
+        raise overlap_error()
+    for t in inputs:
+        if isinstance(t, TensorBase) and t._storage is target._storage and (overlaps_partially(t, target) or disjoint and not overlaps_nowhere(t, target)):
+            raise RuntimeError(_SHARED_WITH_INPUT)
 
 
 def overlap_error() -> RuntimeError:
@@ -467,6 +489,11 @@ def overlaps_partially(a: TensorBase, b: TensorBase) -> bool:
     if a._offset == b._offset and a._layout.numel == b._layout.numel:
         return a._layout.stride != b._layout.stride
     return a._offset < b._offset + b._layout.extent and b._offset < a._offset + a._layout.extent
+
+
+def overlaps_nowhere(a: TensorBase, b: TensorBase) -> bool:
+    """Whether two tensors over one storage lie apart."""
+    return not (a._offset < b._offset + b._layout.extent and b._offset < a._offset + a._layout.extent)
 
 
 class View(Card):
@@ -494,20 +521,21 @@ def apply_view(card: View, input: TensorBase, static: Static = ()) -> Any:
     views = tuple(make_view(input, out, input._offset + delta) for out, delta in zip(found.outs, found.rule, strict=True))
     base = input._base
     follow = input._requires_grad or base is not None
-    if follow and requires_grad(input):
-        if grad_state.enabled:
+    if not grad_state.enabled:
+        for v in views:
+            v._view_kind = VIEW_INFERENCE if grad_state.inference else VIEW_NO_GRAD
+    else:
+        if card.multi:
+            for v in views:
+                v._view_kind = VIEW_MULTI_OUTPUT
+        elif input._view_kind:
+            views[0]._view_kind = input._view_kind
+        if follow and requires_grad(input):
             node = CardNode(found, (input,), (edge_of(input),))
             node.layouts = found.outs
             for n, v in enumerate(views):
                 if v._layout.dtype.category >= dt.FLOAT:
                     set_history(v, node, n)
-                if card.multi:
-                    v._view_kind = VIEW_MULTI_OUTPUT
-    if not grad_state.enabled:
-        for v in views:
-            v._view_kind = VIEW_INFERENCE if grad_state.inference else VIEW_NO_GRAD
-    elif input._view_kind and not card.multi:
-        views[0]._view_kind = input._view_kind
     if grad_state.tracer is not None:
         tracing(card, (input,), found.params, views)
     return views if card.multi else views[0]
@@ -523,8 +551,8 @@ def make_view(input: TensorBase, layout: Layout, offset: int) -> Tensor:
         out._seen_version = version
     if not input._tracks_version:
         out._tracks_version = False
-    if input._inference:
-        out._inference = True
+    if input._inference is not out._inference:
+        out._inference = input._inference  # also in inference mode, a view of an ordinary tensor is ordinary
     return out
 
 

@@ -1,16 +1,5 @@
 """Every layer class of ``torch.nn``, by family."""
 
-from ..container import (
-    Container as Container,
-    ModuleDict as ModuleDict,
-    ModuleList as ModuleList,
-    ParameterDict as ParameterDict,
-    ParameterList as ParameterList,
-    Sequential as Sequential,
-)
-from ..module import (
-    Module as Module,
-)
 from .activation import (
     CELU as CELU,
     ELU as ELU,
@@ -57,6 +46,14 @@ from .batchnorm import (
 )
 from .channelshuffle import (
     ChannelShuffle as ChannelShuffle,
+)
+from .container import (
+    Container as Container,
+    ModuleDict as ModuleDict,
+    ModuleList as ModuleList,
+    ParameterDict as ParameterDict,
+    ParameterList as ParameterList,
+    Sequential as Sequential,
 )
 from .conv import (
     Conv1d as Conv1d,
@@ -133,6 +130,9 @@ from .loss import (
     SoftMarginLoss as SoftMarginLoss,
     TripletMarginLoss as TripletMarginLoss,
     TripletMarginWithDistanceLoss as TripletMarginWithDistanceLoss,
+)
+from .module import (
+    Module as Module,
 )
 from .normalization import (
     GroupNorm as GroupNorm,

@@ -49,9 +49,9 @@ class _State:
 state = _State()
 
 
-#: The package's folder, and those of its files that a call has come through.
+#: The package's folder, and for each file that a call has come through whether it lies there.
 _HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
-_internal: set[str] = set()
+_internal: dict[str, bool] = {}
 
 
 def record(plan: Plan, outputs: Sequence[Operand], inputs: Sequence[Operand]) -> Position:
@@ -62,14 +62,13 @@ def record(plan: Plan, outputs: Sequence[Operand], inputs: Sequence[Operand]) ->
     # Inline, since it is on the path of every call: the first frame whose file is not the package's.
     frame: Any = sys._getframe(2)
     code = frame.f_code
-    while code.co_filename in _internal:
-        frame = frame.f_back
-        code = frame.f_code
-    if code.co_filename.startswith(_HERE):
-        _internal.add(code.co_filename)
-        position = None  # the next call through this file finds the user's
-    else:
-        position = (code, frame.f_lasti)
+    while (internal := _internal.get(code.co_filename)) is not False and frame.f_back is not None:
+        if internal is None:
+            _internal[code.co_filename] = code.co_filename.startswith(_HERE)
+        else:
+            frame = frame.f_back
+            code = frame.f_code
+    position = (code, frame.f_lasti)
     pending.append((plan, outputs, inputs, position))
     state.owed += plan.nbytes
     if state.immediate:

@@ -240,9 +240,13 @@ def tensor_repr(tensor: Tensor, contents: str | None = None) -> str:
             suffixes.append(f"dtype={kind!r}")
     if contents is None:
         contents = "..." if on_meta else format_array(_values(tensor), indent)
-    grad_fn = tensor.grad_fn
-    if grad_fn is not None:
-        suffixes.append(f"grad_fn=<{grad_fn.name()}>")
+    try:
+        grad_fn = tensor.grad_fn
+        name = "" if grad_fn is None else grad_fn.name().rpartition("::")[2]
+    except RuntimeError:
+        name = "Invalid"  # a view whose base has been written in a way that autograd does not follow
+    if name:
+        suffixes.append(f"grad_fn=<{name}>")
     elif tensor.requires_grad:
         suffixes.append("requires_grad=True")
     return _append_suffixes(prefix + contents, suffixes, indent)

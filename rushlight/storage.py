@@ -90,6 +90,8 @@ class TensorBase:
     _base: TensorBase | None  # for a view, the tensor whose storage it shows
     _output_nr = 0  # which output of `_node` this is
     _tracks_version = True  # False for `.data`, whose writes autograd does not see
+    _own_version = 0  # what its writes advance then
     _seen_version = 0  # of a view: the storage version for which `_node` holds
     _view_kind = 0  # of a view: one of graph.VIEW_*
+    _retains_grad = False
     _inference = False

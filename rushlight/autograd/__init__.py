@@ -2,15 +2,6 @@
 
 from __future__ import annotations
 
-from . import function as function
-from . import grad_mode as grad_mode
-from . import graph as graph
-from .backward_pass import (
-    backward as backward,
-    grad as grad,
-    run_backward as run_backward,
-)
-from .function import Function as Function
 from ..grad_mode import (
     enable_grad as enable_grad,
     inference_mode as inference_mode,
@@ -19,3 +10,10 @@ from ..grad_mode import (
     no_grad as no_grad,
     set_grad_enabled as set_grad_enabled,
 )
+from . import function as function, grad_mode as grad_mode, graph as graph
+from .backward_pass import (
+    backward as backward,
+    grad as grad,
+    run_backward as run_backward,
+)
+from .function import Function as Function

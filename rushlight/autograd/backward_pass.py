@@ -7,16 +7,29 @@ the order that is needed, and neither building, walking nor freeing a graph recu
 from __future__ import annotations
 
 import heapq
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .. import dtypes as dt
-from .. import ops
-from ..graph import Node, edge_of, grad_state, refresh_view, requires_grad
+from .. import dtypes as dt, ops
+from .. import tape
+from ..graph import (
+    AccumulateGrad,
+    CardNode,
+    Edge,
+    GradientEdge,
+    Node,
+    edge_of,
+    grad_state,
+    refresh_view,
+    requires_grad,
+    retain_grad,
+)
 from ..storage import TensorBase
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
+
 
 def fit(grad: Tensor, layout: Any, node: Node | None, nr: int) -> Tensor:
     """`grad` summed over broadcast dims and cast, so that it is a gradient of something with `layout`."""
@@ -37,18 +50,23 @@ def fit(grad: Tensor, layout: Any, node: Node | None, nr: int) -> Tensor:
 class _Pass:
     """One backward pass: gradients waiting for each node, and where they end."""
 
-    def __init__(self, create_graph: bool, retain_graph: bool, targets: Sequence[Tensor] | None) -> None:
-        self.create_graph, self.retain_graph = create_graph, retain_graph
+    def __init__(self, create_graph: bool, retain_graph: bool, targets: Sequence[Edge] | None, accumulate: bool) -> None:
+        self.create_graph, self.retain_graph, self.accumulate = create_graph, retain_graph, accumulate
         self.heap: list[tuple[int, int]] = []
         self.waiting: dict[int, tuple[Node, list[Tensor | None]]] = {}
         self.leaves: dict[int, tuple[Tensor, Tensor]] = {}
+        # By id of a leaf, or by (id of a node, output number).
+        self.captured: dict[Any, Tensor] = {}
         self.wanted_leaves: set[int] | None = None
-        self.captured: dict[tuple[int, int], Tensor] = {}
-        self.wanted_outputs: dict[tuple[int, int], int] = {}
+        self.wanted_outputs: set[tuple[int, int]] = set()
         self.useful: set[int] | None = None
+        # Edges to each leaf still to come, counted only where somebody could see when a leaf's gradient is complete.
+        self.uses: dict[int, int] | None = None
+        # Storages of gradients that something outside the pass may hold: they must not become a `.grad`.
+        self.shared: set[int] = set()
         if targets is not None:
-            self.wanted_leaves = {id(t) for t in targets if t._node is None}
-            self.wanted_outputs = {(id(t._node), t._output_nr): n for n, t in enumerate(targets) if t._node is not None}
+            self.wanted_leaves = {id(t) for t in targets if type(t) is not tuple}
+            self.wanted_outputs = {(id(t[0]), t[1]) for t in targets if type(t) is tuple}
 
     def prune(self, roots: Iterable[Node]) -> None:
         """Find the nodes from which some target can be reached; the others need not run."""
@@ -75,186 +93,333 @@ class _Pass:
             stack.extend((edge[0], False) for edge in node.edges if type(edge) is tuple and id(edge[0]) not in seen)
         self.useful = useful
 
-    def send(self, edge: Any, grad: Tensor) -> None:
+    def count_uses(self, roots: Sequence[Edge]) -> None:
+        """Count the edges to each leaf, so that `finish` runs its hooks as soon as its gradient is complete."""
+        uses: dict[int, int] = {}
+        stack = list(roots)
+        seen: set[int] = set()
+        while stack:
+            edge = stack.pop()
+            if type(edge) is not tuple:
+                if edge is not None:
+                    uses[id(edge)] = uses.get(id(edge), 0) + 1
+                continue
+            node = edge[0]
+            if id(node) in seen or self.useful is not None and id(node) not in self.useful:
+                continue
+            seen.add(id(node))
+            stack.extend(node.edges)
+        self.uses = uses
+
+    def send(self, edge: Edge, grad: Tensor | None) -> None:
+        """Add a gradient (None where there is none) to what the edge leads to."""
         if type(edge) is tuple:
             node, nr = edge
             entry = self.waiting.get(id(node))
             if entry is None:
                 entry = self.waiting[id(node)] = (node, [None] * len(node.layouts))
                 heapq.heappush(self.heap, (-node.sequence, id(node)))
-            slot = entry[1]
-            slot[nr] = grad if slot[nr] is None else slot[nr] + grad  # type: ignore[operator]
-        else:
-            if self.wanted_leaves is not None and id(edge) not in self.wanted_leaves:
-                return
-            found = self.leaves.get(id(edge))
-            self.leaves[id(edge)] = (edge, grad if found is None else found[1] + grad)
+            if grad is not None:
+                slot = entry[1]
+                slot[nr] = grad if slot[nr] is None else slot[nr] + grad  # type: ignore[operator]
+            return
+        key = id(edge)
+        if grad is not None and (self.wanted_leaves is None or key in self.wanted_leaves):
+            found = self.leaves.get(key)
+            self.leaves[key] = (edge, grad if found is None else found[1] + grad)
+        if self.uses is not None:
+            self.uses[key] -= 1
+            if not self.uses[key] and key in self.leaves:
+                self.finish(*self.leaves.pop(key))
 
     def run(self) -> None:
         while self.heap:
             _, key = heapq.heappop(self.heap)
             node, grads = self.waiting.pop(key)
             if node.capture is not None:
-                self._tensor_hooks(node, grads)
+                for nr, hooks in node.capture.items():
+                    if grads[nr] is not None:
+                        grads[nr] = self.call_hooks(hooks, grads[nr])  # type: ignore[arg-type]
+            if node.retained is not None:
+                for nr, reference in node.retained.items():
+                    tensor = reference()
+                    if tensor is not None and (g := grads[nr]) is not None:
+                        tensor._grad = g.clone() if tensor._grad is None else tensor._grad + g
             for nr, g in enumerate(grads):
                 if g is not None and (key, nr) in self.wanted_outputs:
                     self.captured[key, nr] = g
-            if self.useful is not None and key not in self.useful:
-                continue
-            self.step(node, grads)
+            if self.useful is None or key in self.useful:
+                self.step(node, grads)
+        for leaf, grad in self.leaves.values():
+            self.finish(leaf, grad)
 
-    @staticmethod
-    def _tensor_hooks(node: Node, grads: list[Tensor | None]) -> None:
-        for nr, hooks in node.capture.items():  # type: ignore[union-attr]
-            for hook in list(hooks.values()):
-                if grads[nr] is not None:
-                    replaced = hook(grads[nr])
-                    if replaced is not None:
-                        grads[nr] = replaced
+    def call_hooks(self, hooks: dict[int, Any], grad: Tensor) -> Tensor:
+        """The gradient after a tensor's hooks."""
+        for hook in list(hooks.values()):
+            self.shared.add(id(grad._storage))
+            replaced = hook(grad)
+            if replaced is not None:
+                _check_replacement(hook, grad, replaced)
+                grad = replaced
+        self.shared.add(id(grad._storage))
+        return grad
 
     def step(self, node: Node, grads: list[Tensor | None]) -> None:
         """Run one node and send its gradients on."""
         if node.prehooks:
             for hook in list(node.prehooks.values()):
-                replaced = hook(tuple(grads))
-                if replaced is not None:
-                    grads = list(replaced) if isinstance(replaced, (tuple, list)) else [replaced]
-        try:
-            found = node.backward(grads)
-        except Exception as error:
-            if node.position is not None and not getattr(error, "_located", False):
-                error.add_note(f"Error detected in {node.name()}. Traceback of forward call that caused the error:\n{node.position}")
-                error._located = True  # type: ignore[attr-defined]
-            raise
+                grads = list(self.node_hook(hook, grads, (tuple(grads),)))
         if grad_state.anomaly:
-            self._check_nan(node, found)
+            found = self.watched(node, grads)
+        else:
+            try:
+                found = node.backward(grads)
+            except Exception as error:
+                if isinstance(node, CardNode):
+                    tape.located(error, f"in the gradient of {tape.describe(node.plan)}", node.position)
+                raise
+        edges = node.edges
+        own = type(node) is CardNode
         fitted: list[Tensor | None] = []
-        for n, (edge, g) in enumerate(zip(node.edges, found, strict=True)):
+        for n, (edge, g) in enumerate(zip(edges, found, strict=True)):
             if g is not None and edge is not None:
+                if not own:
+                    self.shared.add(id(g._storage))
                 g = fit(g, edge[0].layouts[edge[1]] if type(edge) is tuple else edge._layout, node, n)
             fitted.append(g)
         if node.hooks:
             for hook in list(node.hooks.values()):
-                replaced = hook(tuple(fitted), tuple(grads))
-                if replaced is not None:
-                    fitted = list(replaced) if isinstance(replaced, (tuple, list)) else [replaced]
-        for edge, g in zip(node.edges, fitted, strict=True):
-            if edge is not None and g is not None:
-                self.send(edge, g)
+                fitted = list(self.node_hook(hook, fitted, (tuple(fitted), tuple(grads))))
         if not self.retain_graph:
             node.release()
+        for edge, g in zip(edges, fitted, strict=True):
+            if edge is not None:
+                self.send(edge, g)
 
-    @staticmethod
-    def _check_nan(node: Node, found: Sequence[Tensor | None]) -> None:
-        for n, g in enumerate(found):
-            if g is not None and g._layout.dtype.category >= dt.FLOAT and bool(ops.isnan(g).any()):
-                error = RuntimeError(f"Function '{node.name()}' returned nan values in its {n}th output.")
-                error.add_note(f"Traceback of forward call that caused the error:\n{node.position}")
-                raise error
+    def node_hook(self, hook: Callable[..., Any], values: Sequence[Tensor | None], arguments: tuple[Any, ...]) -> Sequence[Tensor | None]:
+        """What a hook on a node makes of `values`."""
+        self.shared.update(id(g._storage) for arg in arguments for g in arg if g is not None)
+        replaced = hook(*arguments)
+        if replaced is None:
+            return values
+        if not isinstance(replaced, tuple):
+            raise TypeError(f"expected tuple, but hook returned '{type(replaced).__name__}'")
+        if len(replaced) != len(values):
+            raise RuntimeError(f"hook '{_name(hook)}' has returned an incorrect number of values (got {len(replaced)}, but expected {len(values)})")
+        for old, new in zip(values, replaced, strict=True):
+            if new is not None:
+                _check_replacement(hook, old, new)
+                self.shared.add(id(new._storage))
+        return replaced
+
+    def finish(self, leaf: Tensor, grad: Tensor) -> None:
+        """The gradient of a leaf is complete: run its hooks, and keep it or add it to ``.grad``."""
+        notes = leaf.__dict__
+        if "_hooks" in notes:
+            grad = self.call_hooks(notes["_hooks"], grad)
+        node = AccumulateGrad.existing(leaf) if AccumulateGrad.in_use else None
+        if not self.accumulate:
+            self.captured[id(leaf)] = grad
+            return
+        if node is not None and node.prehooks:
+            for hook in list(node.prehooks.values()):
+                (grad,) = self.node_hook(hook, (grad,), ((grad,),))  # type: ignore[assignment]
+        accumulate_grad(leaf, grad, self.create_graph, self.shared)
+        for hook in list(notes.get("_post_accumulate_hooks", {}).values()):
+            hook(leaf)
+        if node is not None and node.hooks:
+            for hook in list(node.hooks.values()):
+                hook((), (grad,))
+
+    def watched(self, node: Node, grads: list[Tensor | None]) -> Sequence[Tensor | None]:
+        """Run a node in anomaly mode: where it came from is told if it fails or gives nan."""
+        before, grad_state.running = grad_state.running, node
+        try:
+            found = node.backward(grads)
+            if grad_state.check_nan:
+                for n, g in enumerate(found):
+                    if g is not None and g._layout.dtype.category >= dt.FLOAT and bool(ops.isnan(g).any()):
+                        raise RuntimeError(f"Function '{node.name()}' returned nan values in its {n}th output.")
+        except Exception as error:
+            if not getattr(error, "_located", False):
+                error._located = True  # type: ignore[attr-defined]
+                warnings.warn(_where_from(node), stacklevel=5)
+            raise
+        finally:
+            grad_state.running = before
+        return found
 
 
-def _roots(tensors: Sequence[Tensor], grad_tensors: Sequence[Tensor | None], is_grads_batched: bool = False) -> list[tuple[Any, Tensor]]:
+def _where_from(node: Node) -> str:
+    """The forward calls that a node, and the nodes whose gradients it belongs to, came from."""
+    if node.traceback is None:
+        return f"Error detected in {node.name()}. No forward pass information available. Enable detect anomaly during forward pass for more information."
+    text = f"Error detected in {node.name()}. Traceback of forward call that caused the error:\n{node.traceback}"
+    while (parent := getattr(node, "_parent", None)) is not None:
+        node = parent
+        text += f"\n\nPrevious calculation was induced by {node.name()}. Traceback of forward call that induced the previous calculation:\n{node.traceback}"
+    return text
+
+
+def _name(hook: Callable[..., Any]) -> str:
+    return getattr(hook, "__name__", type(hook).__name__)
+
+
+def _check_replacement(hook: Callable[..., Any], old: Tensor | None, new: Any) -> None:
+    if not isinstance(new, TensorBase):
+        raise TypeError(f"expected Variable, but hook returned '{type(new).__name__}'")
+    if old is None:
+        return
+    if new._layout.dtype is not old._layout.dtype:
+        was, got = (f"torch.{t._layout.dtype.type_name}Tensor" for t in (old, new))
+        raise RuntimeError(f"hook '{_name(hook)}' has changed the type of value (was {was} got {got})")
+    if new._layout.shape != old._layout.shape:
+        raise RuntimeError(f"hook '{_name(hook)}' has changed the size of value")
+
+
+def _roots(tensors: Sequence[Any], grad_tensors: Sequence[Tensor | None]) -> list[tuple[Edge, Tensor]]:
     found = []
     for n, (t, g) in enumerate(zip(tensors, grad_tensors, strict=True)):
-        edge = edge_of(t)
-        if edge is None:
-            raise RuntimeError(f"element {n} of tensors does not require grad and does not have a grad_fn")
+        if isinstance(t, GradientEdge):
+            edge = t.edge()
+            layout = edge[0].layouts[edge[1]] if type(edge) is tuple else edge._layout
+        else:
+            edge, layout = edge_of(t), t._layout
         if g is None:
-            if t._layout.numel != 1:
+            if layout.numel != 1:
                 raise RuntimeError("grad can be implicitly created only for scalar outputs")
-            if t._layout.dtype.is_complex:
-                raise RuntimeError(f"grad can be implicitly created only for real scalar outputs but got {t.dtype}")
-            g = ops.ones_like(t)
+            if layout.dtype.is_complex:
+                raise RuntimeError(f"grad can be implicitly created only for real scalar outputs but got {layout.dtype}")
         else:
             if not isinstance(g, TensorBase):
                 raise TypeError(f"gradients can be either Tensors or None, but got {type(g).__name__}")
-            if g._layout.shape != t._layout.shape:
-                raise RuntimeError(f"Mismatch in shape: grad_output[{n}] has a shape of {g.shape} and output[{n}] has a shape of {t.shape}.")
-            if g._layout.dtype.is_complex != t._layout.dtype.is_complex:
+            if g._layout.shape != layout.shape:
+                raise RuntimeError(f"Mismatch in shape: grad_output[{n}] has a shape of {g._layout.size} and output[{n}] has a shape of {layout.size}.")
+            if g._layout.dtype.is_complex != layout.dtype.is_complex:
                 raise RuntimeError(
-                    f"For complex Tensors, both grad_output and output are required to have the same dtype. Mismatch in dtype: grad_output[{n}] has a dtype of {g.dtype} and output[{n}] has a dtype of {t.dtype}."
+                    f"For complex Tensors, both grad_output and output are required to have the same dtype. Mismatch in dtype: grad_output[{n}] has a dtype of {g.dtype} and output[{n}] has a dtype of {layout.dtype}."
                 )
+        if edge is None:
+            raise RuntimeError(f"element {n} of tensors does not require grad and does not have a grad_fn")
+        if g is None:
+            g = ops.ones(layout.shape, dtype=layout.dtype)
+        elif g._layout.dtype is not layout.dtype:
+            g = g.to(layout.dtype)
         found.append((edge, g))
     return found
 
 
-def run_backward(tensors: Sequence[Tensor], grad_tensors: Sequence[Tensor | None], retain_graph: bool | None, create_graph: bool, targets: Sequence[Tensor] | None, accumulate: bool) -> _Pass:
-    """Send gradients from `tensors` back through the graph."""
+def run_backward(
+    tensors: Sequence[Any],
+    grad_tensors: Sequence[Tensor | None],
+    retain_graph: bool | None,
+    create_graph: bool,
+    targets: Sequence[Edge] | None,
+    accumulate: bool,
+) -> list[Tensor | None]:
+    """Send gradients from `tensors` back through the graph.
+
+    With `accumulate` they are added to the leaves' ``.grad``; without, those of `targets` are returned.
+    """
     roots = _roots(tensors, grad_tensors)
-    run = _Pass(create_graph, create_graph if retain_graph is None else retain_graph, targets)
+    run = _Pass(create_graph, create_graph if retain_graph is None else retain_graph, targets, accumulate)
     if targets is not None:
         run.prune(edge[0] for edge, _ in roots if type(edge) is tuple)
+    if AccumulateGrad.in_use:
+        run.count_uses([edge for edge, _ in roots])
+    run.shared.update(id(g._storage) for _, g in roots)
     before = grad_state.enabled
     grad_state.enabled = create_graph
     try:
         for edge, g in roots:
             run.send(edge, g)
         run.run()
-        for leaf, g in run.leaves.values():
-            hooks = leaf.__dict__.get("_hooks")
-            if hooks:
-                for hook in list(hooks.values()):
-                    replaced = hook(g)
-                    if replaced is not None:
-                        g = replaced
-                run.leaves[id(leaf)] = (leaf, g)
-        if accumulate:
-            taken = {id(g._storage) for _, g in roots}
-            for leaf, g in run.leaves.values():
-                accumulate_grad(leaf, g, create_graph, taken)
     finally:
         grad_state.enabled = before
-    return run
+    return [run.captured.get((id(t[0]), t[1]) if type(t) is tuple else id(t)) for t in targets or ()]
 
 
-def accumulate_grad(leaf: Tensor, grad: Tensor, create_graph: bool, taken: set[int]) -> None:
-    """Add `grad` to ``leaf.grad``. Memory that somebody else may hold (`taken`) is copied first."""
+def accumulate_grad(leaf: Tensor, grad: Tensor, create_graph: bool, shared: set[int]) -> None:
+    """Add `grad` to ``leaf.grad``. Memory that somebody else may hold (`shared`) is copied first."""
     have = leaf._grad
     if have is None:
-        storage = grad._storage
-        owned = id(storage) not in taken and grad._layout.dense and grad._layout.nbytes == storage.nbytes and grad._base is None and not storage.special
-        if not owned or grad._layout.stride != leaf._layout.stride and leaf._layout.dense:
-            if leaf._layout.dense:
-                copy = ops.empty_strided(leaf._layout.shape, leaf._layout.stride, dtype=grad.dtype, device=grad.device)
-                grad = copy.copy_(grad) if not create_graph else ops.clone(grad)
+        storage, here, wanted = grad._storage, grad._layout, leaf._layout
+        fits = here.stride == wanted.stride if wanted.dense else here.contiguous
+        if create_graph or not fits or id(storage) in shared or grad._base is not None or storage.special or here.nbytes != storage.nbytes:
+            if wanted.dense:
+                grad = ops.empty_strided(wanted.shape, wanted.stride, dtype=here.dtype, device=storage.device).copy_(grad)
             else:
-                grad = grad.clone()
-        taken.add(id(grad._storage))
-        leaf._grad = grad if create_graph or not grad._requires_grad else grad.detach()
+                grad = grad.contiguous() if not here.contiguous else grad.clone()
+        elif grad._requires_grad:
+            grad = grad.detach()
+        shared.add(id(grad._storage))
+        leaf._grad = grad
     elif create_graph:
         leaf._grad = have + grad
     else:
-        if have._requires_grad:
-            leaf._grad = have.detach() + grad
-        else:
-            have.add_(grad)
-    after = leaf.__dict__.get("_post_accumulate_hooks")
-    if after:
-        for hook in list(after.values()):
-            hook(leaf)
+        have.add_(grad)
 
 
-def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None = None, create_graph: bool = False, grad_variables: Any = None, inputs: Any = None) -> None:
+_warned: set[str] = set()
+_CYCLE = (
+    "Using backward() with create_graph=True will create a reference cycle between the parameter and its gradient which can cause a memory leak. "
+    "We recommend using autograd.grad when creating the graph to avoid this. If you have to use this function, make sure to reset the .grad fields "
+    "of your parameters to None after use to break the cycle and avoid the leak."
+)
+
+
+def backward(
+    tensors: Any,
+    grad_tensors: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    grad_variables: Any = None,
+    inputs: Any = None,
+) -> None:
     """Accumulate into ``.grad`` of the leaves the gradients of the sum of `tensors`, weighted by `grad_tensors`.
+
+    With `inputs`, into ``.grad`` of just these.
 
     >>> x = torch.tensor([1., 2.], requires_grad=True)
     >>> torch.autograd.backward((x * x).sum()); x.grad
     tensor([2., 4.])
     """
-    outs = (tensors,) if isinstance(tensors, TensorBase) else tuple(tensors)
+    if grad_variables is not None:
+        warnings.warn("`grad_variables` is deprecated. Use `grad_tensors` instead.", FutureWarning, stacklevel=2)
+        if grad_tensors is not None:
+            raise RuntimeError("`grad_tensors` and `grad_variables` (deprecated) arguments both passed to `backward()`. Please only use `grad_tensors`.")
+        grad_tensors = grad_variables
+    outs = _as_tuple(tensors)
     grads = _grads_argument(grad_tensors, outs)
+    targets: list[Edge] | None = None
     if inputs is not None:
-        targets: tuple[Any, ...] | None = (inputs,) if isinstance(inputs, TensorBase) else tuple(inputs)
+        targets = []
+        for t in _as_tuple(inputs):
+            if isinstance(t, TensorBase):
+                if not requires_grad(t):
+                    raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
+                refresh_view(t)
+                if t._node is not None and not t._retains_grad:
+                    retain_grad(t)
+            targets.append(_target(t))
         if not targets:
             raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
-    else:
-        targets = None
-    run = run_backward(outs, grads, retain_graph, create_graph, targets, accumulate=True)
-    if targets is not None:
-        taken: set[int] = set()
-        for t in targets:
-            if t._node is not None and (id(t._node), t._output_nr) in run.captured:
-                accumulate_grad(t, run.captured[id(t._node), t._output_nr], create_graph, taken)
+    if create_graph and not _warned:
+        _warned.add(_CYCLE)
+        warnings.warn(_CYCLE, stacklevel=3)
+    run_backward(outs, grads, retain_graph, create_graph, targets, accumulate=True)
+
+
+def _as_tuple(value: Any) -> tuple[Any, ...]:
+    return (value,) if isinstance(value, (TensorBase, GradientEdge)) else tuple(value)
+
+
+def _target(value: Any) -> Edge:
+    """The edge to a tensor whose gradient is asked for."""
+    edge = value.edge() if isinstance(value, GradientEdge) else edge_of(value)
+    if edge is None:
+        raise RuntimeError("One of the differentiated Tensors does not require grad")
+    return edge
 
 
 def _grads_argument(grads: Any, outs: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -266,45 +431,45 @@ def _grads_argument(grads: Any, outs: tuple[Any, ...]) -> tuple[Any, ...]:
     return found
 
 
-def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool | None = None, create_graph: bool = False, only_inputs: bool = True, allow_unused: bool | None = None, is_grads_batched: bool = False, materialize_grads: bool = False) -> tuple[Any, ...]:
+def grad(
+    outputs: Any,
+    inputs: Any,
+    grad_outputs: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    only_inputs: bool = True,
+    allow_unused: bool | None = None,
+    is_grads_batched: bool = False,
+    materialize_grads: bool = False,
+) -> tuple[Any, ...]:
     """The gradients of the sum of `outputs` with respect to `inputs`, returned and not accumulated.
 
     >>> x = torch.tensor(3., requires_grad=True)
     >>> torch.autograd.grad(x ** 2, x)
     (tensor(6.),)
     """
-    outs = (outputs,) if isinstance(outputs, TensorBase) else tuple(outputs)
-    targets = (inputs,) if isinstance(inputs, TensorBase) else tuple(inputs)
     if materialize_grads and allow_unused is False:
         raise ValueError("Expected allow_unused to be True or not passed when materialize_grads=True, but got: allow_unused=False.")
+    if not only_inputs:
+        warnings.warn("only_inputs argument is deprecated and is ignored now (defaults to True). To accumulate gradient for other parts of the graph, please use torch.autograd.backward.", FutureWarning, stacklevel=2)
+    outs, wanted = _as_tuple(outputs), _as_tuple(inputs)
     grads = _grads_argument(grad_outputs, outs)
+    if not wanted:
+        raise RuntimeError("`inputs` argument to `grad()` cannot be empty.")
     if is_grads_batched:
-        from ..ops import stack
-
         count = next(g for g in grads if g is not None).shape[0]
         rows = [
-            grad(outs, targets, tuple(g[n] for g in grads), True, create_graph, True, allow_unused, False, materialize_grads)
+            grad(outs, wanted, tuple(None if g is None else g[n] for g in grads), True, create_graph, True, allow_unused, False, materialize_grads)
             for n in range(count)
         ]
-        return tuple(None if column[0] is None else stack(column) for column in zip(*rows, strict=True))
-    for t in targets:
-        if not requires_grad(t):
-            raise RuntimeError("One of the differentiated Tensors does not require grad")
-        refresh_view(t)
-    run = run_backward(outs, grads, retain_graph, create_graph, targets, accumulate=False)
-    found: list[Any] = []
-    for t in targets:
-        if t._node is None:
-            entry = run.leaves.get(id(t))
-            g = entry[1] if entry is not None else None
-        else:
-            g = run.captured.get((id(t._node), t._output_nr))
-        if g is None:
-            if materialize_grads:
-                g = ops.zeros_like(t)
-            elif not allow_unused:
-                raise RuntimeError(
-                    "One of the differentiated Tensors appears to not have been used in the graph. Set allow_unused=True if this is the desired behavior."
-                )
-        found.append(g)
+        return tuple(None if column[0] is None else ops.stack(column) for column in zip(*rows, strict=True))
+    targets = [_target(t) for t in wanted]
+    found = run_backward(outs, grads, retain_graph, create_graph, targets, accumulate=False)
+    if materialize_grads:
+        return tuple(ops.zeros_like(t) if g is None else g for t, g in zip(wanted, found, strict=True))
+    for n, g in enumerate(found):
+        if g is None and not allow_unused:
+            raise RuntimeError(
+                f"The differentiated Tensor at index {n} appears to not have been used in the graph. Set allow_unused=True if this is the desired behavior."
+            )
     return tuple(found)

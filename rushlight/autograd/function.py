@@ -19,6 +19,7 @@ from ..graph import (
     Edge,
     Node,
     edge_of,
+    forbidden_write,
     grad_state,
     requires_grad,
     save,
@@ -307,6 +308,8 @@ def _rebase(ctx: BackwardCFunction, value: Any, nr: int, is_input: bool, outputs
             "You should either make sure the input is not a view (using .clone() for example) or make your Function only return one Tensor (potentially splitting it into two Functions: "
             "one doing the inplace that returns a single Tensor and a second one that does the other operations). You can ask on the forum https://discuss.pytorch.org/ if you need help to do this change."
         )
+    if value._base is not None and value._view_kind:
+        raise RuntimeError(forbidden_write(value, "is being"))
     written(value, ctx, True)
     if value._base is None:
         value._output_nr = nr

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ..graph import Node as Node
-from ..graph import grad_state
+from ..graph import Node as Node, grad_state
 
 
 class saved_tensors_hooks:

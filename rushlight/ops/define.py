@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import tape
 from .. import dtypes as dt
+from .. import tape
 from ..errors import sizes
-from ..graph import check_in_place, grad_state, requires_grad
+from ..grad_mode import no_grad
+from ..graph import adopt_history, check_in_place, grad_state, requires_grad
 from ..shape import Layout, contiguous
 from ..storage import ON_META, Storage, TensorBase
-from .card import Pointwise, apply, check_castable, write_into
+from .card import Pointwise, apply, check_castable, check_overlap, write_into
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -71,7 +72,7 @@ def unary(name: str, numpy: Callable[..., Any], doc: str, *, result: Any = "same
         if not isinstance(input, TensorBase):
             as_tensor_argument(input, name)
         found = apply(card, (input,))
-        return found if out is None else write_out(out, found)
+        return found if out is None else write_out(out, found, input)
 
     return _public(op, name, doc, card)
 
@@ -94,7 +95,7 @@ def binary(name: str, numpy: Callable[..., Any], doc: str, *, result: Any = "sam
         found = apply(card, (input, other))
         if checks_values and found._layout.dtype.category < 2:
             tape.flush("check")
-        return found if out is None else write_out(out, found)
+        return found if out is None else write_out(out, found, input, other)
 
     return _public(op, name, doc, card)
 
@@ -150,22 +151,35 @@ def inplace(function: Callable[..., Any]) -> Callable[..., Any]:
 def assign(self: Any, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Compute ``function(self, ...)`` and copy it into `self`, with the checks of an in-place op first."""
     check_in_place(self, grad_state.enabled and any(isinstance(a, TensorBase) and requires_grad(a) for a in args))
-    found = function(self, *args, **kwargs)
+    follows = grad_state.enabled and requires_grad(self)
+    # What is saved for the gradient must not be what is written.
+    found = function(self.clone() if follows else self, *args, **kwargs)
     if found._layout.shape != self._layout.shape:
         raise RuntimeError(f"output with shape {sizes(self._layout.shape)} doesn't match the broadcast shape {sizes(found._layout.shape)}")
     check_castable(found._layout.dtype, self._layout.dtype)
-    return self.copy_(found)
+    if found._node is None or self._base is not None or found._layout.dtype is not self._layout.dtype:
+        return self.copy_(found)
+    with no_grad():
+        self.copy_(found)
+    adopt_history(self, found)
+    return self
 
 
-def write_out(out: Any, found: Any) -> Any:
-    """Write a result to the tensor(s) given as ``out=``, resizing them as PyTorch does."""
+def write_out(out: Any, found: Any, *inputs: Any, disjoint: bool = False) -> Any:
+    """Write a result to the tensor(s) given as ``out=``, resizing them as PyTorch does.
+
+    inputs: what `out` must not partly share memory with; nor share any when `disjoint`.
+    """
     if isinstance(found, tuple):
         for target, value in zip(out, found, strict=True):
-            write_out(target, value)
+            write_out(target, value, *inputs, disjoint=disjoint)
         return type(found)(*out) if hasattr(found, "_fields") else tuple(out)
+    if not isinstance(out, TensorBase):
+        raise TypeError(f"argument 'out' must be Tensor, not {type(out).__name__}")
     if grad_state.enabled and (out._requires_grad or found._requires_grad):
         raise RuntimeError("functions with out=... arguments don't support automatic differentiation, but one of the arguments requires grad.")
     check_castable(found._layout.dtype, out._layout.dtype)
+    check_overlap(out, inputs, disjoint)
     if out._layout.shape != found._layout.shape:
         if out._layout.numel:
             import warnings
@@ -176,7 +190,7 @@ def write_out(out: Any, found: Any) -> Any:
                 stacklevel=3,
             )
         resize(out, found._layout.shape)
-    out.copy_(found)
+    out.copy_(found)  # type: ignore[attr-defined]
     return out
 
 
@@ -198,6 +212,6 @@ def with_out(function: Callable[..., Any]) -> Any:
     @functools.wraps(function)
     def op(*args: Any, out: Any = None, **kwargs: Any) -> Any:
         found = function(*args, **kwargs)
-        return found if out is None else write_out(out, found)
+        return found if out is None else write_out(out, found, *args, *kwargs.values())
 
     return op

@@ -9,6 +9,7 @@ import numpy as np
 from .. import dtypes as dt
 from .. import tape
 from .. import memory_formats
+from ..graph import grad_state, requires_grad
 from ..shape import can_broadcast_to, layout, preserved_strides
 from ..storage import TensorBase
 from .card import Card, Pointwise, apply, write_into
@@ -69,7 +70,7 @@ def add(input: Tensor, other: Any, *, alpha: Any = 1, out: Tensor | None = None)
     else:
         _check_alpha(input, other, alpha)
         found = apply(_add_scaled, (input, other, as_operand(alpha, "add", "alpha", 3)))
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, input, other)
 
 
 def add_(self: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
@@ -102,7 +103,7 @@ def sub(input: Tensor, other: Any, *, alpha: Any = 1, out: Tensor | None = None)
     else:
         _check_alpha(input, other, alpha)
         found = apply(_add_scaled, (input, other, -as_operand(alpha, "sub", "alpha", 3)))
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, input, other)
 
 
 def sub_(self: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
@@ -210,7 +211,7 @@ def div(input: Tensor, other: Any, *, rounding_mode: str | None = None, out: Ten
     if not isinstance(input, TensorBase):
         input = as_operand(input, "div", "input", 1)
     found = _check_now(apply(_division(rounding_mode), (input, as_operand(other, "div"))))
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, input, other)
 
 
 def div_(self: Tensor, other: Any, *, rounding_mode: str | None = None) -> Tensor:
@@ -358,6 +359,8 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
         src = src.expand(self._layout.shape)
     if src._layout.dtype.is_complex and not self._layout.dtype.is_complex:
         src = src.real
+    if grad_state.enabled and requires_grad(self) and not requires_grad(src):
+        self.zero_()  # its node gives the overwritten value a gradient of zero, which a copy of a constant has no node for
     return write_into(_copy_into, self, (src,))
 
 

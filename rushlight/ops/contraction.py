@@ -134,8 +134,7 @@ def einsum(*args: Any) -> Tensor:
         kept = {*output}.union(*(later for _, later in parts[n + 1 :]))
         found, labels = _contract(found, labels, t, theirs, kept)
     found, labels = _sum_out(found, labels, {*output})
-    found = found.permute([labels.index(label) for label in output]) if labels != output else found
-    return found
+    return found.permute([labels.index(label) for label in output]) if labels != output else found
 
 
 def _parse_equation(equation: str, count: int) -> tuple[list[list[int | None]], list[int | None] | None]:

@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ... import dtypes as dt
-from ... import return_types
-from ...shape import contiguous
+from ... import dtypes as dt, return_types
+from ...shape import Layout, broadcast_shapes, contiguous
 from ..card import Card, apply
 from ..creation import eye
 from ..define import as_tensor_argument, write_out
 from .checks import check_float, check_sizes, check_square, column_major, each_matrix, unless_zero
-from .triangular import linalg_solve_triangular
+from .triangular import linalg_solve_triangular, solve_triangular
 
 if TYPE_CHECKING:
     from ...tensor import Tensor
@@ -110,6 +109,32 @@ def cholesky(input: Tensor, upper: bool = False, *, out: Tensor | None = None) -
     return found if out is None else write_out(out, found)
 
 
+def _infer_cholesky_solve(B: Layout, L: Layout, upper: bool) -> Layout:
+    batch = broadcast_shapes(L.shape[:-2], B.shape[:-2])
+    return column_major((*batch, *B.shape[-2:]), B.dtype)
+
+
+def _cholesky_solve_rule(B: np.ndarray, L: np.ndarray, upper: bool) -> np.ndarray:
+    adjoint = L.swapaxes(-1, -2).conj()
+    first, second = (adjoint, L) if upper else (L, adjoint)
+    inner = solve_triangular(first, B, upper=False, left=True, unitriangular=False)
+    return solve_triangular(second, inner, upper=True, left=True, unitriangular=False)
+
+
+def _cholesky_solve_gradient(g: Tensor, L: Tensor, X: Tensor, upper: bool, needs: tuple[bool, ...]) -> list[Any]:
+    of_B = apply(_cholesky_solve, (g, L), (upper,))
+    both = of_B @ X.mH
+    both = both + both.mH
+    return [of_B, (-(L @ both) if upper else -(both @ L)) if needs[1] else None]
+
+
+_cholesky_solve = Card(
+    "cholesky_solve", "B L",
+    statics="upper", outputs="X",
+    infer=_infer_cholesky_solve, numpy=_cholesky_solve_rule, backward=_cholesky_solve_gradient,
+)  # fmt: skip
+
+
 def cholesky_solve(input: Tensor, L: Tensor, upper: bool = False, *, out: Tensor | None = None) -> Tensor:
     """The solution X of ``A @ X = input`` from the Cholesky factor of A.
 
@@ -121,8 +146,7 @@ def cholesky_solve(input: Tensor, L: Tensor, upper: bool = False, *, out: Tensor
         if here.ndim < 2:
             raise RuntimeError(f"{name} should have at least 2 dimensions, but has {here.ndim} dimensions instead")
     check_sizes("cholesky_solve", b, factor)
-    first, second = (L.mH, L) if upper else (L, L.mH)
-    found = linalg_solve_triangular(second, linalg_solve_triangular(first, input, upper=False), upper=True)
+    found = apply(_cholesky_solve, (input, L), (bool(upper),))
     return found if out is None else write_out(out, found)
 
 

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ... import dtypes as dt
-from ... import return_types, tape
+from ... import dtypes as dt, return_types, tape
 from ...errors import LinAlgError
 from ...shape import Layout, contiguous
 from ..card import Card, apply
@@ -50,7 +49,9 @@ def _eigh_gradient(g: Any, L: Tensor, V: Tensor) -> Tensor:
     gL, gV = g
     if gV is None:
         return (V * gL.unsqueeze(-2)) @ V.mH
-    core = (V.mH @ gV) / _differences(L)
+    turned = V.mH @ gV
+    # Only this part moves along unitary matrices.
+    core = (turned - turned.mH) / 2 / _differences(L)
     if gL is not None:
         core = core + gL.diag_embed()
     return V @ core @ V.mH

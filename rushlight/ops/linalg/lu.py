@@ -7,15 +7,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ... import dtypes as dt
-from ... import return_types
+from ... import dtypes as dt, return_types
 from ...errors import sizes
 from ...shape import Layout, contiguous
 from ..card import Card, apply, array_of
 from ..combine import cat
 from ..creation import eye
 from ..define import as_tensor_argument, write_out
-from .checks import check_equation, check_float, check_matrix, check_same_dtype, check_square, column_major, each_matrix, same_batch, scipy_linalg, unless_zero
+from .checks import (
+    check_equation,
+    check_float,
+    check_matrix,
+    check_same_dtype,
+    check_square,
+    column_major,
+    each_matrix,
+    same_batch,
+    scipy_linalg,
+    unless_zero,
+)
 from .triangular import linalg_solve_triangular
 
 if TYPE_CHECKING:
@@ -230,7 +240,8 @@ def _ldl_rule(A: np.ndarray, hermitian: bool) -> tuple[np.ndarray, ...]:
     if A.size:
         (factor,) = scipy_linalg().get_lapack_funcs((_name("trf", hermitian, A.dtype),), dtype=A.dtype)
         for n, (matrix,) in each_matrix(A):
-            LD[n], pivots[n], info[n] = factor(matrix, lower=1)
+            found, pivots[n], info[n] = factor(matrix, lower=1)
+            LD[n] = np.tril(found)
     return LD, pivots, info
 
 

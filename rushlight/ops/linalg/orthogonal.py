@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ... import dtypes as dt
-from ... import return_types
+from ... import dtypes as dt, return_types
 from ...shape import Layout, contiguous
 from ..card import Card, apply
 from ..creation import eye
@@ -164,7 +163,7 @@ def linalg_householder_product(A: Tensor, tau: Tensor, *, out: Tensor | None = N
     """
     here, scales = as_tensor_argument(A, "linalg_householder_product")._layout, as_tensor_argument(tau, "linalg_householder_product", "tau", 2)._layout
     _check_reflectors("torch.linalg.householder_product", here, scales)
-    start = eye(*here.shape[-2:], dtype=here.dtype).expand(here.shape)
+    start = A.clone().copy_(eye(*here.shape[-2:], dtype=here.dtype))
     found = _reflect(start, A, tau, reversed(range(scales.shape[-1])))
     return found if out is None else write_out(out, found)
 

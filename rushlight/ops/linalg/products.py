@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -34,7 +34,7 @@ def linalg_matrix_power(A: Tensor, n: int, *, out: Tensor | None = None) -> Tens
     check_square("linalg.matrix_power", here)
     found = None
     if n == 0:
-        found = eye(here.shape[-1], dtype=here.dtype).expand(here.shape).clone(memory_format=_row_major())
+        found = A.clone().copy_(eye(here.shape[-1], dtype=here.dtype))
     if n < 0:
         A, n = linalg_inv(A), -n
     square = A
@@ -47,12 +47,6 @@ def linalg_matrix_power(A: Tensor, n: int, *, out: Tensor | None = None) -> Tens
     assert found is not None
     found = found.clone() if found is A else found
     return found if out is None else write_out(out, found)
-
-
-def _row_major() -> Any:
-    from ...memory_formats import contiguous_format
-
-    return contiguous_format
 
 
 def matrix_power(input: Tensor, n: int, *, out: Tensor | None = None) -> Tensor:
@@ -188,7 +182,8 @@ def linalg_vander(x: Tensor, *, N: int | None = None) -> Tensor:
     """
     here = as_tensor_argument(x, "linalg_vander", "x")._layout
     x = x.to(dt.int64) if here.dtype is dt.bool_ else x
-    size = N if N is not None else here.shape[-1] if here.ndim else 1
+    x = x if here.ndim else x.unsqueeze(0)
+    size = x._layout.shape[-1] if N is None else N
     if size <= 1:
         raise RuntimeError("N must be greater than 1.")
     powers = [ones_like(x), x]

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ... import dtypes as dt
-from ... import return_types
+from ... import dtypes as dt, return_types
 from ...errors import LinAlgError, sizes
 from ...shape import Layout, contiguous
 from ...storage import TensorBase
@@ -178,6 +177,8 @@ def _spectrum(A: np.ndarray, atol: Any, rtol: Any, hermitian: bool) -> tuple[Any
 
 
 def _pinv_rule(A: np.ndarray, atol: Any, rtol: Any, hermitian: bool) -> np.ndarray:
+    if not A.size:
+        return A.swapaxes(-1, -2)
     U, values, Vh, counts = _spectrum(A, atol, rtol, hermitian)
     inverse = np.where(counts, 1 / np.where(counts, values, 1), 0).astype(values.dtype)
     return Vh.swapaxes(-1, -2).conj() @ (inverse[..., None] * U.swapaxes(-1, -2).conj())
@@ -229,11 +230,8 @@ def linalg_pinv(A: Tensor, rcond: Any = None, hermitian: bool = False, *, atol: 
         check_square("linalg.pinv", here)
     if rcond is not None:
         atol, rtol = (0.0 if atol is None else atol), rcond
-    if not here.numel:
-        found = A.new_zeros((*here.shape[:-2], here.shape[-1], here.shape[-2]))
-    else:
-        found = apply(_pinv, (A, *_tolerances(here, atol, rtol)), (bool(hermitian),))
-        _settle()
+    found = apply(_pinv, (A, *_tolerances(here, atol, rtol)), (bool(hermitian),))
+    _settle()
     return found if out is None else write_out(out, found)
 
 

@@ -6,12 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ... import dtypes as dt
-from ... import return_types
+from ... import dtypes as dt, return_types
 from ...shape import Layout, broadcast_shapes, contiguous, numel
 from ..card import Card, apply
 from ..define import as_tensor_argument, write_out
-from .checks import check_equation, check_float, check_same_dtype, check_square, column_major, each_matrix, same_batch, unless_zero
+from .checks import (
+    check_equation,
+    check_float,
+    check_same_dtype,
+    check_square,
+    column_major,
+    each_matrix,
+    same_batch,
+    unless_zero,
+)
 from .singular import linalg_pinv, pinv_gradient
 
 if TYPE_CHECKING:
@@ -270,7 +278,8 @@ def linalg_lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: st
     solution, rank, values = apply(_lstsq, (A, right), (float(rcond),))
     residuals = A.new_empty((0,), dtype=a.dtype.to_real())
     if rows > columns and driver != "gelsy" and bool((rank == columns).all()):
-        difference = (A @ solution - right).detach().abs()
+        # The minimum does not move with the solution, so no gradient goes through it.
+        difference = (A @ solution.detach() - right).abs()
         residuals = (difference * difference).sum(-2)
     return return_types.linalg_lstsq(
         solution.squeeze(-1) if vector else solution,

@@ -10,13 +10,24 @@ from ... import return_types
 from ...shape import Layout, broadcast_shapes
 from ..card import Card, apply
 from ..define import as_tensor_argument, write_out
-from .checks import check_equation, check_matrix, check_same_dtype, check_sizes, check_square, column_major, each_matrix, same_batch, scipy_linalg
+from .checks import (
+    check_equation,
+    check_matrix,
+    check_same_dtype,
+    check_sizes,
+    check_square,
+    column_major,
+    each_matrix,
+    same_batch,
+    scipy_linalg,
+)
 
 if TYPE_CHECKING:
     from ...tensor import Tensor
 
 
-def _rule(A: np.ndarray, B: np.ndarray, upper: bool, left: bool, unitriangular: bool) -> np.ndarray:
+def solve_triangular(A: np.ndarray, B: np.ndarray, upper: bool, left: bool, unitriangular: bool) -> np.ndarray:
+    """The solution by BLAS, which gives inf and nan for a singular matrix."""
     A, B = same_batch(A, B)
     found = np.empty(B.shape, B.dtype)
     if found.size:
@@ -43,7 +54,7 @@ def _infer(A: Layout, B: Layout, upper: bool, left: bool, unitriangular: bool) -
 _solve_triangular = Card(
     "linalg_solve_triangular", "A B",
     statics="upper left unitriangular", outputs="X",
-    infer=_infer, numpy=_rule, backward=_gradient,
+    infer=_infer, numpy=solve_triangular, backward=_gradient,
 )  # fmt: skip
 
 

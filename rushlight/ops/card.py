@@ -492,7 +492,9 @@ def overlaps_partially(a: TensorBase, b: TensorBase) -> bool:
 
 
 def overlaps_nowhere(a: TensorBase, b: TensorBase) -> bool:
-    """Whether two tensors over one storage lie apart."""
+    """Whether two tensors over one storage lie apart; one that is empty is not apart from itself."""
+    if a is b or (a._offset == b._offset and a._layout is b._layout):
+        return False
     return not (a._offset < b._offset + b._layout.extent and b._offset < a._offset + a._layout.extent)
 
 

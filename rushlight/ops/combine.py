@@ -71,7 +71,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -
             raise RuntimeError(f"zero-dimensional tensor (at position {n}) cannot be concatenated")
     ndim = max(t._layout.ndim for t in tensors)
     found = apply(_cat, tensors, (wrap_dim(dim, ndim),))
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, *tensors, disjoint=True)
 
 
 def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -> Tensor:
@@ -133,7 +133,7 @@ def where(condition: Tensor, input: Any = None, other: Any = None, *, out: Tenso
         else:
             raise RuntimeError(f"where expected condition to be a boolean tensor, but got a tensor with dtype {condition._layout.dtype.type_name}")
     found = apply(_where, (condition, as_operand(input, "where", "input", 2), as_operand(other, "where", "other", 3)))
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, condition, input, other)
 
 
 def _fill_value(self: Tensor, value: Any, function: str) -> Any:

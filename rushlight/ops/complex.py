@@ -152,7 +152,7 @@ def complex(real: Tensor, imag: Tensor, *, out: Tensor | None = None) -> Tensor:
     if out is not None and out._layout.dtype is not a.to_complex():
         raise RuntimeError(f"Expected object of scalar type {a.to_complex().type_name} but got scalar type {out._layout.dtype.type_name} for argument 'out'")
     found = apply(_complex, (real, imag))
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, real, imag)
 
 
 _polar = Pointwise(
@@ -172,7 +172,7 @@ def polar(abs: Tensor, angle: Tensor, *, out: Tensor | None = None) -> Tensor:
     tensor([2.+0.j])
     """
     found = apply(_polar, (abs, as_operand(angle, "polar", "angle")))
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, abs, angle)
 
 
 def _sgn_rule(x: np.ndarray) -> np.ndarray:

@@ -156,7 +156,7 @@ def logit(input: Tensor, eps: float | None = None, *, out: Tensor | None = None)
     tensor([0.])
     """
     found = apply(_logit, (as_tensor_argument(input, "logit"),), (eps,))
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, input)
 
 
 # Two operands
@@ -206,7 +206,7 @@ def float_power(input: Any, exponent: Any, *, out: Tensor | None = None) -> Tens
     dtype = dt.complex128 if wide else dt.float64
     base, power = (v.to(dtype) if isinstance(v, TensorBase) else dtype.numpy.type(v).item() for v in (input, exponent))  # type: ignore[attr-defined]
     found = base**power
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, input, exponent)
 
 
 # Clamp
@@ -269,7 +269,7 @@ def clamp(input: Tensor, min: Any = None, max: Any = None, *, out: Tensor | None
     tensor([0.0000, 0.5000, 1.0000])
     """
     found = apply(_clamp, *_clamp_operands(input, min, max, "clamp"))
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, input, min, max)
 
 
 def clamp_(self: Tensor, min: Any = None, max: Any = None) -> Tensor:
@@ -324,7 +324,7 @@ def lerp(input: Tensor, end: Tensor, weight: Any, *, out: Tensor | None = None) 
     if isinstance(weight, TensorBase):
         _same_dtype(input, weight, "weight")
     found = apply(_lerp, (input, end, as_operand(weight, "lerp", "weight", 3)))
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, input, end, weight)
 
 
 def _same_dtype(input: TensorBase, other: TensorBase, name: str) -> None:
@@ -378,7 +378,7 @@ def addcmul(input: Tensor, tensor1: Any, tensor2: Any, *, value: Any = 1, out: T
     tensor([61.])
     """
     found = apply(_addcmul, (input, tensor1, tensor2, as_operand(value, "addcmul", "value", 4)))
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, input, tensor1, tensor2)
 
 
 def addcmul_(self: Tensor, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Tensor:
@@ -394,7 +394,7 @@ def addcdiv(input: Tensor, tensor1: Any, tensor2: Any, *, value: Any = 1, out: T
     """
     _check_integer_division(tensor1, tensor2)
     found = apply(_addcdiv, (input, tensor1, tensor2, as_operand(value, "addcdiv", "value", 4)))
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, input, tensor1, tensor2)
 
 
 def addcdiv_(self: Tensor, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Tensor:
@@ -423,7 +423,7 @@ def angle(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     tensor([1.5708, 3.1416])
     """
     found = apply(_angle, (input,))
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, input)
 
 
 CARD_OF[angle] = _angle

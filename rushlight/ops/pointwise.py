@@ -152,7 +152,7 @@ def pow(input: Any, exponent: Any, *, out: Tensor | None = None) -> Tensor:
     if type(exponent) is int and exponent < 0 and input._layout.dtype.category < dt.FLOAT:
         raise RuntimeError("Integers to negative integer powers are not allowed.")
     found = apply(_pow, (input, exponent))
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, input, exponent)
 
 
 CARD_OF[pow] = _pow

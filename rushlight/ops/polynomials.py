@@ -96,7 +96,7 @@ def _polynomial(name: str, rule: Callable[[Any, Any], np.ndarray], meaning: str,
         if not isinstance(x, TensorBase) and not isinstance(n, TensorBase):
             as_tensor_argument(x, name, "x")
         found = apply(card, (as_operand(x, name, "x", 1), as_operand(n, name, "n")))
-        return found if out is None else write_out(out, found)
+        return found if out is None else write_out(out, found, x, n)
 
     op.__name__ = op.__qualname__ = name
     op.__doc__ = f"""The {meaning} of degree `n` at `x`.

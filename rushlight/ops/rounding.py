@@ -93,7 +93,7 @@ def round(input: Tensor, *, decimals: int = 0, out: Tensor | None = None) -> Ten
     if decimals and input._layout.dtype.category < dt.FLOAT:
         raise RuntimeError("\"round_vml_cpu\" not implemented for '" + input._layout.dtype.type_name + "'")
     found = apply(_round, (input, decimals))
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, input)
 
 
 sign = unary(
@@ -171,7 +171,7 @@ def ldexp(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     tensor([6.])
     """
     found = input * ldexp_factor(other)
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, input, other)
 
 
 _frexp = Card(
@@ -201,7 +201,7 @@ def frexp(input: Tensor, *, out: Any = None) -> Any:
 
     dense = input if input._layout.dense else input.contiguous()
     found = result(*apply(_frexp, (dense,)))
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, input)
 
 
 def _nan_to_num_rule(input: np.ndarray, nan: Any, posinf: Any, neginf: Any) -> np.ndarray:
@@ -231,4 +231,4 @@ def nan_to_num(input: Tensor, nan: float | None = None, posinf: float | None = N
         limits = dt.finfo(here)
         posinf, neginf = limits.max if posinf is None else posinf, limits.min if neginf is None else neginf
     found = apply(_nan_to_num, (input,), (nan, posinf, neginf))
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, input)

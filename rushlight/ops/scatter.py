@@ -13,7 +13,7 @@ from ..shape import Layout, Shape, broadcast_shapes, can_broadcast_to, contiguou
 from ..storage import ON_META, TensorBase
 from .card import Card, apply, array_of, overlap_error, write_into
 from .define import as_operand, as_tensor_argument, write_out
-from .index import add_along, check_bounds, walk
+from .index import add_along, check_bounds
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -122,7 +122,7 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False,
     _check_gather_shapes("gather", input._layout, index._layout, dim, None)
     _check_index(index, "gather", input._layout.shape[dim] if input._layout.ndim else 1, dim)
     found = apply(_gather, (input, index), (dim,))
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, input, index, disjoint=True)
 
 
 def where_negative(index: Tensor, size: int) -> Tensor:
@@ -192,7 +192,7 @@ def index_select(input: Tensor, dim: int, index: Tensor, *, out: Tensor | None =
         raise RuntimeError("index_select(): Index to scalar can have only 1 value, got " + f"{index._layout.numel} value(s)")
     _check_index(index, "index_select", input._layout.shape[dim] if input._layout.ndim else 1, dim)
     found = apply(_index_select, (input, index), (dim,))
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, input, index, disjoint=True)
 
 
 # index_add, index_copy, index_fill, index_reduce
@@ -601,7 +601,7 @@ def take(input: Tensor, index: Tensor, *, out: Tensor | None = None) -> Tensor:
         raise IndexError("take(): tried to take from an empty tensor")
     _check_flat(index, input._layout.numel)
     found = apply(_take, (input, index))
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, input, index, disjoint=True)
 
 
 def _check_flat(index: TensorBase, count: int) -> None:
@@ -650,15 +650,6 @@ def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) 
         raise IndexError("put_(): cannot put elements into an empty tensor")
     _check_flat(index, input._layout.numel)
     return apply(_put, (input, index, source), (bool(accumulate),))
-
-
-def index_put_(self: Tensor, indices: Sequence[Tensor], values: Tensor, accumulate: bool = False) -> Tensor:
-    """In-place version of `index_put`."""
-    from .index import _index_put
-
-    view, positions, found = walk(self, tuple(slice(None) if i is None else i for i in indices))
-    write_into(_index_put, view, (view, values, *found), (tuple(positions), bool(accumulate)))
-    return self
 
 
 # Masks
@@ -741,15 +732,8 @@ def masked_select(input: Tensor, mask: Tensor, *, out: Tensor | None = None) -> 
     tensor([1, 3])
     """
     _check_mask(mask, "masked_select")
-    if out is not None:
-        from ..shape import has_internal_overlap
-
-        if has_internal_overlap(out._layout.shape, out._layout.stride):
-            raise overlap_error()
-        if out._storage is input._storage or out._storage is mask._storage:
-            raise RuntimeError("unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory location. Please clone() the tensor before performing the operation.")
     found = apply(_masked_select, (input, mask))
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, input, mask, disjoint=True)
 
 
 def _masked_scatter_rule(input: np.ndarray, mask: np.ndarray, source: np.ndarray) -> np.ndarray:

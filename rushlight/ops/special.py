@@ -248,7 +248,7 @@ def polygamma(n: int, input: Tensor, *, out: Tensor | None = None) -> Tensor:
     if n == 0:
         return digamma(input, out=out)
     found = apply(_polygamma, (input,), (n,))
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, input)
 
 
 def tensor_polygamma(self: Tensor, n: int) -> Tensor:
@@ -318,7 +318,7 @@ def mvlgamma(input: Tensor, p: int, *, out: Tensor | None = None) -> Tensor:
     floating = input if input._layout.dtype.category == dt.FLOAT else input.to(dt.get_default_dtype())
     shifts = arange(0, p, dtype=floating.dtype) * -0.5
     found = lgamma(floating.unsqueeze(-1) + shifts).sum(-1) + p * (p - 1) / 4 * math.log(math.pi)
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, input)
 
 
 gammaln, psi, gammainc, gammaincc, multigammaln = alias(lgamma, "gammaln"), alias(digamma, "psi"), alias(igamma, "gammainc"), alias(igammac, "gammaincc"), alias(mvlgamma, "multigammaln")

@@ -9,10 +9,11 @@ import numpy as np
 
 from . import autograd, devices, dtypes as dt, graph, memory_formats, ops, tape
 from .graph import edge_of, grad_state, make_tensor, refresh_view
+from .operators import Operators
 from .ops.card import array_of, share
 from .ops.define import inplace
-from .shape import Layout, Size, contiguous, layout as make_layout
-from .storage import ON_META, SHARED, Storage, TensorBase
+from .shape import Size, contiguous, layout as make_layout
+from .storage import ON_META, Storage, TensorBase
 from .untyped_storage import TypedStorage, UntypedStorage, storage_handle
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def _conversion(dtype: dt.dtype) -> Callable[..., Tensor]:
     return method
 
 
-class Tensor(TensorBase):
+class Tensor(Operators):
     """A multi-dimensional array of one dtype: a layout over a storage at an offset.
 
     >>> torch.tensor([[1., 2.], [3., 4.]]).T
@@ -418,9 +419,6 @@ class Tensor(TensorBase):
             return bool((self == element).any().item())
         raise RuntimeError(f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a {type(element)}.")
 
-    def __hash__(self) -> int:
-        return id(self)
-
     def __repr__(self, *, tensor_contents: Any = None) -> str:
         from .printing import tensor_repr
 
@@ -473,7 +471,7 @@ class Tensor(TensorBase):
         """This tensor with another dtype or device (or those of a tensor), `self` if nothing changes."""
         flags = [a for a in args if isinstance(a, bool)]
         if flags:
-            non_blocking, copy = flags[0], flags[1] if len(flags) > 1 else copy
+            copy = flags[1] if len(flags) > 1 else copy
         for arg in args:
             if isinstance(arg, TensorBase):
                 dtype, device = arg._layout.dtype, arg._storage.device
@@ -565,157 +563,6 @@ class Tensor(TensorBase):
         pairs = zip(self.reshape(-1).tolist(), tensor.expand_as(self).reshape(-1).tolist(), strict=True)
         return self.copy_(ops.tensor([function(a, b) for a, b in pairs], dtype=self.dtype).reshape(self.shape))
 
-    # Operators
-
-    def __add__(self, other: Any) -> Tensor:
-        return ops.add(self, other) if _is_operand(other) else NotImplemented
-
-    def __radd__(self, other: Any) -> Tensor:
-        return ops.add(self, other) if _is_operand(other) else NotImplemented
-
-    def __iadd__(self, other: Any) -> Tensor:
-        return self.add_(other) if _is_operand(other) else NotImplemented
-
-    def __sub__(self, other: Any) -> Tensor:
-        return ops.sub(self, other) if _is_operand(other) else NotImplemented
-
-    def __rsub__(self, other: Any) -> Tensor:
-        return ops.rsub(self, other) if _is_operand(other) else NotImplemented
-
-    def __isub__(self, other: Any) -> Tensor:
-        return self.sub_(other) if _is_operand(other) else NotImplemented
-
-    def __mul__(self, other: Any) -> Tensor:
-        return ops.mul(self, other) if _is_operand(other) else NotImplemented
-
-    __rmul__ = __mul__
-
-    def __imul__(self, other: Any) -> Tensor:
-        return self.mul_(other) if _is_operand(other) else NotImplemented
-
-    def __truediv__(self, other: Any) -> Tensor:
-        return ops.div(self, other) if _is_operand(other) else NotImplemented
-
-    __div__ = __truediv__
-
-    def __rtruediv__(self, other: Any) -> Tensor:
-        return ops.div(other, self) if _is_operand(other) else NotImplemented
-
-    __rdiv__ = __rtruediv__
-
-    def __itruediv__(self, other: Any) -> Tensor:
-        return self.div_(other) if _is_operand(other) else NotImplemented
-
-    __idiv__ = __itruediv__
-
-    def __floordiv__(self, other: Any) -> Tensor:
-        return ops.floor_divide(self, other) if _is_operand(other) else NotImplemented
-
-    def __rfloordiv__(self, other: Any) -> Tensor:
-        return ops.floor_divide(other, self) if _is_operand(other) else NotImplemented
-
-    def __ifloordiv__(self, other: Any) -> Tensor:
-        return self.floor_divide_(other) if _is_operand(other) else NotImplemented
-
-    def __mod__(self, other: Any) -> Tensor:
-        return ops.remainder(self, other) if _is_operand(other) else NotImplemented
-
-    def __rmod__(self, other: Any) -> Tensor:
-        return ops.remainder(other, self) if _is_operand(other) else NotImplemented
-
-    def __imod__(self, other: Any) -> Tensor:
-        return self.remainder_(other) if _is_operand(other) else NotImplemented
-
-    def __pow__(self, other: Any) -> Tensor:
-        return ops.pow(self, other) if _is_operand(other) else NotImplemented
-
-    def __rpow__(self, other: Any) -> Tensor:
-        return ops.pow(other, self) if _is_operand(other) else NotImplemented
-
-    def __ipow__(self, other: Any) -> Tensor:
-        return self.pow_(other) if _is_operand(other) else NotImplemented
-
-    def __matmul__(self, other: Any) -> Tensor:
-        return ops.matmul(self, other) if isinstance(other, TensorBase) else NotImplemented
-
-    def __rmatmul__(self, other: Any) -> Tensor:
-        return ops.matmul(other, self) if isinstance(other, TensorBase) else NotImplemented
-
-    def __neg__(self) -> Tensor:
-        return ops.neg(self)
-
-    def __pos__(self) -> Tensor:
-        return self
-
-    def __abs__(self) -> Tensor:
-        return ops.abs(self)
-
-    def __eq__(self, other: Any) -> Any:
-        return ops.eq(self, other) if _is_operand(other) else NotImplemented
-
-    def __ne__(self, other: Any) -> Any:
-        return ops.ne(self, other) if _is_operand(other) else NotImplemented
-
-    def __lt__(self, other: Any) -> Tensor:
-        return ops.lt(self, other) if _is_operand(other) else NotImplemented
-
-    def __le__(self, other: Any) -> Tensor:
-        return ops.le(self, other) if _is_operand(other) else NotImplemented
-
-    def __gt__(self, other: Any) -> Tensor:
-        return ops.gt(self, other) if _is_operand(other) else NotImplemented
-
-    def __ge__(self, other: Any) -> Tensor:
-        return ops.ge(self, other) if _is_operand(other) else NotImplemented
-
-    def __and__(self, other: Any) -> Tensor:
-        return ops.bitwise_and(self, other) if _is_operand(other) else NotImplemented
-
-    __rand__ = __and__
-
-    def __or__(self, other: Any) -> Tensor:
-        return ops.bitwise_or(self, other) if _is_operand(other) else NotImplemented
-
-    __ror__ = __or__
-
-    def __xor__(self, other: Any) -> Tensor:
-        return ops.bitwise_xor(self, other) if _is_operand(other) else NotImplemented
-
-    __rxor__ = __xor__
-
-    def __invert__(self) -> Tensor:
-        return ops.bitwise_not(self)
-
-    def __lshift__(self, other: Any) -> Tensor:
-        return ops.bitwise_left_shift(self, other) if _is_operand(other) else NotImplemented
-
-    def __rshift__(self, other: Any) -> Tensor:
-        return ops.bitwise_right_shift(self, other) if _is_operand(other) else NotImplemented
-
-    def __rlshift__(self, other: Any) -> Tensor:
-        return ops.bitwise_left_shift(other, self) if _is_operand(other) else NotImplemented
-
-    def __rrshift__(self, other: Any) -> Tensor:
-        return ops.bitwise_right_shift(other, self) if _is_operand(other) else NotImplemented
-
-    def __iand__(self, other: Any) -> Tensor:
-        return self.bitwise_and_(other) if _is_operand(other) else NotImplemented
-
-    def __ior__(self, other: Any) -> Tensor:
-        return self.bitwise_or_(other) if _is_operand(other) else NotImplemented
-
-    def __ixor__(self, other: Any) -> Tensor:
-        return self.bitwise_xor_(other) if _is_operand(other) else NotImplemented
-
-    def __ilshift__(self, other: Any) -> Tensor:
-        return self.bitwise_left_shift_(other) if _is_operand(other) else NotImplemented
-
-    def __irshift__(self, other: Any) -> Tensor:
-        return self.bitwise_right_shift_(other) if _is_operand(other) else NotImplemented
-
-    __getitem__ = ops.getitem
-    __setitem__ = ops.setitem
-
     # ops/arithmetic.py
     add, add_, sub, sub_, rsub = ops.add, ops.add_, ops.sub, ops.sub_, ops.rsub
     subtract, subtract_ = ops.subtract, ops.subtract_
@@ -749,7 +596,7 @@ class Tensor(TensorBase):
     fill_, zero_, where = ops.fill_, ops.zero_, ops.where_method
 
     # ops/index.py
-    index_put = ops.index_put
+    index_put, index_put_ = ops.index_put, ops.index_put_
 
     # ops/reduction.py
     sum, mean, sum_to_size, prod, nansum, nanmean = ops.sum, ops.mean, ops.sum_to_size, ops.prod, ops.nansum, ops.nanmean
@@ -810,7 +657,7 @@ class Tensor(TensorBase):
     index_add, index_add_, index_copy, index_copy_ = ops.index_add, inplace(ops.index_add), ops.index_copy, inplace(ops.index_copy)
     index_fill, index_fill_, index_reduce, index_reduce_ = ops.index_fill, inplace(ops.index_fill), ops.index_reduce, inplace(ops.index_reduce)
     scatter, scatter_, scatter_add, scatter_add_ = ops.scatter, inplace(ops.scatter), ops.scatter_add, inplace(ops.scatter_add)
-    scatter_reduce, scatter_reduce_, put, put_, index_put_ = ops.scatter_reduce, inplace(ops.scatter_reduce), ops.put, inplace(ops.put), ops.index_put_
+    scatter_reduce, scatter_reduce_, put, put_ = ops.scatter_reduce, inplace(ops.scatter_reduce), ops.put, inplace(ops.put)
     masked_fill, masked_fill_, masked_select = ops.masked_fill, ops.masked_fill_, ops.masked_select
     masked_scatter, masked_scatter_ = ops.masked_scatter, inplace(ops.masked_scatter)
 
@@ -924,12 +771,6 @@ class Tensor(TensorBase):
 
 #: Entries of a tensor's `__dict__` that are the engine's, not the user's.
 _BOOKKEEPING = frozenset(("_hooks", "_post_accumulate_hooks", "_accumulator", "_accumulator_with_hooks", "_output_nr", "_tracks_version", "_seen_version", "_own_version", "_view_kind", "_grad", "_inference", "_retains_grad"))
-_OPERAND_TYPES = (TensorBase, int, float, complex, np.generic)
-
-
-def _is_operand(value: Any) -> bool:
-    return isinstance(value, _OPERAND_TYPES)
-
 
 def c_dtype_name(tensor: TensorBase) -> str:
     return tensor._layout.dtype.type_name.lower()

@@ -1,0 +1,77 @@
+"""Python's operators on tensors: ``a + b``, ``a += b``, ``2 - a``, ``a[i] = v`` and the rest, as one table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from . import ops
+from .ops.define import inplace
+from .storage import TensorBase
+
+_OPERANDS = (TensorBase, int, float, complex, np.generic)
+
+
+def _operator(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """``self op other``."""
+
+    def method(self: Any, other: Any) -> Any:
+        return function(self, other) if isinstance(other, _OPERANDS) else NotImplemented
+
+    return method
+
+
+def _reflected(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """``other op self``."""
+
+    def method(self: Any, other: Any) -> Any:
+        return function(other, self) if isinstance(other, _OPERANDS) else NotImplemented
+
+    return method
+
+
+def _of_tensors(function: Callable[[Any, Any], Any], reflected: bool = False) -> Callable[[Any, Any], Any]:
+    """An operator between two tensors."""
+
+    def method(self: Any, other: Any) -> Any:
+        if not isinstance(other, TensorBase):
+            return NotImplemented
+        return function(other, self) if reflected else function(self, other)
+
+    return method
+
+
+class Operators(TensorBase):
+    """The operators of a Tensor."""
+
+    __slots__ = ()
+
+    __add__, __radd__, __iadd__ = _operator(ops.add), _operator(ops.add), _operator(ops.add_)
+    __sub__, __rsub__, __isub__ = _operator(ops.sub), _operator(ops.rsub), _operator(ops.sub_)
+    __mul__, __rmul__, __imul__ = _operator(ops.mul), _operator(ops.mul), _operator(inplace(ops.mul))
+    __truediv__, __rtruediv__, __itruediv__ = _operator(ops.div), _reflected(ops.div), _operator(ops.div_)
+    __div__, __rdiv__, __idiv__ = __truediv__, __rtruediv__, __itruediv__
+    __floordiv__, __rfloordiv__ = _operator(ops.floor_divide), _reflected(ops.floor_divide)
+    __ifloordiv__ = _operator(ops.floor_divide_)
+    __mod__, __rmod__, __imod__ = _operator(ops.remainder), _reflected(ops.remainder), _operator(inplace(ops.remainder))
+    __pow__, __rpow__, __ipow__ = _operator(ops.pow), _reflected(ops.pow), _operator(inplace(ops.pow))
+    __matmul__, __rmatmul__ = _of_tensors(ops.matmul), _of_tensors(ops.matmul, reflected=True)
+
+    __and__, __rand__, __iand__ = _operator(ops.bitwise_and), _operator(ops.bitwise_and), _operator(inplace(ops.bitwise_and))
+    __or__, __ror__, __ior__ = _operator(ops.bitwise_or), _operator(ops.bitwise_or), _operator(inplace(ops.bitwise_or))
+    __xor__, __rxor__, __ixor__ = _operator(ops.bitwise_xor), _operator(ops.bitwise_xor), _operator(inplace(ops.bitwise_xor))
+    __lshift__, __rlshift__ = _operator(ops.bitwise_left_shift), _reflected(ops.bitwise_left_shift)
+    __rshift__, __rrshift__ = _operator(ops.bitwise_right_shift), _reflected(ops.bitwise_right_shift)
+    __ilshift__ = _operator(inplace(ops.bitwise_left_shift))
+    __irshift__ = _operator(inplace(ops.bitwise_right_shift))
+
+    __eq__, __ne__ = _operator(ops.eq), _operator(ops.ne)  # type: ignore[assignment]
+    __lt__, __le__, __gt__, __ge__ = _operator(ops.lt), _operator(ops.le), _operator(ops.gt), _operator(ops.ge)
+
+    __neg__, __pos__, __abs__, __invert__ = ops.neg, ops.positive, ops.abs, ops.bitwise_not
+    __getitem__, __setitem__ = ops.getitem, ops.setitem
+
+    def __hash__(self) -> int:
+        return id(self)

@@ -144,7 +144,10 @@ def sum_over(array: np.ndarray, tables: Sequence[Table]) -> np.ndarray:
 
 
 def max_over(array: np.ndarray, tables: Sequence[Table]) -> tuple[np.ndarray, np.ndarray]:
-    """The largest value of each window over the last dims, and its flat position in them. The first of equals wins; nan wins over all."""
+    """The largest value of each window over the last dims, and its flat position in them. The first of equals wins; nan wins over all.
+
+    Positions are of 32 bits: a plane has less than two milliards of values.
+    """
     first_axis = array.ndim - len(tables)
     spatial = array.shape[first_axis:]
     checks_nan = array.dtype.kind not in "biu" and array.size > 0 and bool(np.isnan(array.max()))
@@ -161,7 +164,7 @@ def max_over(array: np.ndarray, tables: Sequence[Table]) -> tuple[np.ndarray, np
 def _max_along(array: np.ndarray, index: np.ndarray | None, axis: int, table: Table, step: int, checks_nan: bool) -> tuple[np.ndarray, np.ndarray]:
     ndim = array.ndim
     after = (1,) * (ndim - axis - 1)
-    first = np.zeros(table.out, np.intp)
+    first = np.zeros(table.out, np.int32)
     for tap in reversed(table.taps):
         first[tap.where] = np.arange(table.size)[tap.source]
     start = at(axis, ndim, positions(first))
@@ -172,13 +175,18 @@ def _max_along(array: np.ndarray, index: np.ndarray | None, axis: int, table: Ta
         if n == 0 and isinstance(tap.where, slice) and len(range(*tap.where.indices(table.out))) == table.out:
             continue  # these are the values that `best` began with
         where, source = at(axis, ndim, tap.where), at(axis, ndim, tap.source)
-        candidate, known = array[source], best[where]
+        candidate, known, known_index = array[source], best[where], best_index[where]
         better = candidate > known
         if checks_nan:
             better |= np.isnan(candidate)
-        offset = (np.arange(table.size)[tap.source] * step).reshape(-1, *after)
-        best[where] = np.where(better, candidate, known)
-        best_index[where] = np.where(better, offset if index is None else index[source] + offset, best_index[where])
+        offset = (np.arange(table.size, dtype=np.int32)[tap.source] * step).reshape(-1, *after)
+        # Arithmetic in place of a choice: several times as fast where the mask is random.
+        moved = (offset if index is None else index[source] + offset) - known_index
+        moved *= better
+        np.maximum(known, candidate, out=known)
+        known_index += moved
+        if not isinstance(tap.where, slice):  # then these are copies
+            best[where], best_index[where] = known, known_index
     return best, best_index
 
 

@@ -495,6 +495,31 @@ def test_classes_have_their_names_of_pytorch(module):
         assert find_torch_name(module, name) is found
 
 
+def test_functions_have_public_names():
+    """A function that a module keeps is named by where it is public, and PyTorch's names of compiled ones are understood."""
+    from rushlight.serialization.names import find_torch_name
+
+    functional = nn.functional
+    for function, name in ((functional.relu, b"ctorch.nn.functional\nrelu\n"), (torch.tanh, b"tanh\n")):
+        data = saved(function)
+        assert name in data and b"rushlight" not in data
+        assert loaded(data, weights_only=False) is function
+    assert find_torch_name("torch._C._nn", "gelu") is functional.gelu
+    # PyTorch pickles torch.tanh as an attribute of this class.
+    assert find_torch_name("torch._C", "_VariableFunctionsClass").tanh is torch.tanh
+
+
+def test_recurrent_networks_hold_what_pytorch_reads():
+    """The state of a recurrent layer has the attributes that PyTorch expects, and ours are computed anew."""
+    layer = nn.LSTM(2, 3)
+    data = saved(layer)
+    assert b"_flat_weights" in data and b"_all_weights" in data
+    found = loaded(data, weights_only=False)
+    assert "_flat_weights" not in vars(found)
+    x = torch.randn(4, 1, 2)
+    assert torch.equal(found(x)[0], layer(x)[0])
+
+
 def test_storages_round_trip():
     """A storage on its own comes back as a storage."""
     found = loaded(saved(torch.tensor([0.3, 0.7]).untyped_storage()))

@@ -52,6 +52,17 @@ _MODULES = {
     "optim.muon": "optim",
 }
 
+#: The modules in which an op can be public.
+_FUNCTION_HOMES = (".nn.functional", "", ".linalg", ".special")
+
+#: Where PyTorch's compiled functions come from, with the prefix of their names there, and where they are public.
+_COMPILED = {
+    "torch._C._nn": ("", "torch.nn.functional"),
+    "torch._C._linalg": ("linalg_", "torch.linalg"),
+    "torch._C._special": ("special_", "torch.special"),
+    "torch._C._fft": ("fft_", "torch.fft"),
+}
+
 #: PyTorch's storage classes of a dtype, by name. Other dtypes are saved over `UntypedStorage`.
 STORAGE_DTYPES = {
     "DoubleStorage": float64,
@@ -93,6 +104,7 @@ def moved() -> dict[tuple[str, str], Any]:
 
     found: dict[tuple[str, str], Any] = {
         ("torch", "Tensor"): Tensor,
+        ("torch._C", "TensorBase"): Tensor,
         ("torch", "Size"): Size,
         ("torch", "device"): device,
         ("torch._C", "Generator"): Generator,
@@ -114,7 +126,7 @@ def moved() -> dict[tuple[str, str], Any]:
 
 @functools.cache
 def _names() -> dict[int, tuple[str, str]]:
-    return {id(value): name for name, value in moved().items()}
+    return {id(value): name for name, value in reversed(moved().items())}
 
 
 def torch_name(value: Any, name: str | None = None) -> tuple[str, str] | None:
@@ -126,8 +138,19 @@ def torch_name(value: Any, name: str | None = None) -> tuple[str, str] | None:
     if package != _PACKAGE:
         return None
     name = name or value.__qualname__
+    if rest.startswith("ops."):
+        return _function_name(value)
     rest = _MODULES.get(rest, rest)
     return ("torch." + rest if rest else "torch"), name
+
+
+def _function_name(function: Any) -> tuple[str, str] | None:
+    """The public name of an op, by which a module may keep it as its activation."""
+    for home in _FUNCTION_HOMES:
+        for name, value in vars(importlib.import_module(_PACKAGE + home)).items():
+            if value is function:
+                return "torch" + home, name
+    return None
 
 
 def full_name(value: Any) -> str:
@@ -144,6 +167,11 @@ def find_torch_name(module: str, name: str) -> Any:
     found = moved().get((module, name))
     if found is not None:
         return found
+    if (module, name) == ("torch._C", "_VariableFunctionsClass"):
+        return importlib.import_module(_PACKAGE)  # a pickle gets functions such as torch.tanh as its attributes
+    if module in _COMPILED:
+        prefix, module = _COMPILED[module]
+        name = name.removeprefix(prefix)
     parts = module.split(".")[1:]
     for depth in range(len(parts), -1, -1):
         try:

@@ -171,8 +171,12 @@ class RNNBase(Module):
             parts.append(f"bidirectional={self.bidirectional}")
         return ", ".join(parts)
 
+    def __getstate__(self) -> dict[str, Any]:
+        # PyTorch keeps as attributes what is computed here, and reads them from a file.
+        return self.__dict__ | {"_flat_weights_names": self._flat_weights_names, "_flat_weights": self._flat_weights}
+
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
+        super().__setstate__({k: v for k, v in state.items() if k not in ("_flat_weights_names", "_flat_weights")})
         self.__dict__.setdefault("proj_size", 0)
 
     # Checks, in the order in which the forward makes them

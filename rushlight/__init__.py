@@ -162,6 +162,7 @@ from .ops import (
 
 # ops/index.py
 from .ops import index_put as index_put
+from .ops import index_put_ as index_put_
 
 # ops/pointwise.py
 from .ops import (
@@ -661,6 +662,12 @@ from .ops import (
     svd as svd,
     svd_lowrank as svd_lowrank,
     triangular_solve as triangular_solve,
+)
+
+# ops/fft.py
+from .ops import (
+    istft as istft,
+    stft as stft,
 )
 
 from .printing import set_printoptions as set_printoptions

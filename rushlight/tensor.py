@@ -641,6 +641,9 @@ class Tensor(Operators):
     det, logdet, slogdet = ops.linalg_det, ops.logdet, ops.slogdet
     matrix_power, matrix_exp = ops.matrix_power, ops.matrix_exp
 
+    # ops/fft.py
+    stft, istft = ops.stft, ops.istft
+
     # ops/pointwise.py
     abs, abs_, exp, exp_, log, log_, sqrt, sqrt_ = ops.abs, inplace(ops.abs), ops.exp, inplace(ops.exp), ops.log, inplace(ops.log), ops.sqrt, inplace(ops.sqrt)
     relu, relu_, isnan = ops.relu, inplace(ops.relu), ops.isnan

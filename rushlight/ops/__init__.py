@@ -103,6 +103,7 @@ from .extrema import (
 from .index import (
     getitem as getitem,
     index_put as index_put,
+    index_put_ as index_put_,
     setitem as setitem,
 )
 from .pointwise import (
@@ -235,7 +236,6 @@ from .scatter import (
     index_add as index_add,
     index_copy as index_copy,
     index_fill as index_fill,
-    index_put_ as index_put_,
     index_reduce as index_reduce,
     index_select as index_select,
     masked_fill as masked_fill,
@@ -766,4 +766,30 @@ from .linalg import (
     svd as svd,
     svd_lowrank as svd_lowrank,
     triangular_solve as triangular_solve,
+)
+from .fft import (
+    fft_fft as fft_fft,
+    fft_fft2 as fft_fft2,
+    fft_fftfreq as fft_fftfreq,
+    fft_fftn as fft_fftn,
+    fft_fftshift as fft_fftshift,
+    fft_hfft as fft_hfft,
+    fft_hfft2 as fft_hfft2,
+    fft_hfftn as fft_hfftn,
+    fft_ifft as fft_ifft,
+    fft_ifft2 as fft_ifft2,
+    fft_ifftn as fft_ifftn,
+    fft_ifftshift as fft_ifftshift,
+    fft_ihfft as fft_ihfft,
+    fft_ihfft2 as fft_ihfft2,
+    fft_ihfftn as fft_ihfftn,
+    fft_irfft as fft_irfft,
+    fft_irfft2 as fft_irfft2,
+    fft_irfftn as fft_irfftn,
+    fft_rfft as fft_rfft,
+    fft_rfft2 as fft_rfft2,
+    fft_rfftfreq as fft_rfftfreq,
+    fft_rfftn as fft_rfftn,
+    istft as istft,
+    stft as stft,
 )

@@ -1,0 +1,569 @@
+"""Discrete Fourier transforms, over NumPy's, and short-time transforms.
+
+Three cards do everything: complex to complex, real to the first half of a complex result, and such a half to real.
+Each is linear, so its gradient is its adjoint: the transform the other way with the other scaling.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import dtypes as dt
+from ..errors import sizes
+from ..shape import Layout, Shape, contiguous, wrap_dim
+from .card import Card, apply, array_of, tensor_of_array
+from .creation import arange, ones
+from .define import as_tensor_argument, write_out
+from .padding import pad
+
+if TYPE_CHECKING:
+    from ..tensor import Tensor
+
+#: The scaling with which a transform's adjoint is the transform the other way.
+_ADJOINT = {"backward": "forward", "ortho": "ortho", "forward": "backward"}
+
+
+def _resized(shape: Shape, dim: int, size: int) -> Shape:
+    return (*shape[:dim], size, *shape[dim + 1 :])
+
+
+def _c2c_rule(input: np.ndarray, dims: Shape, norm: str, forward: bool) -> np.ndarray:
+    transform = np.fft.fftn if forward else np.fft.ifftn
+    return transform(input, axes=dims, norm=norm) if input.size else input
+
+
+_c2c = Card(
+    "fft_c2c", "input",
+    statics="dims norm forward",
+    infer=lambda input, dims, norm, forward: contiguous(input.shape, input.dtype),
+    numpy=_c2c_rule,
+    grads={"input": lambda g, dims, norm, forward: apply(_c2c, (g,), (dims, _ADJOINT[norm], not forward))},
+)  # fmt: skip
+
+
+def _r2c_gradient(g: Tensor, layouts: Sequence[Layout], dims: Shape, norm: str) -> Tensor:
+    """The missing half of the result has no gradient."""
+    last = dims[-1]
+    missing = layouts[0].shape[last] - g._layout.shape[last]
+    padding = [0, 0] * (g._layout.ndim - 1 - last) + [0, missing]
+    return apply(_c2c, (pad(g, padding),), (dims, _ADJOINT[norm], False)).real
+
+
+_r2c = Card(
+    "fft_r2c", "input",
+    statics="dims norm",
+    infer=lambda input, dims, norm: contiguous(_resized(input.shape, dims[-1], input.shape[dims[-1]] // 2 + 1), input.dtype.to_complex()),
+    numpy=lambda input, dims, norm: np.fft.rfftn(input, axes=dims, norm=norm), grads={"input": _r2c_gradient},
+)  # fmt: skip
+
+
+def _c2r_gradient(g: Tensor, layouts: Sequence[Layout], dims: Shape, norm: str, size: int) -> Tensor:
+    """Each element but the first (and the middle one of an even size) stands for its conjugate too."""
+    last = dims[-1]
+    found = apply(_r2c, (g,), (dims, _ADJOINT[norm]))
+    half = found._layout.shape[last]
+    twice = size - half
+    weight = np.ones(half)
+    weight[1 : 1 + twice] = 2
+    return found * tensor_of_array(weight).to(g._layout.dtype).reshape([-1] + [1] * (g._layout.ndim - 1 - last))
+
+
+_c2r = Card(
+    "fft_c2r", "input",
+    statics="dims norm size",
+    infer=lambda input, dims, norm, size: contiguous(_resized(input.shape, dims[-1], size), input.dtype.to_real()),
+    numpy=lambda input, dims, norm, size: np.fft.irfftn(input, [*(input.shape[d] for d in dims[:-1]), size], axes=dims, norm=norm),
+    grads={"input": _c2r_gradient},
+)  # fmt: skip
+
+
+# Arguments
+
+
+def _norm_of(norm: str | None) -> str:
+    if norm is None:
+        return "backward"
+    if norm not in _ADJOINT:
+        raise RuntimeError(f'Invalid normalization mode: "{norm}"')
+    return norm
+
+
+def _as_float(input: Tensor) -> Tensor:
+    dtype = input._layout.dtype
+    if dtype in dt.LOW_PRECISION:
+        raise RuntimeError(f"Unsupported dtype {dtype.type_name}")
+    return input if dtype.category >= dt.FLOAT else input.to(dt.get_default_dtype())
+
+
+def _as_complex(input: Tensor) -> Tensor:
+    input = _as_float(input)
+    return input.to(input._layout.dtype.to_complex())
+
+
+def _as_real(function: str, input: Tensor) -> Tensor:
+    if input._layout.dtype.is_complex:
+        names = {"rfftn": f"rfftn expects a real-valued input tensor, but got {input._layout.dtype.type_name}", "ihfftn": f"Only supports floating-point dtypes, but found: {input._layout.dtype.type_name}"}
+        raise RuntimeError(names.get(function, f"{function} expects a real input tensor, but got {input._layout.dtype.type_name}"))
+    return _as_float(input)
+
+
+def _check_points(size: int) -> None:
+    if size < 1:
+        raise RuntimeError(f"Invalid number of data points ({size}) specified")
+
+
+def _to_size(input: Tensor, dims: Shape, lengths: Sequence[int]) -> Tensor:
+    """`input` cut, or padded with zeros at the end, to these lengths."""
+    padding = [0, 0] * input._layout.ndim
+    for dim, length in zip(dims, lengths, strict=True):
+        have = input._layout.shape[dim]
+        if length < have:
+            input = input.narrow(dim, 0, length)
+        else:
+            padding[2 * (input._layout.ndim - 1 - dim) + 1] = length - have
+    return pad(input, padding) if any(padding) else input
+
+
+def _dims_and_lengths(input: Tensor, s: Sequence[int] | None, dim: Any) -> tuple[Shape, list[int]]:
+    """The dims to transform and their lengths; -1 keeps a length."""
+    here = input._layout
+    if isinstance(s, int):
+        s = (s,)
+    if dim is None:
+        if s is not None and len(s) > here.ndim:
+            raise RuntimeError(f"Got shape with {len(s)} values but input tensor only has {here.ndim} dimensions.")
+        dims = tuple(range(0 if s is None else here.ndim - len(s), here.ndim))
+    else:
+        dims = tuple(wrap_dim(d, here.ndim) for d in ((dim,) if isinstance(dim, int) else dim))
+        if len(set(dims)) < len(dims):
+            raise RuntimeError("FFT dims must be unique")
+        if s is not None and len(s) != len(dims):
+            raise RuntimeError("When given, dim and shape arguments must have the same length")
+    lengths = [here.shape[d] for d in dims] if s is None else [here.shape[d] if n == -1 else n for d, n in zip(dims, s, strict=True)]
+    return dims, lengths
+
+
+def _one_dim(input: Tensor, dim: int) -> int:
+    ndim = input._layout.ndim
+    if not ndim:
+        raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
+    return wrap_dim(dim, ndim)
+
+
+# Transforms of one dim or several. Those of several dims work on `dim` (by default all of them, or the last ``len(s)``),
+# cut or padded to the lengths `s`.
+
+
+def _whole(input: Tensor, dims: Shape, lengths: Sequence[int], norm: str | None, forward: bool, out: Tensor | None) -> Tensor:
+    """Complex to complex."""
+    scaling = _norm_of(norm)
+    for length in lengths:
+        _check_points(length)
+    input = _to_size(_as_complex(input), dims, lengths)
+    found = apply(_c2c, (input,), (dims, scaling, forward)) if dims else input.clone()
+    return found if out is None else write_out(out, found)
+
+
+def _halved(function: str, input: Tensor, dims: Shape, lengths: Sequence[int], norm: str) -> Tensor:
+    """Real to the half of its transform that the rest follows from."""
+    input = _as_real(function, input)
+    if not dims:
+        raise RuntimeError(f"{function} must transform at least one axis")
+    for length in lengths:
+        _check_points(length)
+    return apply(_r2c, (_to_size(input, dims, lengths),), (dims, norm))
+
+
+def _restored(function: str, input: Tensor, dims: Shape, lengths: Sequence[int], keeps_last: bool) -> tuple[Tensor, int]:
+    """The half of a transform, cut or padded, and the length of the real result in the last dim."""
+    if not dims:
+        raise RuntimeError(f"{function} must transform at least one axis")
+    size = lengths[-1] if keeps_last else 2 * (input._layout.shape[dims[-1]] - 1)
+    for length in (*lengths[:-1], size):
+        _check_points(length)
+    return _to_size(_as_complex(input), dims, [*lengths[:-1], size // 2 + 1]), size
+
+
+def _gives_last(s: Any) -> bool:
+    return s is not None and (s if isinstance(s, int) else s[-1]) != -1
+
+
+def _one_length(input: Tensor, n: int | None, dim: int) -> tuple[Shape, list[int]]:
+    d = _one_dim(input, dim)
+    return (d,), [input._layout.shape[d] if n is None else n]
+
+
+def fft_fft(input: Tensor, n: int | None = None, dim: int = -1, norm: str | None = None, *, out: Tensor | None = None) -> Tensor:
+    """The discrete Fourier transform along `dim`, cut or padded to `n` elements.
+
+    `norm` scales by 1 ("backward", the default), 1/n ("forward") or 1/sqrt(n) ("ortho").
+
+    >>> torch.fft.fft(torch.tensor([1., 0., 0., 0.]))
+    tensor([1.+0.j, 1.+0.j, 1.+0.j, 1.+0.j])
+    """
+    return _whole(input, *_one_length(input, n, dim), norm, True, out)
+
+
+def fft_ifft(input: Tensor, n: int | None = None, dim: int = -1, norm: str | None = None, *, out: Tensor | None = None) -> Tensor:
+    """The inverse of `fft`.
+
+    >>> torch.fft.ifft(torch.tensor([4., 0., 0., 0.]))
+    tensor([1.+0.j, 1.+0.j, 1.+0.j, 1.+0.j])
+    """
+    return _whole(input, *_one_length(input, n, dim), norm, False, out)
+
+
+def fft_fftn(input: Tensor, s: Sequence[int] | None = None, dim: Any = None, norm: str | None = None, *, out: Tensor | None = None) -> Tensor:
+    """`fft` over several dims.
+
+    >>> torch.fft.fftn(torch.ones(2, 2))
+    tensor([[4.+0.j, 0.+0.j],
+            [0.+0.j, 0.+0.j]])
+    """
+    return _whole(input, *_dims_and_lengths(input, s, dim), norm, True, out)
+
+
+def fft_ifftn(input: Tensor, s: Sequence[int] | None = None, dim: Any = None, norm: str | None = None, *, out: Tensor | None = None) -> Tensor:
+    """The inverse of `fftn`.
+
+    >>> torch.fft.ifftn(torch.ones(2, 2))
+    tensor([[1.+0.j, 0.+0.j],
+            [0.+0.j, 0.+0.j]])
+    """
+    return _whole(input, *_dims_and_lengths(input, s, dim), norm, False, out)
+
+
+def fft_rfft(input: Tensor, n: int | None = None, dim: int = -1, norm: str | None = None, *, out: Tensor | None = None) -> Tensor:
+    """The first half of the transform of a real signal; the rest is its mirrored conjugate.
+
+    >>> torch.fft.rfft(torch.ones(4))
+    tensor([4.+0.j, 0.+0.j, 0.+0.j])
+    """
+    found = _halved("rfft", input, *_one_length(input, n, dim), _norm_of(norm))
+    return found if out is None else write_out(out, found)
+
+
+def fft_rfftn(input: Tensor, s: Sequence[int] | None = None, dim: Any = None, norm: str | None = None, *, out: Tensor | None = None) -> Tensor:
+    """`rfft` over several dims, the last of them halved.
+
+    >>> torch.fft.rfftn(torch.ones(2, 4)).shape
+    torch.Size([2, 3])
+    """
+    found = _halved("rfftn", input, *_dims_and_lengths(input, s, dim), _norm_of(norm))
+    return found if out is None else write_out(out, found)
+
+
+def fft_irfft(input: Tensor, n: int | None = None, dim: int = -1, norm: str | None = None, *, out: Tensor | None = None) -> Tensor:
+    """The inverse of `rfft`; the signal has `n` elements, by default an even number.
+
+    >>> torch.fft.irfft(torch.tensor([4., 0., 0.]))
+    tensor([1., 1., 1., 1.])
+    """
+    dims, lengths = _one_length(input, n, dim)
+    half, size = _restored("irfft", input, dims, lengths, n is not None)
+    found = apply(_c2r, (half,), (dims, _norm_of(norm), size))
+    return found if out is None else write_out(out, found)
+
+
+def fft_irfftn(input: Tensor, s: Sequence[int] | None = None, dim: Any = None, norm: str | None = None, *, out: Tensor | None = None) -> Tensor:
+    """The inverse of `rfftn`; without `s` the last dim of the result has an even size.
+
+    >>> torch.fft.irfftn(torch.ones(2, 3)).shape
+    torch.Size([2, 4])
+    """
+    dims, lengths = _dims_and_lengths(input, s, dim)
+    half, size = _restored("irfftn", input, dims, lengths, _gives_last(s))
+    found = apply(_c2r, (half,), (dims, _norm_of(norm), size))
+    return found if out is None else write_out(out, found)
+
+
+def fft_hfft(input: Tensor, n: int | None = None, dim: int = -1, norm: str | None = None, *, out: Tensor | None = None) -> Tensor:
+    """The real transform of a signal that is its own mirrored conjugate, given by its first half.
+
+    >>> torch.fft.hfft(torch.ones(3))
+    tensor([4., 0., 0., 0.])
+    """
+    dims, lengths = _one_length(input, n, dim)
+    half, size = _restored("hfft", input, dims, lengths, n is not None)
+    found = apply(_c2r, (half.conj(),), (dims, _ADJOINT[_norm_of(norm)], size))
+    return found if out is None else write_out(out, found)
+
+
+def fft_hfftn(input: Tensor, s: Sequence[int] | None = None, dim: Any = None, norm: str | None = None, *, out: Tensor | None = None) -> Tensor:
+    """`hfft` over several dims, the last of them given by its half.
+
+    >>> torch.fft.hfftn(torch.ones(2, 3)).shape
+    torch.Size([2, 4])
+    """
+    dims, lengths = _dims_and_lengths(input, s, dim)
+    half, size = _restored("hfftn", input, dims, lengths, _gives_last(s))
+    if len(dims) > 1:
+        half = apply(_c2c, (half,), (dims[:-1], _norm_of(norm), True))
+    found = apply(_c2r, (half.conj(),), (dims[-1:], _ADJOINT[_norm_of(norm)], size))
+    return found if out is None else write_out(out, found)
+
+
+def fft_ihfft(input: Tensor, n: int | None = None, dim: int = -1, norm: str | None = None, *, out: Tensor | None = None) -> Tensor:
+    """The inverse of `hfft`.
+
+    >>> torch.fft.ihfft(torch.tensor([4., 0., 0., 0.]))
+    tensor([1.-0.j, 1.-0.j, 1.-0.j])
+    """
+    found = _halved("ihfft", input, *_one_length(input, n, dim), _ADJOINT[_norm_of(norm)]).conj()
+    return found if out is None else write_out(out, found)
+
+
+def fft_ihfftn(input: Tensor, s: Sequence[int] | None = None, dim: Any = None, norm: str | None = None, *, out: Tensor | None = None) -> Tensor:
+    """The inverse of `hfftn`.
+
+    >>> torch.fft.ihfftn(torch.ones(2, 4)).shape
+    torch.Size([2, 3])
+    """
+    dims, lengths = _dims_and_lengths(input, s, dim)
+    input = _as_real("ihfftn", input)
+    if not dims:
+        raise RuntimeError("ihfftn must transform at least one axis")
+    for length in lengths:
+        _check_points(length)
+    found = apply(_r2c, (_to_size(input, dims, lengths),), (dims[-1:], _ADJOINT[_norm_of(norm)])).conj()
+    if len(dims) > 1:
+        found = apply(_c2c, (found,), (dims[:-1], _norm_of(norm), False))
+    return found if out is None else write_out(out, found)
+
+
+def _of_two_dims(function: Callable[..., Tensor], example: str) -> Callable[..., Tensor]:
+    """The transform of two dims, the last two by default."""
+    name = function.__name__.removesuffix("n")
+
+    def transform(input: Tensor, s: Sequence[int] | None = None, dim: Any = (-2, -1), norm: str | None = None, *, out: Tensor | None = None) -> Tensor:
+        return function(input, s, dim, norm, out=out)
+
+    transform.__name__ = transform.__qualname__ = name + "2"
+    transform.__doc__ = f"`{name[4:]}n` over two dims.\n\n{example}"
+    return transform
+
+
+fft_fft2 = _of_two_dims(fft_fftn, "    >>> torch.fft.fft2(torch.ones(2, 3)).shape\n    torch.Size([2, 3])\n")
+fft_ifft2 = _of_two_dims(fft_ifftn, "    >>> torch.fft.ifft2(torch.ones(2, 3)).shape\n    torch.Size([2, 3])\n")
+fft_rfft2 = _of_two_dims(fft_rfftn, "    >>> torch.fft.rfft2(torch.ones(2, 4)).shape\n    torch.Size([2, 3])\n")
+fft_irfft2 = _of_two_dims(fft_irfftn, "    >>> torch.fft.irfft2(torch.ones(2, 3)).shape\n    torch.Size([2, 4])\n")
+fft_hfft2 = _of_two_dims(fft_hfftn, "    >>> torch.fft.hfft2(torch.ones(2, 3)).shape\n    torch.Size([2, 4])\n")
+fft_ihfft2 = _of_two_dims(fft_ihfftn, "    >>> torch.fft.ihfft2(torch.ones(2, 4)).shape\n    torch.Size([2, 3])\n")
+
+
+# Frequencies and their order
+
+
+def fft_fftfreq(n: int, d: float = 1.0, *, out: Tensor | None = None, dtype: dt.dtype | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """The frequencies of the elements of a transform of `n` samples that are `d` apart.
+
+    >>> torch.fft.fftfreq(4)
+    tensor([ 0.0000,  0.2500, -0.5000, -0.2500])
+    """
+    first = arange(0, (n + 1) // 2)
+    negative = arange(-(n // 2), 0)
+    from .combine import cat
+
+    return _frequencies("fftfreq", cat((first, negative)), n * d, out, dtype, requires_grad)
+
+
+def fft_rfftfreq(n: int, d: float = 1.0, *, out: Tensor | None = None, dtype: dt.dtype | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """The frequencies of the elements of `rfft` of `n` samples that are `d` apart.
+
+    >>> torch.fft.rfftfreq(4)
+    tensor([0.0000, 0.2500, 0.5000])
+    """
+    return _frequencies("rfftfreq", arange(0, n // 2 + 1), n * d, out, dtype, requires_grad)
+
+
+def _frequencies(function: str, counts: Tensor, span: float, out: Tensor | None, dtype: dt.dtype | None, requires_grad: bool) -> Tensor:
+    dtype = dtype or (out._layout.dtype if out is not None else dt.get_default_dtype())
+    if dtype.category < dt.FLOAT:
+        raise RuntimeError(f"{function} requires a floating point or complex dtype")
+    found = counts.to(dtype) * float(np.divide(1.0, span))
+    if requires_grad:
+        found.requires_grad_(True)
+    return found if out is None else write_out(out, found)
+
+
+def _shift_dims(input: Tensor, dim: Any) -> list[int]:
+    here = input._layout
+    dims = range(here.ndim) if dim is None else (dim,) if isinstance(dim, int) else dim
+    return [wrap_dim(d, here.ndim) for d in dims]
+
+
+def fft_fftshift(input: Tensor, dim: Any = None) -> Tensor:
+    """The elements with the zero frequency moved to the middle.
+
+    >>> torch.fft.fftshift(torch.tensor([0, 1, -2, -1]))
+    tensor([-2, -1,  0,  1])
+    """
+    dims = _shift_dims(input, dim)
+    return input.roll([input._layout.shape[d] // 2 for d in dims], dims)
+
+
+def fft_ifftshift(input: Tensor, dim: Any = None) -> Tensor:
+    """The inverse of `fftshift`.
+
+    >>> torch.fft.ifftshift(torch.tensor([-2, -1, 0, 1]))
+    tensor([ 0,  1, -2, -1])
+    """
+    dims = _shift_dims(input, dim)
+    return input.roll([(input._layout.shape[d] + 1) // 2 for d in dims], dims)
+
+
+# Short-time transforms
+
+
+def _described(tensor: Tensor | None, brackets: str = "{{{}}}") -> str:
+    return "None" if tensor is None else f"torch.{tensor._layout.dtype.type_name}Tensor" + brackets.format(sizes(tensor._layout.shape))
+
+
+def _as_bit(flag: bool | None) -> str:
+    return "None" if flag is None else str(int(flag))
+
+
+def _centred(window: Tensor | None, win_length: int, n_fft: int, dtype: dt.dtype) -> Tensor | None:
+    """The window with zeros on both sides, `n_fft` long."""
+    if win_length == n_fft:
+        return window
+    window = ones(win_length, dtype=dtype) if window is None else window
+    left = (n_fft - win_length) // 2
+    return pad(window, (left, n_fft - win_length - left))
+
+
+def stft(
+    input: Tensor, n_fft: int, hop_length: int | None = None, win_length: int | None = None, window: Tensor | None = None,
+    center: bool = True, pad_mode: str = "reflect", normalized: bool = False, onesided: bool | None = None,
+    return_complex: bool | None = None, align_to_window: bool | None = None,
+) -> Tensor:  # fmt: skip
+    """The transforms of windows of `n_fft` samples, `hop_length` apart: (..., time) to (..., frequency, frame).
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.stft.html
+
+    >>> torch.stft(torch.ones(8), 4, window=torch.ones(4), return_complex=True).shape
+    torch.Size([3, 9])
+    """
+    here = as_tensor_argument(input, "stft")._layout
+    if center and align_to_window is not None:
+        raise RuntimeError("stft align_to_window should only be set when center = false")
+    if center:
+        shape = (1,) * (3 - here.ndim) + here.shape
+        padded = pad(input.reshape(shape), (n_fft // 2, n_fft // 2), mode=pad_mode)
+        input = padded.reshape(padded._layout.shape[padded._layout.ndim - here.ndim :])
+        here = input._layout
+    hop = n_fft // 4 if hop_length is None else hop_length
+    length = n_fft if win_length is None else win_length
+    call = (
+        f"stft({_described(input, '{}')}, n_fft={n_fft}, hop_length={hop}, win_length={length}, window={_described(window)}, "
+        f"normalized={int(normalized)}, onesided={_as_bit(onesided)}, return_complex={_as_bit(return_complex)}, align_to_window={_as_bit(align_to_window)}) "
+    )
+    is_complex = here.dtype.is_complex or (window is not None and window._layout.dtype.is_complex)
+    if return_complex is None and not is_complex:
+        raise RuntimeError("stft requires the return_complex parameter be given for real inputs, and will further require that return_complex=True in a future PyTorch release.")
+    if here.dtype.category < dt.FLOAT:
+        raise RuntimeError(call + ": expected a tensor of floating point or complex values")
+    if here.ndim not in (1, 2):
+        raise RuntimeError(call + ": expected a 1D or 2D tensor")
+    aligned = not center and bool(align_to_window)
+    samples = here.shape[-1]
+    if n_fft <= 0 or n_fft > samples and not aligned:
+        raise RuntimeError(call + f": expected 0 < n_fft < {samples}, but got n_fft={n_fft}")
+    if hop <= 0:
+        raise RuntimeError(call + f": expected hop_length > 0, but got hop_length={hop}")
+    if length <= 0 or length > n_fft:
+        raise RuntimeError(call + f": expected 0 < win_length <= n_fft, but got win_length={length}")
+    if window is not None and window._layout.shape != (length,):
+        raise RuntimeError(call + f": expected a 1D window tensor of size equal to win_length={length}, but got window with size {sizes(window._layout.shape)}")
+    if window is None and length == n_fft:
+        warnings.warn(
+            "A window was not provided. A rectangular window will be applied,which is known to cause spectral leakage. Other windows such as torch.hann_window or torch.hamming_window "
+            "are recommended to reduce spectral leakage.To suppress this warning and use a rectangular window, explicitly set `window=torch.ones(n_fft, device=<device>)`.",
+            stacklevel=2,
+        )
+    if onesided and is_complex:
+        raise RuntimeError("Cannot have onesided output if window or input is complex")
+    if aligned:
+        input = pad(input, ((n_fft - length) // 2, n_fft - length - (n_fft - length) // 2))
+    frames = input.unfold(-1, n_fft, hop)
+    shape = _centred(window, length, n_fft, here.dtype.to_real())
+    frames = frames if shape is None else frames * shape
+    norm = "ortho" if normalized else None
+    onesided = not is_complex if onesided is None else onesided
+    found = (fft_rfft(frames, norm=norm) if onesided and not is_complex else fft_fft(frames, norm=norm)).transpose(-1, -2)
+    if return_complex is False or (return_complex is None and not is_complex):
+        from .complex import view_as_real
+
+        return view_as_real(found)
+    return found
+
+
+def istft(
+    input: Tensor, n_fft: int, hop_length: int | None = None, win_length: int | None = None, window: Tensor | None = None,
+    center: bool = True, normalized: bool = False, onesided: bool | None = None, length: int | None = None, return_complex: bool = False,
+) -> Tensor:  # fmt: skip
+    """The inverse of `stft`, by adding the overlapping frames (Griffin and Lim, 1984).
+
+    >>> torch.istft(torch.stft(torch.ones(8), 4, window=torch.ones(4), return_complex=True), 4, window=torch.ones(4))
+    tensor([1., 1., 1., 1., 1., 1., 1., 1.])
+    """
+    here = as_tensor_argument(input, "istft")._layout
+    hop = n_fft // 4 if hop_length is None else hop_length
+    win = n_fft if win_length is None else win_length
+    call = (
+        f"istft(CPU{here.dtype.type_name}Type{sizes(here.shape)}, n_fft={n_fft}, hop_length={hop}, win_length={win}, window={_described(window)}, center={int(center)}, "
+        f"normalized={int(normalized)}, onesided={_as_bit(onesided)}, length={length}, return_complex={int(return_complex)}) "
+    )
+    if not here.dtype.is_complex:
+        raise RuntimeError("istft requires a complex-valued input tensor matching the output from stft with return_complex=True.")
+    if here.numel == 0:
+        raise RuntimeError(call + ": input tensor cannot be empty.")
+    if here.ndim not in (2, 3):
+        raise RuntimeError(call + f": expected a tensor with 2 or 3 dimensions, but got {here.ndim}")
+    frequencies, frames = here.shape[-2:]
+    onesided = frequencies != n_fft if onesided is None else onesided
+    if onesided and frequencies != n_fft // 2 + 1:
+        raise RuntimeError(call + f": expected the frequency dimension (3rd to the last) of the input tensor to match n_fft / 2 + 1 when onesided=True, but got {frequencies}")
+    if not onesided and frequencies != n_fft:
+        raise RuntimeError(call + f": expected the frequency dimension (3rd to the last) of the input tensor to match n_fft when onesided=False, but got {frequencies}")
+    if not 0 < hop <= win:
+        raise RuntimeError(call + ": expected 0 < hop_length <= win_length")
+    if not 0 < win <= n_fft:
+        raise RuntimeError(call + ": expected 0 < win_length <= n_fft")
+    if window is not None and window._layout.shape != (win,):
+        raise RuntimeError(call + ": Invalid window shape. window has to be 1D and length of `win_length`")
+    if return_complex and onesided:
+        raise RuntimeError("Cannot have onesided output if window or input is complex")
+    weights = _centred(window, win, n_fft, here.dtype.to_real())
+    weights = ones(n_fft, dtype=here.dtype.to_real()) if weights is None else weights
+    norm = "ortho" if normalized else None
+    spectra = input.transpose(-1, -2)
+    if return_complex:
+        pieces = fft_ifft(spectra, norm=norm)
+    else:
+        pieces = fft_irfft(spectra if onesided else spectra.narrow(-1, 0, n_fft // 2 + 1), n_fft, norm=norm)
+    total = n_fft + hop * (frames - 1)
+    places = (arange(0, frames) * hop).unsqueeze(1) + arange(0, n_fft)
+    signal = _overlapped(pieces * weights, places, total)
+    envelope = _overlapped((weights * weights).expand(frames, n_fft), places, total)
+    start = n_fft // 2 if center else 0
+    end = start + length if length is not None else total - n_fft // 2 if center else total
+    kept = min(end, total) - start
+    signal, envelope = signal.narrow(-1, start, kept), envelope.narrow(-1, start, kept)
+    if not np.abs(array_of(envelope)).min(initial=np.inf) > 1e-11:
+        raise RuntimeError(call + "window overlap add min: 1\n[ CPUBoolType{} ]")
+    found = signal / envelope
+    if end > total:
+        warnings.warn("The length of signal is shorter than the length parameter. Result is being padded with zeros in the tail. Please check your center and hop_length settings.", stacklevel=2)
+        found = pad(found, (0, end - total))
+    return found
+
+
+def _overlapped(pieces: Tensor, places: Tensor, total: int) -> Tensor:
+    """The sum of frames, each at its place in the signal."""
+    *batch, _, _ = pieces._layout.shape
+    return pieces.new_zeros((*batch, total)).index_add(-1, places.reshape(-1), pieces.reshape(*batch, -1))

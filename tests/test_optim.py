@@ -462,7 +462,7 @@ REFUSED_PARAMS = [
 PARAM = parameter()
 
 
-@pytest.mark.parametrize(("params", "error", "message"), REFUSED_PARAMS, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(("params", "error", "message"), REFUSED_PARAMS, ids=lambda value: getattr(value, "__name__", str(value))[:40])
 def test_bad_parameters_are_refused(params, error, message):
     with pytest.raises(error, match=message):
         torch.optim.SGD(params())

@@ -10,7 +10,7 @@ import numpy as np
 from .. import dtypes as dt
 from ..storage import TensorBase
 from .card import Pointwise, apply, write_into
-from .define import CARD_OF, alias, as_operand, as_tensor_argument, binary, unary, write_out
+from .define import CARD_OF, alias, as_operand, as_tensor_argument, binary, kernel_for, unary, write_out
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -70,8 +70,13 @@ log2 = unary(
     """,
     result="float", grad=lambda g, input: g / (input * math.log(2)).conj(),
 )  # fmt: skip
+def _log10_rule(x: np.ndarray) -> np.ndarray:
+    # NumPy's float32 log10 misses exact powers of ten by a bit.
+    return np.log10(x.astype(np.float64)).astype(x.dtype) if x.dtype == np.float32 else np.log10(x)
+
+
 log10 = unary(
-    "log10", np.log10,
+    "log10", _log10_rule,
     """The logarithm to base 10.
 
     >>> torch.log10(torch.tensor([100.]))
@@ -86,7 +91,7 @@ log1p = unary(
     >>> torch.log1p(torch.tensor([0.]))
     tensor([0.])
     """,
-    result="float", grad=lambda g, input: g / (input + 1).conj(),
+    result="float", grad=lambda g, input: g / (input + 1).conj(), node_name="Log1PBackward0",
 )  # fmt: skip
 sinc = unary(
     "sinc", lambda x: np.sinc(x),
@@ -98,6 +103,17 @@ sinc = unary(
     result="float",
     grad=lambda g, input: g * (((input * math.pi).cos() * (input * math.pi) - (input * math.pi).sin()) / (input * input * math.pi)).masked_fill(input == 0, 0).conj(),
 )  # fmt: skip
+
+
+def _no_complex(name: str) -> Any:
+    def rule(common: dt.dtype) -> tuple[dt.dtype, dt.dtype]:
+        if common.is_complex:
+            raise RuntimeError(f"{name} is not supported for complex tensors.")
+        return (common,) * 2 if common.category == dt.FLOAT else (dt.get_default_dtype(),) * 2
+
+    return rule
+
+
 deg2rad = unary(
     "deg2rad", lambda x: x * x.dtype.type(math.pi / 180),
     """Degrees to radians.
@@ -105,7 +121,7 @@ deg2rad = unary(
     >>> torch.deg2rad(torch.tensor([180.]))
     tensor([3.1416])
     """,
-    result="float", grad=lambda g: g * (math.pi / 180),
+    result=_no_complex("deg2rad"), grad=lambda g: g * (math.pi / 180), node_name="Deg2RadBackward0",
 )  # fmt: skip
 rad2deg = unary(
     "rad2deg", lambda x: x * x.dtype.type(180 / math.pi),
@@ -114,7 +130,7 @@ rad2deg = unary(
     >>> torch.rad2deg(torch.tensor([3.14159274]))
     tensor([180.])
     """,
-    result="float", grad=lambda g: g * (180 / math.pi),
+    result=_no_complex("rad2deg"), grad=lambda g: g * (180 / math.pi), node_name="Rad2DegBackward0",
 )  # fmt: skip
 
 
@@ -132,7 +148,7 @@ def positive(input: Tensor) -> Tensor:
 _logit = Pointwise(
     "logit", "input",
     statics="eps",
-    numpy=lambda input, eps: _logit_rule(input, eps), result="float",
+    numpy=lambda input, eps: _logit_rule(input, eps), result=kernel_for("logit_cpu", complex=False),
     grads={"input": lambda g, input, eps: _logit_grad(g, input, eps)},
 )  # fmt: skip
 
@@ -169,6 +185,7 @@ hypot = binary(
     >>> torch.hypot(torch.tensor([3.]), torch.tensor([4.]))
     tensor([5.])
     """,
+    result=kernel_for("hypot_cpu", bools="none", integers="none", complex=False), numbers="none",
     grad_input=lambda g, input, output: g * (input / output),
     grad_other=lambda g, other, output: g * (other / output),
 )  # fmt: skip
@@ -179,7 +196,7 @@ logaddexp = binary(
     >>> torch.logaddexp(torch.tensor([0.]), torch.tensor([0.]))
     tensor([0.6931])
     """,
-    result="float",
+    result=kernel_for("logaddexp_cpu", bools="none", integers="none"), numbers="none",
     grad_input=lambda g, input, output: g * (input - output).exp(),
     grad_other=lambda g, other, output: g * (other - output).exp(),
 )  # fmt: skip
@@ -190,7 +207,7 @@ logaddexp2 = binary(
     >>> torch.logaddexp2(torch.tensor([0.]), torch.tensor([0.]))
     tensor([1.])
     """,
-    result="float",
+    result=kernel_for("logaddexp2_cpu", bools="none", integers="none", complex=False), numbers="none",
     grad_input=lambda g, input, output: g * (input - output).exp2(),
     grad_other=lambda g, other, output: g * (other - output).exp2(),
 )  # fmt: skip
@@ -250,7 +267,7 @@ _clamp = Pointwise(
 
 def _no_complex_clamp(common: dt.dtype) -> tuple[dt.dtype, dt.dtype]:
     if common.is_complex:
-        raise RuntimeError("clamp is not supported for complex types")
+        raise NotImplementedError("clamp is not supported for complex types")
     return common, common
 
 

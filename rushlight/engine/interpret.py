@@ -56,8 +56,13 @@ def cast(value: Any, plan: Plan, position: int) -> Any:
     """An input of a pointwise rule in the dtype that it computes in."""
     if position in plan.uncast:
         return value
+    low = plan.low
     if isinstance(value, np.ndarray):
+        if low is not None and value.dtype != low and (value.ndim or plan.card.rounds_numbers):
+            value = value.astype(low)
         return value if value.dtype == plan.compute else value.astype(plan.compute)
+    if low is not None and plan.card.rounds_numbers:
+        value = low.type(value)
     return scalar(value, plan)
 
 

@@ -11,7 +11,7 @@ from .. import dtypes as dt
 from ..shape import wrap_dim
 from .card import Pointwise, apply, write_into
 from .compound import clamp, clamp_
-from .define import as_tensor_argument, unary
+from .define import as_tensor_argument, kernel_for, unary
 from .erf import erf_array
 from .pointwise import relu as _relu
 from .trigonometry import tanh as _tanh
@@ -26,14 +26,8 @@ def _activate(card: Pointwise, input: Any, static: tuple[Any, ...] = (), inplace
 
 
 def _floating(name: str) -> Any:
-    """The type rule of an activation that PyTorch has for floats alone."""
-
-    def rule(common: dt.dtype) -> tuple[dt.dtype, dt.dtype]:
-        if common.category < dt.FLOAT:
-            raise NotImplementedError(f"\"{name}\" not implemented for '{common.type_name}'")
-        return common, common
-
-    return rule
+    """The type rule of an activation that PyTorch has for real floats alone."""
+    return kernel_for(name, bools="none", integers="none", complex=False)
 
 
 def logistic(x: np.ndarray) -> np.ndarray:
@@ -138,7 +132,7 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
 
 _silu = Pointwise(
     "silu", "input",
-    numpy=lambda input: input * logistic(input), result=_floating("silu_cpu"),
+    numpy=lambda input: input * logistic(input), result=kernel_for("silu_cpu", bools="none", integers="none"),
     grads={"input": lambda g, input: g * _silu_slope(input)},
 )  # fmt: skip
 

@@ -6,36 +6,35 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import dtypes as dt
-from .. import tape
-from .. import memory_formats
+from .. import dtypes as dt, memory_formats, tape
 from ..graph import grad_state, requires_grad
 from ..shape import can_broadcast_to, layout, preserved_strides
 from ..storage import TensorBase
 from .card import Card, Pointwise, apply, write_into
-from .define import CARD_OF, alias, as_operand, as_tensor_argument, binary, unary, write_out
+from .define import CARD_OF, alias, as_operand, as_tensor_argument, binary, kernel_for, unary, write_out
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
 
 
-def _no_bool(name: str) -> Any:
-    def rule(common: dt.dtype) -> tuple[dt.dtype, dt.dtype]:
-        if common.category == dt.BOOL:
-            raise RuntimeError(
-                f"{name}, the `-` operator, with two bool tensors is not supported. Use the `^` or `logical_xor()` operator instead."
-                if name == "Subtraction"
-                else f'"{name}" not implemented for \'Bool\''
-            )
-        return common, common
+def _no_bool_subtraction(common: dt.dtype) -> tuple[dt.dtype, dt.dtype]:
+    if common.category == dt.BOOL:
+        raise RuntimeError("Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or `logical_xor()` operator instead.")
+    return common, common
 
-    return rule
+
+def _check_subtraction(*operands: Any) -> None:
+    """Refuse bools in a subtraction: all of them, or one of them, with PyTorch's two messages."""
+    bools = [t._layout.dtype is dt.bool_ if isinstance(t, TensorBase) else type(t) is bool for t in operands]
+    if any(bools) and not all(bools):
+        raise RuntimeError("Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, use the `~` or `logical_not()` operator instead.")
 
 
 _add = Pointwise(
     "add", "input other",
     numpy=np.add,
     grads={"input": lambda g: g, "other": lambda g: g},
+    rounds_numbers=True,
 )  # fmt: skip
 _add_scaled = Pointwise(
     "add_scaled", "input other alpha",
@@ -84,7 +83,7 @@ def add_(self: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
 
 _sub = Pointwise(
     "sub", "input other",
-    numpy=np.subtract, result=_no_bool("Subtraction"),
+    numpy=np.subtract, result=_no_bool_subtraction, rounds_numbers=True,
     grads={"input": lambda g: g, "other": lambda g: -g},
 )  # fmt: skip
 
@@ -98,6 +97,7 @@ def sub(input: Tensor, other: Any, *, alpha: Any = 1, out: Tensor | None = None)
     if not isinstance(input, TensorBase):
         input = as_operand(input, "sub", "input", 1)
     other = as_operand(other, "sub")
+    _check_subtraction(input, other)
     if type(alpha) is int and alpha == 1:
         found = apply(_sub, (input, other))
     else:
@@ -109,6 +109,7 @@ def sub(input: Tensor, other: Any, *, alpha: Any = 1, out: Tensor | None = None)
 def sub_(self: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
     """In-place version of `sub`."""
     other = as_operand(other, "sub_")
+    _check_subtraction(self, other)
     if type(alpha) is int and alpha == 1:
         return write_into(_sub, self, (self, other))
     _check_alpha(self, other, alpha)
@@ -121,8 +122,8 @@ def rsub(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
     >>> torch.rsub(torch.tensor([1., 2.]), 3)
     tensor([2., 1.])
     """
-    scaled = input if alpha == 1 else mul(input, alpha)
-    return apply(_sub, (as_operand(other, "rsub"), scaled))
+    as_tensor_argument(input, "rsub")
+    return sub(as_operand(other, "rsub"), input, alpha=alpha)
 
 
 mul = binary(
@@ -135,6 +136,7 @@ mul = binary(
     """,
     grad_input=lambda g, other: g * _conj(other),
     grad_other=lambda g, input: g * _conj(input),
+    numbers="either",
 )  # fmt: skip
 
 
@@ -174,12 +176,12 @@ def _trunc_divide_rule(a: Any, b: Any) -> Any:
 
 _floor_divide = Pointwise(
     "floor_divide", "input other",
-    numpy=_floor_divide_rule, result=_no_bool("floor_divide"),
+    numpy=_floor_divide_rule, result=kernel_for("div_floor_cpu", bools="none", integers="same", complex=False),
     grads={"input": lambda g: g * 0, "other": lambda g: g * 0},
 )  # fmt: skip
 _trunc_divide = Pointwise(
     "trunc_divide", "input other",
-    numpy=_trunc_divide_rule, result=_no_bool("div_trunc"),
+    numpy=_trunc_divide_rule, result=kernel_for("div_trunc_cpu", bools="none", integers="same", complex=False),
     grads={"input": lambda g: g * 0, "other": lambda g: g * 0},
     node_name="DivBackward1",
 )  # fmt: skip
@@ -252,7 +254,7 @@ remainder = binary(
     >>> torch.remainder(torch.tensor([-3., 3.]), 2)
     tensor([1., 1.])
     """,
-    result=_no_bool("remainder"), checks_values=True,
+    result=kernel_for("remainder_cpu", bools="none", integers="same", complex=False), checks_values=True, rounds_numbers=True, numbers="either",
     grad_input=lambda g: g,
     grad_other=lambda g, input, other: -g * div(input, other, rounding_mode="floor"),
 )  # fmt: skip
@@ -263,7 +265,7 @@ fmod = binary(
     >>> torch.fmod(torch.tensor([-3., 3.]), 2)
     tensor([-1.,  1.])
     """,
-    result=_no_bool("fmod"), checks_values=True,
+    result=kernel_for("fmod_cpu", bools="none", integers="same", complex=False), checks_values=True, rounds_numbers=True,
     grad_input=lambda g: g,
     grad_other=lambda g, input, other: -g * div(input, other, rounding_mode="trunc"),
 )  # fmt: skip
@@ -275,8 +277,7 @@ neg = unary(
     >>> torch.neg(torch.tensor([1, -2]))
     tensor([-1,  2])
     """,
-    result=lambda common: _refuse_bool_negation(common),
-    grad=lambda g: -g,
+    result=lambda common: _refuse_bool_negation(common), grad=lambda g: -g, out_dtype="same",
 )  # fmt: skip
 
 

@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import dtypes as dt
-from .. import tape
+from .. import dtypes as dt, tape
 from ..errors import sizes
 from ..graph import (
     VIEW_INFERENCE,
@@ -65,7 +64,7 @@ Rule = Callable[..., Any]
 class Plan:
     """What a card does on given layouts with given static arguments: inferred once, then looked up."""
 
-    __slots__ = ("card", "params", "operands", "outs", "nbytes", "rule", "compute", "uncast", "ufunc", "flows")
+    __slots__ = ("card", "params", "operands", "outs", "nbytes", "rule", "compute", "low", "uncast", "ufunc", "flows")
 
     def __init__(self, card: Card, static: Static, operands: tuple[Any, ...], outs: tuple[Layout, ...], compute: np.dtype | None = None) -> None:
         self.card = card
@@ -75,6 +74,7 @@ class Plan:
         self.nbytes = sum(o.nbytes for o in outs)
         self.rule = card.numpy
         self.compute = compute  # the dtype in which a pointwise rule computes
+        self.low: np.dtype | None = None  # the half-precision dtype to which operands are rounded before
         self.uncast: Sequence[int] = ()
         self.ufunc = False
         # The outputs that have a gradient.
@@ -227,11 +227,13 @@ class Pointwise(Card):
         dtype), "real" (complex becomes real), or a function from the promoted dtype to ``(compute dtype, output dtype)``; it may raise.
     numpy: a ufunc, or a function of arrays in the compute dtype (float32 for half precision).
     unpromoted: operands (by position) that take no part in promotion and are passed to the rule as they are.
+    rounds_numbers: whether a Python number or a 0-dim tensor among half-precision operands is rounded to their dtype.
     """
 
-    def __init__(self, name: str, operands: str, *, numpy: Rule, result: str | Callable[[dt.dtype], tuple[dt.dtype, dt.dtype]] = "same", unpromoted: Sequence[int] = (), **rules: Any) -> None:
+    def __init__(self, name: str, operands: str, *, numpy: Rule, result: str | Callable[[dt.dtype], tuple[dt.dtype, dt.dtype]] = "same", unpromoted: Sequence[int] = (), rounds_numbers: bool = False, **rules: Any) -> None:
         super().__init__(name, operands, numpy=numpy, **rules)
         self.result = result
+        self.rounds_numbers = rounds_numbers
         self.unpromoted = tuple(unpromoted)
 
     def plan(self, operands: Sequence[Any], static: Static, target: Layout | None) -> Plan:
@@ -252,13 +254,14 @@ class Pointwise(Card):
             if target.shape != shape:
                 raise RuntimeError(f"output with shape {sizes(target.shape)} doesn't match the broadcast shape {sizes(shape)}")
             check_castable(result, target.dtype)
-            if target.dtype.category == dt.BOOL and common.category != dt.BOOL and self.result == "bool":
+            if target.dtype.category == dt.BOOL and common.category != dt.BOOL and result is dt.bool_:
                 result = target.dtype
             out = target
         else:
             out = layout(shape, pointwise_strides(shapes, strides, shape), result)
         layouts = tuple(t._layout if isinstance(t, TensorBase) else type(t) for t in operands)
         plan = Plan(self, static, layouts, (out,), dt.float32.numpy if compute in dt.LOW_PRECISION else compute.numpy)
+        plan.low = compute.numpy if compute in dt.LOW_PRECISION else None
         plan.uncast = self.unpromoted
         plan.ufunc = isinstance(self.numpy, np.ufunc)
         return plan

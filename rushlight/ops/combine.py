@@ -12,7 +12,8 @@ from ..errors import sizes
 from ..shape import Layout, broadcast_shapes, contiguous, wrap_dim
 from ..storage import TensorBase
 from .card import Card, apply, write_into
-from .define import NUMBERS, alias, as_operand, as_tensor_argument, write_out
+from .define import alias, as_operand, as_tensor_argument, write_out
+from .scalars import fitting
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -142,7 +143,7 @@ def _fill_value(self: Tensor, value: Any, function: str) -> Any:
         if value._layout.ndim:
             raise RuntimeError(f"{function} only supports 0-dimension value tensor but got tensor with {value._layout.ndim} dimensions.")
         return value
-    return as_operand(value, function, "value", 1)
+    return fitting(as_operand(value, function, "value", 1), self._layout.dtype)
 
 
 _fill = Card(
@@ -164,10 +165,7 @@ def fill(input: Tensor, value: Any) -> Tensor:
 
 def fill_(self: Tensor, value: Any) -> Tensor:
     """Fill `self` with `value`, a number or a 0-dim tensor."""
-    value = _fill_value(self, value, "fill_")
-    if type(value) in NUMBERS and type(value) is complex and not self._layout.dtype.is_complex:
-        raise RuntimeError("value cannot be converted to type without overflow")
-    return write_into(_fill, self, (self, value))
+    return write_into(_fill, self, (self, _fill_value(self, value, "fill_")))
 
 
 def zero_(self: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ conj_physical = unary(
     >>> torch.conj_physical(torch.tensor([1 + 2j]))
     tensor([1.-2.j])
     """,
-    grad=lambda g: g.conj(),
+    grad=lambda g: g.conj(), out_dtype="same",
 )  # fmt: skip
 
 
@@ -197,7 +197,7 @@ sgn = unary(
     >>> torch.sgn(torch.tensor([-2., 0., 3.]))
     tensor([-1.,  0.,  1.])
     """,
-    grad=_sgn_grad,
+    grad=_sgn_grad, out_dtype="same",
 )  # fmt: skip
 
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import dtypes as dt
-from .. import tape
+from .. import dtypes as dt, tape
 from ..errors import sizes
 from ..grad_mode import no_grad
 from ..graph import adopt_history, check_in_place, grad_state, requires_grad
@@ -29,18 +28,19 @@ NUMBERS = frozenset((bool, int, float, complex))
 CARD_OF: dict[Callable[..., Any], Pointwise] = {}
 
 
-def kernel_for(name: str, *, integers: bool = True, half: bool = True, complex: bool = True) -> Callable[[dt.dtype], tuple[dt.dtype, dt.dtype]]:
-    """The type rule of a function of floats, by PyTorch's name of the kernel, which stands in the error for other dtypes.
+def kernel_for(name: str, *, bools: str = "float", integers: str = "float", floats: bool = True, half: bool = True, complex: bool = True, output: str = "same") -> Callable[[dt.dtype], tuple[dt.dtype, dt.dtype]]:
+    """The type rule of a function that PyTorch has for some dtypes, with PyTorch's error (it names the kernel) for others.
 
-    integers: whether integers and bools are taken, as the default dtype.
+    bools, integers: "float" if they become the default dtype, "same" if they stay as they are, "none" if refused.
+    output: "same" as computed in, "bool", or "real" (complex becomes real).
     """
 
     def rule(common: dt.dtype) -> tuple[dt.dtype, dt.dtype]:
-        if common.category < dt.FLOAT and integers:
-            common = dt.get_default_dtype()
-        if common.category < dt.FLOAT or (common.is_complex and not complex) or (common in dt.LOW_PRECISION and not half):
+        way = bools if common.category == dt.BOOL else integers if common.category == dt.INTEGER else "same"
+        compute = dt.get_default_dtype() if way == "float" else common
+        if way == "none" or (compute.category == dt.FLOAT and not floats) or (compute.is_complex and not complex) or (compute in dt.LOW_PRECISION and not half):
             raise NotImplementedError(f"\"{name}\" not implemented for '{common.type_name}'")
-        return common, common
+        return compute, dt.bool_ if output == "bool" else compute.to_real() if output == "real" else compute
 
     return rule
 
@@ -64,22 +64,45 @@ def as_operand(value: Any, function: str, name: str = "other", position: int = 2
     raise TypeError(f"{function}(): argument '{name}' (position {position}) must be Tensor, not {type(value).__name__}")
 
 
-def unary(name: str, numpy: Callable[..., Any], doc: str, *, result: Any = "same", grad: Callable[..., Any] | None = None, **rules: Any) -> Function:
-    """The public function of a pointwise card of one operand. `grad` is ``rule(g, input or output)``."""
+def unary(name: str, numpy: Callable[..., Any], doc: str, *, result: Any = "same", grad: Callable[..., Any] | None = None, out_dtype: str = "cast", **rules: Any) -> Function:
+    """The public function of a pointwise card of one operand. `grad` is ``rule(g, input or output)``.
+
+    out_dtype: "cast" if ``out=`` may have any dtype that the result can be cast to, "same" if only the result's,
+        "bool" if only bool, "none" if there is no ``out=``.
+    """
     card = Pointwise(name, "input", numpy=numpy, result=result, grads={"input": grad} if grad else None, **rules)
 
     def op(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         if not isinstance(input, TensorBase):
             as_tensor_argument(input, name)
         found = apply(card, (input,))
-        return found if out is None else write_out(out, found, input)
+        if out is None:
+            return found
+        if out_dtype != "cast":
+            _check_out_dtype(name, found, out, out_dtype)
+        return write_out(out, found, input)
 
-    return _public(op, name, doc, card)
+    def op_without_out(input: Tensor) -> Tensor:
+        if not isinstance(input, TensorBase):
+            as_tensor_argument(input, name)
+        return apply(card, (input,))
+
+    return _public(op_without_out if out_dtype == "none" else op, name, doc, card)
 
 
-def binary(name: str, numpy: Callable[..., Any], doc: str, *, result: Any = "same", grad_input: Callable[..., Any] | None = None, grad_other: Callable[..., Any] | None = None, checks_values: bool = False, **rules: Any) -> Function:
-    """The public function of a pointwise card of two operands, the second a Tensor or a number.
+def _check_out_dtype(name: str, found: TensorBase, out: TensorBase, rule: str) -> None:
+    have, want = out._layout.dtype, found._layout.dtype
+    if rule == "same" and have is not want:
+        raise RuntimeError(f"Found dtype {have.type_name} but expected {want.type_name}")
+    if rule == "bool" and have is not dt.bool_:
+        raise RuntimeError(f"{name} does not support non-boolean outputs.")
 
+
+def binary(name: str, numpy: Callable[..., Any], doc: str, *, result: Any = "same", grad_input: Callable[..., Any] | None = None, grad_other: Callable[..., Any] | None = None, checks_values: bool = False, numbers: str = "other", second: str = "other", **rules: Any) -> Function:
+    """The public function of a pointwise card of two operands.
+
+    numbers: which operand may be a Python number: the "other", "either", or "none".
+    second: PyTorch's name of the second operand, in errors.
     checks_values: the rule raises on some values (integer division by zero), so that it must run before the call returns.
     """
     grads = {key: rule for key, rule in (("input", grad_input), ("other", grad_other)) if rule}
@@ -87,11 +110,11 @@ def binary(name: str, numpy: Callable[..., Any], doc: str, *, result: Any = "sam
 
     def op(input: Tensor, other: Any, *, out: Tensor | None = None) -> Tensor:
         if not isinstance(input, TensorBase):
-            if not isinstance(other, TensorBase):
+            if numbers != "either" or not isinstance(other, TensorBase):
                 as_tensor_argument(input, name)
             input = as_operand(input, name, "input", 1)
-        if not isinstance(other, TensorBase) and type(other) not in NUMBERS:
-            other = as_operand(other, name)
+        if not isinstance(other, TensorBase):
+            other = as_operand(other, name, second) if numbers != "none" else as_tensor_argument(other, name, second, 2)
         found = apply(card, (input, other))
         if checks_values and found._layout.dtype.category < 2:
             tape.flush("check")

@@ -10,7 +10,7 @@ import numpy as np
 from .. import dtypes as dt
 from ..storage import ON_META, TensorBase
 from .card import array_of
-from .define import as_tensor_argument, binary, unary
+from .define import as_tensor_argument, binary, kernel_for, unary
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -24,7 +24,7 @@ def _logical(name: str, ufunc: Any, meaning: str, values: str) -> Any:
     >>> torch.{name}(torch.tensor([True, False]), torch.tensor([True, True]))
     tensor([{values}])
     """,
-        result="bool",
+        result="bool", numbers="none",
     )  # fmt: skip
 
 
@@ -42,13 +42,8 @@ logical_not = unary(
 )  # fmt: skip
 
 
-def _integral(name: str) -> Callable[[dt.dtype], tuple[dt.dtype, dt.dtype]]:
-    def rule(common: dt.dtype) -> tuple[dt.dtype, dt.dtype]:
-        if common.category > dt.INTEGER:
-            raise NotImplementedError(f"\"{name}\" not implemented for '{common.type_name}'")
-        return common, common
-
-    return rule
+def _integral(name: str, bools: str = "none") -> Callable[[dt.dtype], tuple[dt.dtype, dt.dtype]]:
+    return kernel_for(name, bools=bools, integers="same", floats=False, complex=False)
 
 
 def _bitwise(name: str, ufunc: Any, sign: str, value: int) -> Any:
@@ -59,7 +54,7 @@ def _bitwise(name: str, ufunc: Any, sign: str, value: int) -> Any:
     >>> torch.{name}(torch.tensor([6]), 3)
     tensor([{value}])
     """,
-        result=_integral(f"{name}_cpu"),
+        result=_integral(f"{name}_cpu", bools="same"), numbers="either",
     )  # fmt: skip
 
 
@@ -73,7 +68,7 @@ bitwise_not = unary(
     >>> torch.bitwise_not(torch.tensor([0]))
     tensor([-1])
     """,
-    result=_integral("bitwise_not_cpu"),
+    result=_integral("bitwise_not_cpu", bools="same"), out_dtype="same",
 )  # fmt: skip
 
 
@@ -95,7 +90,7 @@ bitwise_left_shift = binary(
     >>> torch.bitwise_left_shift(torch.tensor([1]), 3)
     tensor([8])
     """,
-    result=_integral("lshift_cpu"),
+    result=_integral("lshift_cpu"), numbers="either",
 )  # fmt: skip
 bitwise_right_shift = binary(
     "bitwise_right_shift", _shift(np.right_shift, lambda a: np.where(np.less(a, 0), -1, 0)),
@@ -104,7 +99,7 @@ bitwise_right_shift = binary(
     >>> torch.bitwise_right_shift(torch.tensor([8]), 3)
     tensor([1])
     """,
-    result=_integral("rshift_cpu"),
+    result=_integral("rshift_cpu"), numbers="either",
 )  # fmt: skip
 
 gcd = binary(
@@ -114,7 +109,7 @@ gcd = binary(
     >>> torch.gcd(torch.tensor([12]), torch.tensor([18]))
     tensor([6])
     """,
-    result=_integral("gcd_cpu"),
+    result=_integral("gcd_cpu"), numbers="none",
 )  # fmt: skip
 lcm = binary(
     "lcm", np.lcm,
@@ -123,11 +118,11 @@ lcm = binary(
     >>> torch.lcm(torch.tensor([4]), torch.tensor([6]))
     tensor([12])
     """,
-    result=_integral("lcm_cpu"),
+    result=_integral("lcm_cpu"), numbers="none",
 )  # fmt: skip
 
 
-def _test(name: str, rule: Any, meaning: str, values: str) -> Any:
+def _test(name: str, rule: Any, meaning: str, values: str, result: Any = "bool", out_dtype: str = "none") -> Any:
     return unary(
         name, rule,
         f"""Whether each element is {meaning}.
@@ -135,14 +130,23 @@ def _test(name: str, rule: Any, meaning: str, values: str) -> Any:
     >>> torch.{name}(torch.tensor([1., float("inf"), -float("inf"), float("nan")]))
     tensor([{values}])
     """,
-        result="bool",
+        result=result, out_dtype=out_dtype,
     )  # fmt: skip
+
+
+def _signed_infinity(name: str) -> Callable[[dt.dtype], tuple[dt.dtype, dt.dtype]]:
+    def rule(common: dt.dtype) -> tuple[dt.dtype, dt.dtype]:
+        if common.is_complex:
+            raise RuntimeError(f"{name} does not support complex inputs.")
+        return common, dt.bool_
+
+    return rule
 
 
 isfinite = _test("isfinite", lambda x: np.isfinite(x), "neither infinite nor nan", " True, False, False, False")
 isinf = _test("isinf", lambda x: np.isinf(x), "infinite", "False,  True,  True, False")
-isposinf = _test("isposinf", lambda x: x == np.inf, "positive infinity", "False,  True, False, False")
-isneginf = _test("isneginf", lambda x: x == -np.inf, "negative infinity", "False, False,  True, False")
+isposinf = _test("isposinf", lambda x: x == np.inf, "positive infinity", "False,  True, False, False", _signed_infinity("isposinf"), "bool")
+isneginf = _test("isneginf", lambda x: x == -np.inf, "negative infinity", "False, False,  True, False", _signed_infinity("isneginf"), "bool")
 isreal = _test("isreal", lambda x: np.isreal(x), "real, its imaginary part 0", "True, True, True, True")
 
 

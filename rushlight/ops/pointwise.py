@@ -12,7 +12,7 @@ import numpy as np
 from .. import dtypes as dt
 from ..storage import TensorBase
 from .card import Pointwise, apply
-from .define import CARD_OF, alias, as_operand, as_tensor_argument, binary, unary, write_out
+from .define import CARD_OF, alias, as_operand, as_tensor_argument, binary, kernel_for, unary, write_out
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -51,8 +51,18 @@ abs = unary(
     >>> torch.abs(torch.tensor([-1, 2]))
     tensor([1, 2])
     """,
-    result="real", grad=lambda g, input: g * input.sgn(), onnx="Abs",
+    result=kernel_for("abs_cpu", bools="none", integers="same", output="real"), grad=lambda g, input: g * input.sgn(), onnx="Abs", out_dtype="same",
 )  # fmt: skip
+
+
+def _relu_dtypes(common: dt.dtype) -> tuple[dt.dtype, dt.dtype]:
+    if common.category == dt.BOOL:
+        raise RuntimeError("Boolean inputs not supported for relu")
+    if common.is_complex:
+        raise NotImplementedError("clamp is not supported for complex types")
+    return common, common
+
+
 relu = unary(
     "relu", lambda x: np.where(x <= 0, x.dtype.type(0), x),
     """The positive part: ``max(0, input)``.
@@ -60,7 +70,7 @@ relu = unary(
     >>> torch.relu(torch.tensor([-1., 2.]))
     tensor([0., 2.])
     """,
-    grad=lambda g, output: g * (output > 0), onnx="Relu",
+    result=_relu_dtypes, grad=lambda g, output: g * (output > 0), onnx="Relu", out_dtype="none",
 )  # fmt: skip
 isnan = unary(
     "isnan", lambda x: x != x,
@@ -69,7 +79,7 @@ isnan = unary(
     >>> torch.isnan(torch.tensor([1., float("nan")]))
     tensor([False,  True])
     """,
-    result="bool",
+    result="bool", out_dtype="none",
 )  # fmt: skip
 
 
@@ -81,7 +91,8 @@ def _comparison(name: str, ufunc: Any, sign: str, example: str) -> Any:
     >>> torch.{name}(torch.tensor([1, 2, 3]), 2)
     tensor([{example}])
     """,
-        result="bool",
+        result="bool" if name in ("eq", "ne") else kernel_for(f"{name}_cpu", bools="same", integers="same", complex=False, output="bool"),
+        rounds_numbers=True,
     )  # fmt: skip
 
 
@@ -136,7 +147,7 @@ def _pow_grad_other(g: Tensor, input: Any, other: Any, output: Tensor) -> Tensor
     return g * _choose(allowed, 0.0, output * log(input)).conj()
 
 
-_pow = Pointwise("pow", "input other", numpy=_pow_rule, grads={"input": _pow_grad_input, "other": _pow_grad_other}, onnx="Pow")
+_pow = Pointwise("pow", "input other", numpy=_pow_rule, grads={"input": _pow_grad_input, "other": _pow_grad_other}, result=kernel_for("pow", bools="none", integers="same"), rounds_numbers=True, onnx="Pow")
 
 
 def pow(input: Any, exponent: Any, *, out: Tensor | None = None) -> Tensor:

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import dtypes as dt
+from ..storage import TensorBase
 from .card import Card, Pointwise, apply
-from .define import alias, as_tensor_argument, binary, unary, write_out
+from .define import alias, as_tensor_argument, binary, kernel_for, unary, write_out
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
 
 
-def _real_number(name: str) -> Any:
-    """The type rule of roundings: complex is refused, and bool where PyTorch has no kernel for it."""
+def _rounding(name: str) -> Any:
+    """The type rule of ceil, floor and trunc: complex is refused, and bool, for which PyTorch has no kernel."""
+    kernel = kernel_for(f"{name}_vml_cpu", bools="none", integers="same")
 
     def rule(common: dt.dtype) -> tuple[dt.dtype, dt.dtype]:
         if common.is_complex:
-            raise RuntimeError(f"{name} is not supported for complex inputs")
-        if common.category == dt.BOOL:
-            raise NotImplementedError(f"\"{name}\" not implemented for 'Bool'")
-        return common, common
+            raise NotImplementedError(f"{name} is not supported for complex inputs")
+        return kernel(common)
 
     return rule
 
@@ -39,7 +40,7 @@ ceil = unary(
     >>> torch.ceil(torch.tensor([0.2, -0.2]))
     tensor([1., -0.])
     """,
-    result=_real_number("ceil"), grad=lambda g: g * 0, onnx="Ceil",
+    result=_rounding("ceil"), grad=lambda g: g * 0, onnx="Ceil", out_dtype="same",
 )  # fmt: skip
 floor = unary(
     "floor", _on_floats(np.floor),
@@ -48,7 +49,7 @@ floor = unary(
     >>> torch.floor(torch.tensor([0.2, -0.2]))
     tensor([ 0., -1.])
     """,
-    result=_real_number("floor"), grad=lambda g: g * 0, onnx="Floor",
+    result=_rounding("floor"), grad=lambda g: g * 0, onnx="Floor", out_dtype="same",
 )  # fmt: skip
 trunc = unary(
     "trunc", _on_floats(np.trunc),
@@ -57,7 +58,7 @@ trunc = unary(
     >>> torch.trunc(torch.tensor([1.7, -1.7]))
     tensor([ 1., -1.])
     """,
-    result=_real_number("trunc"), grad=lambda g: g * 0,
+    result=_rounding("trunc"), grad=lambda g: g * 0, out_dtype="same",
 )  # fmt: skip
 fix = alias(trunc, "fix")
 frac = unary(
@@ -67,7 +68,7 @@ frac = unary(
     >>> torch.frac(torch.tensor([1.5, -2.25]))
     tensor([ 0.5000, -0.2500])
     """,
-    result=_real_number("frac"), grad=lambda g: g,
+    result=kernel_for("frac_cpu", bools="none", integers="none", complex=False), grad=lambda g: g, out_dtype="same",
 )  # fmt: skip
 
 
@@ -80,19 +81,21 @@ def _round_rule(input: np.ndarray, decimals: Any) -> np.ndarray:
     return np.rint(input * scale) / scale if decimals > 0 else np.rint(input / scale) * scale
 
 
-_round = Pointwise("round", "input decimals", numpy=_round_rule, unpromoted=(1,), result=_real_number("round"), grads={"input": lambda g: g * 0}, onnx="Round")
+_round = Pointwise("round", "input decimals", numpy=_round_rule, unpromoted=(1,), result=kernel_for("round_vml_cpu", bools="none", integers="same", complex=False), grads={"input": lambda g: g * 0}, onnx="Round")
 
 
-def round(input: Tensor, *, decimals: int = 0, out: Tensor | None = None) -> Tensor:
+def round(input: Tensor, *, decimals: int | None = None, out: Tensor | None = None) -> Tensor:
     """Rounded to the nearest integer, halves to even, or to `decimals` places.
 
     >>> torch.round(torch.tensor([0.5, 1.5, 2.5]))
     tensor([0., 2., 2.])
     """
     as_tensor_argument(input, "round")
-    if decimals and input._layout.dtype.category < dt.FLOAT:
-        raise RuntimeError("\"round_vml_cpu\" not implemented for '" + input._layout.dtype.type_name + "'")
-    found = apply(_round, (input, decimals))
+    if decimals is not None and input._layout.dtype.category < dt.FLOAT:
+        raise NotImplementedError(f"\"round_vml_cpu\" not implemented for '{input._layout.dtype.type_name}'")
+    found = apply(_round, (input, decimals or 0))
+    if out is not None and out._layout.dtype is not found._layout.dtype:
+        raise RuntimeError(f"Found dtype {out._layout.dtype.type_name} but expected {found._layout.dtype.type_name}")
     return found if out is None else write_out(out, found, input)
 
 
@@ -103,20 +106,20 @@ sign = unary(
     >>> torch.sign(torch.tensor([-2., 0., 5.]))
     tensor([-1.,  0.,  1.])
     """,
-    result=lambda common: _no_complex_sign(common), grad=lambda g: g * 0, onnx="Sign",
+    result=lambda common: _no_complex_sign(common), grad=lambda g: g * 0, out_dtype="same", onnx="Sign",
 )  # fmt: skip
 
 
 def _no_complex_sign(common: dt.dtype) -> tuple[dt.dtype, dt.dtype]:
     if common.is_complex:
-        raise RuntimeError("Unlike NumPy, torch.sign doesn't support complex numbers. Use torch.sgn instead.")
+        raise NotImplementedError("Unlike NumPy, torch.sign is not intended to support complex numbers. Please use torch.sgn instead.")
     return common, common
 
 
 def _no_complex(name: str) -> Any:
     def rule(common: dt.dtype) -> tuple[dt.dtype, dt.dtype]:
         if common.is_complex:
-            raise RuntimeError(f"{name} is not implemented for complex tensors.")
+            raise NotImplementedError(f"{name} is not implemented for complex tensors.")
         return common, dt.bool_
 
     return rule
@@ -129,7 +132,7 @@ signbit = unary(
     >>> torch.signbit(torch.tensor([-0., 1.]))
     tensor([ True, False])
     """,
-    result=_no_complex("signbit"),
+    result=_no_complex("signbit"), out_dtype="bool",
 )  # fmt: skip
 
 copysign = binary(
@@ -139,19 +142,38 @@ copysign = binary(
     >>> torch.copysign(torch.tensor([1., -2.]), -1)
     tensor([-1., -2.])
     """,
-    result="float",
+    result=kernel_for("copysign_cpu", complex=False),
     grad_input=lambda g, input, output: g * ((output / input).masked_fill(input == 0, 0)),
     grad_other=lambda g, input: g * 0,
 )  # fmt: skip
-heaviside = binary(
+def _no_complex_heaviside(common: dt.dtype) -> tuple[dt.dtype, dt.dtype]:
+    if common.is_complex:
+        raise RuntimeError("heaviside is not yet implemented for complex tensors.")
+    return common, common
+
+
+_heaviside = binary(
     "heaviside", lambda a, b: np.where(a == 0, b, (a > 0).astype(a.dtype)) if a.dtype.kind != "f" else np.heaviside(a, b),
-    """0 where `input` is negative, 1 where it is positive, `other` where it is 0.
+    "The card of the function below, for operands of one dtype.",
+    result=lambda common: _no_complex_heaviside(common), numbers="none", second="values",
+    no_grad_reason="heaviside has no derivative that is not zero",
+)  # fmt: skip
+
+
+def heaviside(input: Tensor, values: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """0 where `input` is negative, 1 where it is positive, `values` where it is 0. The dtypes must be equal.
 
     >>> torch.heaviside(torch.tensor([-1., 0., 2.]), torch.tensor([0.5]))
     tensor([0.0000, 0.5000, 1.0000])
-    """,
-    no_grad_reason="heaviside has no derivative that is not zero",
-)  # fmt: skip
+    """
+    same = isinstance(input, TensorBase) and isinstance(values, TensorBase) and input._layout.dtype is values._layout.dtype
+    if isinstance(input, TensorBase) and isinstance(values, TensorBase) and (not same or (out is not None and out._layout.dtype is not input._layout.dtype)):
+        if input._layout.dtype.is_complex or values._layout.dtype.is_complex:
+            raise RuntimeError("heaviside is not yet implemented for complex tensors.")
+        raise RuntimeError("heaviside is not yet implemented for tensors with different dtypes.")
+    return _heaviside(input, values, out=out)
+
+
 nextafter = binary(
     "nextafter", lambda a, b: np.nextafter(a, b),
     """The next number after `input` towards `other`.
@@ -159,9 +181,9 @@ nextafter = binary(
     >>> torch.nextafter(torch.tensor([1.]), torch.tensor([2.])) > 1
     tensor([True])
     """,
-    no_grad_reason="nextafter has no derivative",
+    result=kernel_for("nextafter_cpu", bools="none", integers="none", complex=False), numbers="none", no_grad_reason="nextafter has no derivative",
 )  # fmt: skip
-ldexp_factor = unary("ldexp_factor", np.exp2, "Two to the power of each element.", result="float")
+ldexp_factor = unary("ldexp_factor", np.exp2, "Two to the power of each element.", result="float", grad=lambda g, output: g * (output * math.log(2)).conj())
 
 
 def ldexp(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -170,6 +192,8 @@ def ldexp(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     >>> torch.ldexp(torch.tensor([1.5]), torch.tensor([2]))
     tensor([6.])
     """
+    as_tensor_argument(input, "ldexp")
+    as_tensor_argument(other, "ldexp", "other", 2)
     found = input * ldexp_factor(other)
     return found if out is None else write_out(out, found, input, other)
 
@@ -226,7 +250,9 @@ def nan_to_num(input: Tensor, nan: float | None = None, posinf: float | None = N
     >>> torch.nan_to_num(torch.tensor([float("nan"), 1.]))
     tensor([0., 1.])
     """
-    here = input._layout.dtype
+    here = as_tensor_argument(input, "nan_to_num")._layout.dtype
+    if out is not None and out._layout.dtype is not here:
+        raise RuntimeError(f"nan_to_num: dtype of out: {out._layout.dtype.type_name} should be same as input: {here.type_name}")
     if here in dt.HALF:
         limits = dt.finfo(here)
         posinf, neginf = limits.max if posinf is None else posinf, limits.min if neginf is None else neginf

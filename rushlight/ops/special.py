@@ -167,7 +167,7 @@ xlogy = binary(
     >>> torch.xlogy(torch.tensor([0., 2.]), torch.tensor([0., 1.]))
     tensor([0., 0.])
     """,
-    result=kernel_for("xlogy_cpu", complex=False),
+    result=kernel_for("xlogy_cpu", complex=False), numbers="either",
     grad_input=lambda g, input, other: g * _masked_log(_tensor_like(other, g).log(), input, other <= 0),
     grad_other=lambda g, input, other: g * input / other,
 )  # fmt: skip
@@ -178,7 +178,7 @@ xlog1py = binary(
     >>> torch.special.xlog1py(torch.tensor([0., 2.]), torch.tensor([-1., 0.]))
     tensor([0., 0.])
     """,
-    result=kernel_for("xlog1py_cpu", complex=False),
+    result=kernel_for("xlog1py_cpu", complex=False), numbers="either",
     grad_input=lambda g, input, other: g * _masked_log(_tensor_like(other, g).log1p(), input, other <= -1),
     grad_other=lambda g, input, other: g * input / (other + 1),
     node_name="SpecialXlog1PyBackward0",
@@ -268,7 +268,7 @@ zeta = binary(
     >>> torch.special.zeta(torch.tensor([2.]), 1)
     tensor([1.6449])
     """,
-    result=kernel_for("zeta_cpu", complex=False, half=False),
+    result=kernel_for("zeta_cpu", complex=False, half=False), numbers="either",
     grad_other=lambda g, input, other: g * -input * zeta(input + 1, other),
     node_name="SpecialZetaBackward0",
 )  # fmt: skip
@@ -287,7 +287,7 @@ igamma = binary(
     >>> torch.igamma(torch.tensor([1.]), torch.tensor([2.]))
     tensor([0.8647])
     """,
-    result=kernel_for("igamma_cpu", integers=False, complex=False),
+    result=kernel_for("igamma_cpu", bools="none", integers="none", complex=False), numbers="none",
     grad_other=lambda g, input, other: g * _igamma_slope(input, other),
 )  # fmt: skip
 igammac = binary(
@@ -297,7 +297,7 @@ igammac = binary(
     >>> torch.igammac(torch.tensor([1.]), torch.tensor([2.]))
     tensor([0.1353])
     """,
-    result=kernel_for("igammac_cpu", integers=False, complex=False),
+    result=kernel_for("igammac_cpu", bools="none", integers="none", complex=False), numbers="none",
     grad_other=lambda g, input, other: -g * _igamma_slope(input, other),
 )  # fmt: skip
 

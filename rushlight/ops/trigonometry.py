@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .define import alias, binary, unary
+from .define import alias, binary, kernel_for, unary
 
 
 def _example(name: str, at: float, value: str) -> str:
@@ -33,7 +33,7 @@ atan2 = binary(
     >>> torch.atan2(torch.tensor([1.]), torch.tensor([-1.]))
     tensor([2.3562])
     """,
-    result="float",
+    result=kernel_for("atan2_cpu", complex=False), numbers="none",
     grad_input=lambda g, input, other: g * _over_square(other, input, other),
     grad_other=lambda g, input, other: -g * _over_square(input, input, other),
 )  # fmt: skip

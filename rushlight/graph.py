@@ -34,7 +34,7 @@ class GradState(threading.local):
     saved_hooks_error: str | None = None
     anomaly = False
     check_nan = True
-    running: Node | None = None  # in anomaly mode, the node of the backward pass that is running
+    backward_pass: Any = None  # the innermost one that is running
     tracer: list[Any] | None = None
 
 

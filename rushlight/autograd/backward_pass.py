@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import heapq
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .. import dtypes as dt, ops
-from .. import tape
+from .. import dtypes as dt, ops, tape
 from ..graph import (
     AccumulateGrad,
     CardNode,
@@ -50,7 +50,8 @@ def fit(grad: Tensor, layout: Any, node: Node | None, nr: int) -> Tensor:
 class _Pass:
     """One backward pass: gradients waiting for each node, and where they end."""
 
-    def __init__(self, create_graph: bool, retain_graph: bool, targets: Sequence[Edge] | None, accumulate: bool) -> None:
+    def __init__(self, roots: Sequence[Edge], create_graph: bool, retain_graph: bool, targets: Sequence[Edge] | None, accumulate: bool) -> None:
+        self.roots = roots
         self.create_graph, self.retain_graph, self.accumulate = create_graph, retain_graph, accumulate
         self.heap: list[tuple[int, int]] = []
         self.waiting: dict[int, tuple[Node, list[Tensor | None]]] = {}
@@ -93,23 +94,31 @@ class _Pass:
             stack.extend((edge[0], False) for edge in node.edges if type(edge) is tuple and id(edge[0]) not in seen)
         self.useful = useful
 
-    def count_uses(self, roots: Sequence[Edge]) -> None:
-        """Count the edges to each leaf, so that `finish` runs its hooks as soon as its gradient is complete."""
-        uses: dict[int, int] = {}
-        stack = list(roots)
+    def edges(self) -> Iterator[Edge]:
+        """All edges that gradients will go along."""
+        stack = list(self.roots)
         seen: set[int] = set()
         while stack:
             edge = stack.pop()
-            if type(edge) is not tuple:
-                if edge is not None:
-                    uses[id(edge)] = uses.get(id(edge), 0) + 1
+            if edge is None:
                 continue
-            node = edge[0]
-            if id(node) in seen or self.useful is not None and id(node) not in self.useful:
-                continue
-            seen.add(id(node))
-            stack.extend(node.edges)
-        self.uses = uses
+            yield edge
+            if type(edge) is tuple:
+                key = id(edge[0])
+                if key not in seen and (self.useful is None or key in self.useful):
+                    seen.add(key)
+                    stack.extend(edge[0].edges)
+
+    def count_uses(self) -> None:
+        """Count the edges to each leaf, so that `finish` runs its hooks as soon as its gradient is complete."""
+        self.uses = dict(Counter(id(edge) for edge in self.edges() if type(edge) is not tuple))
+
+    def reaches(self, edges: Iterable[Edge]) -> int:
+        """How many of these edges lead to something whose gradient this pass computes."""
+        reached = {id(edge[0]) if type(edge) is tuple else id(edge) for edge in self.edges()}
+        if self.wanted_leaves is not None and self.useful is not None:
+            reached &= self.wanted_leaves | self.useful | {key[0] for key in self.wanted_outputs}
+        return sum((id(edge[0]) if type(edge) is tuple else id(edge)) in reached for edge in edges)
 
     def send(self, edge: Edge, grad: Tensor | None) -> None:
         """Add a gradient (None where there is none) to what the edge leads to."""
@@ -233,7 +242,6 @@ class _Pass:
 
     def watched(self, node: Node, grads: list[Tensor | None]) -> Sequence[Tensor | None]:
         """Run a node in anomaly mode: where it came from is told if it fails or gives nan."""
-        before, grad_state.running = grad_state.running, node
         try:
             found = node.backward(grads)
             if grad_state.check_nan:
@@ -245,20 +253,14 @@ class _Pass:
                 error._located = True  # type: ignore[attr-defined]
                 warnings.warn(_where_from(node), stacklevel=5)
             raise
-        finally:
-            grad_state.running = before
         return found
 
 
 def _where_from(node: Node) -> str:
-    """The forward calls that a node, and the nodes whose gradients it belongs to, came from."""
+    """The forward call that a node came from."""
     if node.traceback is None:
         return f"Error detected in {node.name()}. No forward pass information available. Enable detect anomaly during forward pass for more information."
-    text = f"Error detected in {node.name()}. Traceback of forward call that caused the error:\n{node.traceback}"
-    while (parent := getattr(node, "_parent", None)) is not None:
-        node = parent
-        text += f"\n\nPrevious calculation was induced by {node.name()}. Traceback of forward call that induced the previous calculation:\n{node.traceback}"
-    return text
+    return f"Error detected in {node.name()}. Traceback of forward call that caused the error:\n{node.traceback}"
 
 
 def _name(hook: Callable[..., Any]) -> str:
@@ -322,20 +324,20 @@ def run_backward(
     With `accumulate` they are added to the leaves' ``.grad``; without, those of `targets` are returned.
     """
     roots = _roots(tensors, grad_tensors)
-    run = _Pass(create_graph, create_graph if retain_graph is None else retain_graph, targets, accumulate)
+    run = _Pass([edge for edge, _ in roots], create_graph, create_graph if retain_graph is None else retain_graph, targets, accumulate)
     if targets is not None:
         run.prune(edge[0] for edge, _ in roots if type(edge) is tuple)
     if AccumulateGrad.in_use:
-        run.count_uses([edge for edge, _ in roots])
+        run.count_uses()
     run.shared.update(id(g._storage) for _, g in roots)
-    before = grad_state.enabled
-    grad_state.enabled = create_graph
+    before = grad_state.enabled, grad_state.backward_pass
+    grad_state.enabled, grad_state.backward_pass = create_graph, run
     try:
         for edge, g in roots:
             run.send(edge, g)
         run.run()
     finally:
-        grad_state.enabled = before
+        grad_state.enabled, grad_state.backward_pass = before
     return [run.captured.get((id(t[0]), t[1]) if type(t) is tuple else id(t)) for t in targets or ()]
 
 

@@ -210,6 +210,7 @@ LAYERS = {
     "flatten": (lambda: nn.Flatten(), (2, 3, 4)),
     "zero pad": (lambda: nn.ZeroPad2d((1, 0, 2, 1)), (1, 2, 3, 4)),
     "reflection pad": (lambda: nn.ReflectionPad2d(1), (1, 2, 3, 4)),
+    "circular pad": (lambda: nn.CircularPad2d(1), (1, 2, 3, 4)),
     "replication pad": (lambda: nn.ReplicationPad1d(2), (1, 2, 4)),
     "softmax": (lambda: nn.Softmax(dim=-1), (2, 3)),
     "lstm": (lambda: nn.LSTM(4, 5, num_layers=2, bidirectional=True, batch_first=True), (2, 3, 4)),

@@ -54,14 +54,25 @@ def _transposed_convolution(g: Graph, op: Op) -> str:
     )
 
 
-@card("constant_pad_nd")
-def _pad(g: Graph, op: Op) -> str:
+def _pad_sides(g: Graph, op: Op) -> str:
+    """PyTorch lists pairs from the last dim backwards, ONNX all beginnings and then all ends."""
     pad, rank = op.params["pad"], len(op.inputs[0].shape)
-    # PyTorch lists pairs from the last dim backwards, ONNX all beginnings and then all ends.
     pairs = [(0, 0)] * (rank - len(pad) // 2) + [(pad[n], pad[n + 1]) for n in range(len(pad) - 2, -1, -2)]
-    sides = [before for before, _ in pairs] + [after for _, after in pairs]
+    return g.shape([before for before, _ in pairs] + [after for _, after in pairs])
+
+
+@card("constant_pad_nd")
+def _constant_pad(g: Graph, op: Op) -> str:
     value = g.read_as(argument(op, "value"), op.inputs[0].dtype)
-    return g.node("Pad", g.read(op.inputs[0]), g.shape(sides), value)
+    return g.node("Pad", g.read(op.inputs[0]), _pad_sides(g, op), value)
+
+
+@card(*(f"{kind}_pad{n}d" for kind in ("reflection", "replication", "circular") for n in (1, 2, 3)))
+def _pad_from_input(g: Graph, op: Op) -> str:
+    mode = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}[op.params["mode"]]
+    if mode == "wrap" and g.opset < 19:
+        raise UnsupportedOperatorError(op.name, g.opset, "Pad wraps around from opset 19 on")
+    return g.node("Pad", g.read(op.inputs[0]), _pad_sides(g, op), mode=mode)
 
 
 def _with_batch(g: Graph, name: str, sizes: Sequence[int], spatial: int) -> tuple[str, bool]:

@@ -21,26 +21,32 @@ from ..untyped_storage import TypedStorage, UntypedStorage
 from . import legacy, names, options, unpickler
 from .files import FileLike, open_for_reading, replacing
 from .legacy import SourceChangeWarning as SourceChangeWarning
-from .location import MapLocation as MapLocation
-from .location import default_restore_location as default_restore_location
-from .location import is_meta, restorer
-from .location import location_tag as location_tag
-from .location import register_package as register_package
-from .options import LoadEndianness as LoadEndianness
-from .options import get_crc32_options as get_crc32_options
-from .options import get_default_load_endianness as get_default_load_endianness
-from .options import get_default_mmap_options as get_default_mmap_options
-from .options import set_crc32_options as set_crc32_options
-from .options import set_default_load_endianness as set_default_load_endianness
-from .options import set_default_mmap_options as set_default_mmap_options
-from .options import skip_data as skip_data
-from .rebuild import reduce_storage as reduce_storage
-from .rebuild import reduce_tensor as reduce_tensor
+from .location import (
+    MapLocation as MapLocation,
+    default_restore_location as default_restore_location,
+    is_meta,
+    location_tag as location_tag,
+    register_package as register_package,
+    restorer,
+)
+from .options import (
+    LoadEndianness as LoadEndianness,
+    get_crc32_options as get_crc32_options,
+    get_default_load_endianness as get_default_load_endianness,
+    get_default_mmap_options as get_default_mmap_options,
+    set_crc32_options as set_crc32_options,
+    set_default_load_endianness as set_default_load_endianness,
+    set_default_mmap_options as set_default_mmap_options,
+    skip_data as skip_data,
+)
+from .rebuild import reduce_storage as reduce_storage, reduce_tensor as reduce_tensor
 from .storages import StorageTypes, bytes_of, dtype_in_file, meta_storage, swap_bytes, text, typed
-from .unpickler import add_safe_globals as add_safe_globals
-from .unpickler import clear_safe_globals as clear_safe_globals
-from .unpickler import get_safe_globals as get_safe_globals
-from .unpickler import safe_globals as safe_globals
+from .unpickler import (
+    add_safe_globals as add_safe_globals,
+    clear_safe_globals as clear_safe_globals,
+    get_safe_globals as get_safe_globals,
+    safe_globals as safe_globals,
+)
 from .zip_format import ZipReader, ZipWriter, archive_name, looks_like_zip
 
 _UNSAFE = (

@@ -56,7 +56,7 @@ _adaptive_avg_pool = {
     )
     for n in (2, 3)
 }  # fmt: skip
-_adaptive_avg_pool_backward = Card(
+_adaptive_avg_pool_backward: Card = Card(
     "adaptive_avg_pool_backward", "grad_output",
     statics="size",
     infer=_infer_adaptive, numpy=_mean_gradient_rule,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import dtypes as dt
 from ..errors import sizes
 from ..shape import Layout, Shape, contiguous
 from .card import Card, apply
@@ -161,7 +162,7 @@ _convolution_input = Card(
     },
     node_name="ConvolutionBackward0", onnx="ConvTranspose",
 )  # fmt: skip
-_convolution_weight = Card(
+_convolution_weight: Card = Card(
     "convolution_weight", "input grad_output",
     statics="kernel " + _GEOMETRY,
     infer=lambda input, grad_output, kernel, stride, padding, dilation, groups: contiguous((grad_output.shape[1], input.shape[1] // groups, *kernel), input.dtype),
@@ -175,29 +176,51 @@ _convolution_weight = Card(
 )  # fmt: skip
 
 
+def _check_arguments(function: str, input: Any, weight: Any, bias: Any, stride: Any) -> None:
+    as_tensor_argument(input, function)
+    as_tensor_argument(weight, function, "weight", 2)
+    if bias is not None:
+        as_tensor_argument(bias, function, "bias", 3)
+    if isinstance(stride, float):
+        raise TypeError(f"{function}(): argument 'stride' (position 4) must be tuple of ints, not float")
+
+
 def _check(function: str, n: int, input: Layout, weight: Layout, bias: Layout | None, transposed: bool, groups: int) -> None:
     if groups <= 0:
         raise RuntimeError("non-positive groups is not supported")
+    if weight.ndim < 3:
+        raise RuntimeError("weight should have at least three dimensions")
     if weight.ndim != n + 2:
-        raise RuntimeError(f"expected weight to be at least {n + 2} dimensional, but got {weight.ndim}-dimensional weight" if weight.ndim < n + 2 else f"Expected {n + 2}D weight for {function}, but got {weight.ndim}D of size {sizes(weight.shape)}")
+        raise RuntimeError(f"expected stride to be a single integer value or a list of {weight.ndim - 2} values to match the convolution dimensions, but got stride={sizes((1,) * n)}")
     if input.ndim not in (n + 1, n + 2):
         raise RuntimeError(f"Expected {n + 1}D (unbatched) or {n + 2}D (batched) input to {function}, but got input of size: {sizes(input.shape)}")
-    if input.dtype is not weight.dtype:
-        raise RuntimeError(f"expected scalar type {input.dtype.type_name} but found {weight.dtype.type_name}")
-    if bias is not None and bias.dtype is not input.dtype:
-        raise RuntimeError(f"Input type ({c_name(input.dtype)}) and bias type ({c_name(bias.dtype)}) should be the same")
-    channels = input.shape[-n - 1]
-    if transposed:
-        if weight.shape[0] != channels:
-            raise RuntimeError(f"Given transposed=1, weight of size {sizes(weight.shape)}, expected input{sizes(_batched_shape(input, n))} to have {weight.shape[0]} channels, but got {channels} channels instead")
-    else:
-        if weight.shape[1] * groups != channels:
-            raise RuntimeError(f"Given groups={groups}, weight of size {sizes(weight.shape)}, expected input{sizes(_batched_shape(input, n))} to have {weight.shape[1] * groups} channels, but got {channels} channels instead")
+    _check_dtypes(n, input, weight, bias)
+    if weight.shape[0] < groups:
+        raise RuntimeError(f"Given groups={groups}, expected weight to be at least {groups} at dimension 0, but got weight of size {sizes(weight.shape)} instead")
     if weight.shape[0] % groups:
-        raise RuntimeError(f"Given groups={groups}, expected weight to be divisible by {groups} at dimension 0, but got weight of size {sizes(weight.shape)} instead")
+        raise RuntimeError(f"Given groups={groups}, expected weight to be divisible by {groups} at dimension 0, but got weight of size [{sizes(weight.shape)}] instead")
+    channels = input.shape[-n - 1]
+    expected = weight.shape[0] if transposed else weight.shape[1] * groups
+    if channels != expected:
+        given = "transposed=1" if transposed else f"groups={groups}"
+        raise RuntimeError(f"Given {given}, weight of size {sizes(weight.shape)}, expected input{sizes(_batched_shape(input, n))} to have {expected} channels, but got {channels} channels instead")
     outputs = weight.shape[1] * groups if transposed else weight.shape[0]
     if bias is not None and bias.shape != (outputs,):
         raise RuntimeError(f"Given {'transposed=1, ' if transposed else ''}weight of size {sizes(weight.shape)}, expected bias to be 1-dimensional with {outputs} elements, but got bias of size {sizes(bias.shape)} instead")
+
+
+def _check_dtypes(n: int, input: Layout, weight: Layout, bias: Layout | None) -> None:
+    if input.dtype is not weight.dtype:
+        if input.dtype is dt.float32 or input.dtype in dt.HALF:
+            raise RuntimeError(
+                f"Input type (torch.{input.dtype.type_name}Tensor) and weight type (torch.{weight.dtype.type_name}Tensor) should be the same "
+                "or input should be a MKLDNN tensor and weight is a dense tensor"
+            )
+        raise RuntimeError(f"expected scalar type {input.dtype.type_name} but found {weight.dtype.type_name}")
+    if bias is not None and bias.dtype is not input.dtype:
+        raise RuntimeError(f"Input type ({c_name(input.dtype)}) and bias type ({c_name(bias.dtype)}) should be the same")
+    if input.dtype is dt.bool_:
+        raise NotImplementedError(f"\"slow_conv{max(n, 2)}d_cpu\" not implemented for 'Bool'")
 
 
 def _batched_shape(input: Layout, n: int) -> Shape:
@@ -210,7 +233,7 @@ def _check_geometry(stride: Shape, padding: Shape, dilation: Shape) -> None:
     if any(s <= 0 for s in stride):
         raise RuntimeError("non-positive stride is not supported")
     if any(d <= 0 for d in dilation):
-        raise RuntimeError("dilation should be greater than zero")
+        raise RuntimeError("non-positive dilation is not supported")
 
 
 def _same_padding(input: Any, kernel: Shape, dilation: Shape) -> tuple[Any, Shape]:
@@ -226,8 +249,7 @@ def _same_padding(input: Any, kernel: Shape, dilation: Shape) -> tuple[Any, Shap
 
 def _convolve(n: int, input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
     function = f"conv{n}d"
-    as_tensor_argument(input, function)
-    as_tensor_argument(weight, function, "weight", 2)
+    _check_arguments(function, input, weight, bias, stride)
     _check(function, n, input._layout, weight._layout, bias._layout if bias is not None else None, False, groups)
     stride, dilation = spatial_tuple(stride, n, "stride"), spatial_tuple(dilation, n, "dilation")
     kernel = weight._layout.shape[2:]
@@ -285,14 +307,19 @@ def conv3d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: An
 
 def _convolve_transposed(n: int, input: Any, weight: Any, bias: Any, stride: Any, padding: Any, output_padding: Any, groups: int, dilation: Any) -> Any:
     function = f"conv_transpose{n}d"
-    as_tensor_argument(input, function)
-    as_tensor_argument(weight, function, "weight", 2)
+    _check_arguments(function, input, weight, bias, stride)
     _check(function, n, input._layout, weight._layout, bias._layout if bias is not None else None, True, groups)
     stride, padding, dilation = spatial_tuple(stride, n, "stride"), spatial_tuple(padding, n, "padding"), spatial_tuple(dilation, n, "dilation")
     extra = spatial_tuple(output_padding, n, "output_padding")
     _check_geometry(stride, padding, dilation)
+    if any(e < 0 for e in extra):
+        raise RuntimeError("negative output_padding is not supported")
     if any(e >= max(s, d) for e, s, d in zip(extra, stride, dilation, strict=True)):
-        raise RuntimeError(f"output padding must be smaller than either stride or dilation, but got output_padding_height: {extra[-2:][0]} output_padding_width: {extra[-1]} stride_height: {stride[-2:][0]} stride_width: {stride[-1]} dilation_height: {dilation[-2:][0]} dilation_width: {dilation[-1]}")
+        axes = ("depth", "height", "width")[-max(n, 2) :]
+        given = {"output_padding": extra, "stride": stride, "dilation": dilation}
+        # One dim counts as the width of a plane of height one.
+        listed = (f"{name}_{axis}: {v}" for name, values in given.items() for axis, v in zip(axes, ((0 if name == "output_padding" else 1), *values) if n == 1 else values, strict=True))
+        raise RuntimeError(f"output padding must be smaller than either stride or dilation, but got {' '.join(listed)}")
     batched = input if input._layout.ndim == n + 2 else input.unsqueeze(0)
     kernel, spatial = weight._layout.shape[2:], batched._layout.shape[2:]
     size = tuple((s - 1) * st - 2 * p + d * (k - 1) + e + 1 for s, st, p, d, k, e in zip(spatial, stride, padding, dilation, kernel, extra, strict=True))

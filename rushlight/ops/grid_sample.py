@@ -55,7 +55,8 @@ def _padded_position(position: Tensor, size: int, padding_mode: str, align_corne
 def _read(input: Tensor, places: Sequence[Tensor]) -> Tensor:
     """The values at whole positions (one tensor for each spatial dim): (N, C, ...). Zero outside the image."""
     batch, channels = input.shape[:2]
-    index, inside = None, None
+    index: Any = None
+    inside: Any = None
     for place, size in zip(places, input.shape[2:], strict=True):
         here = (place >= 0) & (place <= size - 1)
         along = where(here, place, 0).long()

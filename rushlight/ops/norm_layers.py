@@ -243,8 +243,10 @@ def torch_instance_norm(input: Tensor, weight: Tensor | None, bias: Tensor | Non
     shape = input.shape
     batch, channels = shape[0], shape[1]
     repeated = [None if value is None else value.repeat(batch) for value in (weight, bias, running_mean, running_var)]
-    found = native_batch_norm(input.contiguous().view(1, batch * channels, *shape[2:]), *repeated, use_input_stats, momentum, eps)[0]
-    for running, each in ((running_mean, repeated[2]), (running_var, repeated[3])):
+    scale, shift, mean, variance = repeated
+    rows = input.contiguous().view(1, batch * channels, *shape[2:])
+    found = native_batch_norm(rows, scale, shift, mean, variance, use_input_stats, momentum, eps)[0]
+    for running, each in ((running_mean, mean), (running_var, variance)):
         if running is not None and each is not None and use_input_stats:
             running.copy_(each.view(batch, channels).mean(0))
     return found.view(shape)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import dtypes as dt
 from ..errors import sizes
 from ..shape import Layout, Shape
 from .card import Card, apply
@@ -27,6 +28,8 @@ def _pairs(pad: Shape, ndim: int) -> list[tuple[int, int]]:
 def _infer_constant(input: Layout, value: Any, pad: Shape) -> Layout:
     shape = tuple(n + a + b for n, (a, b) in zip(input.shape, _pairs(pad, input.ndim), strict=True))
     for n, (m, (a, b)) in enumerate(zip(input.shape, _pairs(pad, input.ndim), strict=True)):
+        if m + min(a, 0) + min(b, 0) < 0:
+            raise RuntimeError("narrow(): length must be non-negative.")
         if m + a + b < 0:
             raise RuntimeError(f"The input size {m}, plus negative padding {a} and {b} resulted in a negative output size, which is invalid. Check dimension {n} of your input.")
     return in_format_of(input, shape)
@@ -67,7 +70,8 @@ def _source_index(mode: str, size: int, before: int, after: int) -> np.ndarray:
     if mode == "replicate":
         return np.clip(at, 0, size - 1)
     if mode == "circular":
-        return at % size
+        kept = np.arange(max(-before, 0), size - max(-after, 0))
+        return np.concatenate((kept[kept.size - max(before, 0) :], kept, kept[: max(after, 0)]))
     period = max(2 * (size - 1), 1)
     folded = np.abs(at) % period
     return np.where(folded < size, folded, period - folded)
@@ -95,7 +99,12 @@ def _tables(shape: Shape, pad: Shape, mode: str) -> list[Table]:
 
 
 def _infer_padded(input: Layout, pad: Shape, mode: str) -> Layout:
-    return in_format_of(input, tuple(n + a + b for n, (a, b) in zip(input.shape, _pairs(pad, input.ndim), strict=True)))
+    shape = tuple(n + a + b for n, (a, b) in zip(input.shape, _pairs(pad, input.ndim), strict=True))
+    if min(shape) < 0:
+        raise RuntimeError(f"Trying to create tensor with negative dimension {min(shape)}: {sizes(shape)}")
+    if input.dtype is dt.bool_ and mode != "circular":
+        raise NotImplementedError(f"\"{_TITLES[mode]}_pad{len(pad) // 2}d\" not implemented for 'Bool'")
+    return in_format_of(input, shape)
 
 
 def _card(title: str, n: int) -> Card:
@@ -146,7 +155,7 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
     if mode == "constant":
         return constant_pad_nd(input, wanted, 0.0 if value is None and input._layout.dtype.is_floating_point else value or 0)
     if value is not None and value != 0:
-        raise ValueError(f'Padding mode "{mode}" doesn\'t take in value argument')
+        raise RuntimeError(f'Padding mode "{mode}" doesn\'t take in value argument')
     ndim = input._layout.ndim
     if mode not in ("reflect", "replicate", "circular"):
         raise NotImplementedError(f"Unrecognised padding mode {mode}")

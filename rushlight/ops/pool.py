@@ -17,7 +17,16 @@ from ..storage import ON_META
 from .card import Card, apply, array_of
 from .define import as_tensor_argument
 from .reduction import widened
-from .separable import Table, check_spatial_dims, in_format_of, max_over, spatial_arguments, sum_over, transposed, window_table
+from .separable import (
+    Table,
+    check_spatial_dims,
+    in_format_of,
+    max_over,
+    spatial_arguments,
+    sum_over,
+    transposed,
+    window_table,
+)
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -127,11 +136,10 @@ def _check_input(function: str, input: Layout, n: int, refused: Any, empty: str)
         raise RuntimeError(f"non-empty {n + 1}D or {n + 2}D (batch mode) tensor expected for input")
     if n == 2:
         check_spatial_dims(input.shape, n)
-    for d, size in enumerate(input.shape[-n - 1 :]):
-        if size == 0:
-            raise RuntimeError(
-                f"{empty}: Expected input's non-batch dimensions to have positive length, but input has a shape of {sizes(input.shape)} and non-batch dimension {d} has length zero!"
-            )
+    if 0 in input.shape[-n - 1 :]:
+        raise RuntimeError(
+            f"{empty}: Expected input's non-batch dimensions to have positive length, but input has a shape of {sizes(input.shape)} and non-batch dimension 0 has length zero!"
+        )
     refuse_dtypes(function, input.dtype, refused)
 
 

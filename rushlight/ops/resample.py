@@ -108,16 +108,25 @@ def _transposed_table(*key: Any) -> Table:
     return transposed(_table(*key))
 
 
+def _fixed_point(exact: Table) -> Table:
+    """The table with weights rounded to 16 bits, in which images of bytes are resized (as in Pillow)."""
+    largest = max((float(np.abs(t.weight).max()) for t in exact.taps if t.weight is not None), default=1.0)
+    bits = 0
+    while bits < 22 and int(0.5 + largest * 2 ** (bits + 1)) < 2**15:
+        bits += 1
+    return exact._replace(taps=tuple(t if t.weight is None else t._replace(weight=np.rint(t.weight * 2**bits) / 2**bits) for t in exact.taps))
+
+
 _STATICS = "mode antialias size out align_corners scale_factors"
 
 
 def _resample_with(make: Callable[..., Table]) -> Callable[..., np.ndarray]:
     def rule(input: np.ndarray, mode: str, antialias: bool, size: Shape, out: Shape, align_corners: bool, scale_factors: Sequence[float | None]) -> np.ndarray:
         whole = input.dtype.kind == "u"
-        values = input.astype(np.float32) if whole else widened(input)
+        values = input.astype(np.float64) if whole else widened(input)
         tables = [make(mode, antialias, s, o, align_corners, f, values.dtype.itemsize == 8) for s, o, f in zip(size, out, scale_factors, strict=True)]
         for axis in range(values.ndim - 1, 1, -1):
-            values = sum_along(values, axis, tables[axis - 2])
+            values = sum_along(values, axis, _fixed_point(tables[axis - 2]) if whole else tables[axis - 2])
             if whole:
                 values = np.clip(np.floor(values + 0.5), 0, 255)
         return values
@@ -215,9 +224,8 @@ def interpolate(input: Tensor, size: Any = None, scale_factor: Any = None, mode:
     tensor([[[1., 1., 2., 2.]]])
     """
     as_tensor_argument(input, "interpolate")
-    if mode in ("nearest", "area", "nearest-exact"):
-        if align_corners is not None:
-            raise ValueError("align_corners option can only be set with the interpolating modes: linear | bilinear | bicubic | trilinear")
+    if mode in ("nearest", "area", "nearest-exact") and align_corners is not None:
+        raise ValueError("align_corners option can only be set with the interpolating modes: linear | bilinear | bicubic | trilinear")
     ndim = input.dim()
     wanted, scale_factors = _output_size(input, size, scale_factor)
     if recompute_scale_factor and size is not None:

@@ -54,7 +54,7 @@ _pixel_shuffle = Card(
     grads={"input": lambda g, factor: apply(_pixel_unshuffle, (g,), (factor,))},
     onnx="DepthToSpace",
 )  # fmt: skip
-_pixel_unshuffle = Card(
+_pixel_unshuffle: Card = Card(
     "pixel_unshuffle", "input",
     statics="factor",
     infer=_infer_unshuffle, numpy=_unshuffle_rule,
@@ -102,7 +102,7 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
     return apply(_pixel_unshuffle, (input,), (int(downscale_factor),))
 
 
-_channel_shuffle = Card(
+_channel_shuffle: Card = Card(
     "channel_shuffle", "input",
     statics="groups",
     infer=lambda input, groups: in_format_of(input, input.shape),
@@ -165,7 +165,7 @@ _im2col = Card(
     grads={"input": lambda g, layouts, kernel, dilation, padding, stride: apply(_col2im, (g,), (layouts[0].shape[-2:], kernel, dilation, padding, stride))},
     node_name="Im2ColBackward0",
 )  # fmt: skip
-_col2im = Card(
+_col2im: Card = Card(
     "col2im", "input",
     statics="size " + _GEOMETRY,
     infer=lambda input, size, kernel, **rest: contiguous((*input.shape[:-2], input.shape[-2] // math.prod(kernel), *size), input.dtype),

@@ -27,6 +27,8 @@ LAYERS = (
     ("tensor",),
     ("tensor_types", "report"),
 )
+#: Files of a lower package that stand above `tensor`: PyTorch has these names there, and they load when first used.
+ABOVE = {"autograd/functional.py", "autograd/variable.py"}
 LEVEL = {name: n for n, row in enumerate(LAYERS) for name in row}
 TOP = len(LAYERS)
 
@@ -67,7 +69,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_a_module_imports_only_from_its_own_layer_and_below(path: Path) -> None:
     own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-    level = LEVEL.get(own, TOP)
+    level = TOP if str(path.relative_to(PACKAGE)) in ABOVE else LEVEL.get(own, TOP)
     wrong = {name for name in module_imports(path) if LEVEL.get(name, TOP) > level}
     assert not wrong, f"{own} is below {sorted(wrong)}"
 

@@ -673,6 +673,15 @@ from .ops import (
     stft as stft,
 )
 
+# ops/windows.py
+from .ops import (
+    bartlett_window as bartlett_window,
+    blackman_window as blackman_window,
+    hamming_window as hamming_window,
+    hann_window as hann_window,
+    kaiser_window as kaiser_window,
+)
+
 from .printing import set_printoptions as set_printoptions
 from .random import (
     Generator as Generator,

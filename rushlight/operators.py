@@ -73,5 +73,8 @@ class Operators(TensorBase):
     __neg__, __pos__, __abs__, __invert__ = ops.neg, ops.positive, ops.abs, ops.bitwise_not
     __getitem__, __setitem__ = ops.getitem, ops.setitem
 
+    def __delitem__(self, index: Any) -> None:
+        raise TypeError("Tensor does not support deleting items")
+
     def __hash__(self) -> int:
         return id(self)

@@ -793,3 +793,21 @@ from .fft import (
     istft as istft,
     stft as stft,
 )
+from .windows import (
+    bartlett_window as bartlett_window,
+    blackman_window as blackman_window,
+    hamming_window as hamming_window,
+    hann_window as hann_window,
+    kaiser_window as kaiser_window,
+    bartlett as windows_bartlett,
+    blackman as windows_blackman,
+    cosine as windows_cosine,
+    exponential as windows_exponential,
+    gaussian as windows_gaussian,
+    general_cosine as windows_general_cosine,
+    general_hamming as windows_general_hamming,
+    hamming as windows_hamming,
+    hann as windows_hann,
+    kaiser as windows_kaiser,
+    nuttall as windows_nuttall,
+)

@@ -18,6 +18,7 @@ from ..storage import ON_META, SHARED, Storage, TensorBase, storage_of_array
 from ..untyped_storage import UntypedStorage
 from .card import array_of, share, tensor_of_array
 from .define import NUMBERS, write_out
+from .scalars import fitting, fits_integer, overflow
 from .views import shape_argument
 
 if TYPE_CHECKING:
@@ -37,10 +38,11 @@ def fresh(out: Layout, device: Any = None, requires_grad: bool = False) -> Tenso
 def _filled(out: Layout, value: Any, device: Any, requires_grad: bool) -> Tensor:
     tensor = fresh(out, device, requires_grad)
     if tensor._storage.special != ON_META:
-        data = tensor._storage.allocate() if value else np.zeros(out.nbytes, np.uint8)
-        tensor._storage.data = data
+        value = fitting(value, out.dtype)
         if value:
-            data.view(out.dtype.numpy)[:] = value
+            tensor._storage.allocate().view(out.dtype.numpy)[:] = value
+        else:
+            tensor._storage.data = np.zeros(out.nbytes, np.uint8)
     _report("full", tensor, value=value)
     return tensor
 
@@ -420,8 +422,8 @@ def _array_of_data(data: Any, dtype: dt.dtype | None) -> np.ndarray:
         dtype = dt.from_numpy(found.dtype.newbyteorder("=")) if dtype is None else dtype
         return found.astype(dtype.numpy)
     if type(data) in NUMBERS:
-        found = (dt.of_number(data) if dtype is None else dtype).numpy
-        return np.array(_checked(data, found), found)
+        inferred = dt.of_number(data)
+        return _elements([data], inferred, inferred if dtype is None else dtype).reshape(())
     if not isinstance(data, (list, tuple)) and not hasattr(data, "__array__") and not hasattr(data, "__len__"):
         raise RuntimeError(f"Could not infer dtype of {type(data).__name__}")
     if hasattr(data, "__array__"):
@@ -433,16 +435,31 @@ def _array_of_data(data: Any, dtype: dt.dtype | None) -> np.ndarray:
     target = inferred if dtype is None else dtype
     if target is None:
         target = dt.get_default_dtype()
+    return _elements(leaves, inferred, target).reshape(shape)
+
+
+def _elements(leaves: list[Any], inferred: dt.dtype | None, target: dt.dtype) -> np.ndarray:
+    """Python numbers, whose dtype would be `inferred`, as an array of dtype `target`."""
+    kind = dt.FLOAT if inferred is None else inferred.category
     try:
-        return np.array([_checked(v, target.numpy) for v in leaves], target.numpy).reshape(shape)
+        if target.category == dt.BOOL:
+            return np.array([bool(v) for v in leaves], np.bool_)
+        if target.category == dt.INTEGER:
+            if kind == dt.COMPLEX:
+                raise TypeError("'complex' object cannot be interpreted as an integer")
+            if not all(fits_integer(v, target) for v in leaves):
+                largest = max(abs(v) for v in leaves if isinstance(v, int)) if kind <= dt.INTEGER else 0
+                raise OverflowError if largest >= 1 << 63 else overflow(target.name)
+            limits = (1 << 8 * target.itemsize) - 1
+            return np.array([int(v) & limits for v in leaves] if not target.is_signed else [int(v) for v in leaves], target.numpy)
+        if target.category == dt.FLOAT:
+            if kind == dt.COMPLEX:
+                raise TypeError("must be real number, not complex")
+            with np.errstate(over="ignore"):
+                return np.array(leaves, np.float64).astype(target.numpy)
+        return np.array(leaves, target.numpy)
     except OverflowError:
-        raise RuntimeError("Overflow when unpacking long long") from None
-
-
-def _checked(value: Any, numpy: np.dtype) -> Any:
-    if numpy.kind in "iu" and not isinstance(value, (bool, np.bool_)):
-        return int(value)
-    return bool(value) if numpy.kind == "b" else value
+        raise ValueError("Overflow when unpacking long long") from None
 
 
 def _scan(data: Any) -> tuple[Shape, list[Any], dt.dtype | None]:

@@ -6,6 +6,7 @@ one `index` (or `index_put`) entry over that view. Out-of-range values are refus
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +14,13 @@ import numpy as np
 
 from .. import dtypes as dt
 from ..errors import sizes
-from ..shape import Layout, Shape, broadcast_shapes, contiguous
+from ..graph import check_in_place, written
+from ..shape import Layout, Shape, broadcast_shapes, can_broadcast_to, contiguous, contiguous_strides, expand_strides, has_internal_overlap, layout, stride_order, strides_in_order, view_strides
 from ..storage import ON_META, TensorBase
-from .card import Card, apply, array_of, tensor_of_array, write_into
+from .card import Card, apply, apply_view, array_of, tensor_of_array, write_into
 from .define import NUMBERS
+from .scalars import fitting
 from .views import _select, _unsqueeze, slice_view
-from .card import apply_view
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -29,25 +31,45 @@ def check_bounds(index: TensorBase, size: int, dim: int) -> None:
     if index._layout.numel == 0 or index._storage.special == ON_META:
         return
     values = array_of(index)
-    low, high = int(values.min()), int(values.max())
-    if low < -size or high >= size:
-        bad = low if low < -size else high
+    if int(values.min()) < -size or int(values.max()) >= size:
+        bad = values[(values < -size) | (values >= size)][0]
         raise IndexError(f"index {bad} is out of bounds for dimension {dim} with size {size}")
 
 
-def _indexed_shape(shape: Shape, positions: Shape, indices: Sequence[Layout]) -> Shape:
+def _common_shape(indices: Sequence[Layout]) -> Shape:
     try:
-        common = broadcast_shapes(*(i.shape for i in indices))
+        return broadcast_shapes(*(i.shape for i in indices))
     except RuntimeError:
         raise IndexError(
             f"shape mismatch: indexing tensors could not be broadcast together with shapes {', '.join(sizes(i.shape) for i in indices)}"
         ) from None
-    if any(n == 0 for d, n in enumerate(shape) if d in positions) and 0 not in common:
-        d = next(d for d in positions if shape[d] == 0)
-        raise IndexError(f"index is out of bounds for dimension with size {shape[d]}")
-    if list(positions) == list(range(positions[0], positions[0] + len(positions))):
+
+
+def _adjacent(positions: Shape) -> bool:
+    return list(positions) == list(range(positions[0], positions[0] + len(positions)))
+
+
+def _result_shape(shape: Shape, positions: Shape, common: Shape) -> Shape:
+    """The index dims stand where the indexed dims stood if those are adjacent, else in front."""
+    if _adjacent(positions):
         return (*shape[: positions[0]], *common, *shape[positions[-1] + 1 :])
     return (*common, *(n for d, n in enumerate(shape) if d not in positions))
+
+
+def _infer_index(input: Layout, *indices: Layout, positions: Shape) -> Layout:
+    common = _common_shape(indices)
+    shape = _result_shape(input.shape, positions, common)
+    before = positions[0] if _adjacent(positions) else 0
+    after = len(shape) - before - len(common)
+    # TensorIterator orders the dims as the operands have them: the input, still along its indexed dims, then the indices.
+    kept = [s for d, s in enumerate(input.stride) if d not in positions]
+    strides = [(*kept[:before], *(0,) * len(common), *kept[before:])]
+    shapes = [shape]
+    for i in indices:
+        shapes.append((*(1,) * before, *common, *(1,) * after))
+        stride = view_strides(common, expand_strides(i.shape, i.stride, common), shapes[-1])
+        strides.append(stride if stride is not None else contiguous_strides(shapes[-1]))
+    return layout(shape, strides_in_order(shape, stride_order(shapes, strides, shape)), input.dtype)
 
 
 def _full_index(ndim: int, positions: Shape, indices: Sequence[np.ndarray]) -> tuple[Any, ...]:
@@ -60,7 +82,7 @@ def _full_index(ndim: int, positions: Shape, indices: Sequence[np.ndarray]) -> t
 _index = Card(
     "index", "input indices",
     statics="positions",
-    infer=lambda input, *indices, positions: contiguous(_indexed_shape(input.shape, positions, indices), input.dtype),
+    infer=_infer_index,
     numpy=lambda input, *indices, positions: input[_full_index(input.ndim, positions, indices)],
     backward=lambda g, indices, layouts, positions: [_index_backward(g, indices, layouts[0], positions), *[None] * len(indices)],
     variadic=True,
@@ -74,8 +96,8 @@ def _index_backward(g: Tensor, indices: Sequence[Tensor], input: Layout, positio
 
 
 def _infer_index_put(input: Layout, values: Layout, *indices: Layout, positions: Shape, accumulate: bool) -> Layout:
-    shape = _indexed_shape(input.shape, positions, indices)
-    if broadcast_shapes(shape, values.shape) != shape:
+    shape = _result_shape(input.shape, positions, _common_shape(indices))
+    if not can_broadcast_to(values.shape, shape):
         raise RuntimeError(f"shape mismatch: value tensor of shape {sizes(values.shape)} cannot be broadcast to indexing result of shape {sizes(shape)}")
     if values.dtype is not input.dtype:
         raise RuntimeError(f"Index put requires the source and destination dtypes match, got {input.dtype.type_name} for the destination and {values.dtype.type_name} for the source.")
@@ -134,172 +156,281 @@ _index_put = Card(
 )  # fmt: skip
 
 
+# `x[mask] = number`, which needs no positions. To autograd it is an index_put.
+_mask_put = Card(
+    "mask_put", "input mask value",
+    infer=lambda input, mask, value: contiguous(input.shape, input.dtype),
+    numpy=lambda input, mask, value: np.where(mask, np.asarray(value).astype(input.dtype), input),
+    grads={"input": lambda g, mask: g.masked_fill(mask, 0), "value": lambda g, mask: g.masked_fill(~mask, 0).sum()},
+    node_name="IndexPutBackward0",
+)  # fmt: skip
+
+
 # Walking an index
 
 
-def _is_index_list(value: Any) -> bool:
-    return isinstance(value, (list, np.ndarray)) or (hasattr(value, "__array__") and not isinstance(value, (TensorBase, np.generic)))
+_INVALID = "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices (got %s)"
+_MASKS = (dt.bool_, dt.uint8)
+
+
+def type_name(value: Any) -> str:
+    """The name of a value's type as C code shows it: with its module where the type is not one of Python's."""
+    kind = type(value)
+    return kind.__name__ if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}.{kind.__name__}"
+
+
+def _is_sequence(value: Any) -> bool:
+    return hasattr(value, "__getitem__") and hasattr(value, "__len__") and not isinstance(value, (dict, np.generic))
 
 
 def _is_int(value: Any) -> bool:
-    if isinstance(value, bool):
-        return False
-    return isinstance(value, (int, np.integer)) or (
-        isinstance(value, TensorBase) and value._layout.ndim == 0 and value._layout.dtype.category == dt.INTEGER and value._layout.dtype is not dt.uint8
-    )
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
 def _entries(index: Any) -> tuple[Any, ...]:
-    """The index as a tuple, with PyTorch's treatment of a list of slices or lists as a tuple."""
+    """The index as a tuple. A short list that holds sequences, slices, None or Ellipsis counts as one (NumPy's old rule)."""
     if isinstance(index, tuple):
         return index
+    if not isinstance(index, (TensorBase, np.ndarray, slice)) and _is_sequence(index) and len(index) < 32:
+        if any(e is None or e is Ellipsis or isinstance(e, slice) or _is_sequence(e) for e in index):
+            warnings.warn(
+                "Using a non-tuple sequence for multidimensional indexing is deprecated and will be changed in pytorch 2.9; use x[tuple(seq)] instead of x[seq]. In pytorch 2.9 this will be interpreted as tensor index, x[torch.tensor(seq)], which will result either in an error or a different result",
+                stacklevel=4,
+            )
+            return tuple(index)
     return (index,)
 
 
 def _dims_taken(entry: Any) -> int:
-    if entry is None or entry is Ellipsis or isinstance(entry, (bool, np.bool_)):
+    if entry is None or entry is Ellipsis or isinstance(entry, bool):
         return 0
-    if isinstance(entry, TensorBase) and entry._layout.dtype in (dt.bool_, dt.uint8):
-        return entry._layout.ndim
-    return 1
+    return entry._layout.ndim if isinstance(entry, TensorBase) and entry._layout.dtype in _MASKS else 1
 
 
-def _as_index(value: Any) -> Any:
-    """A list or array in an index as a tensor."""
-    if isinstance(value, TensorBase):
-        return value
-    if isinstance(value, np.ndarray):
-        return tensor_of_array(value)
-    from .creation import tensor
+def _converted(entry: Any) -> Any:
+    """An entry of an index with sequences and arrays as tensors."""
+    if entry is None or entry is Ellipsis or isinstance(entry, (bool, slice, TensorBase)) or _is_int(entry):
+        return entry
+    if isinstance(entry, (str, bytes)):
+        raise TypeError(f"new(): invalid data type '{type(entry).__name__}'")
+    if _is_sequence(entry):
+        from .creation import tensor
 
-    found = tensor(value) if len(value) else tensor(value, dtype=dt.int64)
-    return found
+        found = tensor(entry if isinstance(entry, (list, np.ndarray)) else list(entry))
+        # Anything but a mask is taken for integers, fractions dropped.
+        return found if found._layout.dtype in _MASKS else found.to(dt.int64)
+    try:
+        if isinstance(entry, np.generic):
+            raise TypeError
+        return entry.__index__()
+    except (AttributeError, TypeError):
+        raise IndexError(_INVALID % type_name(entry)) from None
 
 
-def _bool_expansion(mask: TensorBase, shape: Shape, dim: int) -> list[Tensor]:
-    """One int64 index per dim of a bool mask."""
+def _mask_positions(mask: TensorBase, shape: Shape, dim: int) -> list[Tensor]:
+    """One int64 index per dim of a mask."""
     for d, n in enumerate(mask._layout.shape):
         if n != shape[dim + d]:
             raise IndexError(f"The shape of the mask {sizes(mask._layout.shape)} at index {d} does not match the shape of the indexed tensor {sizes(shape)} at index {dim + d}")
+    if mask._layout.dtype is dt.uint8:
+        warnings.warn("indexing with dtype torch.uint8 is now deprecated, please use a dtype torch.bool instead.", stacklevel=5)
     return [tensor_of_array(a) for a in np.nonzero(array_of(mask))]
 
 
-def walk(input: Tensor, index: Any) -> tuple[Any, list[int], list[Tensor]]:
-    """The view that the basic part of an index makes, and the positions and tensors of the advanced part."""
-    entries = tuple(_as_index(e) if _is_index_list(e) else e for e in _entries(index))
+def _select_at(view: Any, dim: int, index: int, position: int) -> Any:
+    shape = view._layout.shape
+    if not shape and position == 0:
+        raise IndexError("invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in C++ to convert a 0-dim tensor to a number")
+    size = shape[dim]
+    if not -size <= index < size:
+        if not -(1 << 63) <= index < 1 << 63:
+            raise ValueError("Overflow when unpacking long long")
+        raise IndexError(f"index {index} is out of bounds for dimension {position} with size {size}")
+    return apply_view(_select, view, (dim, index + size if index < 0 else index))
+
+
+def _slice_at(view: Any, dim: int, entry: slice) -> Any:
+    if not view._layout.ndim:
+        raise IndexError("slice() cannot be applied to a 0-dim tensor.")
+    try:
+        bounds = [b if b is None or type(b) is int else b.__index__() for b in (entry.start, entry.stop, entry.step)]
+    except AttributeError:
+        raise TypeError("slice indices must be integers or None or have an __index__ method") from None
+    return view if bounds == [None, None, None] else slice_view(view, dim, *bounds)
+
+
+def walk(input: Tensor, index: Any) -> tuple[Any, list[tuple[int, Any]]]:
+    """The view that the basic part of an index makes, and the advanced part: tensors and the dims at which they stand."""
+    entries = tuple(_converted(e) for e in _entries(index))
     taken = sum(map(_dims_taken, entries))
     ndim = input._layout.ndim
+    if len(entries) == 1:
+        if _is_int(entries[0]):
+            return _select_at(input, 0, int(entries[0]), 0), []
+        if isinstance(entries[0], slice):
+            return _slice_at(input, 0, entries[0]), []
     if taken > ndim:
         raise IndexError(f"too many indices for tensor of dimension {ndim}")
     view: Any = input
     dim = 0
-    positions: list[int] = []
-    indices: list[Tensor] = []
-    for entry in entries:
+    advanced: list[tuple[int, Any]] = []
+    for position, entry in enumerate(entries):
         if entry is Ellipsis:
             dim += ndim - taken
         elif entry is None:
             view = apply_view(_unsqueeze, view, (dim,))
             dim += 1
         elif isinstance(entry, slice):
-            bounds = [b if b is None or type(b) is int else b.__index__() for b in (entry.start, entry.stop, entry.step)]
-            if bounds != [None, None, None]:
-                view = slice_view(view, dim, *bounds)
-            elif not view._layout.ndim:
-                raise IndexError("slice() cannot be applied to a 0-dim tensor.")
+            view = _slice_at(view, dim, entry)
             dim += 1
-        elif isinstance(entry, (bool, np.bool_)):
+        elif isinstance(entry, TensorBase) and (entry._layout.ndim or entry._layout.dtype.category > dt.INTEGER):
+            advanced.append((dim, entry))
+            dim += entry._layout.ndim if entry._layout.dtype in _MASKS else 1
+        elif isinstance(entry, bool) or (isinstance(entry, TensorBase) and entry._layout.dtype in _MASKS):
             view = apply_view(_unsqueeze, view, (dim,))
-            positions.append(dim)
-            indices.append(tensor_of_array(np.zeros(1 if entry else 0, np.int64)))
+            advanced.append((dim, tensor_of_array(np.zeros(1 if entry else 0, np.int64))))
             dim += 1
-        elif _is_int(entry):
-            n = int(entry)
-            size = view._layout.shape[dim]
-            if not -size <= n < size:
-                raise IndexError(f"index {n} is out of bounds for dimension {dim} with size {size}")
-            view = apply_view(_select, view, (dim, n + size if n < 0 else n))
-        elif isinstance(entry, TensorBase):
-            if entry._layout.dtype in (dt.bool_, dt.uint8):
-                if entry._layout.dtype is dt.uint8:
-                    import warnings
-
-                    warnings.warn("indexing with dtype torch.uint8 is now deprecated, please use a dtype torch.bool instead.", stacklevel=4)
-                if entry._layout.ndim == 0:
-                    view = apply_view(_unsqueeze, view, (dim,))
-                    positions.append(dim)
-                    indices.append(tensor_of_array(np.zeros(1 if bool(array_of(entry)) else 0, np.int64)))
-                    dim += 1
-                else:
-                    for n, found in enumerate(_bool_expansion(entry, view._layout.shape, dim)):
-                        positions.append(dim + n)
-                        indices.append(found)
-                    dim += entry._layout.ndim
-            else:
-                if entry._layout.dtype.category != dt.INTEGER:
-                    raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
-                check_bounds(entry, view._layout.shape[dim], dim)
-                positions.append(dim)
-                indices.append(entry)  # type: ignore[arg-type]
-                dim += 1
         else:
-            raise IndexError(
-                "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices "
-                f"(got {type(entry).__name__})" if not isinstance(entry, str) else "too many indices for tensor"
-            )
-    return view, positions, indices
+            view = _select_at(view, dim, int(entry), position)
+    return view, advanced
+
+
+def _expanded(view: TensorBase, advanced: Sequence[tuple[int, Any]]) -> tuple[Shape, list[Tensor]]:
+    """Dims and integer index tensors, with masks as positions; shapes and bounds checked."""
+    positions: list[int] = []
+    indices: list[Tensor] = []
+    shape = view._layout.shape
+    for dim, entry in advanced:
+        if entry._layout.dtype in _MASKS:
+            found = _mask_positions(entry, shape, dim)
+        elif entry._layout.dtype in (dt.int64, dt.int32):
+            found = [entry]
+        else:
+            raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
+        positions.extend(range(dim, dim + len(found)))
+        indices.extend(found)
+    common = _common_shape([i._layout for i in indices])
+    if any(shape[d] == 0 for d in positions) and 0 not in common:
+        raise IndexError("index is out of bounds for dimension with size 0")
+    if 0 not in _result_shape(shape, tuple(positions), common):
+        for n, (d, i) in enumerate(zip(positions, indices, strict=True)):
+            check_bounds(i, shape[d], n)
+    return tuple(positions), indices
 
 
 def getitem(input: Tensor, index: Any) -> Tensor:
     """``input[index]``: a view for ints, slices, None and Ellipsis; a copy where tensors, lists or masks take part."""
     if type(index) is int:
-        shape = input._layout.shape
-        if not shape:
-            raise IndexError("invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in C++ to convert a 0-dim tensor to a number")
-        if not -shape[0] <= index < shape[0]:
-            raise IndexError(f"index {index} is out of bounds for dimension 0 with size {shape[0]}")
-        return apply_view(_select, input, (0, index + shape[0] if index < 0 else index))
-    view, positions, indices = walk(input, index)
-    if indices:
-        return apply(_index, (view, *indices), (tuple(positions),))
+        return _select_at(input, 0, index, 0)
+    view, advanced = walk(input, index)
+    if advanced:
+        positions, indices = _expanded(view, advanced)
+        return apply(_index, (view, *indices), (positions,))
     if view is input:
-        return slice_view(input, 0, None, None) if input._layout.ndim else _whole(input)
+        return slice_view(input, 0, None, None) if input._layout.ndim else input.view(())
     return view
 
 
-def _whole(input: Tensor) -> Tensor:
-    return input.view(())
+def _assigned(input: TensorBase, value: Any) -> Any:
+    """The value of an assignment as a tensor or a number that `input` can hold."""
+    if isinstance(value, TensorBase):
+        return value
+    if isinstance(value, np.integer):
+        value = int(value)
+    elif isinstance(value, (float, complex)) and type(value) not in NUMBERS:
+        value = value.__complex__() if isinstance(value, complex) else float(value)
+    if type(value) not in NUMBERS:
+        raise TypeError(f"can't assign a {type_name(value)} to a {input.type()}")  # type: ignore[attr-defined]
+    if type(value) is int and not -(1 << 63) <= value < 1 << 63:
+        raise ValueError("Overflow when unpacking long long")
+    return fitting(value, input._layout.dtype)
+
+
+def _without_leading_ones(value: Any, shape: Shape) -> Any:
+    """`value` with leading dims of size one dropped, which do not count in an assignment."""
+    lead = next((d for d, n in enumerate(shape) if n != 1), len(shape))
+    return value.reshape(shape[lead:]) if lead else value
 
 
 def setitem(input: Tensor, index: Any, value: Any) -> None:
     """``input[index] = value``, broadcast and cast, through views as well."""
-    if isinstance(index, TensorBase) and index._layout.dtype is dt.bool_ and type(value) in NUMBERS and index._layout.shape == input._layout.shape:
-        input.masked_fill_(index, value)
+    value = _assigned(input, value)
+    if index is False:
         return
-    view, positions, indices = walk(input, index)
-    if not isinstance(value, TensorBase):
-        from .creation import tensor
+    view, advanced = walk(input, index)
+    if not advanced:
+        if isinstance(value, TensorBase):
+            if value._layout.shape != view._layout.shape:
+                value = _without_leading_ones(value, value._layout.shape).expand(view._layout.shape)
+            view.copy_(value)
+        else:
+            view.fill_(value)
+        return
+    if isinstance(value, TensorBase):
+        value = _without_leading_ones(value, value._layout.shape)
+    put_at(view, advanced, value, False)
 
-        value = tensor(value, dtype=input._layout.dtype) if type(value) in NUMBERS else tensor(value)
-    if not indices:
-        shape, target = value._layout.shape, view._layout.shape
-        if shape != target:
-            # Leading dims of size one of the value do not count.
-            while len(shape) > len(target) and shape[0] == 1:
-                shape = shape[1:]
-            if shape != value._layout.shape:
-                value = value.reshape(shape)
-        view.copy_(value)
+
+def put_at(view: Any, advanced: Sequence[tuple[int, Any]], value: Any, accumulate: bool) -> None:
+    """Write a tensor or a number to the elements of `view` that index tensors name."""
+    if has_internal_overlap(view._layout.shape, view._layout.stride):
+        _put_overlapping(view, advanced, value, accumulate)
         return
-    if value._layout.dtype is not input._layout.dtype:
-        value = value.to(input._layout.dtype)
-    shape = _indexed_shape(view._layout.shape, tuple(positions), [i._layout for i in indices])
-    have = value._layout.shape
-    while len(have) > len(shape) and have[0] == 1:
-        have = have[1:]
-    if have != value._layout.shape:
-        value = value.reshape(have)
-    write_into(_index_put, view, (view, value, *indices), (tuple(positions), False))
+    number = not isinstance(value, TensorBase)
+    if len(advanced) == 1 and not accumulate and advanced[0][1]._layout.dtype in _MASKS and (number or value._layout.numel == 1 and not value.requires_grad):
+        dim, mask = advanced[0]
+        if mask._layout.dtype is dt.uint8:
+            raise RuntimeError("masked_fill_ only supports boolean masks, but got mask with dtype unsigned char")
+        for d, n in enumerate(mask._layout.shape):
+            if n != view._layout.shape[dim + d]:
+                _mask_positions(mask, view._layout.shape, dim)
+        after = view._layout.ndim - dim - mask._layout.ndim
+        if after:
+            mask = mask.reshape((*mask._layout.shape, *(1,) * after))
+        write_into(_mask_put, view, (view, mask, value if number else fitting(value.item(), view._layout.dtype)))
+        return
+    if number:
+        from .creation import full
+
+        value = full((), value, dtype=view._layout.dtype)
+    positions, indices = _expanded(view, advanced)
+    write_into(_index_put, view, (view, value, *indices), (positions, accumulate))
+
+
+def _put_overlapping(view: Any, advanced: Sequence[tuple[int, Any]], value: Any, accumulate: bool) -> None:
+    """Write to an expanded view, where one memory location stands for several elements. PyTorch warns and does it."""
+    warnings.warn(
+        "Use of index_put_ on expanded tensors is deprecated. Please clone() the tensor before performing this operation. This also applies to advanced indexing e.g. tensor[indices] = tensor",
+        stacklevel=4,
+    )
+    check_in_place(view, False)
+    positions, indices = _expanded(view, advanced)
+    memory = array_of(view)
+    where = _full_index(memory.ndim, positions, [array_of(i) for i in indices])
+    new = array_of(value) if isinstance(value, TensorBase) else value
+    if accumulate:
+        np.add.at(memory, where, new)
+    else:
+        memory[where] = new
+    written(view, None, True)
+
+
+def _tensors(indices: Any, function: str) -> tuple[Any, ...]:
+    for n, i in enumerate(indices):
+        if not isinstance(i, TensorBase):
+            raise TypeError(f"expected Tensor as element {n} in argument {'1' if function == 'index_put_' else '0'}, but got {type(i).__name__}")
+    return tuple(indices)
+
+
+def index_arguments(input: TensorBase, indices: Any, function: str) -> list[tuple[int, Any]]:
+    """Index tensors, one after the other from the first dim, as `walk` gives them."""
+    dim, advanced = 0, []
+    for entry in _tensors(indices, function):
+        advanced.append((dim, entry))
+        dim += entry._layout.ndim if entry._layout.dtype in _MASKS else 1
+    if dim > input._layout.ndim:
+        raise IndexError(f"too many indices for tensor of dimension {input._layout.ndim} (got {dim})")
+    return advanced
 
 
 def index_put(input: Tensor, indices: Sequence[Tensor], values: Tensor, accumulate: bool = False) -> Tensor:
@@ -308,5 +439,11 @@ def index_put(input: Tensor, indices: Sequence[Tensor], values: Tensor, accumula
     >>> torch.index_put(torch.zeros(3), [torch.tensor([0, 0])], torch.tensor([1., 2.]), accumulate=True)
     tensor([3., 0., 0.])
     """
-    view, positions, found = walk(input, tuple(slice(None) if i is None else i for i in indices))
-    return apply(_index_put, (view, values, *found), (tuple(positions), bool(accumulate)))
+    positions, found = _expanded(input, index_arguments(input, indices, "index_put"))
+    return apply(_index_put, (input, values, *found), (positions, bool(accumulate)))
+
+
+def index_put_(input: Tensor, indices: Sequence[Tensor], values: Tensor, accumulate: bool = False) -> Tensor:
+    """In-place version of `index_put`."""
+    put_at(input, index_arguments(input, indices, "index_put_"), values, bool(accumulate))
+    return input

@@ -14,6 +14,7 @@ from ..storage import ON_META, TensorBase
 from .card import Card, apply, array_of, overlap_error, write_into
 from .define import as_operand, as_tensor_argument, write_out
 from .index import add_along, check_bounds
+from .scalars import fitting
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -322,10 +323,12 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
         raise IndexError("Index has to be a vector/scalar")
     if isinstance(value, TensorBase) and value._layout.ndim:
         raise RuntimeError(f"Only supports 0-dimensional value tensor, but got a tensor with {value._layout.ndim} dimension(s).")
-    if not isinstance(value, TensorBase) and type(as_operand(value, "index_fill")) is complex and not input._layout.dtype.is_complex:
+    if isinstance(value, complex) and not input._layout.dtype.is_complex:
         raise RuntimeError("index_fill_(): Converting complex Scalar to non-complex type is not supported")
     check_bounds(index, input._layout.shape[dim] if input._layout.ndim else 1, dim)
-    return apply(_index_fill, (input, index, as_operand(value, "index_fill", "value", 4)), (dim,))
+    if not isinstance(value, TensorBase):
+        value = fitting(as_operand(value, "index_fill", "value", 4), input._layout.dtype, half_overflows=True)
+    return apply(_index_fill, (input, index, value), (dim,))
 
 
 _REDUCTIONS: dict[str, np.ufunc] = {"sum": np.add, "add": np.add, "prod": np.multiply, "multiply": np.multiply, "mean": np.add, "amax": np.maximum, "amin": np.minimum}
@@ -544,6 +547,8 @@ def scatter(input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: A
     """
     src = value if src is None else src
     src = as_operand(src, "scatter", "src", 4)
+    if not isinstance(src, TensorBase):
+        src = fitting(src, input._layout.dtype, half_overflows=True)
     dim = _scatter_arguments("scatter", input, dim, index, src)
     if reduce is None:
         found = apply(_scatter, (input, index, src), (dim,))
@@ -687,15 +692,7 @@ def _mask_value(input: TensorBase, value: Any) -> Any:
         if value._layout.dtype.category > input._layout.dtype.category:
             raise RuntimeError(f"value cannot be converted to type {input._layout.dtype.name} without overflow")
         return value
-    value = as_operand(value, "masked_fill", "value", 3)
-    here = input._layout.dtype
-    if here.category == dt.INTEGER and type(value) in (int, float):
-        info = np.iinfo(here.numpy)
-        if value != value or not info.min <= value <= info.max:
-            raise RuntimeError(f"value cannot be converted to type {'int64_t' if here is dt.int64 else here.name + '_t'} without overflow")
-    if type(value) is complex and not here.is_complex:
-        raise RuntimeError(f"value cannot be converted to type {here.name} without overflow")
-    return value
+    return fitting(as_operand(value, "masked_fill", "value", 3), input._layout.dtype, half_overflows=True)
 
 
 def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:

@@ -323,6 +323,8 @@ def _fractional_max_pool_nd(n: int, input: Any, kernel_size: Any, output_size: A
         if o + k - 1 > s:
             what = {"T": "time", "H": "height", "W": "width"}[axis]
             raise RuntimeError(f"{function}(): pool {what} {k} too large relative to input {what} {s}")
+    if samples.requires_grad:
+        raise RuntimeError(f"The function '{function}' is not differentiable with respect to argument 'random_samples'. This input cannot have requires_grad True.")
     if samples._layout.dtype is not here.dtype:
         raise RuntimeError("Expect _random_samples to have the same dtype as input")
     refuse_dtypes(f"{function}_out_frame", here.dtype, NOT_FLOAT)

@@ -18,6 +18,7 @@ from ..shape import Layout, Shape, contiguous
 from .card import Card, apply
 from .define import as_tensor_argument
 from .matmul import c_name, product
+from .reduction import widened
 from .separable import in_format_of, is_channels_last
 
 if TYPE_CHECKING:
@@ -83,16 +84,26 @@ def _convolution_input_rule(grad_output: np.ndarray, weight: np.ndarray, *, size
     """The input of which a convolution with `weight` has the gradient `grad_output`: columns added back where they came from."""
     n = len(size)
     kernel, out = weight.shape[2:], grad_output.shape[2:]
-    batch, channels = grad_output.shape[0], weight.shape[1] * groups
-    padded = np.zeros((batch, channels, *(s + 2 * p for s, p in zip(size, padding, strict=True))), np.result_type(grad_output.dtype, np.float32) if grad_output.dtype.kind not in "iufc" or grad_output.dtype.itemsize == 2 else grad_output.dtype)
-    if grad_output.size and weight.size:
-        rows = weight.reshape(groups, weight.shape[0] // groups, -1).transpose(0, 2, 1)
-        columns = product(rows, grad_output.reshape(batch, groups, weight.shape[0] // groups, -1))
-        columns = columns.reshape(batch, channels, *kernel, *out)
+    batch, outputs, channels = grad_output.shape[0], weight.shape[0], weight.shape[1] * groups
+    grads, weight = widened(grad_output), widened(weight)
+    full = tuple(s + 2 * p for s, p in zip(size, padding, strict=True))
+    # The additions run along the innermost dim: the channels, when they are longer than the rows of the image.
+    channels_last = groups == 1 and channels > out[-1]
+    if channels_last:
+        padded = np.moveaxis(np.zeros((batch, *full, channels), grads.dtype), -1, 1)
+    else:
+        padded = np.zeros((batch, channels, *full), grads.dtype)
+    if grads.size and weight.size:
+        if channels_last:
+            columns = product(np.moveaxis(grads, 1, -1).reshape(-1, outputs), np.moveaxis(weight, 1, -1).reshape(outputs, -1))
+            columns = columns.reshape(batch, *out, *kernel, channels).transpose(0, 2 * n + 1, *range(n + 1, 2 * n + 1), *range(1, n + 1))
+        else:
+            rows = weight.reshape(groups, outputs // groups, -1).transpose(0, 2, 1)
+            columns = product(rows, grads.reshape(batch, groups, outputs // groups, -1)).reshape(batch, channels, *kernel, *out)
         for offset in np.ndindex(*kernel):
             where = tuple(slice(o * dilation[d], o * dilation[d] + (out[d] - 1) * stride[d] + 1, stride[d]) for d, o in enumerate(offset))
             padded[(slice(None), slice(None), *where)] += columns[(slice(None), slice(None), *offset)]
-    return padded[(slice(None), slice(None), *(slice(p, p + s) for s, p in zip(size, padding, strict=True)))] if n else padded
+    return padded[(slice(None), slice(None), *(slice(p, p + s) for s, p in zip(size, padding, strict=True)))]
 
 
 def _convolution_weight_rule(input: np.ndarray, grad_output: np.ndarray, *, kernel: Shape, stride: Shape, padding: Shape, dilation: Shape, groups: int) -> np.ndarray:

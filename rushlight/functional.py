@@ -20,4 +20,5 @@ from .ops import (
     tensordot as tensordot,
     unique as unique,
     unique_consecutive as unique_consecutive,
+    unravel_index as unravel_index,
 )

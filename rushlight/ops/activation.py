@@ -80,10 +80,16 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace
     return _activate(_hardtanh, input, (float(min_val), float(max_val)), inplace)
 
 
+def _hardtanh_dtypes(common: dt.dtype) -> tuple[dt.dtype, dt.dtype]:
+    if common.is_complex:
+        raise NotImplementedError("clamp is not supported for complex types")
+    return common, common
+
+
 _hardtanh = Pointwise(
     "hardtanh", "input",
     statics="min_val max_val",
-    numpy=lambda input, min_val, max_val: np.clip(input, min_val, max_val),
+    numpy=lambda input, min_val, max_val: np.clip(input, min_val, max_val), result=_hardtanh_dtypes,
     grads={"input": lambda g, input, min_val, max_val: g * ((input > min_val) & (input < max_val))},
 )  # fmt: skip
 
@@ -259,6 +265,7 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = Fals
 
 _prelu = Pointwise(
     "prelu", "input weight",
+    rounds_numbers=False,
     numpy=lambda input, weight: np.where(input > 0, input, input * weight),
     grads={
         "input": lambda g, input, weight: _where(input > 0, g, g * weight),
@@ -346,7 +353,7 @@ _softshrink = Pointwise(
     "softshrink", "input",
     statics="lambd",
     numpy=lambda input, lambd: np.where(input > lambd, input - input.dtype.type(lambd), np.where(input < -lambd, input + input.dtype.type(lambd), input * 0)),
-    result=_floating("softshrink_cpu"),
+    result=_floating("softshrink_check"),
     grads={"input": lambda g, input, lambd: g.masked_fill((input >= -lambd) & (input <= lambd), 0)},
 )  # fmt: skip
 
@@ -382,7 +389,7 @@ def threshold(input: Tensor, threshold: float, value: float, inplace: bool = Fal
 _logsigmoid = Pointwise(
     "logsigmoid", "input",
     numpy=lambda input: np.minimum(input, 0) - np.log1p(np.exp(-np.abs(input))),
-    result=_floating("log_sigmoid_cpu"),
+    result=_floating("log_sigmoid_cpu"), node_name="LogSigmoidBackward0",
     grads={"input": lambda g, input: g * sigmoid(-input)},
 )  # fmt: skip
 
@@ -393,7 +400,8 @@ def logsigmoid(input: Tensor) -> Tensor:
     >>> F.logsigmoid(torch.tensor([0.]))
     tensor([-0.6931])
     """
-    return _activate(_logsigmoid, input)
+    as_tensor_argument(input, "log_sigmoid")
+    return _activate(_logsigmoid, input.contiguous())
 
 
 def softsign(input: Tensor) -> Tensor:
@@ -421,11 +429,13 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
     tensor([1.5000])
     """
     if not input._layout.ndim:
-        raise RuntimeError("glu does not support 0-dimensional tensors")
+        raise RuntimeError("glu does not support scalars because halving size must be even")
     dim = wrap_dim(dim, input._layout.ndim)
     size = input._layout.shape[dim]
     if size % 2:
         raise RuntimeError(f"Halving dimension must be even, but dimension {dim} is size {size}")
+    if input._layout.dtype.category < dt.FLOAT:
+        raise NotImplementedError(f"\"glu_cpu\" not implemented for '{input._layout.dtype.type_name}'")
     return input.narrow(dim, 0, size // 2) * sigmoid(input.narrow(dim, size // 2, size // 2))
 
 

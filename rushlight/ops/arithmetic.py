@@ -11,7 +11,7 @@ from ..graph import grad_state, requires_grad
 from ..shape import can_broadcast_to, layout, preserved_strides
 from ..storage import TensorBase
 from .card import Card, Pointwise, apply, write_into
-from .define import CARD_OF, alias, as_operand, as_tensor_argument, binary, kernel_for, unary, write_out
+from .define import CARD_OF, alias, as_operand, as_tensor_argument, binary, either_operand, kernel_for, unary, write_out
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -34,7 +34,6 @@ _add = Pointwise(
     "add", "input other",
     numpy=np.add,
     grads={"input": lambda g: g, "other": lambda g: g},
-    rounds_numbers=True,
 )  # fmt: skip
 _add_scaled = Pointwise(
     "add_scaled", "input other alpha",
@@ -61,9 +60,7 @@ def add(input: Tensor, other: Any, *, alpha: Any = 1, out: Tensor | None = None)
     >>> torch.add(torch.tensor([1., 2.]), 10, alpha=2)
     tensor([21., 22.])
     """
-    if not isinstance(input, TensorBase):
-        as_tensor_argument(input, "add")
-    other = as_operand(other, "add")
+    input, other = either_operand(input, other, "add")
     if type(alpha) is int and alpha == 1:
         found = apply(_add, (input, other))
     else:
@@ -83,7 +80,7 @@ def add_(self: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
 
 _sub = Pointwise(
     "sub", "input other",
-    numpy=np.subtract, result=_no_bool_subtraction, rounds_numbers=True,
+    numpy=np.subtract, result=_no_bool_subtraction,
     grads={"input": lambda g: g, "other": lambda g: -g},
 )  # fmt: skip
 
@@ -94,9 +91,7 @@ def sub(input: Tensor, other: Any, *, alpha: Any = 1, out: Tensor | None = None)
     >>> torch.sub(torch.tensor([1, 2]), 1)
     tensor([0, 1])
     """
-    if not isinstance(input, TensorBase):
-        input = as_operand(input, "sub", "input", 1)
-    other = as_operand(other, "sub")
+    input, other = either_operand(input, other, "sub")
     _check_subtraction(input, other)
     if type(alpha) is int and alpha == 1:
         found = apply(_sub, (input, other))
@@ -136,7 +131,7 @@ mul = binary(
     """,
     grad_input=lambda g, other: g * _conj(other),
     grad_other=lambda g, input: g * _conj(input),
-    numbers="either",
+    numbers="either", rounds_numbers=False,
 )  # fmt: skip
 
 
@@ -147,7 +142,7 @@ def _conj(value: Any) -> Any:
 
 _true_divide = Pointwise(
     "div", "input other",
-    numpy=np.true_divide, result="float",
+    numpy=np.true_divide, result="float", rounds_numbers=False,
     grads={
         "input": lambda g, other: g / _conj(other),
         "other": lambda g, input, other: -g * _conj((input / other) / other),
@@ -176,12 +171,12 @@ def _trunc_divide_rule(a: Any, b: Any) -> Any:
 
 _floor_divide = Pointwise(
     "floor_divide", "input other",
-    numpy=_floor_divide_rule, result=kernel_for("div_floor_cpu", bools="none", integers="same", complex=False),
+    numpy=_floor_divide_rule, result=kernel_for("div_floor_cpu", bools="none", integers="same", complex=False), rounds_numbers=False,
     grads={"input": lambda g: g * 0, "other": lambda g: g * 0},
 )  # fmt: skip
 _trunc_divide = Pointwise(
     "trunc_divide", "input other",
-    numpy=_trunc_divide_rule, result=kernel_for("div_trunc_cpu", bools="none", integers="same", complex=False),
+    numpy=_trunc_divide_rule, result=kernel_for("div_trunc_cpu", bools="none", integers="same", complex=False), rounds_numbers=False,
     grads={"input": lambda g: g * 0, "other": lambda g: g * 0},
     node_name="DivBackward1",
 )  # fmt: skip
@@ -210,9 +205,7 @@ def div(input: Tensor, other: Any, *, rounding_mode: str | None = None, out: Ten
     >>> torch.div(torch.tensor([-7, 7]), 2), torch.div(torch.tensor([-7, 7]), 2, rounding_mode="trunc")
     (tensor([-3.5000,  3.5000]), tensor([-3,  3]))
     """
-    if not isinstance(input, TensorBase):
-        input = as_operand(input, "div", "input", 1)
-    found = _check_now(apply(_division(rounding_mode), (input, as_operand(other, "div"))))
+    found = _check_now(apply(_division(rounding_mode), either_operand(input, other, "div")))
     return found if out is None else write_out(out, found, input, other)
 
 
@@ -254,7 +247,7 @@ remainder = binary(
     >>> torch.remainder(torch.tensor([-3., 3.]), 2)
     tensor([1., 1.])
     """,
-    result=kernel_for("remainder_cpu", bools="none", integers="same", complex=False), checks_values=True, rounds_numbers=True, numbers="either",
+    result=kernel_for("remainder_cpu", bools="none", integers="same", complex=False), checks_values=True, numbers="either",
     grad_input=lambda g: g,
     grad_other=lambda g, input, other: -g * div(input, other, rounding_mode="floor"),
 )  # fmt: skip
@@ -265,7 +258,7 @@ fmod = binary(
     >>> torch.fmod(torch.tensor([-3., 3.]), 2)
     tensor([-1.,  1.])
     """,
-    result=kernel_for("fmod_cpu", bools="none", integers="same", complex=False), checks_values=True, rounds_numbers=True,
+    result=kernel_for("fmod_cpu", bools="none", integers="same", complex=False), checks_values=True,
     grad_input=lambda g: g,
     grad_other=lambda g, input, other: -g * div(input, other, rounding_mode="trunc"),
 )  # fmt: skip

@@ -16,7 +16,8 @@ from .special import from_scipy, scipy_special
 
 def _over_input(value: Any, input: Any) -> Any:
     """``value / input``, and its limit 1/2 at 0."""
-    return (value / input).masked_fill(input == 0, 0.5)
+    zero = input == 0
+    return (value / input.masked_fill(zero, 1.0)).masked_fill(zero, 0.5)
 
 
 i0 = unary(

@@ -227,10 +227,10 @@ class Pointwise(Card):
         dtype), "real" (complex becomes real), or a function from the promoted dtype to ``(compute dtype, output dtype)``; it may raise.
     numpy: a ufunc, or a function of arrays in the compute dtype (float32 for half precision).
     unpromoted: operands (by position) that take no part in promotion and are passed to the rule as they are.
-    rounds_numbers: whether a Python number or a 0-dim tensor among half-precision operands is rounded to their dtype.
+    rounds_numbers: whether a Python number or a 0-dim tensor among half-precision operands is rounded to their dtype first.
     """
 
-    def __init__(self, name: str, operands: str, *, numpy: Rule, result: str | Callable[[dt.dtype], tuple[dt.dtype, dt.dtype]] = "same", unpromoted: Sequence[int] = (), rounds_numbers: bool = False, **rules: Any) -> None:
+    def __init__(self, name: str, operands: str, *, numpy: Rule, result: str | Callable[[dt.dtype], tuple[dt.dtype, dt.dtype]] = "same", unpromoted: Sequence[int] = (), rounds_numbers: bool = True, **rules: Any) -> None:
         super().__init__(name, operands, numpy=numpy, **rules)
         self.result = result
         self.rounds_numbers = rounds_numbers
@@ -511,6 +511,11 @@ class View(Card):
     def __init__(self, name: str, *, geometry: Callable[..., Any], statics: str = "", grads: Mapping[str, Rule] | None = None, backward: Rule | None = None, multi: bool = False, **rules: Any) -> None:
         super().__init__(name, "input", numpy=geometry, infer=geometry, statics=statics, grads=grads, backward=backward, **rules)
         self.multi = multi
+
+    def _incoming(self, grads: list[Tensor | None], plan: Plan) -> Any:
+        if not self.multi:
+            return grads[0]
+        return tuple(grads) if any(g is not None for g in grads) else None
 
 
 def apply_view(card: View, input: TensorBase, static: Static = ()) -> Any:

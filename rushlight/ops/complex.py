@@ -9,20 +9,29 @@ import numpy as np
 from .. import dtypes as dt
 from ..shape import Layout, layout
 from .card import Pointwise, View, apply, apply_view
-from .define import as_operand, unary, write_out
+from .define import CARD_OF, as_operand, as_tensor_argument, unary, write_out
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
 
-conj_physical = unary(
+_conj_physical = unary(
     "conj_physical", np.conjugate,
-    """The complex conjugate, computed.
+    "The card of the function below.",
+    grad=lambda g: g.conj(), out_dtype="same",
+)  # fmt: skip
+
+
+def conj_physical(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The complex conjugate, computed; a real tensor as it is.
 
     >>> torch.conj_physical(torch.tensor([1 + 2j]))
     tensor([1.-2.j])
-    """,
-    grad=lambda g: g.conj(), out_dtype="same",
-)  # fmt: skip
+    """
+    as_tensor_argument(input, "conj_physical")
+    return input if out is None and not input._layout.dtype.is_complex else _conj_physical(input, out=out)
+
+
+CARD_OF[conj_physical] = CARD_OF[_conj_physical]
 
 
 def conj(input: Tensor) -> Tensor:
@@ -175,9 +184,16 @@ def polar(abs: Tensor, angle: Tensor, *, out: Tensor | None = None) -> Tensor:
     return found if out is None else write_out(out, found, abs, angle)
 
 
+def sign_rule(x: np.ndarray) -> np.ndarray:
+    """-1, 0 or 1; the sign of nan is 0."""
+    if x.dtype.kind == "b":
+        return x.copy()
+    return np.where(x != x, x.dtype.type(0), np.sign(x)) if x.dtype.kind == "f" else np.sign(x)
+
+
 def _sgn_rule(x: np.ndarray) -> np.ndarray:
     if x.dtype.kind != "c":
-        return np.where(x != x, 0, np.sign(x)) if x.dtype.kind == "f" else np.sign(x)  # the sign of nan is 0
+        return sign_rule(x)
     modulus = np.abs(x)
     return np.where(modulus == 0, 0, x / np.where(modulus == 0, 1, modulus))
 

@@ -22,7 +22,7 @@ square = unary(
     >>> torch.square(torch.tensor([3.]))
     tensor([9.])
     """,
-    grad=lambda g, input: g * (2 * input).conj(),
+    grad=lambda g, input: g * (2 * input).conj(), node_name="PowBackward0",
     result=lambda common: (dt.int64, dt.int64) if common.category == dt.BOOL else (common, common),
 )  # fmt: skip
 reciprocal = unary(
@@ -189,16 +189,23 @@ hypot = binary(
     grad_input=lambda g, input, output: g * (input / output),
     grad_other=lambda g, other, output: g * (other / output),
 )  # fmt: skip
+def _logaddexp_rule(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    if a.dtype.kind != "c":
+        return np.logaddexp(a, b)
+    larger = np.where(a.real >= b.real, a, b)
+    return larger + np.log(np.exp(a - larger) + np.exp(b - larger))
+
+
 logaddexp = binary(
-    "logaddexp", np.logaddexp,
+    "logaddexp", _logaddexp_rule,
     """``log(exp(input) + exp(other))``, without overflow.
 
     >>> torch.logaddexp(torch.tensor([0.]), torch.tensor([0.]))
     tensor([0.6931])
     """,
     result=kernel_for("logaddexp_cpu", bools="none", integers="none"), numbers="none",
-    grad_input=lambda g, input, output: g * (input - output).exp(),
-    grad_other=lambda g, other, output: g * (other - output).exp(),
+    grad_input=lambda g, input, output: g * (input - output).exp().conj(),
+    grad_other=lambda g, other, output: g * (other - output).exp().conj(),
 )  # fmt: skip
 logaddexp2 = binary(
     "logaddexp2", np.logaddexp2,
@@ -322,7 +329,7 @@ def _lerp_rule(input: Any, end: Any, weight: Any) -> Any:
 
 _lerp = Pointwise(
     "lerp", "input end weight",
-    numpy=_lerp_rule,
+    numpy=_lerp_rule, rounds_numbers=False,
     grads={
         "input": lambda g, weight: g * (1 - weight),
         "end": lambda g, weight: g * weight,
@@ -361,7 +368,7 @@ def lerp_(self: Tensor, end: Tensor, weight: Any) -> Tensor:
 
 _addcmul = Pointwise(
     "addcmul", "input tensor1 tensor2 value",
-    numpy=lambda input, tensor1, tensor2, value: input + np.asarray(value, np.result_type(input)) * tensor1 * tensor2,
+    numpy=lambda input, tensor1, tensor2, value: input + np.asarray(value, np.result_type(input)) * tensor1 * tensor2, rounds_numbers=False,
     unpromoted=(3,),
     grads={
         "input": lambda g: g,
@@ -371,7 +378,7 @@ _addcmul = Pointwise(
 )  # fmt: skip
 _addcdiv = Pointwise(
     "addcdiv", "input tensor1 tensor2 value",
-    numpy=lambda input, tensor1, tensor2, value: input + np.asarray(value, np.result_type(input)) * (tensor1 / tensor2),
+    numpy=lambda input, tensor1, tensor2, value: input + np.asarray(value, np.result_type(input)) * (tensor1 / tensor2), rounds_numbers=False,
     unpromoted=(3,),
     grads={
         "input": lambda g: g,

@@ -28,6 +28,10 @@ NUMBERS = frozenset((bool, int, float, complex))
 CARD_OF: dict[Callable[..., Any], Pointwise] = {}
 
 
+#: The cards of two operands of which neither may be a number.
+_TENSORS_ONLY: set[Pointwise] = set()
+
+
 def kernel_for(name: str, *, bools: str = "float", integers: str = "float", floats: bool = True, half: bool = True, complex: bool = True, output: str = "same") -> Callable[[dt.dtype], tuple[dt.dtype, dt.dtype]]:
     """The type rule of a function that PyTorch has for some dtypes, with PyTorch's error (it names the kernel) for others.
 
@@ -62,6 +66,17 @@ def as_operand(value: Any, function: str, name: str = "other", position: int = 2
         if isinstance(value, kind):
             return kind(value)
     raise TypeError(f"{function}(): argument '{name}' (position {position}) must be Tensor, not {type(value).__name__}")
+
+
+def either_operand(input: Any, other: Any, function: str) -> tuple[Any, Any]:
+    """Two operands, each a Tensor or a number; one of two numbers becomes a 0-dim tensor."""
+    if not isinstance(input, TensorBase):
+        input = as_operand(input, function, "input", 1)
+        if not isinstance(other, TensorBase):
+            from .creation import scalar_tensor
+
+            input = scalar_tensor(input, dtype=dt.of_number(type(input)))
+    return input, other if isinstance(other, TensorBase) else as_operand(other, function)
 
 
 def unary(name: str, numpy: Callable[..., Any], doc: str, *, result: Any = "same", grad: Callable[..., Any] | None = None, out_dtype: str = "cast", **rules: Any) -> Function:
@@ -107,12 +122,14 @@ def binary(name: str, numpy: Callable[..., Any], doc: str, *, result: Any = "sam
     """
     grads = {key: rule for key, rule in (("input", grad_input), ("other", grad_other)) if rule}
     card = Pointwise(name, "input other", numpy=numpy, result=result, grads=grads, **rules)
+    if numbers == "none":
+        _TENSORS_ONLY.add(card)
 
     def op(input: Tensor, other: Any, *, out: Tensor | None = None) -> Tensor:
         if not isinstance(input, TensorBase):
-            if numbers != "either" or not isinstance(other, TensorBase):
+            if numbers != "either":
                 as_tensor_argument(input, name)
-            input = as_operand(input, name, "input", 1)
+            input, other = either_operand(input, other, name)
         if not isinstance(other, TensorBase):
             other = as_operand(other, name, second) if numbers != "none" else as_tensor_argument(other, name, second, 2)
         found = apply(card, (input, other))
@@ -157,8 +174,8 @@ def inplace(function: Callable[..., Any]) -> Callable[..., Any]:
     elif card is not None and len(card.operands) == 2 and not card.statics:
 
         def method(self: Any, other: Any) -> Any:  # type: ignore[misc]
-            if not isinstance(other, TensorBase) and type(other) not in NUMBERS:
-                other = as_operand(other, name)
+            if not isinstance(other, TensorBase):
+                other = as_tensor_argument(other, name, "other", 1) if card in _TENSORS_ONLY else as_operand(other, name, "other", 1)
             return write_into(card, self, (self, other))
 
     else:

@@ -10,7 +10,8 @@ import numpy as np
 from .. import dtypes as dt
 from ..storage import TensorBase
 from .card import Card, Pointwise, apply
-from .define import alias, as_tensor_argument, binary, kernel_for, unary, write_out
+from .complex import sign_rule
+from .define import CARD_OF, alias, as_tensor_argument, binary, kernel_for, unary, write_out
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -100,7 +101,7 @@ def round(input: Tensor, *, decimals: int | None = None, out: Tensor | None = No
 
 
 sign = unary(
-    "sign", lambda x: np.sign(x) if x.dtype.kind != "b" else x.copy(),
+    "sign", sign_rule,
     """-1, 0 or 1 by the sign of each element.
 
     >>> torch.sign(torch.tensor([-2., 0., 5.]))
@@ -143,7 +144,7 @@ copysign = binary(
     tensor([-1., -2.])
     """,
     result=kernel_for("copysign_cpu", complex=False),
-    grad_input=lambda g, input, output: g * ((output / input).masked_fill(input == 0, 0)),
+    grad_input=lambda g, input, output: g * (input.sgn() * output.sgn()),
     grad_other=lambda g, input: g * 0,
 )  # fmt: skip
 def _no_complex_heaviside(common: dt.dtype) -> tuple[dt.dtype, dt.dtype]:
@@ -153,7 +154,7 @@ def _no_complex_heaviside(common: dt.dtype) -> tuple[dt.dtype, dt.dtype]:
 
 
 _heaviside = binary(
-    "heaviside", lambda a, b: np.where(a == 0, b, (a > 0).astype(a.dtype)) if a.dtype.kind != "f" else np.heaviside(a, b),
+    "heaviside", lambda a, b: np.where(np.equal(a, 0), b, np.greater(a, 0).astype(np.result_type(a))),
     "The card of the function below, for operands of one dtype.",
     result=lambda common: _no_complex_heaviside(common), numbers="none", second="values",
     no_grad_reason="heaviside has no derivative that is not zero",
@@ -174,15 +175,33 @@ def heaviside(input: Tensor, values: Tensor, *, out: Tensor | None = None) -> Te
     return _heaviside(input, values, out=out)
 
 
-nextafter = binary(
-    "nextafter", lambda a, b: np.nextafter(a, b),
+class _InOwnPrecision(Pointwise):
+    """A rule that works in half precision itself, as the distance to the next number depends on it."""
+
+    def plan(self, operands: Any, static: Any, target: Any) -> Any:
+        found = super().plan(operands, static, target)
+        found.compute = found.low or found.compute
+        return found
+
+
+_nextafter = _InOwnPrecision(
+    "nextafter", "input other",
+    numpy=np.nextafter, result=kernel_for("nextafter_cpu", bools="none", integers="none", complex=False),
+    grads={"input": lambda g, input, other: g * (input != other), "other": lambda g, input, other: g * (input == other)},
+)  # fmt: skip
+
+
+def nextafter(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The next number after `input` towards `other`.
 
     >>> torch.nextafter(torch.tensor([1.]), torch.tensor([2.])) > 1
     tensor([True])
-    """,
-    result=kernel_for("nextafter_cpu", bools="none", integers="none", complex=False), numbers="none", no_grad_reason="nextafter has no derivative",
-)  # fmt: skip
+    """
+    found = apply(_nextafter, (as_tensor_argument(input, "nextafter"), as_tensor_argument(other, "nextafter", "other", 2)))
+    return found if out is None else write_out(out, found, input, other)
+
+
+CARD_OF[nextafter] = _nextafter
 ldexp_factor = unary("ldexp_factor", np.exp2, "Two to the power of each element.", result="float", grad=lambda g, output: g * (output * math.log(2)).conj())
 
 
@@ -194,7 +213,11 @@ def ldexp(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """
     as_tensor_argument(input, "ldexp")
     as_tensor_argument(other, "ldexp", "other", 2)
-    found = input * ldexp_factor(other)
+    if input._layout.dtype in dt.HALF and other._layout.dtype.category < dt.FLOAT:
+        # Half precision would lose the factor.
+        found = (input.to(dt.float32) * ldexp_factor(other.to(dt.float32))).to(input._layout.dtype)
+    else:
+        found = input * ldexp_factor(other)
     return found if out is None else write_out(out, found, input, other)
 
 
@@ -213,7 +236,7 @@ def input_as_int(input: Any) -> Any:
     return layout(input.shape, input.stride, dt.int32)
 
 
-def frexp(input: Tensor, *, out: Any = None) -> Any:
+def frexp(input: Tensor, *, out: tuple[Tensor, Tensor] | None = None) -> Any:
     """The mantissa, between 0.5 and 1, and the exponent of two of each element.
 
     >>> torch.frexp(torch.tensor([6.])).exponent
@@ -221,6 +244,8 @@ def frexp(input: Tensor, *, out: Any = None) -> Any:
     """
     if input._layout.dtype.category != dt.FLOAT:
         raise RuntimeError("torch.frexp() only supports floating-point dtypes")
+    if out is not None and not isinstance(out, (tuple, list)):
+        raise TypeError(f"frexp(): argument 'out' must be tuple of Tensors, not {type(out).__name__}")
     from ..return_types import frexp as result
 
     dense = input if input._layout.dense else input.contiguous()

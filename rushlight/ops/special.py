@@ -149,15 +149,9 @@ def x_times(function: Any) -> Callable[[Any, Any], Any]:
     return rule
 
 
-def _masked_log(log: Any, x: Any, zero_below: Any) -> Any:
-    """``log()`` of the second operand, 0 where the first is 0 and the second is at or below `zero_below`."""
-    return log.masked_fill((x == 0) & zero_below, 0.0)
-
-
-def _tensor_like(value: Any, like: Tensor) -> Tensor:
-    from .creation import scalar_tensor
-
-    return value if isinstance(value, TensorBase) else scalar_tensor(value, dtype=like.dtype)  # type: ignore[return-value]
+def _zero_where(grad: Tensor, input: Any, below: Any) -> Tensor:
+    """`grad`, but 0 where `input` is 0 and the second operand is `below` the domain of the logarithm."""
+    return grad.masked_fill((input == 0) & below, 0.0) if isinstance(input, TensorBase) or isinstance(below, TensorBase) else grad
 
 
 xlogy = binary(
@@ -168,7 +162,7 @@ xlogy = binary(
     tensor([0., 0.])
     """,
     result=kernel_for("xlogy_cpu", complex=False), numbers="either",
-    grad_input=lambda g, input, other: g * _masked_log(_tensor_like(other, g).log(), input, other <= 0),
+    grad_input=lambda g, input, other: _zero_where(xlogy(g, other), input, other <= 0),
     grad_other=lambda g, input, other: g * input / other,
 )  # fmt: skip
 xlog1py = binary(
@@ -179,7 +173,7 @@ xlog1py = binary(
     tensor([0., 0.])
     """,
     result=kernel_for("xlog1py_cpu", complex=False), numbers="either",
-    grad_input=lambda g, input, other: g * _masked_log(_tensor_like(other, g).log1p(), input, other <= -1),
+    grad_input=lambda g, input, other: _zero_where(xlog1py(g, other), input, other <= -1),
     grad_other=lambda g, input, other: g * input / (other + 1),
     node_name="SpecialXlog1PyBackward0",
 )  # fmt: skip
@@ -187,8 +181,12 @@ xlog1py = binary(
 
 # The gamma function's family
 
+def _lgamma_rule(x: np.ndarray) -> np.ndarray:
+    return np.where(np.isneginf(x), np.inf, from_scipy("gammaln")(x))
+
+
 lgamma = unary(
-    "lgamma", from_scipy("gammaln"),
+    "lgamma", _lgamma_rule,
     """The logarithm of the absolute value of the gamma function.
 
     >>> torch.lgamma(torch.tensor([0.5, 1., 4.]))
@@ -276,7 +274,6 @@ zeta = binary(
 
 def _igamma_slope(input: Any, other: Any) -> Any:
     """The derivative of the lower regularised incomplete gamma function by its second operand."""
-    input, other = (v if isinstance(v, TensorBase) else _tensor_like(v, w) for v, w in ((input, other), (other, input)))
     return ((input - 1) * other.log() - other - lgamma(input)).exp()
 
 

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from .define import alias, binary, kernel_for, unary
+
+if TYPE_CHECKING:
+    from ..tensor import Tensor
 
 
 def _example(name: str, at: float, value: str) -> str:
     return f""">>> torch.{name}(torch.tensor([{at}]))
     tensor([{value}])
     """
+
+
+def _acosh_slope(x: Tensor) -> Tensor:
+    if not x.is_complex():
+        return (x * x - 1).rsqrt()
+    return ((x - 1).rsqrt() * (x + 1).rsqrt()).conj()
 
 
 sin = unary("sin", np.sin, "The sine.\n\n    " + _example("sin", 0.5, "0.4794"), result="float", grad=lambda g, input: g * input.cos().conj())
@@ -23,7 +34,7 @@ sinh = unary("sinh", np.sinh, "The hyperbolic sine.\n\n    " + _example("sinh", 
 cosh = unary("cosh", np.cosh, "The hyperbolic cosine.\n\n    " + _example("cosh", 0.5, "1.1276"), result="float", grad=lambda g, input: g * input.sinh().conj())
 tanh = unary("tanh", np.tanh, "The hyperbolic tangent.\n\n    " + _example("tanh", 0.5, "0.4621"), result="float", grad=lambda g, output: g * (1 - output * output).conj(), onnx="Tanh")
 asinh = unary("asinh", np.arcsinh, "The inverse hyperbolic sine.\n\n    " + _example("asinh", 0.5, "0.4812"), result="float", grad=lambda g, input: g * ((input * input + 1).rsqrt()).conj())
-acosh = unary("acosh", np.arccosh, "The inverse hyperbolic cosine; nan below 1.\n\n    " + _example("acosh", 1.5, "0.9624"), result="float", grad=lambda g, input: g * ((input - 1).rsqrt() * (input + 1).rsqrt()).conj())
+acosh = unary("acosh", np.arccosh, "The inverse hyperbolic cosine; nan below 1.\n\n    " + _example("acosh", 1.5, "0.9624"), result="float", grad=lambda g, input: g * _acosh_slope(input))
 atanh = unary("atanh", np.arctanh, "The inverse hyperbolic tangent; nan outside -1..1.\n\n    " + _example("atanh", 0.5, "0.5493"), result="float", grad=lambda g, input: g / (1 - input * input).conj())
 
 atan2 = binary(
@@ -39,7 +50,7 @@ atan2 = binary(
 )  # fmt: skip
 
 
-def _over_square(numerator, a, b):  # type: ignore[no-untyped-def]
+def _over_square(numerator: Tensor, a: Tensor, b: Tensor) -> Tensor:
     """``numerator / (a² + b²)``, zero at the origin."""
     square = a * a + b * b
     return (numerator / square).masked_fill(square == 0, 0)

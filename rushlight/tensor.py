@@ -585,7 +585,8 @@ class Tensor(Operators):
     contiguous, is_contiguous, detach = ops.contiguous, ops.is_contiguous, ops.detach
 
     # ops/creation.py
-    new_empty, new_zeros, new_ones, new_full, new_tensor, new = ops.new_empty, ops.new_zeros, ops.new_ones, ops.new_full, ops.new_tensor, ops.new_tensor
+    new_empty, new_empty_strided, new_zeros, new_ones, new_full = ops.new_empty, ops.new_empty_strided, ops.new_zeros, ops.new_ones, ops.new_full
+    new_tensor, new = ops.new_tensor, ops.new
 
     # ops/complex.py
     conj, conj_physical, conj_physical_, resolve_conj, resolve_neg, is_conj = ops.conj, ops.conj_physical, inplace(ops.conj_physical), ops.resolve_conj, ops.resolve_neg, ops.is_conj

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,9 +17,9 @@ from ..shape import Layout, Shape, contiguous, contiguous_strides, layout, prese
 from ..storage import ON_META, SHARED, Storage, TensorBase, storage_of_array
 from ..untyped_storage import UntypedStorage
 from .card import array_of, share, tensor_of_array
-from .define import NUMBERS, write_out
-from .scalars import fitting, fits_integer, overflow
-from .views import shape_argument
+from .define import NUMBERS, as_tensor_argument, write_out
+from .scalars import fits_integer, fitting, overflow
+from .views import shape_argument, type_name
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -53,22 +53,33 @@ def _report(name: str, tensor: Tensor, **params: Any) -> None:
         grad_state.tracer.append((name, (), params, (tensor,)))
 
 
-def size_argument(size: tuple[Any, ...], function: str) -> Shape:
-    shape = shape_argument(size)
+def size_argument(given: tuple[Any, ...], size: Any, function: str) -> Shape:
+    """The shape that a factory was given: ints one by one, one sequence, or the keyword `size`."""
+    if size is not None:
+        given = (size,)
+    elif not given:
+        raise TypeError(f'{function}() missing 1 required positional arguments: "size"')
+    first = given[0]
+    if isinstance(first, (tuple, list)):
+        if len(given) > 1:
+            raise TypeError(f"{function}() takes 1 positional argument but {len(given)} were given")
+    elif not hasattr(first, "__index__"):
+        raise TypeError(f"{function}(): argument 'size' (position 1) must be tuple of ints, not {type(first).__name__}")
+    shape = shape_argument(given)
     for n in shape:
         if n < 0:
-            raise RuntimeError(f"Trying to create tensor with negative dimension {n}: {sizes(shape)}")
+            raise RuntimeError(f"{function}: Dimension size must be non-negative." if function == "zeros" else f"Trying to create tensor with negative dimension {n}: {sizes(shape)}")
     return shape
 
 
-def _dtype_argument(dtype: Any) -> dt.dtype:
+def _dtype_argument(dtype: Any, function: str) -> dt.dtype:
     if dtype is None:
         return dt.get_default_dtype()
     if isinstance(dtype, dt.dtype):
         return dtype
     if dtype in (float, int, bool, complex):
         return dt.float64 if dtype is float else dt.of_number(dtype)
-    raise TypeError(f"dtype must be a torch.dtype, not {type(dtype).__name__}")
+    raise TypeError(f"{function}(): argument 'dtype' must be torch.dtype, not {type(dtype).__name__}")
 
 
 def zeros(*shape: Any, size: Any = None, out: Tensor | None = None, dtype: dt.dtype | None = None, layout: Any = None, device: Any = None, pin_memory: bool = False, requires_grad: bool = False) -> Tensor:
@@ -77,7 +88,7 @@ def zeros(*shape: Any, size: Any = None, out: Tensor | None = None, dtype: dt.dt
     >>> torch.zeros(2, dtype=torch.int64)
     tensor([0, 0])
     """
-    found = _filled(contiguous(size_argument(shape if size is None else (size,), "zeros"), _dtype_argument(dtype)), 0, device, requires_grad)
+    found = _filled(contiguous(size_argument(shape, size, "zeros"), _dtype_argument(dtype, "zeros")), 0, device, requires_grad)
     return found if out is None else write_out(out, found)
 
 
@@ -87,7 +98,7 @@ def ones(*shape: Any, size: Any = None, out: Tensor | None = None, dtype: dt.dty
     >>> torch.ones(2)
     tensor([1., 1.])
     """
-    found = _filled(contiguous(size_argument(shape if size is None else (size,), "ones"), _dtype_argument(dtype)), 1, device, requires_grad)
+    found = _filled(contiguous(size_argument(shape, size, "ones"), _dtype_argument(dtype, "ones")), 1, device, requires_grad)
     return found if out is None else write_out(out, found)
 
 
@@ -97,9 +108,9 @@ def empty(*shape: Any, size: Any = None, out: Tensor | None = None, dtype: dt.dt
     >>> torch.empty(2, 3).shape
     torch.Size([2, 3])
     """
-    shape = size_argument(shape if size is None else (size,), "empty")
+    shape = size_argument(shape, size, "empty")
     strides = contiguous_strides(shape) if memory_format is None else memory_format.strides(shape)
-    found = fresh(make_layout(shape, strides, _dtype_argument(dtype)), device, requires_grad)
+    found = fresh(make_layout(shape, strides, _dtype_argument(dtype, "empty")), device, requires_grad)
     return found if out is None else write_out(out, found)
 
 
@@ -112,7 +123,11 @@ def empty_strided(size: Sequence[int], stride: Sequence[int], *, dtype: dt.dtype
     >>> torch.empty_strided((2, 3), (1, 2)).stride()
     (1, 2)
     """
-    return fresh(make_layout(tuple(size), tuple(stride), _dtype_argument(dtype)), device, requires_grad)
+    if len(size) != len(stride):
+        raise RuntimeError(f"dimensionality of sizes ({len(size)}) must match dimensionality of strides ({len(stride)})")
+    if any(s < 0 for s in stride):
+        raise RuntimeError(f"Storage size calculation overflowed with sizes={sizes(tuple(size))} and strides={sizes(tuple(stride))}")
+    return fresh(make_layout(tuple(size), tuple(stride), _dtype_argument(dtype, "empty_strided")), device, requires_grad)
 
 
 def full(size: Any, fill_value: Any, *, out: Tensor | None = None, dtype: dt.dtype | None = None, layout: Any = None, device: Any = None, pin_memory: bool = False, requires_grad: bool = False) -> Tensor:
@@ -122,21 +137,26 @@ def full(size: Any, fill_value: Any, *, out: Tensor | None = None, dtype: dt.dty
     tensor([7, 7])
     """
     if isinstance(fill_value, TensorBase):
+        if fill_value._layout.ndim:
+            raise TypeError("full(): argument 'fill_value' (position 2) must be Number, not Tensor")
         fill_value = fill_value.item()  # type: ignore[attr-defined]
-    dtype = dt.of_number(fill_value) if dtype is None else dtype
-    shape = size_argument((size,) if not isinstance(size, int) else (size,), "full")
+    if not isinstance(size, (tuple, list)):
+        raise TypeError(f"full(): argument 'size' (position 1) must be tuple of ints, not {type(size).__name__}")
+    dtype = dt.of_number(fill_value) if dtype is None else _dtype_argument(dtype, "full")
+    shape = size_argument((size,), None, "full")
     found = _filled(contiguous(shape, dtype), fill_value, device, requires_grad)
     return found if out is None else write_out(out, found)
 
 
-def _like(input: TensorBase, value: Any, dtype: dt.dtype | None, device: Any, requires_grad: bool, memory_format: Any) -> Tensor:
-    here = input._layout
+def _like(function: str, input: TensorBase, value: Any, dtype: dt.dtype | None, device: Any, requires_grad: bool, memory_format: Any) -> Tensor:
+    here = as_tensor_argument(input, function)._layout
     if memory_format is None or memory_format is memory_formats.preserve_format:
         stride = preserved_strides(here.shape, here.stride)
     else:
         stride = memory_format.strides(here.shape)
     out = make_layout(here.shape, stride, here.dtype if dtype is None else dtype)
     where = input._storage.device if device is None else device
+    value = value.item() if isinstance(value, TensorBase) else value  # type: ignore[attr-defined]
     return fresh(out, where, requires_grad) if value is None else _filled(out, value, where, requires_grad)
 
 
@@ -146,7 +166,7 @@ def zeros_like(input: Tensor, *, dtype: dt.dtype | None = None, layout: Any = No
     >>> torch.zeros_like(torch.tensor([1, 2]))
     tensor([0, 0])
     """
-    return _like(input, 0, dtype, device, requires_grad, memory_format)
+    return _like("zeros_like", input, 0, dtype, device, requires_grad, memory_format)
 
 
 def ones_like(input: Tensor, *, dtype: dt.dtype | None = None, layout: Any = None, device: Any = None, pin_memory: bool = False, requires_grad: bool = False, memory_format: Any = None) -> Tensor:
@@ -155,7 +175,7 @@ def ones_like(input: Tensor, *, dtype: dt.dtype | None = None, layout: Any = Non
     >>> torch.ones_like(torch.tensor([3., 4.]))
     tensor([1., 1.])
     """
-    return _like(input, 1, dtype, device, requires_grad, memory_format)
+    return _like("ones_like", input, 1, dtype, device, requires_grad, memory_format)
 
 
 def empty_like(input: Tensor, *, dtype: dt.dtype | None = None, layout: Any = None, device: Any = None, pin_memory: bool = False, requires_grad: bool = False, memory_format: Any = None) -> Tensor:
@@ -164,7 +184,7 @@ def empty_like(input: Tensor, *, dtype: dt.dtype | None = None, layout: Any = No
     >>> torch.empty_like(torch.zeros(2, 3)).shape
     torch.Size([2, 3])
     """
-    return _like(input, None, dtype, device, requires_grad, memory_format)
+    return _like("empty_like", input, None, dtype, device, requires_grad, memory_format)
 
 
 def full_like(input: Tensor, fill_value: Any, *, dtype: dt.dtype | None = None, layout: Any = None, device: Any = None, pin_memory: bool = False, requires_grad: bool = False, memory_format: Any = None) -> Tensor:
@@ -173,27 +193,28 @@ def full_like(input: Tensor, fill_value: Any, *, dtype: dt.dtype | None = None, 
     >>> torch.full_like(torch.zeros(2), 5)
     tensor([5., 5.])
     """
-    return _like(input, fill_value, dtype, device, requires_grad, memory_format)
+    return _like("full_like", input, fill_value, dtype, device, requires_grad, memory_format)
 
 
-def new_empty(input: Tensor, *size: Any, dtype: dt.dtype | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False) -> Tensor:
-    """`empty` with the dtype and device of `input`."""
-    return empty(*size, dtype=dtype or input._layout.dtype, device=input._storage.device if device is None else device, requires_grad=requires_grad)
+def _new(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The method that calls a factory with the dtype and device of the tensor, such as `Tensor.new_zeros`."""
+
+    def method(input: Tensor, *args: Any, dtype: dt.dtype | None = None, device: Any = None, **kwargs: Any) -> Tensor:
+        return function(*args, dtype=dtype or input._layout.dtype, device=input._storage.device if device is None else device, **kwargs)
+
+    method.__name__ = method.__qualname__ = f"new_{function.__name__}"
+    method.__doc__ = f"`{function.__name__}` with the dtype and device of `input`."
+    return method
 
 
-def new_zeros(input: Tensor, *size: Any, dtype: dt.dtype | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False) -> Tensor:
-    """`zeros` with the dtype and device of `input`."""
-    return zeros(*size, dtype=dtype or input._layout.dtype, device=input._storage.device if device is None else device, requires_grad=requires_grad)
+new_empty, new_empty_strided, new_zeros, new_ones, new_full = _new(empty), _new(empty_strided), _new(zeros), _new(ones), _new(full)
 
 
-def new_ones(input: Tensor, *size: Any, dtype: dt.dtype | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False) -> Tensor:
-    """`ones` with the dtype and device of `input`."""
-    return ones(*size, dtype=dtype or input._layout.dtype, device=input._storage.device if device is None else device, requires_grad=requires_grad)
-
-
-def new_full(input: Tensor, size: Any, fill_value: Any, *, dtype: dt.dtype | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False) -> Tensor:
-    """`full` with the dtype and device of `input`."""
-    return full(size, fill_value, dtype=dtype or input._layout.dtype, device=input._storage.device if device is None else device, requires_grad=requires_grad)
+def new(input: Tensor, *args: Any, device: Any = None) -> Tensor:
+    """`torch.Tensor(...)` with the dtype of `input`: the values of a sequence, or an uninitialised tensor of a size."""
+    if len(args) == 1 and not isinstance(args[0], (int, tuple)):
+        return tensor(args[0], dtype=input._layout.dtype, device=device)
+    return empty(*(args or (0,)), dtype=input._layout.dtype, device=device)
 
 
 def new_tensor(input: Tensor, data: Any, *, dtype: dt.dtype | None = None, device: Any = None, requires_grad: bool = False) -> Tensor:
@@ -207,42 +228,60 @@ def scalar_tensor(s: Any, *, dtype: dt.dtype | None = None, layout: Any = None, 
     >>> torch.scalar_tensor(2)
     tensor(2.)
     """
-    return full((), s, dtype=_dtype_argument(dtype), device=device, requires_grad=requires_grad)
+    return full((), s, dtype=_dtype_argument(dtype, "scalar_tensor"), device=device, requires_grad=requires_grad)
 
 
 # Ranges
 
 
-def _numbers(*values: Any) -> list[Any]:
-    return [v.item() if isinstance(v, (TensorBase, np.generic)) else v for v in values]  # type: ignore[union-attr]
+def _numbers(function: str, **values: Any) -> list[Any]:
+    """The arguments as Python numbers."""
+    found = [v.item() if isinstance(v, (TensorBase, np.generic)) else v for v in values.values()]  # type: ignore[union-attr]
+    for name, value in zip(values, found, strict=True):
+        if not isinstance(value, (bool, int, float, complex)):
+            raise TypeError(f"{function}(): argument '{name}' must be Number, not {type(value).__name__}")
+    return found
 
 
-def arange(start: Any, end: Any = None, step: Any = 1, *, out: Tensor | None = None, dtype: dt.dtype | None = None, layout: Any = None, device: Any = None, pin_memory: bool = False, requires_grad: bool = False) -> Tensor:
-    """Numbers from `start` up to but without `end`, `step` apart; int64 if all arguments are integers.
+def arange(*ends: Any, start: Any = None, end: Any = None, step: Any = 1, out: Tensor | None = None, dtype: dt.dtype | None = None, layout: Any = None, device: Any = None, pin_memory: bool = False, requires_grad: bool = False) -> Tensor:
+    """Numbers from `start` (0 unless given) up to but without `end`, `step` apart; int64 if all arguments are integers.
 
     >>> torch.arange(1, 2.5, 0.5)
     tensor([1.0000, 1.5000, 2.0000])
     """
-    if end is None:
-        start, end = 0, start
-    start, end, step = _numbers(start, end, step)
+    if len(ends) == 1 and start is None and end is None:
+        end = ends[0]
+    elif ends:
+        start, end, step = (*ends, *(start, end, step)[len(ends) :])
+    start, end, step = _numbers("arange", start=0 if start is None else start, end=end, step=step)
     if dtype is None:
-        dtype = dt.int64 if all(isinstance(v, int) for v in (start, end, step)) else dt.get_default_dtype()
+        dtype = out._layout.dtype if out is not None else dt.int64 if all(isinstance(v, int) for v in (start, end, step)) else dt.get_default_dtype()
+    _check_range(start, end, step)
+    if dtype.category in (dt.BOOL, dt.COMPLEX):
+        raise NotImplementedError(f"\"arange_cpu\" not implemented for '{dtype.type_name}'")
+    count = math.ceil((end - start) / step)
+    if dtype.category == dt.INTEGER:
+        # The arguments are cut to integers, for int64 before the values are counted.
+        first, step = int(start), int(step)
+        if dtype is dt.int64:
+            if step == 0:
+                raise ValueError("step must be nonzero")
+            count = -(-(int(end) - first) // step)
+        values = first + np.arange(count, dtype=np.int64) * step
+    else:
+        values = start + np.arange(count, dtype=np.float64) * step
+    found = _given(values.astype(dtype.numpy), out, device, requires_grad)
+    _report("arange", found, start=start, end=end, step=step)
+    return found
+
+
+def _check_range(start: Any, end: Any, step: Any) -> None:
     if step == 0:
         raise RuntimeError("step must be nonzero")
     if not (math.isfinite(start) and math.isfinite(end)):
         raise RuntimeError(f"unsupported range: {start:g} -> {end:g}")
     if (end - start) * step < 0:
         raise RuntimeError("upper bound and lower bound inconsistent with step sign")
-    if dtype.category == dt.INTEGER and all(isinstance(v, int) for v in (start, end, step)):
-        count = -(-(end - start) // step)
-        values = start + np.arange(count, dtype=np.int64) * step
-    else:
-        count = math.ceil((end - start) / step)
-        values = start + np.arange(count, dtype=np.float64) * step
-    found = _given(values.astype(dtype.numpy), out, device, requires_grad)
-    _report("arange", found, start=start, end=end, step=step)
-    return found
 
 
 def _given(values: np.ndarray, out: Tensor | None, device: Any, requires_grad: bool) -> Tensor:
@@ -256,10 +295,17 @@ def _given(values: np.ndarray, out: Tensor | None, device: Any, requires_grad: b
 
 def range(start: Any = 0, end: Any = None, step: Any = 1, *, out: Tensor | None = None, dtype: dt.dtype | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Numbers from `start` to `end` inclusive. Deprecated in favour of `arange`."""
-    start, end, step = _numbers(start, end, step)
+    import warnings
+
+    warnings.warn(
+        "torch.range is deprecated and will be removed in a future release because its behavior is inconsistent with Python's range builtin. Instead, use torch.arange, which produces values in [start, end).",
+        stacklevel=2,
+    )
+    start, end, step = _numbers("range", start=start, end=end, step=step)
+    _check_range(start, end, step)
     count = math.floor((end - start) / step) + 1
     values = start + np.arange(count, dtype=np.float64) * step
-    return _given(values.astype(_dtype_argument(dtype).numpy), out, device, requires_grad)
+    return _given(values.astype(_dtype_argument(dtype, "range").numpy), out, device, requires_grad)
 
 
 def _endpoint_dtype(dtype: dt.dtype | None, *ends: Any) -> dt.dtype:
@@ -300,7 +346,7 @@ def linspace(start: Any, end: Any, steps: int, *, out: Tensor | None = None, dty
     tensor([0.0000, 0.5000, 1.0000])
     """
     _check_steps(start, end, steps, "linspace")
-    start, end = _numbers(start, end)
+    start, end = _numbers("linspace", start=start, end=end)
     dtype = _endpoint_dtype(dtype, start, end)
     return _given(_linear(start, end, int(steps), dtype.numpy).astype(dtype.numpy), out, device, requires_grad)
 
@@ -312,7 +358,7 @@ def logspace(start: Any, end: Any, steps: int, base: float = 10.0, *, out: Tenso
     tensor([  1.,  10., 100.])
     """
     _check_steps(start, end, steps, "logspace")
-    start, end = _numbers(start, end)
+    start, end = _numbers("logspace", start=start, end=end)
     dtype = _endpoint_dtype(dtype, start, end)
     exponents = _linear(start, end, int(steps), np.dtype(np.float64) if dtype.category < dt.COMPLEX else dtype.numpy)
     if dtype.category == dt.INTEGER:
@@ -332,7 +378,15 @@ def eye(n: int, m: int | None = None, *, out: Tensor | None = None, dtype: dt.dt
         raise RuntimeError(f"n must be greater or equal to 0, got {n}")
     if m is not None and m < 0:
         raise RuntimeError(f"m must be greater or equal to 0, got {m}")
-    return _given(np.eye(n, m, dtype=_dtype_argument(dtype).numpy), out, device, requires_grad)
+    return _given(np.eye(n, m, dtype=_dtype_argument(dtype, "eye").numpy), out, device, requires_grad)
+
+
+def _check_triangle(function: str, row: int, col: int, dtype: dt.dtype) -> None:
+    for name, n in (("row", row), ("col", col)):
+        if n < 0:
+            raise RuntimeError(f"{name} must be non-negative, got{n}")
+    if dtype.category != dt.INTEGER:
+        raise NotImplementedError(f"\"{function}\" not implemented for '{dtype.type_name}'")
 
 
 def tril_indices(row: int, col: int, offset: int = 0, *, dtype: dt.dtype = dt.int64, device: Any = None, layout: Any = None) -> Tensor:
@@ -342,6 +396,7 @@ def tril_indices(row: int, col: int, offset: int = 0, *, dtype: dt.dtype = dt.in
     tensor([[0, 1, 1],
             [0, 0, 1]])
     """
+    _check_triangle("tril_indices", row, col, dtype)
     return _given(np.stack(np.tril_indices(row, offset, col)).astype(dtype.numpy), None, device, False)
 
 
@@ -352,6 +407,7 @@ def triu_indices(row: int, col: int, offset: int = 0, *, dtype: dt.dtype = dt.in
     tensor([[0, 0, 1],
             [0, 1, 1]])
     """
+    _check_triangle("triu_indices", row, col, dtype)
     return _given(np.stack(np.triu_indices(row, offset, col)).astype(dtype.numpy), None, device, False)
 
 
@@ -365,7 +421,9 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
     tensor([5., 0.], dtype=torch.float64)
     """
     if not isinstance(ndarray, np.ndarray):
-        raise TypeError(f"expected np.ndarray (got {type(ndarray).__name__})")
+        raise TypeError(f"expected np.ndarray (got {type_name(ndarray)})")
+    if not ndarray.dtype.isnative:
+        raise ValueError("given numpy array has byte order different from the native byte order. Conversion between byte orders is currently not supported.")
     dtype = dt.from_numpy(ndarray.dtype)
     if any(s < 0 for s in ndarray.strides):
         raise ValueError(
@@ -393,7 +451,10 @@ def frombuffer(buffer: Any, *, dtype: dt.dtype, count: int = -1, offset: int = 0
     >>> torch.frombuffer(bytearray([1, 2, 3]), dtype=torch.uint8)
     tensor([1, 2, 3], dtype=torch.uint8)
     """
-    available = memoryview(buffer).nbytes
+    try:
+        available = memoryview(buffer).nbytes
+    except TypeError:
+        raise ValueError("object does not implement Python buffer protocol.") from None
     if available == 0 or count == 0:
         raise ValueError(f"both buffer length ({available}) and count ({count}) must not be 0")
     if not 0 <= offset < available:
@@ -414,13 +475,12 @@ def frombuffer(buffer: Any, *, dtype: dt.dtype, count: int = -1, offset: int = 0
 
 def _array_of_data(data: Any, dtype: dt.dtype | None) -> np.ndarray:
     """Python or NumPy data as a fresh array of the dtype that PyTorch infers."""
-    if isinstance(data, np.ndarray) or isinstance(data, np.generic):
-        if isinstance(data, np.ndarray) and data.dtype.kind not in "O":
-            found = np.array(data, order="C")
-        else:
-            found = np.asarray(data)
-        dtype = dt.from_numpy(found.dtype.newbyteorder("=")) if dtype is None else dtype
-        return found.astype(dtype.numpy)
+    if isinstance(data, np.generic):
+        return np.asarray(data).astype((dt.from_numpy(data.dtype) if dtype is None else dtype).numpy)
+    if isinstance(data, np.ndarray):
+        shared = from_numpy(data) if data.flags.writeable else from_numpy(data.copy("K"))
+        with np.errstate(all="ignore"):
+            return array_of(shared).astype(shared._layout.dtype.numpy if dtype is None else dtype.numpy, order="K")
     if type(data) in NUMBERS:
         inferred = dt.of_number(data)
         return _elements([data], inferred, inferred if dtype is None else dtype).reshape(())
@@ -471,8 +531,17 @@ def _scan(data: Any) -> tuple[Shape, list[Any], dt.dtype | None]:
         if not len(level):
             break
         level = level[0]
-    if isinstance(level, (TensorBase, np.ndarray)):
-        shape.extend(level.shape)  # type: ignore[union-attr]
+    if isinstance(level, np.ndarray):
+        if isinstance(data, list) and all(isinstance(e, np.ndarray) for e in data):
+            import warnings
+
+            warnings.warn(
+                "Creating a tensor from a list of numpy.ndarrays is extremely slow. Please consider converting the list to a single numpy.ndarray with numpy.array() before converting to a tensor.",
+                stacklevel=5,
+            )
+        if not level.ndim:
+            raise TypeError("len() of unsized object")
+        shape.extend(level.shape)
     leaves: list[Any] = []
     inferred: list[dt.dtype | None] = [None]
 
@@ -480,7 +549,12 @@ def _scan(data: Any) -> tuple[Shape, list[Any], dt.dtype | None]:
         inferred[0] = found if inferred[0] is None else dt.promote_cached(inferred[0], found)
 
     def visit(value: Any, depth: int) -> None:
-        if isinstance(value, (TensorBase, np.ndarray)):
+        if isinstance(value, TensorBase) and depth == len(shape):
+            if value._layout.numel != 1:
+                raise TypeError("only integer tensors of a single element can be converted to an index" if value._layout.dtype.category <= dt.INTEGER else "only one element tensors can be converted to Python scalars")
+            note(value._layout.dtype)
+            leaves.append(value.item())  # type: ignore[attr-defined]
+        elif isinstance(value, (TensorBase, np.ndarray)):
             array = array_of(value) if isinstance(value, TensorBase) else value
             if tuple(array.shape) != tuple(shape[depth:]):
                 raise ValueError(f"expected sequence of length {shape[depth] if depth < len(shape) else 1} at dim {depth} (got {len(array) if array.ndim else 1})" if array.ndim or depth < len(shape) else "only one element tensors can be converted to Python scalars")
@@ -499,11 +573,14 @@ def _scan(data: Any) -> tuple[Shape, list[Any], dt.dtype | None]:
                 for v in value:
                     visit(v, depth + 1)
         elif isinstance(value, (bool, int, float, complex, np.generic)):
-            note(dt.from_numpy(value.dtype) if isinstance(value, np.generic) and not isinstance(value, float) else dt.of_number(value))
+            note(dt.from_numpy(value.dtype) if isinstance(value, np.generic) else dt.of_number(value))
             leaves.append(value)
         elif isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
-            raise TypeError(f"must be real number, not {type(value).__name__}")
+            what = "cannot be interpreted as an integer" if inferred[0] is None or inferred[0].category <= dt.INTEGER else None
+            raise TypeError(f"'{type(value).__name__}' object {what}" if what else f"must be real number, not {type(value).__name__}")
         elif isinstance(value, (str, bytes)):
+            if leaves:
+                raise TypeError(f"new(): invalid data type '{type(value).__name__}'")
             raise ValueError(f"too many dimensions '{type(value).__name__}'")
         else:
             raise RuntimeError(f"Could not infer dtype of {type(value).__name__}")
@@ -530,8 +607,12 @@ def tensor(data: Any, *, dtype: dt.dtype | None = None, device: Any = None, requ
         found = data.detach().clone() if dtype is None else data.detach().to(dtype, copy=True)  # type: ignore[attr-defined]
         return found.requires_grad_(True) if requires_grad else found
     if dtype is not None:
-        dtype = _dtype_argument(dtype)
-    return _given(_array_of_data(data, dtype), None, device, requires_grad)
+        dtype = _dtype_argument(dtype, "tensor")
+    values = _array_of_data(data, dtype)
+    if not values.flags.c_contiguous:
+        found = make_tensor(storage_of_array(values), 0, make_layout(values.shape, tuple(s // values.itemsize for s in values.strides), dt.from_numpy(values.dtype)))
+        return found.requires_grad_(True) if requires_grad else found
+    return _given(values, None, device, requires_grad)
 
 
 def as_tensor(data: Any, dtype: dt.dtype | None = None, device: Any = None) -> Tensor:
@@ -550,7 +631,7 @@ def as_tensor(data: Any, dtype: dt.dtype | None = None, device: Any = None) -> T
     return tensor(data, dtype=dtype, device=device)
 
 
-def asarray(obj: Any, *, dtype: dt.dtype | None = None, device: Any = None, copy: bool | None = None, requires_grad: bool = False) -> Tensor:
+def asarray(obj: Any, *, dtype: dt.dtype | None = None, device: Any = None, copy: bool | None = None, requires_grad: bool | None = None) -> Tensor:
     """`obj` as a tensor, sharing memory where it can unless `copy` is true.
 
     >>> torch.asarray([1., 2.])
@@ -560,7 +641,8 @@ def asarray(obj: Any, *, dtype: dt.dtype | None = None, device: Any = None, copy
         found = as_tensor(obj, dtype, device)
         shared = found is obj or (isinstance(obj, np.ndarray) and found._storage.special == SHARED)
         if copy is False and not shared:
-            raise ValueError("cannot share memory: a copy would be needed")
+            have = obj._layout.dtype if isinstance(obj, TensorBase) else dt.from_numpy(obj.dtype)
+            raise ValueError(f"can't alias tensor with dtype '{have.type_name}' into dtype '{found._layout.dtype.type_name}'.")
         if copy and shared:
             found = found.clone()
     elif isinstance(obj, (bytes, bytearray, memoryview)):
@@ -572,9 +654,30 @@ def asarray(obj: Any, *, dtype: dt.dtype | None = None, device: Any = None, copy
         if copy is False:
             raise ValueError("can't alias arbitrary sequence into a tensor.")
         found = tensor(obj, dtype=dtype, device=device)
-    if isinstance(obj, TensorBase) and not requires_grad and obj._requires_grad:
-        found = found.detach()
+    if isinstance(obj, TensorBase) and obj._requires_grad:
+        if requires_grad is None:
+            import warnings
+
+            warnings.warn(
+                "torch.asarray: unspecified requires_grad now defaults to obj.requires_grad instead of False. Pass requires_grad=False explicitly to get the old behavior and silence this warning.",
+                stacklevel=2,
+            )
+        elif not requires_grad:
+            found = found.detach()
     return found.requires_grad_(True) if requires_grad else found
+
+
+class _Capsule:
+    """A bare DLPack capsule in CPU memory as an object that hands it out."""
+
+    def __init__(self, capsule: Any) -> None:
+        self.capsule = capsule
+
+    def __dlpack__(self, **_: Any) -> Any:
+        return self.capsule
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return (1, 0)
 
 
 def from_dlpack(ext_tensor: Any) -> Tensor:
@@ -585,7 +688,7 @@ def from_dlpack(ext_tensor: Any) -> Tensor:
     """
     if isinstance(ext_tensor, TensorBase):
         return ext_tensor.detach()  # type: ignore[attr-defined]
-    array = np.from_dlpack(ext_tensor)
+    array = np.from_dlpack(ext_tensor if hasattr(ext_tensor, "__dlpack__") else _Capsule(ext_tensor))
     if not array.flags.writeable:
         storage = storage_of_array(array)
         storage.special = SHARED

@@ -20,7 +20,7 @@ from ..storage import ON_META, TensorBase
 from .card import Card, apply, apply_view, array_of, tensor_of_array, write_into
 from .define import NUMBERS
 from .scalars import fitting
-from .views import _select, _unsqueeze, slice_view
+from .views import _select, _unsqueeze, slice_view, type_name
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -171,12 +171,6 @@ _mask_put = Card(
 
 _INVALID = "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices (got %s)"
 _MASKS = (dt.bool_, dt.uint8)
-
-
-def type_name(value: Any) -> str:
-    """The name of a value's type as C code shows it: with its module where the type is not one of Python's."""
-    kind = type(value)
-    return kind.__name__ if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}.{kind.__name__}"
 
 
 def _is_sequence(value: Any) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 from .. import dtypes as dt
 from ..errors import sizes
 from ..graph import check_in_place
-from ..shape import contiguous, infer_shape, layout, preserved_strides, wrap_dim, wrap_dims
+from ..shape import Layout, Shape, contiguous, infer_shape, layout, preserved_strides, wrap_dim, wrap_dims
 from ..storage import TensorBase
 from . import views
 from .card import Card, apply, array_of
@@ -632,6 +632,34 @@ def diagonal_scatter(input: Tensor, src: Tensor, offset: int = 0, dim1: int = 0,
     return _scatter_into(input, src, "diagonal_scatter", lambda t: t.diagonal(offset, dim1, dim2))
 
 
+def _as_strided_scatter_rule(input: np.ndarray, src: np.ndarray, size: Shape, stride: Shape, offset: int) -> np.ndarray:
+    found = np.array(input, order="C")
+    step = found.itemsize
+    if src.size:
+        np.ndarray(size, found.dtype, found, offset * step, tuple(s * step for s in stride))[...] = src
+    return found
+
+
+def _infer_as_strided_scatter(input: Layout, src: Layout, size: Shape, stride: Shape, offset: int) -> Layout:
+    if src.shape != size:
+        raise RuntimeError(f"expected src to have a size equal to the slice of self. src size = {sizes(src.shape)}, slice size = {sizes(size)}")
+    return contiguous(input.shape, input.dtype)
+
+
+def _as_strided_scatter_input(g: Tensor, size: Shape, stride: Shape, offset: int) -> Tensor:
+    # PyTorch's own rule: what is kept is the part that was written over.
+    kept = g.contiguous()
+    return as_strided_scatter(kept * 0, kept.as_strided(size, stride, offset), size, stride, offset)
+
+
+_as_strided_scatter = Card(
+    "as_strided_scatter", "input src",
+    statics="size stride offset",
+    infer=_infer_as_strided_scatter, numpy=_as_strided_scatter_rule,
+    grads={"input": _as_strided_scatter_input, "src": lambda g, size, stride, offset: g.contiguous().as_strided(size, stride, offset)},
+)  # fmt: skip
+
+
 def as_strided_scatter(input: Tensor, src: Tensor, size: Sequence[int], stride: Sequence[int], storage_offset: int | None = None) -> Tensor:
     """A copy of `input` with `src` in the elements that `as_strided` shows.
 
@@ -645,7 +673,7 @@ def as_strided_scatter(input: Tensor, src: Tensor, size: Sequence[int], stride: 
             f"setStorage: sizes {sizes(wanted.shape)}, strides {sizes(wanted.stride)}, storage offset {offset}, and itemsize {wanted.dtype.itemsize} "
             f"requiring a storage size of {(offset + wanted.extent) * wanted.dtype.itemsize} are out of bounds for storage of size {input._layout.numel * wanted.dtype.itemsize}"
         )
-    return _scatter_into(input, src, "as_strided_scatter", lambda t: t.as_strided(size, stride, storage_offset))
+    return apply(_as_strided_scatter, (input, src), (wanted.shape, wanted.stride, offset))
 
 
 # Copies of views: `torch.squeeze_copy` and its like

@@ -53,7 +53,7 @@ def _at_least_1d(*layouts: Layout) -> list[Shape]:
 
 def _check_gather_shapes(function: str, input: Layout, index: Layout, dim: int, source: Layout | None) -> None:
     """Index (and source) must have as many dims as input, and fit in it in all dims but `dim`."""
-    if index.numel == 0 and function != "gather":
+    if index.numel == 0:
         return
     here, there = _at_least_1d(input, index)
     if len(here) != len(there):
@@ -85,6 +85,8 @@ def _infer_gather(input: Layout, index: Layout, dim: int) -> Layout:
 
 
 def _gather_rule(input: np.ndarray, index: np.ndarray, dim: int) -> np.ndarray:
+    if not index.size:
+        return np.empty(index.shape, input.dtype)
     if not index.ndim:
         return input.reshape(-1)[index]
     if not input.ndim:
@@ -115,6 +117,7 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False,
             [4, 3]])
     """
     as_tensor_argument(input, "gather")
+    as_tensor_argument(index, "gather", "index", 3)
     dim = wrap_dim(dim, input._layout.ndim)
     if index._layout.dtype not in (dt.int64, dt.int32):
         if index._layout.numel:

@@ -20,6 +20,8 @@ from collections.abc import Sequence
 from types import CodeType
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from . import config
 from .engine.interpret import run_entry
 from .storage import Storage
@@ -88,7 +90,7 @@ def flush(cause: str = "observation") -> None:
     if not pending and not state.running:
         return
     failure: Exception | None = None
-    with _running:
+    with _running, np.errstate(all="ignore"):
         if not pending:
             return  # another thread has just run them
         flushes[cause] += 1

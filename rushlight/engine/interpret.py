@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def run_entry(plan: Plan, outputs: Sequence[Any], inputs: Sequence[Any]) -> None:
-    """Compute one entry and write its outputs."""
+    """Compute one entry and write its outputs. NumPy's warnings are off while the tape runs."""
     arrays = []
     for operand in inputs:
         if type(operand) is tuple:
@@ -28,16 +28,16 @@ def run_entry(plan: Plan, outputs: Sequence[Any], inputs: Sequence[Any]) -> None
             arrays.append(storage.array(offset, layout))
         else:
             arrays.append(operand)
-    with np.errstate(all="ignore"):
-        if plan.compute is not None:
+    if plan.compute is not None:
+        if not plan.settled:
             arrays = [cast(a, plan, n) for n, a in enumerate(arrays)]
-            if plan.ufunc:
-                storage, offset, layout = outputs[0]
-                if storage.data is None:
-                    storage.allocate()
-                plan.rule(*arrays, out=storage.array(offset, layout), casting="unsafe")
-                return
-        results = plan.rule(*arrays, **plan.params)
+        if plan.ufunc:
+            storage, offset, layout = outputs[0]
+            if storage.data is None:
+                storage.allocate()
+            plan.rule(*arrays, out=storage.array(offset, layout), casting="unsafe")
+            return
+    results = plan.rule(*arrays, **plan.params)
     if len(outputs) == 1:
         deliver(outputs[0], results)
     else:

@@ -64,7 +64,7 @@ Rule = Callable[..., Any]
 class Plan:
     """What a card does on given layouts with given static arguments: inferred once, then looked up."""
 
-    __slots__ = ("card", "params", "operands", "outs", "nbytes", "rule", "compute", "low", "uncast", "ufunc", "flows")
+    __slots__ = ("card", "params", "operands", "outs", "nbytes", "rule", "compute", "low", "uncast", "ufunc", "settled", "flows")
 
     def __init__(self, card: Card, static: Static, operands: tuple[Any, ...], outs: tuple[Layout, ...], compute: np.dtype | None = None) -> None:
         self.card = card
@@ -77,6 +77,7 @@ class Plan:
         self.low: np.dtype | None = None  # the half-precision dtype to which operands are rounded before
         self.uncast: Sequence[int] = ()
         self.ufunc = False
+        self.settled = False  # whether all operands of a pointwise rule have the dtype that it computes in
         # The outputs that have a gradient.
         self.flows: Sequence[int] = card.differentiable if card.differentiable is not None else [n for n, o in enumerate(outs) if o.dtype.category >= dt.FLOAT]
 
@@ -264,6 +265,7 @@ class Pointwise(Card):
         plan.low = compute.numpy if compute in dt.LOW_PRECISION else None
         plan.uncast = self.unpromoted
         plan.ufunc = isinstance(self.numpy, np.ufunc)
+        plan.settled = plan.low is None and all(isinstance(o, Layout) and (n in self.unpromoted or o.dtype is compute) for n, o in enumerate(layouts))
         return plan
 
     def dtypes(self, common: dt.dtype) -> tuple[dt.dtype, dt.dtype]:

@@ -121,13 +121,13 @@ def einsum(*args: Any) -> Tensor:
     if len(args) < 2:
         raise ValueError("einsum(): must specify the equation string and at least one operand, or at least one operand and its subscripts list")
     if isinstance(args[0], TensorBase):
-        operands, inputs, output = _parse_lists(args)
+        operands, inputs, wanted = _parse_lists(args)
     else:
         equation, operands = args[0], list(args[1:])
         if len(operands) == 1 and isinstance(operands[0], (list, tuple)):
             operands = list(operands[0])
-        inputs, output = _parse_equation(equation, len(operands))
-    named, output, extent = _match_dims(operands, inputs, output)
+        inputs, wanted = _parse_equation(equation, len(operands))
+    named, output = _match_dims(operands, inputs, wanted)
     parts = [_with_distinct_labels(t, labels) for t, labels in zip(operands, named, strict=True)]
     found, labels = parts[0]
     for n, (t, theirs) in enumerate(parts[1:], 1):
@@ -192,8 +192,8 @@ def _name(label: int) -> str:
     return _LETTERS[label] if label >= 0 else "..."
 
 
-def _match_dims(operands: Sequence[Any], inputs: Sequence[list[int | None]], output: list[int | None] | None) -> tuple[list[_Labels], _Labels, dict[int, int]]:
-    """A label for each dim of each operand and of the output, ellipses written out, and the extent of each label."""
+def _match_dims(operands: Sequence[Any], inputs: Sequence[list[int | None]], output: list[int | None] | None) -> tuple[list[_Labels], _Labels]:
+    """A label for each dim of each operand and of the output, with ellipses written out."""
     spans = []
     for n, (t, labels) in enumerate(zip(operands, inputs, strict=True)):
         ndim, given = t._layout.ndim, len(labels) - labels.count(_ELLIPSIS)
@@ -214,9 +214,9 @@ def _match_dims(operands: Sequence[Any], inputs: Sequence[list[int | None]], out
 
     named = [written_out(labels, span) for labels, span in zip(inputs, spans, strict=True)]
     extent: dict[int, int] = {}
-    for n, (t, labels) in enumerate(zip(operands, named, strict=True)):
+    for n, (t, dims) in enumerate(zip(operands, named, strict=True)):
         own: dict[int, int] = {}
-        for label, size in zip(labels, t._layout.shape, strict=True):
+        for label, size in zip(dims, t._layout.shape, strict=True):
             if label in own and own[label] != size:
                 raise RuntimeError(f"einsum(): subscript {_name(label)} is repeated for operand {n} but the sizes don't match, {size} != {own[label]}")
             own[label] = size
@@ -225,7 +225,7 @@ def _match_dims(operands: Sequence[Any], inputs: Sequence[list[int | None]], out
                 raise RuntimeError(f"einsum(): subscript {_name(label)} has size {size} for operand {n} which does not broadcast with previously seen size {seen}")
             extent[label] = seen if size == 1 else size
     if output is None:
-        counts = [label for labels in named for label in labels]
+        counts = [label for dims in named for label in dims]
         wanted = [*range(-widest, 0), *sorted(label for label in {*counts} if label >= 0 and counts.count(label) == 1)]
     else:
         wanted = written_out(output, widest)
@@ -234,7 +234,7 @@ def _match_dims(operands: Sequence[Any], inputs: Sequence[list[int | None]], out
                 raise RuntimeError(f"einsum(): output subscript {_name(label)} appears more than once in the output")
             if label not in extent:
                 raise RuntimeError(f"einsum(): output subscript {_name(label)} does not appear in the equation for any input operand")
-    return named, wanted, extent
+    return named, wanted
 
 
 def _with_distinct_labels(t: Tensor, labels: _Labels) -> tuple[Tensor, _Labels]:
@@ -283,9 +283,9 @@ def _contract(a: Tensor, a_labels: _Labels, b: Tensor, b_labels: _Labels, kept: 
     b, (_, _, column_shape) = arranged(b, b_labels, batch, summed, columns)
     if not summed:
         return a.reshape(*batch_shape, *row_shape, *(1 for _ in columns)) * b.reshape(*batch_shape, *(1 for _ in rows), *column_shape), batch + rows + columns
-    left = a.reshape(numel(batch_shape), numel(row_shape), numel(sum_shape))
-    right = b.reshape(numel(batch_shape), numel(sum_shape), numel(column_shape))
-    return left.bmm(right).reshape(*batch_shape, *row_shape, *column_shape), batch + rows + columns
+    left_matrices = a.reshape(numel(batch_shape), numel(row_shape), numel(sum_shape))
+    right_matrices = b.reshape(numel(batch_shape), numel(sum_shape), numel(column_shape))
+    return left_matrices.bmm(right_matrices).reshape(*batch_shape, *row_shape, *column_shape), batch + rows + columns
 
 
 # Other contractions and products

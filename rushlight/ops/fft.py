@@ -14,7 +14,7 @@ import numpy as np
 
 from .. import dtypes as dt
 from ..errors import sizes
-from ..shape import Layout, Shape, contiguous, wrap_dim
+from ..shape import Layout, Shape, layout, strides_in_order, wrap_dim
 from .card import Card, apply, array_of, tensor_of_array
 from .creation import arange, ones
 from .define import as_tensor_argument, write_out
@@ -31,15 +31,25 @@ def _resized(shape: Shape, dim: int, size: int) -> Shape:
     return (*shape[:dim], size, *shape[dim + 1 :])
 
 
-def _c2c_rule(input: np.ndarray, dims: Shape, norm: str, forward: bool) -> np.ndarray:
+def _infer(input: Layout, dims: Shape, dtype: dt.dtype, size: int | None = None, keep_last: bool = False) -> Layout:
+    """The result has the transformed dims innermost, as PyTorch's, and the last of them `size` long."""
+    batch = [d for d in range(input.ndim) if d not in dims]
+    order = sorted(batch, key=lambda d: -input.stride[d])
+    movable, fixed = (dims[:-1], dims[-1:]) if keep_last else (dims, ())
+    order += [*sorted(movable, key=lambda d: -input.stride[d]), *fixed]
+    shape = input.shape if size is None else _resized(input.shape, dims[-1], size)
+    return layout(shape, strides_in_order(shape, order[::-1]), dtype)
+
+
+def _c2c_rule(input: np.ndarray, dims: Shape, norm: Any, forward: bool) -> np.ndarray:
     transform = np.fft.fftn if forward else np.fft.ifftn
     return transform(input, axes=dims, norm=norm) if input.size else input
 
 
-_c2c = Card(
+_c2c: Card = Card(
     "fft_c2c", "input",
     statics="dims norm forward",
-    infer=lambda input, dims, norm, forward: contiguous(input.shape, input.dtype),
+    infer=lambda input, dims, norm, forward: _infer(input, dims, input.dtype),
     numpy=_c2c_rule,
     grads={"input": lambda g, dims, norm, forward: apply(_c2c, (g,), (dims, _ADJOINT[norm], not forward))},
 )  # fmt: skip
@@ -56,7 +66,7 @@ def _r2c_gradient(g: Tensor, layouts: Sequence[Layout], dims: Shape, norm: str) 
 _r2c = Card(
     "fft_r2c", "input",
     statics="dims norm",
-    infer=lambda input, dims, norm: contiguous(_resized(input.shape, dims[-1], input.shape[dims[-1]] // 2 + 1), input.dtype.to_complex()),
+    infer=lambda input, dims, norm: _infer(input, dims, input.dtype.to_complex(), input.shape[dims[-1]] // 2 + 1, True),
     numpy=lambda input, dims, norm: np.fft.rfftn(input, axes=dims, norm=norm), grads={"input": _r2c_gradient},
 )  # fmt: skip
 
@@ -75,7 +85,7 @@ def _c2r_gradient(g: Tensor, layouts: Sequence[Layout], dims: Shape, norm: str, 
 _c2r = Card(
     "fft_c2r", "input",
     statics="dims norm size",
-    infer=lambda input, dims, norm, size: contiguous(_resized(input.shape, dims[-1], size), input.dtype.to_real()),
+    infer=lambda input, dims, norm, size: _infer(input, dims, input.dtype.to_real(), size, True),
     numpy=lambda input, dims, norm, size: np.fft.irfftn(input, [*(input.shape[d] for d in dims[:-1]), size], axes=dims, norm=norm),
     grads={"input": _c2r_gradient},
 )  # fmt: skip

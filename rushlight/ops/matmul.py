@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import dtypes as dt
 from ..errors import sizes
-from ..shape import Layout, broadcast_shapes, contiguous
+from ..shape import Layout, broadcast_shapes, can_broadcast_to, contiguous
 from .card import Card, apply
 from .define import as_tensor_argument, write_out
 
@@ -225,7 +225,7 @@ def _infer_linear(input: Layout, weight: Layout, bias: Any = None) -> Layout:
         raise RuntimeError(f"self and mat2 must have the same dtype, but got {bias.dtype.type_name} and {input.dtype.type_name}")
     shape = (*input.shape[:-1], *weight.shape[:-1])
     if bias is not None:
-        if broadcast_shapes(shape, bias.shape) != shape:
+        if not can_broadcast_to(bias.shape, shape):
             raise RuntimeError(f"The expanded size of the tensor ({shape[-1]}) must match the existing size ({bias.shape[-1]}) at non-singleton dimension {len(shape) - 1}.  Target sizes: {sizes(shape)}.  Tensor sizes: {sizes(bias.shape)}")
     return contiguous(shape, input.dtype)
 
@@ -274,7 +274,7 @@ def _infer_addmm(input: Layout, mat1: Layout, mat2: Layout, beta: Any, alpha: An
     out = _infer_mm(mat1, mat2)
     if input.dtype is not mat1.dtype:
         raise RuntimeError(f"self and mat2 must have the same dtype, but got {input.dtype.type_name} and {mat1.dtype.type_name}")
-    if broadcast_shapes(input.shape, out.shape) != out.shape:
+    if not can_broadcast_to(input.shape, out.shape):
         raise RuntimeError(f"The expanded size of the tensor ({out.shape[-1]}) must match the existing size ({input.shape[-1]}) at non-singleton dimension 1.  Target sizes: {sizes(out.shape)}.  Tensor sizes: {sizes(input.shape)}")
     return out
 
@@ -326,7 +326,7 @@ def _factor(value: Any, dtype: dt.dtype) -> Any:
 def _plus(input: Tensor, product: Tensor, beta: Any, alpha: Any, out: Tensor | None) -> Tensor:
     """``beta * input + alpha * product``, where `input` broadcasts; with `beta` zero its nan and inf do not count."""
     have, shape = input._layout, product._layout.shape
-    if broadcast_shapes(have.shape, shape) != shape:
+    if not can_broadcast_to(have.shape, shape):
         input.expand(shape)  # raises
     if have.dtype is not product._layout.dtype:
         raise RuntimeError(f"self and mat2 must have the same dtype, but got {have.dtype.type_name} and {product._layout.dtype.type_name}")
@@ -362,7 +362,7 @@ def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: Any = 1, alpha: Any
         if vector._layout.ndim != 1:
             raise RuntimeError(f"addr: Expected 1-D argument {name}, but got {vector._layout.ndim}-D")
     shape = (vec1._layout.shape[0], vec2._layout.shape[0])
-    if broadcast_shapes(input._layout.shape, shape) != shape:
+    if not can_broadcast_to(input._layout.shape, shape):
         input.expand(shape)  # raises
     product = vec1.unsqueeze(1) * vec2
     common = dt.promote_cached(input._layout.dtype, product._layout.dtype)

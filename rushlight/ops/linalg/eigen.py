@@ -34,13 +34,13 @@ def _converging(A: np.ndarray) -> None:
         )
 
 
-def _eigh_rule(A: np.ndarray, UPLO: str) -> tuple[np.ndarray, np.ndarray]:
+def _eigh_rule(A: np.ndarray, UPLO: Any) -> tuple[np.ndarray, np.ndarray]:
     _converging(A)
     values, vectors = np.linalg.eigh(A, UPLO)
     return values, vectors
 
 
-def _eigvalsh_rule(A: np.ndarray, UPLO: str) -> np.ndarray:
+def _eigvalsh_rule(A: np.ndarray, UPLO: Any) -> np.ndarray:
     _converging(A)
     return np.linalg.eigvalsh(A, UPLO)
 

@@ -63,7 +63,7 @@ def linalg_norm(A: Tensor, ord: Any = None, dim: int | Sequence[int] | None = No
     """
     ndim = as_tensor_argument(A, "linalg_norm")._layout.ndim
     if dim is not None:
-        dims = list(dim) if isinstance(dim, (tuple, list)) else [dim]
+        dims: list[int] = [dim] if isinstance(dim, int) else list(dim)
         if len(dims) not in (1, 2):
             raise RuntimeError(f"linalg.norm: If dim is specified, it must be of length 1 or 2. Got {sizes(dims)}")
     elif ord is not None and ndim not in (1, 2):

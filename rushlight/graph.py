@@ -106,29 +106,38 @@ class SavedOutput(Saved):
 class Packed:
     """What a `saved_tensors_hooks` pack hook has made of a tensor."""
 
-    __slots__ = ("value", "unpack", "output_nr", "history")
+    __slots__ = ("value", "unpack", "edge")
 
     def __init__(self, tensor: TensorBase, is_output: bool, output_nr: int) -> None:
         pack, self.unpack = grad_state.saved_hooks[-1]
-        # Where the gradient of what comes back goes; for an output that is the node itself.
-        self.output_nr = output_nr
-        self.history = None if is_output else (tensor._node, tensor._requires_grad)
+        # Where the gradient of what comes back goes; for an output that is the node itself, given by its number.
+        self.edge: Edge = output_nr if is_output else edge_of(tensor)
         given = make_tensor(tensor._storage, tensor._offset, tensor._layout) if is_output else tensor
         before = given._storage.version
-        self.value = pack(given)
+        enabled, grad_state.enabled = grad_state.enabled, False
+        try:
+            self.value = pack(given)
+        finally:
+            grad_state.enabled = enabled
         if given._storage.version != before:
             raise RuntimeError(
-                "A saved tensor pack hook is modifying its input in place. Tensors provided as input to pack hook can not be modified by in-place operations as this can lead to unexpected side-effects. Please open an issue if you need to perform in-place operations on the input to a pack hook."
+                "A saved tensor pack hook is modifying its input in place. Tensors provided as input to pack hook cannot be modified by in-place operations as this can lead to unexpected side-effects. Please open an issue if you need to perform in-place operations on the input to a pack hook."
             )
 
     def get(self, node: Node) -> Any:
         found = self.unpack(self.value)
         if not isinstance(found, TensorBase):
             raise TypeError(f"Output of saved tensor unpack_hook expected to be a Tensor but got result of type {type(found).__name__}")
-        node_of, needed = (node, found._layout.dtype.category >= 2) if self.history is None else self.history
-        if needed and found._node is not node_of and node_of is not None:
+        edge = self.edge
+        if edge is None or edge is found or found._layout.dtype.category < 2:
+            return found
+        if type(edge) is int:
+            edge = (node, edge)
+        elif type(edge) is not tuple:
+            edge = (LeafAlias((edge,), (edge._layout,)), 0)
+        if found._node is not edge[0]:
             found = make_tensor(found._storage, found._offset, found._layout)
-            found._node, found._requires_grad, found._output_nr = node_of, True, self.output_nr
+            set_history(found, *edge)
         return found
 
 
@@ -270,6 +279,15 @@ class AccumulateGrad(Node):
         return Node._add_hook(self, hooks, hook)
 
 
+class LeafAlias(Node):
+    """Leads from another tensor with the values of a leaf to the leaf."""
+
+    __slots__ = ()
+
+    def backward(self, grads: list[Tensor | None]) -> Sequence[Tensor | None]:
+        return grads
+
+
 class GradientEdge(NamedTuple):
     """One output of a node: what `torch.autograd.grad` takes in place of a tensor."""
 
@@ -318,7 +336,7 @@ class CardNode(Node):
                 self.saved[-1 - n] = save_output(outputs[n], n)
 
     def name(self) -> str:
-        return self.plan.card.node_name
+        return self.plan.card.node_name_of(self.plan)
 
     def backward(self, grads: list[Tensor | None]) -> Sequence[Tensor | None]:
         if self.saved is None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import dtypes as dt
 from ..shape import wrap_dim
+from ..storage import TensorBase
 from .card import Pointwise, apply, write_into
 from .compound import clamp, clamp_
 from .define import as_tensor_argument, kernel_for, unary
@@ -28,6 +29,12 @@ def _activate(card: Pointwise, input: Any, static: tuple[Any, ...] = (), inplace
 def _floating(name: str) -> Any:
     """The type rule of an activation that PyTorch has for real floats alone."""
     return kernel_for(name, bools="none", integers="none", complex=False)
+
+
+def _narrow(input: TensorBase, *numbers: float) -> tuple[float, ...]:
+    """Numbers as the dtype of `input` holds them, for the activations that compare with them in half precision."""
+    dtype = input._layout.dtype
+    return tuple(float(dtype.numpy.type(number)) for number in numbers) if dtype in dt.LOW_PRECISION else numbers
 
 
 def logistic(x: np.ndarray) -> np.ndarray:
@@ -73,11 +80,11 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace
         raise ValueError("min_val cannot be greater than max_val")
     if input._layout.dtype is dt.bool_:
         raise RuntimeError("Bool inputs not supported for hardtanh")
-    if input._layout.dtype in (dt.uint8,) and (min_val < 0 or max_val < 0):
+    if input._layout.dtype is dt.uint8 and (int(min_val) < 0 or int(max_val) < 0):
         raise RuntimeError("cannot do hardtanh on an unsigned type with negative limits")
     if input._layout.dtype.category == dt.INTEGER:
         return (clamp_ if inplace else clamp)(input, int(min_val), int(max_val))
-    return _activate(_hardtanh, input, (float(min_val), float(max_val)), inplace)
+    return _activate(_hardtanh, input, _narrow(input, float(min_val), float(max_val)), inplace)
 
 
 def _hardtanh_dtypes(common: dt.dtype) -> tuple[dt.dtype, dt.dtype]:
@@ -207,13 +214,19 @@ def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tenso
     return _activate(_softplus, input, (float(beta), float(threshold)))
 
 
-_elu = Pointwise(
-    "elu", "input",
-    statics="alpha scale input_scale",
-    numpy=lambda input, alpha, scale, input_scale: np.where(input > 0, input * input.dtype.type(scale), np.expm1(np.minimum(input, 0) * input.dtype.type(input_scale)) * input.dtype.type(alpha * scale)),
-    result=_floating("elu_cpu"),
-    grads={"input": lambda g, input, alpha, scale, input_scale: g * _where(input > 0, scale, (input.clamp(max=0) * input_scale).exp() * (alpha * scale * input_scale))},
-)  # fmt: skip
+def _elu_rule(input: np.ndarray, alpha: float, scale: float, input_scale: float) -> np.ndarray:
+    number = input.dtype.type
+    below = np.minimum(input, 0) * number(input_scale)
+    return np.where(input > 0, input * number(scale), np.expm1(below) * number(alpha * scale))
+
+
+def _elu_grad(g: Tensor, input: Tensor, alpha: float, scale: float, input_scale: float) -> Tensor:
+    below = (input.clamp(max=0) * input_scale).exp() * (alpha * scale * input_scale)  # type: ignore[attr-defined]
+    return g * _where(input > 0, scale, below)
+
+
+_elu = Pointwise("elu", "input", statics="alpha scale input_scale", numpy=_elu_rule, result=_floating("elu_cpu"), grads={"input": _elu_grad})
+_celu = Pointwise("celu", "input", statics="alpha scale input_scale", numpy=_elu_rule, result=_floating("elu_cpu"), grads={"input": _elu_grad})
 
 
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
@@ -242,7 +255,7 @@ def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """
     if alpha == 0:
         raise RuntimeError("ZeroDivisionError: alpha cannot be 0 for CELU")
-    return _activate(_elu, input, (float(alpha), 1.0, 1.0 / alpha), inplace)
+    return _activate(_celu, input, (float(alpha), 1.0, 1.0 / alpha), inplace)
 
 
 _leaky_relu = Pointwise(
@@ -346,7 +359,7 @@ def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     >>> F.hardshrink(torch.tensor([0.4, 0.6]))
     tensor([0.0000, 0.6000])
     """
-    return _activate(_hardshrink, input, (float(lambd),))
+    return _activate(_hardshrink, input, _narrow(as_tensor_argument(input, "hardshrink"), float(lambd)))
 
 
 _softshrink = Pointwise(
@@ -373,6 +386,7 @@ _threshold = Pointwise(
     "threshold", "input",
     statics="threshold value",
     numpy=lambda input, threshold, value: np.where(input <= threshold, np.asarray(value).astype(input.dtype), input),
+    result=kernel_for("threshold_cpu", bools="none", integers="same", complex=False),
     grads={"input": lambda g, input, threshold: g.masked_fill(input <= threshold, 0)},
 )  # fmt: skip
 
@@ -383,7 +397,7 @@ def threshold(input: Tensor, threshold: float, value: float, inplace: bool = Fal
     >>> F.threshold(torch.tensor([0., 2.]), 1, 9)
     tensor([9., 2.])
     """
-    return _activate(_threshold, input, (threshold, value), inplace)
+    return _activate(_threshold, input, _narrow(as_tensor_argument(input, "threshold"), threshold, value), inplace)
 
 
 _logsigmoid = Pointwise(

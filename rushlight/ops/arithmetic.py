@@ -37,7 +37,7 @@ _add = Pointwise(
 )  # fmt: skip
 _add_scaled = Pointwise(
     "add_scaled", "input other alpha",
-    numpy=lambda input, other, alpha: input + other * np.asarray(alpha, input.dtype),
+    numpy=lambda input, other, alpha: input + other * np.asarray(alpha).astype(input.dtype),
     unpromoted=(2,),
     grads={"input": lambda g: g, "other": lambda g, alpha: g * alpha},
     node_name="AddBackward0",
@@ -111,6 +111,13 @@ def sub_(self: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
     return write_into(_add_scaled, self, (self, other, -as_operand(alpha, "sub_", "alpha", 3)))
 
 
+_rsub = Pointwise(
+    "rsub", "input other",
+    numpy=lambda input, other: np.subtract(other, input), result=_no_bool_subtraction, overloads="010",
+    grads={"input": lambda g: -g, "other": lambda g: g},
+)  # fmt: skip
+
+
 def rsub(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
     """``other - alpha * input``.
 
@@ -118,7 +125,11 @@ def rsub(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
     tensor([2., 1.])
     """
     as_tensor_argument(input, "rsub")
-    return sub(as_operand(other, "rsub"), input, alpha=alpha)
+    other = as_operand(other, "rsub")
+    if type(alpha) is int and alpha == 1:
+        _check_subtraction(input, other)
+        return apply(_rsub, (input, other))
+    return sub(other, input, alpha=alpha)
 
 
 mul = binary(
@@ -247,7 +258,7 @@ remainder = binary(
     >>> torch.remainder(torch.tensor([-3., 3.]), 2)
     tensor([1., 1.])
     """,
-    result=kernel_for("remainder_cpu", bools="none", integers="same", complex=False), checks_values=True, numbers="either",
+    result=kernel_for("remainder_cpu", bools="none", integers="same", complex=False), overloads="100", checks_values=True, numbers="either",
     grad_input=lambda g: g,
     grad_other=lambda g, input, other: -g * div(input, other, rounding_mode="floor"),
 )  # fmt: skip
@@ -258,7 +269,7 @@ fmod = binary(
     >>> torch.fmod(torch.tensor([-3., 3.]), 2)
     tensor([-1.,  1.])
     """,
-    result=kernel_for("fmod_cpu", bools="none", integers="same", complex=False), checks_values=True,
+    result=kernel_for("fmod_cpu", bools="none", integers="same", complex=False), overloads="100", checks_values=True,
     grad_input=lambda g: g,
     grad_other=lambda g, input, other: -g * div(input, other, rounding_mode="trunc"),
 )  # fmt: skip

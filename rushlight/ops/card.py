@@ -151,6 +151,10 @@ class Card:
         outs = self.infer(*(o._layout if isinstance(o, TensorBase) else o for o in operands), **dict(zip(self.statics, static, strict=True)))
         return Plan(self, static, layouts, (outs,) if isinstance(outs, Layout) else tuple(outs))
 
+    def node_name_of(self, plan: Plan) -> str:
+        """What PyTorch calls the node of this card on these operands."""
+        return self.node_name
+
     # What the gradient rules need
 
     def _named(self, mask: tuple[bool, ...]) -> set[str]:
@@ -204,7 +208,7 @@ class Card:
         for name, needed in zip(self.operands, mask, strict=True):
             rule = self.grads.get(name) if needed else None
             if needed and rule is None:
-                raise RuntimeError(f"{self.name}: the derivative with respect to '{name}' is not implemented")
+                raise NotImplementedError(f"the derivative for '{self.name}: {name}' is not implemented.")
             found.append(rule(g, **{p: argument(p) for p in self._rules[name]}) if rule is not None else None)
         return found
 
@@ -228,13 +232,16 @@ class Pointwise(Card):
         dtype), "real" (complex becomes real), or a function from the promoted dtype to ``(compute dtype, output dtype)``; it may raise.
     numpy: a ufunc, or a function of arrays in the compute dtype (float32 for half precision).
     unpromoted: operands (by position) that take no part in promotion and are passed to the rule as they are.
+    overloads: where PyTorch's nodes are numbered by overload, the numbers for two tensors, a number as the second operand,
+        and a number as the first.
     rounds_numbers: whether a Python number or a 0-dim tensor among half-precision operands is rounded to their dtype first.
     """
 
-    def __init__(self, name: str, operands: str, *, numpy: Rule, result: str | Callable[[dt.dtype], tuple[dt.dtype, dt.dtype]] = "same", unpromoted: Sequence[int] = (), rounds_numbers: bool = True, **rules: Any) -> None:
+    def __init__(self, name: str, operands: str, *, numpy: Rule, result: str | Callable[[dt.dtype], tuple[dt.dtype, dt.dtype]] = "same", unpromoted: Sequence[int] = (), rounds_numbers: bool = True, overloads: str = "", **rules: Any) -> None:
         super().__init__(name, operands, numpy=numpy, **rules)
         self.result = result
         self.rounds_numbers = rounds_numbers
+        self.overloads = overloads
         self.unpromoted = tuple(unpromoted)
 
     def plan(self, operands: Sequence[Any], static: Static, target: Layout | None) -> Plan:
@@ -255,6 +262,8 @@ class Pointwise(Card):
             if target.shape != shape:
                 raise RuntimeError(f"output with shape {sizes(target.shape)} doesn't match the broadcast shape {sizes(shape)}")
             check_castable(result, target.dtype)
+            if target.dtype.is_complex and result is common.to_real() and result is not common:
+                raise RuntimeError(f"In-place {self.name} is not supported for complex tensors.")
             if target.dtype.category == dt.BOOL and common.category != dt.BOOL and result is dt.bool_:
                 result = target.dtype
             out = target
@@ -267,6 +276,12 @@ class Pointwise(Card):
         plan.ufunc = isinstance(self.numpy, np.ufunc)
         plan.settled = plan.low is None and all(isinstance(o, Layout) and (n in self.unpromoted or o.dtype is compute) for n, o in enumerate(layouts))
         return plan
+
+    def node_name_of(self, plan: Plan) -> str:
+        if not self.overloads:
+            return self.node_name
+        first, second = (isinstance(o, Layout) for o in plan.operands)
+        return self.node_name[:-1] + self.overloads[0 if first and second else 1 if first else 2]
 
     def dtypes(self, common: dt.dtype) -> tuple[dt.dtype, dt.dtype]:
         """The dtype to compute in and the dtype of the output, for operands of this common dtype."""

@@ -111,10 +111,10 @@ chebyshev_polynomial_t = _polynomial("chebyshev_polynomial_t", _CHEBYSHEV["t"], 
 chebyshev_polynomial_u = _polynomial("chebyshev_polynomial_u", _CHEBYSHEV["u"], "Chebyshev polynomial of the second kind", ("-1.", "56."))
 chebyshev_polynomial_v = _polynomial("chebyshev_polynomial_v", _CHEBYSHEV["v"], "Chebyshev polynomial of the third kind", ("-1.", "41."))
 chebyshev_polynomial_w = _polynomial("chebyshev_polynomial_w", _CHEBYSHEV["w"], "Chebyshev polynomial of the fourth kind", ("-1.", "71."))
-shifted_chebyshev_polynomial_t = _polynomial("shifted_chebyshev_polynomial_t", _shifted("t"), "Chebyshev polynomial of the first kind on 0..1", ("0.", "99."))
-shifted_chebyshev_polynomial_u = _polynomial("shifted_chebyshev_polynomial_u", _shifted("u"), "Chebyshev polynomial of the second kind on 0..1", ("0.", "204."))
-shifted_chebyshev_polynomial_v = _polynomial("shifted_chebyshev_polynomial_v", _shifted("v"), "Chebyshev polynomial of the third kind on 0..1", ("1.", "169."))
-shifted_chebyshev_polynomial_w = _polynomial("shifted_chebyshev_polynomial_w", _shifted("w"), "Chebyshev polynomial of the fourth kind on 0..1", ("-1.", "239."))
+shifted_chebyshev_polynomial_t = _polynomial("shifted_chebyshev_polynomial_t", _shifted("t"), "Chebyshev polynomial of the first kind on 0..1", ("-0.", "99."))
+shifted_chebyshev_polynomial_u = _polynomial("shifted_chebyshev_polynomial_u", _shifted("u"), "Chebyshev polynomial of the second kind on 0..1", (" -0.", "204."))
+shifted_chebyshev_polynomial_v = _polynomial("shifted_chebyshev_polynomial_v", _shifted("v"), "Chebyshev polynomial of the third kind on 0..1", ("  1.", "169."))
+shifted_chebyshev_polynomial_w = _polynomial("shifted_chebyshev_polynomial_w", _shifted("w"), "Chebyshev polynomial of the fourth kind on 0..1", (" -1.", "239."))
 
 _HERMITE_LIMITS = {4: 128, 8: 512}
 

@@ -161,7 +161,7 @@ xlogy = binary(
     >>> torch.xlogy(torch.tensor([0., 2.]), torch.tensor([0., 1.]))
     tensor([0., 0.])
     """,
-    result=kernel_for("xlogy_cpu", complex=False), numbers="either",
+    result=kernel_for("xlogy_cpu", complex=False), numbers="either", overloads="021",
     grad_input=lambda g, input, other: _zero_where(xlogy(g, other), input, other <= 0),
     grad_other=lambda g, input, other: g * input / other,
 )  # fmt: skip
@@ -172,7 +172,7 @@ xlog1py = binary(
     >>> torch.special.xlog1py(torch.tensor([0., 2.]), torch.tensor([-1., 0.]))
     tensor([0., 0.])
     """,
-    result=kernel_for("xlog1py_cpu", complex=False), numbers="either",
+    result=kernel_for("xlog1py_cpu", complex=False), numbers="either", overloads="021",
     grad_input=lambda g, input, other: _zero_where(xlog1py(g, other), input, other <= -1),
     grad_other=lambda g, input, other: g * input / (other + 1),
     node_name="SpecialXlog1PyBackward0",
@@ -214,14 +214,14 @@ digamma = unary(
 
 def _polygamma_rule(x: np.ndarray, n: int) -> np.ndarray:
     special = scipy_special("polygamma")
-    wide = x.astype(np.float64)
-    sign = 1.0 if n % 2 else -1.0
-    found = sign * np.exp(special.gammaln(n + 1.0)) * special.zeta(n + 1.0, wide)
     if n == 1:
-        # Reflection, as the zeta function of a negative number is not the trigamma function.
-        reflected = np.pi**2 / np.sin(np.pi * wide) ** 2 - special.zeta(2.0, 1 - wide)
-        found = np.where(wide < 0.5, reflected, found)
-    return found
+        # Reflected, as the zeta function of a negative number is not the trigamma function.
+        below = x < 0.5
+        pi = x.dtype.type(np.pi)
+        zeta = special.zeta(x.dtype.type(2), np.where(below, 1 - x, x))
+        return np.where(below, (pi / np.sin(pi * x)) ** 2 - zeta, zeta)
+    sign = 1.0 if n % 2 else -1.0
+    return sign * np.exp(special.gammaln(n + 1.0)) * special.zeta(n + 1.0, x.astype(np.float64))
 
 
 _polygamma = Pointwise(
@@ -266,7 +266,7 @@ zeta = binary(
     >>> torch.special.zeta(torch.tensor([2.]), 1)
     tensor([1.6449])
     """,
-    result=kernel_for("zeta_cpu", complex=False, half=False), numbers="either",
+    result=kernel_for("zeta_cpu", complex=False, half=False), numbers="either", overloads="021",
     grad_other=lambda g, input, other: g * -input * zeta(input + 1, other),
     node_name="SpecialZetaBackward0",
 )  # fmt: skip
@@ -303,9 +303,11 @@ def mvlgamma(input: Tensor, p: int, *, out: Tensor | None = None) -> Tensor:
     """The logarithm of the multivariate gamma function of dimension `p`.
 
     >>> torch.mvlgamma(torch.tensor([3.]), 2)
-    tensor([1.5963])
+    tensor([1.5502])
     """
     as_tensor_argument(input, "mvlgamma")
+    if input._layout.dtype is dt.bool_:
+        raise RuntimeError("The input tensor may not be a boolean tensor.")
     if p < 1:
         raise RuntimeError("p has to be greater than or equal to 1")
     if input._layout.dtype.category == dt.COMPLEX:

@@ -92,7 +92,9 @@ def export(
     >>> import io
     >>> file = io.BytesIO()
     >>> model = nn.Linear(3, 2)
-    >>> torch.onnx.export(model, (torch.ones(1, 3),), file, input_names=["x"], dynamic_axes={"x": {0: "batch"}})
+    >>> program = torch.onnx.export(model, (torch.ones(1, 3),), file, input_names=["x"], dynamic_axes={"x": {0: "batch"}})
+    >>> program.model_proto.graph.input[0].name
+    'x'
     """
     require_onnx()
     if not dynamo:

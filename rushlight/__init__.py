@@ -655,6 +655,7 @@ from .ops import (
     lu_solve as lu_solve,
     lu_unpack as lu_unpack,
     matrix_exp as matrix_exp,
+    norm_except_dim as norm_except_dim,
     matrix_power as matrix_power,
     linalg_householder_product as orgqr,
     ormqr as ormqr,

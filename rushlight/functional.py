@@ -10,6 +10,7 @@ from .ops import (
     cdist as cdist,
     chain_matmul as chain_matmul,
     einsum as einsum,
+    istft as istft,
     lu as lu,
     meshgrid as meshgrid,
     norm as norm,

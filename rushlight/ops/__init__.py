@@ -759,6 +759,7 @@ from .linalg import (
     lu_solve as lu_solve,
     lu_unpack as lu_unpack,
     matrix_exp as matrix_exp,
+    norm_except_dim as norm_except_dim,
     matrix_power as matrix_power,
     ormqr as ormqr,
     pca_lowrank as pca_lowrank,

@@ -36,6 +36,7 @@ from .norms import (
     linalg_matrix_norm as linalg_matrix_norm,
     linalg_norm as linalg_norm,
     linalg_vector_norm as linalg_vector_norm,
+    norm_except_dim as norm_except_dim,
 )
 from .orthogonal import (
     geqrf as geqrf,

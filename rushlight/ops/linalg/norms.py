@@ -101,4 +101,17 @@ def linalg_cond(A: Tensor, p: Any = None, *, out: Tensor | None = None) -> Tenso
     return found if out is None else write_out(out, found)
 
 
+def norm_except_dim(v: Tensor, pow: float = 2, dim: int = 0) -> Tensor:
+    """The norm over all dims but `dim`, which keep a size of one; over everything for a `dim` of -1.
+
+    >>> torch.norm_except_dim(torch.tensor([[3., 4.], [6., 8.]]))
+    tensor([[ 5.],
+            [10.]])
+    """
+    if dim == -1:
+        return vector_norm(v, pow)
+    kept = wrap_dim(dim, v._layout.ndim)
+    return vector_norm(v, pow, [d for d in range(v._layout.ndim) if d != kept], keepdim=True)
+
+
 linalg_vector_norm = vector_norm

@@ -26,7 +26,13 @@ def _finite(A: np.ndarray) -> None:
 
 def _svd_rule(A: np.ndarray, full_matrices: bool) -> tuple[np.ndarray, ...]:
     _finite(A)
-    return tuple(np.linalg.svd(A, full_matrices=full_matrices))
+    U, S, Vh = np.linalg.svd(A, full_matrices=full_matrices)
+    if 1 < A.shape[-2] < A.shape[-1]:
+        # Signs of vector pairs are free. PyTorch's LAPACK takes one reflection more than NumPy's for wide matrices,
+        # which mostly shows in the first pair.
+        U[..., :, 0] *= -1
+        Vh[..., 0, :] *= -1
+    return U, S, Vh
 
 
 def _infer_svd(A: Layout, full_matrices: bool) -> tuple[Layout, ...]:

@@ -277,7 +277,7 @@ def _leaky_relu(g: Graph, op: Op, input: str, *_: str) -> str:
     return g.node("LeakyRelu", input, alpha=float(argument(op, "negative_slope")))
 
 
-@pointwise("elu")
+@pointwise("elu", "celu")
 def _elu(g: Graph, op: Op, input: str) -> str:
     """``scale * (x if x > 0 else alpha * (exp(x * input_scale) - 1))``: ELU, SELU and CELU are cases of it."""
     alpha, scale, input_scale = (float(argument(op, name)) for name in ("alpha", "scale", "input_scale"))

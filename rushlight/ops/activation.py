@@ -13,7 +13,7 @@ from ..storage import TensorBase
 from .card import Pointwise, apply, write_into
 from .compound import clamp, clamp_
 from .define import as_tensor_argument, kernel_for, unary
-from .erf import erf_array
+from .erf import by_pieces, erf_array
 from .pointwise import relu as _relu
 from .trigonometry import tanh as _tanh
 
@@ -111,13 +111,27 @@ def relu6(input: Tensor, inplace: bool = False) -> Tensor:
 
 
 def _gelu_rule(x: np.ndarray, approximate: str) -> np.ndarray:
-    if approximate == "tanh":
-        return 0.5 * x * (1 + np.tanh(x.dtype.type(math.sqrt(2 / math.pi)) * (x + x.dtype.type(0.044715) * x * x * x)))
-    found = erf_array(x * x.dtype.type(math.sqrt(0.5)))
-    found += 1
+    return by_pieces(_gelu_by_tanh if approximate == "tanh" else _gelu_by_erf, x)
+
+
+def _gelu_by_tanh(x: np.ndarray) -> np.ndarray:
+    number = x.dtype.type
+    found = x * x
+    found *= number(0.044715)
+    found += number(1)
     found *= x
-    found *= 0.5
-    return found
+    found *= number(math.sqrt(2 / math.pi))
+    found = np.tanh(found)
+    found += number(1)
+    found *= x
+    return found * number(0.5)
+
+
+def _gelu_by_erf(x: np.ndarray) -> np.ndarray:
+    found = erf_array(x * x.dtype.type(math.sqrt(0.5)))
+    found += x.dtype.type(1)
+    found *= x
+    return found * x.dtype.type(0.5)
 
 
 def _gelu_grad(g: Tensor, input: Tensor, approximate: str) -> Tensor:
@@ -216,8 +230,12 @@ def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tenso
 
 def _elu_rule(input: np.ndarray, alpha: float, scale: float, input_scale: float) -> np.ndarray:
     number = input.dtype.type
-    below = np.minimum(input, 0) * number(input_scale)
-    return np.where(input > 0, input * number(scale), np.expm1(below) * number(alpha * scale))
+    below = np.minimum(input, number(0))
+    below *= number(input_scale)
+    below = np.expm1(below)
+    below *= number(alpha * scale)
+    # One of the two terms is 0, or both are nan.
+    return np.maximum(input, number(0)) * number(scale) + below
 
 
 def _elu_grad(g: Tensor, input: Tensor, alpha: float, scale: float, input_scale: float) -> Tensor:
@@ -258,10 +276,15 @@ def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     return _activate(_celu, input, (float(alpha), 1.0, 1.0 / alpha), inplace)
 
 
+def _leaky_relu_rule(input: np.ndarray, negative_slope: float) -> np.ndarray:
+    below = input * input.dtype.type(negative_slope)
+    return np.maximum(input, below) if 0 <= negative_slope <= 1 else np.where(input > 0, input, below)
+
+
 _leaky_relu = Pointwise(
     "leaky_relu", "input",
     statics="negative_slope",
-    numpy=lambda input, negative_slope: np.where(input > 0, input, input * input.dtype.type(negative_slope)),
+    numpy=_leaky_relu_rule,
     result=_floating("leaky_relu_cpu"),
     grads={"input": lambda g, input, negative_slope: _where(input > 0, g, g * negative_slope)},
 )  # fmt: skip

@@ -1,12 +1,14 @@
 """The error function over arrays, in NumPy alone, so that its bits do not depend on what is installed.
 
-W. J. Cody, Rational Chebyshev approximations for the error function, Math. Comp. 23 (1969), evaluated in float64:
-about 1e-15 for float64, and correctly rounded float32 nearly everywhere.
+float64: W. J. Cody, Rational Chebyshev approximations for the error function, Math. Comp. 23 (1969), about 1e-15.
+float32: the rational approximation of Eigen (https://eigen.tuxfamily.org), about 1e-7, a tenth of the time.
+Both run over pieces that stay in the cache.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -27,43 +29,85 @@ _P3 = (1.63153871373020978e-2, 3.05326634961232344e-1, 3.60344899949804439e-1, 1
 _Q3 = (1.0, 2.56852019228982242e00, 1.87295284992346047e00, 5.27905102951428412e-1, 6.05183413124413191e-2, 2.33520497626869185e-3)
 
 
+# erf(x) = x P(x²)/Q(x²) for |x| <= 4 in float32
+_P32 = (-2.72614225801306e-10, 2.77068142495902e-08, -2.10102402082508e-06, -5.69250639462346e-05, -7.34990630326855e-04, -2.95459980854025e-03, -1.60960333262415e-02)
+_Q32 = (-1.45660718464996e-05, -2.13374055278905e-04, -1.68282697438203e-03, -7.37332916720468e-03, -1.42647390514189e-02)
+
+_PIECE = 1 << 14
+
+
+def by_pieces(function: Callable[[np.ndarray], np.ndarray], x: np.ndarray) -> np.ndarray:
+    """``function(x)`` of an elementwise function, piece by piece, so that its temporaries stay in the cache."""
+    if not x.ndim:
+        return function(x.reshape(1)).reshape(())
+    if x.size <= _PIECE or not x.flags.c_contiguous:
+        return function(x)
+    out = np.empty_like(x)
+    source, target = x.reshape(-1), out.reshape(-1)
+    for start in range(0, x.size, _PIECE):
+        target[start : start + _PIECE] = function(source[start : start + _PIECE])
+    return out
+
+
 def _poly(coefficients: tuple[float, ...], x: np.ndarray) -> np.ndarray:
-    found = np.full_like(x, coefficients[0])
-    for c in coefficients[1:]:
+    number = x.dtype.type
+    found = np.multiply(x, number(coefficients[0]))
+    for c in coefficients[1:-1]:
+        found += number(c)
         found *= x
-        found += c
+    found += number(coefficients[-1])
     return found
 
 
 def _tail(x: np.ndarray) -> np.ndarray:
     """erfc for x > 0.46875, in float64."""
     middle = np.minimum(x, 4.0)
-    far = np.maximum(x, 4.0)
-    inverse = 1 / (far * far)
-    near_value = _poly(_P2, middle) / _poly(_Q2, middle)
-    far_value = (1 / math.sqrt(math.pi) - inverse * _poly(_P3, inverse) / _poly(_Q3, inverse)) / far
+    found = _poly(_P2, middle)
+    found /= _poly(_Q2, middle)
+    far = x > 4.0
+    if far.any():
+        beyond = x[far]
+        inverse = 1 / (beyond * beyond)
+        found[far] = (1 / math.sqrt(math.pi) - inverse * _poly(_P3, inverse) / _poly(_Q3, inverse)) / beyond
     # exp(-x²) with x² split, so that its rounding error does not grow with x.
     coarse = np.trunc(x * 16) / 16
-    scale = np.exp(-coarse * coarse) * np.exp(-(x - coarse) * (x + coarse))
-    return scale * np.where(x <= 4.0, near_value, far_value)
+    return found * np.exp(-coarse * coarse) * np.exp(-(x - coarse) * (x + coarse))
 
 
 def erf_array(x: np.ndarray) -> np.ndarray:
     """erf of each element, in the dtype of `x` (float32 or float64)."""
-    wide = x.astype(np.float64)
+    return by_pieces(_erf32 if x.dtype == np.float32 else _erf64, x)
+
+
+def _erf32(x: np.ndarray) -> np.ndarray:
+    found = np.clip(x, np.float32(-4), np.float32(4))
+    square = found * found
+    found *= _poly(_P32, square)
+    found /= _poly(_Q32, square)
+    one = np.abs(x) > np.float32(3.92)
+    if one.any():
+        found[one] = np.sign(x[one])
+    return found
+
+
+def _erf64(wide: np.ndarray) -> np.ndarray:
     size = np.abs(wide)
     small = np.minimum(size, 0.46875)
     square = small * small
     inner = wide * (_poly(_P1, square) / _poly(_Q1, square))
     large = np.minimum(size, 30.0)
     outer = np.copysign(1 - _tail(np.maximum(large, 0.46875)), wide)
-    return np.where(size <= 0.46875, inner, np.where(np.isnan(wide), wide, outer)).astype(x.dtype)
+    return np.where(size <= 0.46875, inner, np.where(np.isnan(wide), wide, outer))
 
 
 def erfc_array(x: np.ndarray) -> np.ndarray:
     """``1 - erf`` of each element, without cancellation for large x."""
+    return by_pieces(_erfc, x)
+
+
+def _erfc(x: np.ndarray) -> np.ndarray:
     wide = x.astype(np.float64)
     size = np.minimum(np.abs(wide), 30.0)
     tail = _tail(np.maximum(size, 0.46875))
-    found = np.where(size <= 0.46875, 1 - erf_array(wide), np.where(wide > 0, tail, 2 - tail))
+    found = np.where(size <= 0.46875, 1 - _erf64(wide), np.where(wide > 0, tail, 2 - tail))
     return np.where(np.isnan(wide), wide, found).astype(x.dtype)

@@ -64,7 +64,7 @@ def _relu_dtypes(common: dt.dtype) -> tuple[dt.dtype, dt.dtype]:
 
 
 relu = unary(
-    "relu", lambda x: np.where(x <= 0, x.dtype.type(0), x),
+    "relu", lambda x: np.maximum(x, x.dtype.type(0)),
     """The positive part: ``max(0, input)``.
 
     >>> torch.relu(torch.tensor([-1., 2.]))

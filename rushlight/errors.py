@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 
 class OutOfMemoryError(RuntimeError):
@@ -11,6 +12,14 @@ class OutOfMemoryError(RuntimeError):
 
 class LinAlgError(RuntimeError):
     """Raised by linear algebra on a matrix that the algorithm cannot treat, such as a singular one."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _linalg_error, self.args
+
+
+def _linalg_error(*args: Any) -> LinAlgError:
+    """Unpickles a LinAlgError, whose shown name is not its place."""
+    return LinAlgError(*args)
 
 
 # Tracebacks show PyTorch's name of the class.

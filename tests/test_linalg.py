@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -103,6 +105,20 @@ def test_gradient_of_a_determinant_of_zero_is_the_adjugate() -> None:
     a = torch.diag(torch.tensor([1.0, 2.0, 0.0], dtype=torch.float64)).requires_grad_()
     L.det(a).backward()
     assert a.grad.tolist() == [[0, 0, 0], [0, 0, 0], [0, 0, 2]]
+
+
+def test_the_zeroth_power_has_a_gradient_of_zero() -> None:
+    a = torch.tensor(matrix(3, 3)).requires_grad_()
+    power = L.matrix_power(a, 0)
+    (gradient,) = torch.autograd.grad(power.sum(), a, allow_unused=True)
+    assert power.tolist() == torch.eye(3).tolist()
+    assert gradient is None or gradient.abs().max().item() == 0
+
+
+def test_linalg_error_survives_pickling() -> None:
+    error = pickle.loads(pickle.dumps(L.LinAlgError("singular")))
+    assert type(error) is L.LinAlgError
+    assert str(error) == "singular"
 
 
 def test_second_order_through_inverse() -> None:

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import dtypes as dt, memory_formats, tape
-from ..graph import grad_state, requires_grad
 from ..shape import can_broadcast_to, layout, preserved_strides
 from ..storage import TensorBase
 from .card import Card, Pointwise, apply, write_into
-from .define import CARD_OF, alias, as_operand, as_tensor_argument, binary, either_operand, kernel_for, unary, write_out
+from .define import CARD_OF, NUMBERS, alias, as_operand, as_tensor_argument, binary, either_operand, kernel_for, unary, write_out
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -148,7 +147,8 @@ mul = binary(
 
 def _conj(value: Any) -> Any:
     """The conjugate of a tensor or a number; real ones as they are."""
-    return value.conj() if isinstance(value, TensorBase) else (value.conjugate() if type(value) is complex else value)
+    number = type(value) in NUMBERS
+    return value.conj() if not number else value.conjugate() if type(value) is complex else value
 
 
 _true_divide = Pointwise(
@@ -364,8 +364,6 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
         src = src.expand(self._layout.shape)
     if src._layout.dtype.is_complex and not self._layout.dtype.is_complex:
         src = src.real
-    if grad_state.enabled and requires_grad(self) and not requires_grad(src):
-        self.zero_()  # its node gives the overwritten value a gradient of zero, which a copy of a constant has no node for
     return write_into(_copy_into, self, (src,))
 
 

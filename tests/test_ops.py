@@ -1,0 +1,131 @@
+"""One sweep over all op cards: type rule, NumPy rule, gradients of both orders, and ways to run must agree."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from op_samples import SAMPLES, Sample
+
+import rushlight as torch
+from rushlight import tape
+from rushlight.graph import trace_ops
+from rushlight.ops.card import CARDS, Pointwise, View, array_of
+
+CASES = [pytest.param(name, sample, id=f"{name}-{n}") for name, samples in SAMPLES.items() for n, sample in enumerate(samples)]
+
+#: Cards whose results are not functions of their inputs, or that only gradients apply, and the rest still to be sampled.
+WITHOUT_SAMPLES_AT_MOST = 80
+
+#: PyTorch's gradient of this one keeps what was written over, and ours is PyTorch's.
+WRONG_IN_PYTORCH = {"as_strided_scatter"}
+
+#: No second derivative is asked of these: the first is piecewise constant or has no rule.
+ONCE = {"ctc_loss", "max_unpool2d"}
+
+
+def tensors_of(found: object) -> list[torch.Tensor]:
+    return [found] if isinstance(found, torch.Tensor) else [t for t in found if isinstance(t, torch.Tensor)]
+
+
+def differentiable(sample: Sample) -> tuple[torch.Tensor, ...]:
+    return tuple(t.detach().clone().requires_grad_(t.is_floating_point() or t.is_complex()) for t in sample.tensors)
+
+
+def bits(found: object) -> list[bytes]:
+    return [np.ascontiguousarray(t.detach().resolve_conj().numpy()).tobytes() for t in tensors_of(found)]
+
+
+@pytest.fixture
+def immediate() -> Iterator[None]:
+    yield
+    tape.state.immediate = False
+
+
+def test_every_sample_belongs_to_a_card_and_few_cards_have_none(capsys):
+    assert not set(SAMPLES) - set(CARDS)
+    missing = sorted(set(CARDS) - set(SAMPLES))
+    with capsys.disabled():
+        print(f"\n{len(missing)} of {len(CARDS)} cards have no samples: {' '.join(missing)}")
+    assert len(missing) <= WITHOUT_SAMPLES_AT_MOST
+
+
+@pytest.mark.parametrize(("name", "sample"), CASES)
+def test_type_rule_agrees_with_numpy_rule(name, sample):
+    with torch.no_grad(), trace_ops() as calls:
+        sample.call(*sample.tensors)
+    mine = [call for call in calls if call[0] == name]
+    assert mine, f"the sample applies {sorted({call[0] for call in calls})}"
+    card = CARDS[name]
+    for _, operands, params, outputs in mine:
+        if isinstance(card, View) or card.infer is None and not isinstance(card, Pointwise):
+            continue
+        arrays = [array_of(o) if isinstance(o, torch.Tensor) else o for o in operands]
+        with np.errstate(all="ignore"), warnings.catch_warnings(action="ignore"):
+            found = card.numpy(*arrays, **params)
+        found = [np.asarray(a) for a in (found if isinstance(found, (tuple, list)) else [found])]
+        for array, output in zip(found, outputs, strict=True):
+            assert np.broadcast_shapes(array.shape, tuple(output.shape)) == tuple(output.shape)
+            if not isinstance(card, Pointwise):
+                assert array.shape == tuple(output.shape)
+            assert np.can_cast(array.dtype, output.resolve_conj().numpy().dtype, "same_kind")
+
+
+@pytest.mark.parametrize(("name", "sample"), CASES)
+def test_all_modes_give_the_same_bits(name, sample, immediate):
+    later = bits(sample.call(*sample.tensors))
+    tape.state.immediate = True
+    assert bits(sample.call(*sample.tensors)) == later
+
+
+def gradient_cases() -> Iterator[object]:
+    for name, samples in SAMPLES.items():
+        card = CARDS[name]
+        if (card.grads or card.joint is not None) and name not in WRONG_IN_PYTORCH:
+            for n, sample in enumerate(samples):
+                if any(t.is_floating_point() or t.is_complex() for t in sample.tensors):
+                    yield pytest.param(name, sample, id=f"{name}-{n}")
+
+
+@pytest.mark.parametrize(("name", "sample"), list(gradient_cases()))
+def test_gradients_by_finite_differences(name, sample):
+    inputs = differentiable(sample)
+    outputs = tensors_of(sample.call(*inputs))
+    assert any(o.requires_grad for o in outputs)
+
+    def call(*tensors):
+        return tuple(t for t in tensors_of(sample.call(*tensors)) if t.requires_grad)
+
+    assert torch.autograd.gradcheck(call, inputs)
+    if name not in ONCE:
+        assert torch.autograd.gradgradcheck(call, inputs, atol=1e-4)
+
+
+def in_place_cases() -> Iterator[object]:
+    """Samples of a function that has an in-place form, where neither shape nor dtype changes."""
+    for name, samples in SAMPLES.items():
+        for n, sample in enumerate(samples):
+            if hasattr(torch.Tensor, f"{name}_") and sample.call is getattr(torch, name, None):
+                found, first = sample.call(*sample.tensors), sample.tensors[0]
+                if found.shape == first.shape and found.dtype is first.dtype:
+                    yield pytest.param(name, sample, id=f"{name}-{n}")
+
+
+@pytest.mark.parametrize(("name", "sample"), list(in_place_cases()))
+def test_in_place_forms_give_the_same(name, sample):
+    method, function = getattr(torch.Tensor, f"{name}_"), sample.call
+    expected = function(*sample.tensors)
+    first, rest = sample.tensors[0].clone(), sample.tensors[1:]
+    assert method(first, *rest) is first
+    assert bits(first) == bits(expected)
+    # Through a view, with gradients: what the base holds depends on the operands as out of place.
+    inputs = differentiable(sample)
+    if inputs[0].requires_grad and (CARDS[name].grads or CARDS[name].joint is not None):
+        wanted = torch.autograd.grad(function(*inputs).abs().sum(), inputs, allow_unused=True)
+        base = torch.stack((inputs[0], inputs[0].detach()))
+        method(base[0], *inputs[1:])
+        found = torch.autograd.grad(base[0].abs().sum(), inputs, allow_unused=True)
+        for a, b in zip(wanted, found, strict=True):
+            torch.testing.assert_close(torch.zeros(()) if a is None else a, torch.zeros(()) if b is None else b, check_dtype=False)

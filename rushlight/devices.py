@@ -22,8 +22,10 @@ class device:
     """
 
     __slots__ = ("type", "index", "_outer")
+    type: str
+    index: int | None
 
-    def __init__(self, type: str | device | int = "cpu", index: int | None = None) -> None:
+    def __init__(self, type: Any = "cpu", index: int | None = None) -> None:
         if isinstance(type, device):
             self.type, self.index = type.type, type.index
             return
@@ -40,8 +42,7 @@ class device:
             if not number.isdigit() or (len(number) > 1 and number[0] == "0"):
                 raise RuntimeError(f"Invalid device string: '{type}'")
             index = int(number)
-        self.type: str = name
-        self.index: int | None = index
+        self.type, self.index = name, index
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, device) and self.type == other.type and self.index == other.index

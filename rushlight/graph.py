@@ -253,6 +253,8 @@ class AccumulateGrad(Node):
 
     __slots__ = ("variable",)
 
+    variable: Any  # the leaf
+
     #: Whether any leaf has had hooks or a node: then the backward pass finishes each leaf as soon as it can.
     in_use = False
 

@@ -178,7 +178,10 @@ def wrap_dims(dims: int | Sequence[int] | None, ndim: int) -> Shape:
 
 def broadcast_shapes(*shapes: Sequence[int]) -> Shape:
     """The common shape under broadcasting, with PyTorch's error when there is none."""
-    out: list[int] = list(max(shapes, key=len)) if shapes else []
+    out: list[int] = []
+    for shape in shapes:
+        if len(shape) > len(out):
+            out = list(shape)
     for shape in shapes:
         start = len(out) - len(shape)
         for d, n in enumerate(shape, start):
@@ -305,3 +308,8 @@ def channels_last_strides(shape: Sequence[int]) -> Shape:
     if len(shape) not in (4, 5):
         raise RuntimeError(f"required rank {4 if len(shape) != 5 else 5} tensor to use channels_last format")
     return strides_in_order(tuple(shape), [1, *range(len(shape) - 1, 1, -1), 0])
+
+
+def is_channels_last(shape: Shape, stride: Shape) -> bool:
+    """Whether the elements lie in the order of `channels_last` or `channels_last_3d`."""
+    return all(n == 1 or s == e for n, s, e in zip(shape, stride, channels_last_strides(shape), strict=True))

@@ -56,7 +56,7 @@ class Tensor(Operators):
 
     def as_subclass(self, cls: type) -> Any:
         """The same memory and history as an instance of `cls`, a subclass of Tensor."""
-        out = graph.new(cls)
+        out: Any = graph.new(cls)
         out._storage, out._offset, out._layout = self._storage, self._offset, self._layout
         out._node, out._requires_grad, out._base = self._node, self._requires_grad, self._base
         if self._output_nr:
@@ -658,12 +658,12 @@ class Tensor(Operators):
 
     # ops/scatter.py
     gather, take_along_dim, index_select, take, nonzero, nonzero_static, argwhere = ops.gather, ops.take_along_dim, ops.index_select, ops.take, ops.nonzero, ops.nonzero_static, ops.argwhere
-    index_add, index_add_, index_copy, index_copy_ = ops.index_add, inplace(ops.index_add), ops.index_copy, inplace(ops.index_copy)
-    index_fill, index_fill_, index_reduce, index_reduce_ = ops.index_fill, inplace(ops.index_fill), ops.index_reduce, inplace(ops.index_reduce)
-    scatter, scatter_, scatter_add, scatter_add_ = ops.scatter, inplace(ops.scatter), ops.scatter_add, inplace(ops.scatter_add)
-    scatter_reduce, scatter_reduce_, put, put_ = ops.scatter_reduce, inplace(ops.scatter_reduce), ops.put, inplace(ops.put)
+    index_add, index_add_, index_copy, index_copy_ = ops.index_add, ops.index_add_, ops.index_copy, ops.index_copy_
+    index_fill, index_fill_, index_reduce, index_reduce_ = ops.index_fill, ops.index_fill_, ops.index_reduce, ops.index_reduce_
+    scatter, scatter_, scatter_add, scatter_add_ = ops.scatter, ops.scatter_, ops.scatter_add, ops.scatter_add_
+    scatter_reduce, scatter_reduce_, put, put_ = ops.scatter_reduce, ops.scatter_reduce_, ops.put, ops.put_
     masked_fill, masked_fill_, masked_select = ops.masked_fill, ops.masked_fill_, ops.masked_select
-    masked_scatter, masked_scatter_ = ops.masked_scatter, inplace(ops.masked_scatter)
+    masked_scatter, masked_scatter_ = ops.masked_scatter, ops.masked_scatter_
 
     # ops/rearrange.py
     flatten, unflatten, ravel, reshape_as, movedim, moveaxis = ops.flatten, ops.unflatten, ops.ravel, ops.reshape_as, ops.movedim, ops.moveaxis

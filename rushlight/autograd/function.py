@@ -127,7 +127,7 @@ class BackwardCFunction(Node, FunctionCtx):
             if is_tensor:
                 if g is not None and not isinstance(g, TensorBase):
                     raise RuntimeError(f"expected Variable or None (got {type(g).__name__})")
-                result.append(g)
+                result.append(g)  # type: ignore[arg-type]
             elif g is not None:
                 raise RuntimeError(
                     f"function {name} returned a gradient different than None at position {n + 1}, but the corresponding forward input was not a Variable"

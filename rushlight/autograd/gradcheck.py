@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .. import dtypes as dt, ops
-from ..graph import Node, edge_of, set_history
+from ..graph import Node, edge_of, requires_grad, set_history
 from ..storage import TensorBase
 from .backward_pass import grad
 
@@ -106,7 +106,7 @@ def gradgradcheck(
         weights = tuple(_random_gradient(out, gen_non_contig_grad_outputs) for out in _differentiable(func(*given)))
     else:
         weights = _as_tuple(grad_outputs)
-    needed = [isinstance(t, TensorBase) and t.requires_grad for t in given]
+    needed = [isinstance(t, TensorBase) and requires_grad(t) for t in given]
 
     def gradient(*args: Any) -> tuple[Tensor, ...]:
         values, grads = args[: len(given)], args[len(given) :]

@@ -69,6 +69,7 @@ def cast(value: Any, plan: Plan, position: int) -> Any:
 def scalar(value: Any, plan: Plan) -> Any:
     """A Python number as the compute dtype, wrapping integers as C does."""
     compute = plan.compute
+    assert compute is not None
     if compute.kind in "iu" and not isinstance(value, float):
         bits = compute.itemsize * 8
         wrapped = int(value) & ((1 << bits) - 1)

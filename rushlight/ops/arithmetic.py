@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import dtypes as dt, memory_formats, tape
-from ..shape import can_broadcast_to, layout, preserved_strides
+from ..shape import can_broadcast_to, contiguous, layout, preserved_strides
 from ..storage import TensorBase
 from .card import Card, Pointwise, apply, write_into
 from .define import CARD_OF, NUMBERS, alias, as_operand, as_tensor_argument, binary, either_operand, kernel_for, unary, write_out
@@ -336,7 +336,7 @@ def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
     kept = input._layout
     if memory_format is not None and memory_format is not memory_formats.preserve_format:
         return apply(_clone_strided, (input,), (kept.dtype, memory_format.strides(kept.shape)))
-    if not kept.dense:
+    if not kept.dense or (kept.contiguous and kept is not contiguous(kept.shape, kept.dtype)):
         return apply(_clone_strided, (input,), (kept.dtype, preserved_strides(kept.shape, kept.stride)))
     return apply(_clone, (input,))
 

@@ -40,8 +40,12 @@ from ..shape import (
     Layout,
     Shape,
     broadcast_shapes,
+    channels_last_strides,
     contiguous,
+    contiguous_strides,
     has_internal_overlap,
+    is_channels_last,
+    is_contiguous,
     layout,
     stride_order,
     strides_in_order,
@@ -64,7 +68,7 @@ Rule = Callable[..., Any]
 class Plan:
     """What a card does on given layouts with given static arguments: inferred once, then looked up."""
 
-    __slots__ = ("card", "params", "operands", "outs", "nbytes", "rule", "compute", "low", "uncast", "ufunc", "settled", "flows")
+    __slots__ = ("card", "params", "operands", "outs", "nbytes", "rule", "compute", "low", "uncast", "ufunc", "settled", "flows", "deltas")
 
     def __init__(self, card: Card, static: Static, operands: tuple[Any, ...], outs: tuple[Layout, ...], compute: np.dtype | None = None) -> None:
         self.card = card
@@ -77,6 +81,7 @@ class Plan:
         self.low: np.dtype | None = None  # the half-precision dtype to which operands are rounded before
         self.uncast: Sequence[int] = ()
         self.ufunc = False
+        self.deltas: tuple[int, ...] = ()  # of a view: how far its outputs begin behind the input
         self.settled = False  # whether all operands of a pointwise rule have the dtype that it computes in
         # The outputs that have a gradient.
         self.flows: Sequence[int] = card.differentiable if card.differentiable is not None else [n for n, o in enumerate(outs) if o.dtype.category >= dt.FLOAT]
@@ -140,6 +145,8 @@ class Card:
         self.saves_anything = bool(named & ({*self.operands} | {*self.outputs}))
         self._saves: dict[tuple[bool, ...], tuple[int, ...]] = {}
         self._saves_outputs: dict[tuple[bool, ...], tuple[int, ...]] = {}
+
+    rounds_numbers = True  # of a pointwise card; see there
 
     def __repr__(self) -> str:
         return f"<card {self.name}>"
@@ -305,10 +312,13 @@ def check_castable(result: dt.dtype, target: dt.dtype) -> None:
 
 def pointwise_strides(shapes: Sequence[Shape], strides: Sequence[Shape], shape: Shape) -> Shape:
     """The strides of a pointwise output: dense, with the dims in the order that the operands have them."""
-    first_shape, first = shapes[0], strides[0]
-    if first_shape == shape and all(s == shape for s in shapes) and all(s == first for s in strides):
-        candidate = layout(shape, first, dt.float32)
-        if candidate.dense:
+    if all(s == shape for s in shapes):
+        if all(is_contiguous(shape, s) for s in strides):
+            return contiguous_strides(shape)  # whatever the operands' strides of dims of size one
+        if len(shape) == 4 and all(is_channels_last(shape, s) for s in strides):
+            return channels_last_strides(shape)
+        first = strides[0]
+        if all(s == first for s in strides) and layout(shape, first, dt.float32).dense:
             return first
     return strides_in_order(shape, stride_order(shapes, strides, shape))
 
@@ -381,7 +391,7 @@ def _attach(plan: Plan, operands: Sequence[Any], results: Sequence[Tensor], posi
     edges: list[Any] = []
     needed = inference = False
     for t in operands:
-        edge = None
+        edge: Any = None
         if isinstance(t, TensorBase):
             if t._base is not None:
                 refresh_view(t)
@@ -446,15 +456,18 @@ def tensor_of_array(array: np.ndarray) -> Tensor:
     return make_tensor(storage_of_array(array), 0, contiguous(array.shape, dt.from_numpy(array.dtype)))
 
 
-def write_into(card: Card, target: TensorBase, operands: Sequence[Any], static: Static = ()) -> Any:
-    """Apply a card of one output in place: the result is written to `target`, whose layout stays."""
+def write_into(card: Card, target: Any, operands: Sequence[Any], static: Static = (), *, may_overlap: bool = False) -> Any:
+    """Apply a card of one output in place: the result is written to `target`, whose layout stays.
+
+    may_overlap: whether one memory location of `target` may stand for several elements.
+    """
     operands = tuple(operands)
     needs = grad_state.enabled and (requires_grad(target) or any(isinstance(t, TensorBase) and requires_grad(t) for t in operands))
     check_in_place(target, needs)
     key = (card, static, "in place", target._layout, *(t._layout if isinstance(t, TensorBase) else type(t) for t in operands))
     plan = _PLANS.get(key)
     if plan is None:
-        if has_internal_overlap(target._layout.shape, target._layout.stride):
+        if not may_overlap and has_internal_overlap(target._layout.shape, target._layout.stride):
             raise overlap_error()
         plan = _remember(key, card.plan(operands, static, target._layout))
     for t in operands:
@@ -465,7 +478,7 @@ def write_into(card: Card, target: TensorBase, operands: Sequence[Any], static: 
         edges = tuple(edge_of(t) if isinstance(t, TensorBase) else None for t in operands)
         # A gradient rule that wants the old value of the target is given a copy.
         wanted = card.saves(tuple(e is not None for e in edges)) if card.saves_anything else ()
-        node = CardNode(plan, [t.clone() if t is target and n in wanted else t for n, t in enumerate(operands)], edges)
+        node = CardNode(plan, [target.clone() if t is target and n in wanted else t for n, t in enumerate(operands)], edges)
     storage = target._storage
     if storage.special != ON_META:
         entered = tuple((t._storage, t._offset, t._layout) if isinstance(t, TensorBase) else t for t in operands)
@@ -512,9 +525,11 @@ def overlaps_partially(a: TensorBase, b: TensorBase) -> bool:
 
 
 def overlaps_nowhere(a: TensorBase, b: TensorBase) -> bool:
-    """Whether two tensors over one storage lie apart; one that is empty is not apart from itself."""
-    if a is b or (a._offset == b._offset and a._layout is b._layout):
+    """Whether two tensors over one storage lie apart, as far as is cheap to tell."""
+    if a is b:
         return False
+    if not (a._layout.dense and b._layout.dense) or not a._layout.numel or not b._layout.numel:
+        return True
     return not (a._offset < b._offset + b._layout.extent and b._offset < a._offset + a._layout.extent)
 
 
@@ -541,11 +556,11 @@ def apply_view(card: View, input: TensorBase, static: Static = ()) -> Any:
     found = _PLANS.get(key)
     if found is None:
         assert card.infer is not None
-        geometry = card.infer(input._layout, **dict(zip(card.statics, static, strict=True)))
+        geometry: Any = card.infer(input._layout, **dict(zip(card.statics, static, strict=True)))
         pairs = geometry if card.multi else [geometry]
         found = _remember(key, Plan(card, static, (input._layout,), tuple(p[0] for p in pairs)))
-        found.rule = tuple(p[1] for p in pairs)
-    views = tuple(make_view(input, out, input._offset + delta) for out, delta in zip(found.outs, found.rule, strict=True))
+        found.deltas = tuple(p[1] for p in pairs)
+    views = tuple(make_view(input, out, input._offset + delta) for out, delta in zip(found.outs, found.deltas, strict=True))
     base = input._base
     follow = input._requires_grad or base is not None
     if not grad_state.enabled:

@@ -246,8 +246,8 @@ def _clamp_rule(*arrays: Any, has_min: bool, has_max: bool) -> Any:
 
 
 def _clamp_backward(g: Tensor, input: Tensor, bounds: Any, needs: Any, has_min: bool, has_max: bool) -> list[Any]:
-    low = bounds[0] if has_min else None
-    high = bounds[-1] if has_max else None
+    low: Any = bounds[0] if has_min else None
+    high: Any = bounds[-1] if has_max else None
     inside: Any = None
     if has_min:
         inside = input >= low

@@ -482,8 +482,8 @@ def _array_of_data(data: Any, dtype: dt.dtype | None) -> np.ndarray:
         with np.errstate(all="ignore"):
             return array_of(shared).astype(shared._layout.dtype.numpy if dtype is None else dtype.numpy, order="K")
     if type(data) in NUMBERS:
-        inferred = dt.of_number(data)
-        return _elements([data], inferred, inferred if dtype is None else dtype).reshape(())
+        own = dt.of_number(data)
+        return _elements([data], own, own if dtype is None else dtype).reshape(())
     if not isinstance(data, (list, tuple)) and not hasattr(data, "__array__") and not hasattr(data, "__len__"):
         raise RuntimeError(f"Could not infer dtype of {type(data).__name__}")
     if hasattr(data, "__array__"):
@@ -492,7 +492,7 @@ def _array_of_data(data: Any, dtype: dt.dtype | None) -> np.ndarray:
         if not isinstance(data, Sequence) or isinstance(data, (str, bytes)):
             raise TypeError(f"new(): invalid data type '{type(data).__name__}'") if isinstance(data, (str, bytes)) else RuntimeError(f"Could not infer dtype of {type(data).__name__}")
     shape, leaves, inferred = _scan(data)
-    target = inferred if dtype is None else dtype
+    target: Any = inferred if dtype is None else dtype
     if target is None:
         target = dt.get_default_dtype()
     return _elements(leaves, inferred, target).reshape(shape)

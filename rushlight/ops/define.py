@@ -62,9 +62,9 @@ def as_operand(value: Any, function: str, name: str = "other", position: int = 2
         return value
     if isinstance(value, np.generic):
         return value.item()
-    for kind in (bool, int, float, complex):
-        if isinstance(value, kind):
-            return kind(value)
+    if isinstance(value, bool | int | float | complex):
+        exact: Any = next(kind for kind in (bool, int, float, complex) if isinstance(value, kind))
+        return exact(value)
     raise TypeError(f"{function}(): argument '{name}' (position {position}) must be Tensor, not {type(value).__name__}")
 
 

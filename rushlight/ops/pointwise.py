@@ -119,12 +119,11 @@ def _pow_rule(a: Any, b: Any) -> Any:
 
 
 def _pow_grad_input(g: Tensor, input: Any, other: Any) -> Tensor:
+    exponent: Any = other
     if not isinstance(other, TensorBase):
-        if other == 0:
-            return g * 0
-        return g * (other * input ** (other - 1)).conj()
-    zero = other == 0
-    return g * _choose(zero, 0.0, other * input ** (other - 1)).conj()
+        return g * 0 if other == 0 else g * (exponent * input ** (exponent - 1)).conj()
+    zero = exponent == 0
+    return g * _choose(zero, 0.0, exponent * input ** (exponent - 1)).conj()
 
 
 def _choose(condition: Any, a: Any, b: Any) -> Any:

@@ -287,6 +287,7 @@ def repeat_interleave(input: Tensor, repeats: Any = None, dim: int | None = None
     """
     from .creation import tensor
 
+    counts: Any
     if repeats is None:
         counts, source = input, None
     else:
@@ -594,7 +595,7 @@ dsplit.__doc__ = """Views along the third dim, in equal parts or cut at indices.
 
 def _scatter_into(input: Tensor, src: Tensor, name: str, show: Callable[[Tensor], Tensor]) -> Tensor:
     """A copy of `input` whose part that `show` gives is `src`."""
-    found = input.clone(memory_format=_row_major())
+    found = input.clone()
     part = show(found)
     if part._layout.shape != src._layout.shape:
         raise RuntimeError(f"expected src to have a size equal to the slice of self. src size = {sizes(src._layout.shape)}, slice size = {sizes(part._layout.shape)}")

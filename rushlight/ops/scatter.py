@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import dtypes as dt
 from ..errors import sizes
+from ..graph import check_in_place, grad_state, requires_grad
 from ..shape import Layout, Shape, broadcast_shapes, can_broadcast_to, contiguous, layout, preserved_strides, wrap_dim
 from ..storage import ON_META, TensorBase
-from .card import Card, apply, array_of, overlap_error, write_into
-from .define import as_operand, as_tensor_argument, write_out
+from .card import Card, apply, array_of, check_overlap, write_into
+from .define import as_operand, as_tensor_argument, assign, write_out
 from .index import add_along, check_bounds
 from .scalars import fitting
 
@@ -235,7 +236,7 @@ def _index_add_rule(input: np.ndarray, index: np.ndarray, source: np.ndarray, di
 _index_add = Card(
     "index_add", "input index source",
     statics="dim alpha",
-    infer=lambda input, index, source, dim, alpha: _same(input),
+    infer=lambda input, index, source, dim, alpha: contiguous(input.shape, input.dtype),
     numpy=_index_add_rule,
     grads={
         "input": lambda g: g,
@@ -274,7 +275,7 @@ def _index_copy_rule(input: np.ndarray, index: np.ndarray, source: np.ndarray, d
 _index_copy = Card(
     "index_copy", "input index source",
     statics="dim",
-    infer=lambda input, index, source, dim: _same(input),
+    infer=lambda input, index, source, dim: contiguous(input.shape, input.dtype),
     numpy=_index_copy_rule,
     grads={
         "input": lambda g, index, dim: g.index_fill(dim, index, 0),
@@ -373,7 +374,7 @@ def _index_reduce_rule(input: np.ndarray, index: np.ndarray, source: np.ndarray,
 _index_reduce = Card(
     "index_reduce", "input index source",
     statics="dim reduce include_self",
-    infer=lambda input, index, source, dim, reduce, include_self: _same(input),
+    infer=lambda input, index, source, dim, reduce, include_self: contiguous(input.shape, input.dtype),
     numpy=_index_reduce_rule, outputs="output",
     backward=lambda g, input, index, source, output, needs, dim, reduce, include_self: _index_reduce_backward(g, input, index, source, output, needs, dim, reduce, include_self),
 )  # fmt: skip
@@ -405,7 +406,7 @@ def _infer_scatter(input: Layout, index: Layout, src: Any, dim: int, **_: Any) -
     _check_gather_shapes("scatter", input, index, dim, src if isinstance(src, Layout) else None)
     if isinstance(src, Layout) and src.dtype is not input.dtype:
         raise RuntimeError("scatter(): Expected self.dtype to be equal to src.dtype")
-    return _same(input)
+    return contiguous(input.shape, input.dtype)
 
 
 def _part(src: Any, index: np.ndarray) -> Any:
@@ -660,6 +661,26 @@ def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) 
     return apply(_put, (input, index, source), (bool(accumulate),))
 
 
+def _in_place(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The in-place method of a function whose index and source must not lie in the memory that it writes."""
+
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        others = (*args, *kwargs.values())
+        check_in_place(self, grad_state.enabled and any(isinstance(t, TensorBase) and requires_grad(t) for t in others))
+        check_overlap(self, others, disjoint=True)
+        return assign(self, function, args, kwargs)
+
+    method.__name__ = method.__qualname__ = f"{function.__name__}_"
+    method.__doc__ = f"In-place version of `{function.__name__}`."
+    return method
+
+
+index_add_, index_copy_ = _in_place(index_add), _in_place(index_copy)
+index_fill_, index_reduce_ = _in_place(index_fill), _in_place(index_reduce)
+scatter_, scatter_add_ = _in_place(scatter), _in_place(scatter_add)
+scatter_reduce_, put_ = _in_place(scatter_reduce), _in_place(put)
+
+
 # Masks
 
 
@@ -673,8 +694,7 @@ def _check_mask(mask: TensorBase, function: str) -> None:
 
 
 def _infer_masked_fill(input: Layout, mask: Layout, value: Any) -> Layout:
-    shape = broadcast_shapes(input.shape, mask.shape)
-    return _same(input) if shape == input.shape else contiguous(shape, input.dtype)
+    return contiguous(broadcast_shapes(input.shape, mask.shape), input.dtype)
 
 
 _masked_fill = Card(
@@ -775,10 +795,13 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     return apply(_masked_scatter, (input, mask, source))
 
 
+masked_scatter_ = _in_place(masked_scatter)
+
+
 # Where values are
 
 
-_nonzero = Card("nonzero", "input", numpy=lambda input: np.stack(np.nonzero(input), 1) if input.ndim else np.zeros((int(bool(input)), 0), np.int64))
+_nonzero = Card("nonzero", "input", numpy=lambda input: np.stack(np.nonzero(input)) if input.ndim else np.zeros((0, int(bool(input))), np.int64))
 
 
 def nonzero(input: Tensor, *, out: Tensor | None = None, as_tuple: bool = False) -> Any:
@@ -793,7 +816,8 @@ def nonzero(input: Tensor, *, out: Tensor | None = None, as_tuple: bool = False)
         if not input._layout.ndim:
             return nonzero(input.unsqueeze(0), as_tuple=True)
         return nonzero(input).unbind(1)
-    found = apply(_nonzero, (input,))
+    found = apply(_nonzero, (input,)).t()  # PyTorch, too, writes them dim by dim
+    found._base = None
     return found if out is None else write_out(out, found)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ... import ops
 from ...random import Generator
@@ -34,7 +34,9 @@ class DistributedSampler(Sampler[T_co]):
         drop_last: bool = False,
     ) -> None:
         if num_replicas is None or rank is None:
-            from ... import distributed
+            from ... import distributed as package
+
+            distributed: Any = package  # a build without it has only `is_available`
 
             if not distributed.is_available():
                 raise RuntimeError("Requires distributed package to be available")

@@ -110,5 +110,5 @@ def _write(descriptor: int, buffer: memoryview, offset: int) -> None:
 def _read(descriptor: int, start: int, stop: int) -> np.ndarray:
     buffer = np.empty(stop - start, np.uint8)
     while start < stop:
-        start += os.preadv(descriptor, [buffer[start - stop :]], start)
+        start += os.preadv(descriptor, [buffer[start - stop :].data], start)
     return buffer

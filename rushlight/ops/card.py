@@ -287,8 +287,8 @@ class Pointwise(Card):
     def node_name_of(self, plan: Plan) -> str:
         if not self.overloads:
             return self.node_name
-        first, second = (isinstance(o, Layout) for o in plan.operands)
-        return self.node_name[:-1] + self.overloads[0 if first and second else 1 if first else 2]
+        first, *others = (isinstance(o, Layout) for o in plan.operands)
+        return self.node_name[:-1] + self.overloads[2 if not first else 0 if all(others) else 1]
 
     def dtypes(self, common: dt.dtype) -> tuple[dt.dtype, dt.dtype]:
         """The dtype to compute in and the dtype of the output, for operands of this common dtype."""

@@ -268,7 +268,7 @@ _clamp = Pointwise(
     statics="has_min has_max",
     numpy=_clamp_rule, backward=_clamp_backward,
     result=lambda common: _no_complex_clamp(common),
-    variadic=True, onnx="Clip",
+    variadic=True, overloads="01", onnx="Clip",
 )  # fmt: skip
 
 

@@ -160,7 +160,10 @@ def pow(input: Any, exponent: Any, *, out: Tensor | None = None) -> Tensor:
         as_tensor_argument(input, "pow")
     if type(exponent) is int and exponent < 0 and input._layout.dtype.category < dt.FLOAT:
         raise RuntimeError("Integers to negative integer powers are not allowed.")
-    found = apply(_pow, (input, exponent))
+    if type(exponent) is bool and input._layout.dtype is dt.bool_:
+        found = input.clone() if exponent else input.new_ones(input.shape)
+    else:
+        found = apply(_pow, (input, exponent))
     return found if out is None else write_out(out, found, input, exponent)
 
 

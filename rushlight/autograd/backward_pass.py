@@ -154,9 +154,10 @@ class _Pass:
                     tensor = reference()
                     if tensor is not None and (g := grads[nr]) is not None:
                         tensor._grad = g.clone() if tensor._grad is None else tensor._grad + g
-            for nr, g in enumerate(grads):
-                if g is not None and (key, nr) in self.wanted_outputs:
-                    self.captured[key, nr] = g
+            if self.wanted_outputs:
+                for nr, g in enumerate(grads):
+                    if g is not None and (key, nr) in self.wanted_outputs:
+                        self.captured[key, nr] = g
             if self.useful is None or key in self.useful:
                 self.step(node, grads)
         for leaf, grad in self.leaves.values():
@@ -190,11 +191,14 @@ class _Pass:
         edges = node.edges
         own = type(node) is CardNode
         fitted: list[Tensor | None] = []
-        for n, (edge, g) in enumerate(zip(edges, found, strict=True)):
+        for edge, g in zip(edges, found, strict=True):
             if g is not None and edge is not None:
                 if not own:
                     self.shared.add(id(g._storage))
-                g = fit(g, edge[0].layouts[edge[1]] if type(edge) is tuple else edge._layout, node, n)
+                wanted = edge[0].layouts[edge[1]] if type(edge) is tuple else edge._layout
+                here = g._layout
+                if here is not wanted and (here.shape != wanted.shape or here.dtype is not wanted.dtype):
+                    g = fit(g, wanted, node, len(fitted))
             fitted.append(g)
         if node.hooks:
             for hook in list(node.hooks.values()):

@@ -137,6 +137,13 @@ def _cat(g: Graph, op: Op) -> str:
     return g.node("Concat", *(g.read_as(t, dtype) for t in parts), axis=op.params["dim"])
 
 
+@card("stack")
+def _stack(g: Graph, op: Op) -> str:
+    dtype, dim = op.outputs[0].dtype, op.params["dim"]
+    axes = g.shape((dim,))
+    return g.node("Concat", *(g.node("Unsqueeze", g.read_as(t, dtype), axes) for t in op.inputs), axis=dim)
+
+
 @card("where")
 def _where(g: Graph, op: Op) -> str:
     condition, *values = op.inputs

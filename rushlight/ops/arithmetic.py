@@ -43,6 +43,15 @@ _add_scaled = Pointwise(
 )  # fmt: skip
 
 
+_sub_scaled = Pointwise(
+    "sub_scaled", "input other alpha",
+    numpy=lambda input, other, alpha: input - other * np.asarray(alpha).astype(input.dtype),
+    unpromoted=(2,),
+    grads={"input": lambda g: g, "other": lambda g, alpha: -g * alpha},
+    node_name="SubBackward0",
+)  # fmt: skip
+
+
 def _check_alpha(input: Any, other: Any, alpha: Any) -> None:
     kinds = [t._layout.dtype.category if isinstance(t, TensorBase) else dt.of_number(t).category for t in (input, other)]
     if isinstance(alpha, bool) and max(kinds) != dt.BOOL:
@@ -96,7 +105,7 @@ def sub(input: Tensor, other: Any, *, alpha: Any = 1, out: Tensor | None = None)
         found = apply(_sub, (input, other))
     else:
         _check_alpha(input, other, alpha)
-        found = apply(_add_scaled, (input, other, -as_operand(alpha, "sub", "alpha", 3)))
+        found = apply(_sub_scaled, (input, other, as_operand(alpha, "sub", "alpha", 3)))
     return found if out is None else write_out(out, found, input, other)
 
 
@@ -107,7 +116,7 @@ def sub_(self: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
     if type(alpha) is int and alpha == 1:
         return write_into(_sub, self, (self, other))
     _check_alpha(self, other, alpha)
-    return write_into(_add_scaled, self, (self, other, -as_operand(alpha, "sub_", "alpha", 3)))
+    return write_into(_sub_scaled, self, (self, other, as_operand(alpha, "sub_", "alpha", 3)))
 
 
 _rsub = Pointwise(

@@ -526,7 +526,7 @@ def overlaps_partially(a: TensorBase, b: TensorBase) -> bool:
 
 def overlaps_nowhere(a: TensorBase, b: TensorBase) -> bool:
     """Whether two tensors over one storage lie apart, as far as is cheap to tell."""
-    if a is b:
+    if a is b or (a._offset == b._offset and a._layout is b._layout):
         return False
     if not (a._layout.dense and b._layout.dense) or not a._layout.numel or not b._layout.numel:
         return True

@@ -9,9 +9,9 @@ import numpy as np
 
 from .. import dtypes as dt
 from ..errors import sizes
-from ..shape import Layout, broadcast_shapes, contiguous, wrap_dim
+from ..shape import Layout, broadcast_shapes, contiguous, layout, wrap_dim
 from ..storage import TensorBase
-from .card import Card, apply, write_into
+from .card import Card, apply, pointwise_strides, write_into
 from .define import alias, as_operand, as_tensor_argument, write_out
 from .scalars import fitting
 
@@ -75,6 +75,23 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -
     return found if out is None else write_out(out, found, *tensors, disjoint=True)
 
 
+def _infer_stack(*tensors: Layout, dim: int) -> Layout:
+    dtype = tensors[0].dtype
+    for t in tensors[1:]:
+        dtype = dt.promote_cached(dtype, t.dtype)
+    shape = tensors[0].shape
+    return contiguous((*shape[:dim], len(tensors), *shape[dim:]), dtype)
+
+
+_stack = Card(
+    "stack", "tensors",
+    statics="dim",
+    infer=_infer_stack, numpy=lambda *tensors, dim: np.stack(tensors, dim),
+    backward=lambda g, dim: g.unbind(dim),
+    variadic=True,
+)  # fmt: skip
+
+
 def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -> Tensor:
     """The tensors, all of one shape, side by side along a new `dim`.
 
@@ -90,28 +107,37 @@ def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None)
         if t._layout.shape != first.shape:
             raise RuntimeError(f"stack expects each tensor to be equal size, but got {sizes(first.shape)} at entry 0 and {sizes(t._layout.shape)} at entry {n}")
     dim = wrap_dim(dim, first.ndim + 1)
-    return cat([t.unsqueeze(dim) for t in tensors], dim, out=out)
+    found = apply(_stack, tensors, (dim,))
+    return found if out is None else write_out(out, found, *tensors, disjoint=True)
 
 
 def _infer_where(condition: Layout, input: Any, other: Any) -> Layout:
     types = dt.PromotionState()
-    shapes = [condition.shape]
+    layouts = [condition]
     for value in (input, other):
         if isinstance(value, Layout):
             types.add_tensor(value.dtype, value.ndim)
-            shapes.append(value.shape)
+            layouts.append(value)
         else:
             types.add_number(type(value))
-    return contiguous(broadcast_shapes(*shapes), types.result())
+    shapes = [l.shape for l in layouts]
+    shape = broadcast_shapes(*shapes)
+    return layout(shape, pointwise_strides(shapes, [l.stride for l in layouts], shape), types.result())
 
 
 def _where_backward(g: Tensor, condition: Tensor, needs: tuple[bool, ...]) -> list[Tensor | None]:
     return [None, where(condition, g, 0) if needs[1] else None, where(condition, 0, g) if needs[2] else None]
 
 
+def _where_rule(condition: np.ndarray, input: Any, other: Any) -> np.ndarray:
+    # NumPy has no promotion of bfloat16 with integers; float32 holds it exactly.
+    input, other = (v.astype(np.float32) if isinstance(v, np.ndarray) and v.dtype == dt.bfloat16.numpy else v for v in (input, other))
+    return np.where(condition, input, other)
+
+
 _where = Card(
     "where", "condition input other",
-    infer=_infer_where, numpy=lambda condition, input, other: np.where(condition, input, other), backward=_where_backward,
+    infer=_infer_where, numpy=_where_rule, backward=_where_backward,
     onnx="Where",
 )  # fmt: skip
 
@@ -165,12 +191,15 @@ def fill(input: Tensor, value: Any) -> Tensor:
 
 def fill_(self: Tensor, value: Any) -> Tensor:
     """Fill `self` with `value`, a number or a 0-dim tensor."""
-    return write_into(_fill, self, (self, _fill_value(self, value, "fill_")))
+    value = _fill_value(self, value, "fill_")
+    if isinstance(value, TensorBase) and value._storage is self._storage:
+        value = value.clone()  # type: ignore[attr-defined]
+    return write_into(_fill, self, (self, value), may_overlap=True)
 
 
 def zero_(self: Tensor) -> Tensor:
     """Fill `self` with zeros."""
-    return write_into(_fill, self, (self, 0))
+    return write_into(_fill, self, (self, 0), may_overlap=True)
 
 
 def where_method(self: Tensor, condition: Tensor, other: Any) -> Tensor:

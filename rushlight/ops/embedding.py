@@ -190,4 +190,4 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
         raise RuntimeError("num_classes should be positive")
     elif num_classes <= values.max():
         raise RuntimeError("Class values must be smaller than num_classes.")
-    return make((values[..., None] == np.arange(num_classes)).astype(np.int64))
+    return make((values[..., None] == np.arange(num_classes)).astype(np.int64, order="C"))

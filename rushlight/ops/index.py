@@ -15,9 +15,9 @@ import numpy as np
 from .. import dtypes as dt
 from ..errors import sizes
 from ..graph import check_in_place, written
-from ..shape import Layout, Shape, broadcast_shapes, can_broadcast_to, contiguous, contiguous_strides, expand_strides, has_internal_overlap, layout, stride_order, strides_in_order, view_strides
+from ..shape import Layout, Shape, broadcast_shapes, can_broadcast_to, contiguous_strides, expand_strides, has_internal_overlap, layout, preserved_strides, stride_order, strides_in_order, view_strides
 from ..storage import ON_META, TensorBase
-from .card import Card, apply, apply_view, array_of, tensor_of_array, write_into
+from .card import Card, apply, apply_view, array_of, check_overlap, tensor_of_array, write_into
 from .define import NUMBERS
 from .scalars import fitting
 from .views import _select, _unsqueeze, slice_view, type_name
@@ -101,7 +101,7 @@ def _infer_index_put(input: Layout, values: Layout, *indices: Layout, positions:
         raise RuntimeError(f"shape mismatch: value tensor of shape {sizes(values.shape)} cannot be broadcast to indexing result of shape {sizes(shape)}")
     if values.dtype is not input.dtype:
         raise RuntimeError(f"Index put requires the source and destination dtypes match, got {input.dtype.type_name} for the destination and {values.dtype.type_name} for the source.")
-    return contiguous(input.shape, input.dtype)
+    return layout(input.shape, preserved_strides(input.shape, input.stride), input.dtype)
 
 
 def _index_put_rule(input: np.ndarray, values: np.ndarray, *indices: np.ndarray, positions: Shape, accumulate: bool) -> np.ndarray:
@@ -159,7 +159,7 @@ _index_put = Card(
 # `x[mask] = number`, which needs no positions. To autograd it is an index_put.
 _mask_put = Card(
     "mask_put", "input mask value",
-    infer=lambda input, mask, value: contiguous(input.shape, input.dtype),
+    infer=lambda input, mask, value: input,
     numpy=lambda input, mask, value: np.where(mask, np.asarray(value).astype(input.dtype), input),
     grads={"input": lambda g, mask: g.masked_fill(mask, 0), "value": lambda g, mask: g.masked_fill(~mask, 0).sum()},
     node_name="IndexPutBackward0",
@@ -355,6 +355,9 @@ def setitem(input: Tensor, index: Any, value: Any) -> None:
     if not advanced:
         if isinstance(value, TensorBase):
             if value._layout.shape != view._layout.shape:
+                if not value._layout.ndim:
+                    view.fill_(value)
+                    return
                 value = _without_leading_ones(value, value._layout.shape).expand(view._layout.shape)
             view.copy_(value)
         else:
@@ -371,7 +374,7 @@ def put_at(view: Any, advanced: Sequence[tuple[int, Any]], value: Any, accumulat
         _put_overlapping(view, advanced, value, accumulate)
         return
     number = not isinstance(value, TensorBase)
-    if len(advanced) == 1 and not accumulate and advanced[0][1]._layout.dtype in _MASKS and (number or value._layout.numel == 1 and not value.requires_grad):
+    if len(advanced) == 1 and not accumulate and advanced[0][1]._layout.dtype in _MASKS and (number or value._layout.numel == 1):
         dim, mask = advanced[0]
         if mask._layout.dtype is dt.uint8:
             raise RuntimeError("masked_fill_ only supports boolean masks, but got mask with dtype unsigned char")
@@ -381,12 +384,15 @@ def put_at(view: Any, advanced: Sequence[tuple[int, Any]], value: Any, accumulat
         after = view._layout.ndim - dim - mask._layout.ndim
         if after:
             mask = mask.reshape((*mask._layout.shape, *(1,) * after))
-        write_into(_mask_put, view, (view, mask, value if number else fitting(value.item(), view._layout.dtype)))
+        if not number:
+            value = value.reshape(()).clone() if value.requires_grad else fitting(value.item(), view._layout.dtype)
+        write_into(_mask_put, view, (view, mask, value))
         return
     if number:
         from .creation import full
 
         value = full((), value, dtype=view._layout.dtype)
+    check_overlap(view, (value, *(i for _, i in advanced)), disjoint=True)
     positions, indices = _expanded(view, advanced)
     write_into(_index_put, view, (view, value, *indices), (positions, accumulate))
 

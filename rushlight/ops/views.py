@@ -468,14 +468,14 @@ def expand_as(input: Tensor, other: Tensor) -> Tensor:
     return expand(input, other._layout.shape)
 
 
-def broadcast_to(input: Tensor, size: Sequence[int]) -> Tensor:
+def broadcast_to(input: Tensor, *size: Any, **kwargs: Any) -> Tensor:
     """`input` expanded to `size`.
 
     >>> torch.broadcast_to(torch.tensor([1, 2]), (2, 2))
     tensor([[1, 2],
             [1, 2]])
     """
-    return expand(input, size)
+    return expand(input, sequence_argument(size, kwargs, "size"))
 
 
 def broadcast_tensors(*tensors: Any) -> tuple[Tensor, ...]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import re
+import weakref
 
 import pytest
 
@@ -819,3 +821,47 @@ def test_vmap_dims_and_errors():
         torch.vmap(lambda a: a + torch.randn(1))(torch.ones(2))
     same = torch.vmap(lambda a: torch.rand(1), randomness="same")(torch.ones(4))
     assert same.unique().numel() == 1
+
+
+def test_graphs_are_freed_without_the_garbage_collector():
+    def kept_alive(make):
+        y = make(leaf(1.0, 2.0))
+        node = weakref.ref(y.grad_fn)
+        y.sum().backward()
+        del y
+        return node() is not None
+
+    def written(x):
+        y = x * 1
+        y[0] = 3
+        return y.mul_(2)
+
+    def retained(x):
+        y = x * 1
+        y.retain_grad()
+        return y
+
+    gc.collect()
+    gc.disable()
+    try:
+        assert not [make for make in (lambda x: (x * 2).exp(), Double.apply, written, retained) if kept_alive(make)]
+    finally:
+        gc.enable()
+
+
+def test_nodes_that_get_no_gradient_still_run():
+    class Sink(Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * 2
+
+        @staticmethod
+        def backward(ctx, grad):
+            return None
+
+    x = leaf(1.0, 2.0)
+    Sink.apply(Double.apply(x)).sum().backward()
+    assert x.grad.tolist() == [0.0, 0.0]  # Double was given zeros
+    x.grad = None
+    Sink.apply(x * 2).sum().backward()
+    assert x.grad is None

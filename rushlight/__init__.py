@@ -413,6 +413,8 @@ from .ops import (
 
 # ops/logic.py
 from .ops import (
+    can_cast as can_cast,
+    result_type as result_type,
     get_device as get_device,
     is_inference as is_inference,
     allclose as allclose,

@@ -165,6 +165,11 @@ class Tensor(Operators):
     is_sparse_csr = property(lambda self: False)
     is_quantized = property(lambda self: False)
     is_mkldnn = property(lambda self: False)
+    is_ipu = property(lambda self: False)
+    is_maia = property(lambda self: False)
+    is_mtia = property(lambda self: False)
+    is_vulkan = property(lambda self: False)
+    is_xla = property(lambda self: False)
     is_nested = property(lambda self: False)
     names = property(lambda self: (None,) * self._layout.ndim)
 

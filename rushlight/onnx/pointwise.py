@@ -79,9 +79,9 @@ def _copy(g: Graph, op: Op, source: str) -> str:
     return source if op.inputs[0].shape == target else g.node("Expand", source, g.shape(target))
 
 
-@pointwise("add_scaled")
+@pointwise("add_scaled", "sub_scaled")
 def _add_scaled(g: Graph, op: Op, input: str, other: str) -> str:
-    return g.node("Add", input, g.node("Mul", other, _scalar(g, op, argument(op, "alpha"))))
+    return g.node("Sub" if op.name == "sub_scaled" else "Add", input, g.node("Mul", other, _scalar(g, op, argument(op, "alpha"))))
 
 
 @pointwise("ne")
@@ -320,7 +320,7 @@ def _threshold(g: Graph, op: Op, input: str, *_: str) -> str:
     return g.node("Where", above, input, _scalar(g, op, argument(op, "value")))
 
 
-@pointwise("clamp")
+@pointwise("clamp", "clamp_min", "clamp_max")
 def _clamp(g: Graph, op: Op, input: str, *bounds: str) -> str:
     if op.params["has_min"]:
         input = g.node("Max", input, bounds[0])

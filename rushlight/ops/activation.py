@@ -301,7 +301,7 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = Fals
 
 _prelu = Pointwise(
     "prelu", "input weight",
-    rounds_numbers=False,
+    rounds_numbers=False, node_name="PreluKernelBackward0",
     numpy=lambda input, weight: np.where(input > 0, input, input * weight),
     grads={
         "input": lambda g, input, weight: _where(input > 0, g, g * weight),
@@ -316,9 +316,9 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
     >>> torch.prelu(torch.tensor([-2.]), torch.tensor([0.5]))
     tensor([-1.])
     """
-    here, there = input._layout, weight._layout
+    here, there = as_tensor_argument(input, "prelu")._layout, as_tensor_argument(weight, "prelu", "weight", 2)._layout
     if here.dtype is not there.dtype:
-        raise RuntimeError(f"prelu: Type promoting not supported. Got {here.dtype.name.replace('32', '').replace('64', '')} and {there.dtype.name.replace('32', '').replace('64', '')}")
+        raise RuntimeError(f"prelu: Type promoting not supported. Got {here.dtype.type_name} and {there.dtype.type_name}")
     if there.numel != 1:
         if not here.ndim:
             raise RuntimeError("Not allow zero-dim input tensor.")
@@ -420,7 +420,7 @@ def threshold(input: Tensor, threshold: float, value: float, inplace: bool = Fal
     >>> F.threshold(torch.tensor([0., 2.]), 1, 9)
     tensor([9., 2.])
     """
-    return _activate(_threshold, input, _narrow(as_tensor_argument(input, "threshold"), threshold, value), inplace)
+    return _activate(_threshold, input, (threshold, value), inplace)
 
 
 _logsigmoid = Pointwise(

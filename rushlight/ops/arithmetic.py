@@ -10,7 +10,18 @@ from .. import dtypes as dt, memory_formats, tape
 from ..shape import can_broadcast_to, contiguous, layout, preserved_strides
 from ..storage import TensorBase
 from .card import Card, Pointwise, apply, write_into
-from .define import CARD_OF, NUMBERS, alias, as_operand, as_tensor_argument, binary, either_operand, kernel_for, unary, write_out
+from .define import (
+    CARD_OF,
+    NUMBERS,
+    alias,
+    as_operand,
+    as_tensor_argument,
+    binary,
+    either_operand,
+    kernel_for,
+    unary,
+    write_out,
+)
 
 if TYPE_CHECKING:
     from ..tensor import Tensor

@@ -9,7 +9,7 @@ import numpy as np
 from .. import dtypes as dt
 from ..shape import Layout, layout
 from .card import Pointwise, View, apply, apply_view
-from .define import CARD_OF, as_operand, as_tensor_argument, unary, write_out
+from .define import CARD_OF, as_tensor_argument, unary, write_out
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -140,6 +140,21 @@ def _join(real: Any, imag: Any) -> np.ndarray:
     return out
 
 
+def _check_parts(function: str, first: Any, second: Any, out: Any) -> None:
+    """Refuse what are not two real float tensors of one dtype, or an `out` that is not complex of their precision."""
+    names = ("real", "imag") if function == "complex" else ("abs", "angle")
+    a = as_tensor_argument(first, function, names[0])._layout.dtype
+    b = as_tensor_argument(second, function, names[1], 2)._layout.dtype
+    if any(d.category != dt.FLOAT or d is dt.bfloat16 for d in (a, b)):
+        raise RuntimeError(f"Expected both inputs to be Half, Float or Double tensors but got {a.type_name} and {b.type_name}")
+    if a is not b:
+        raise RuntimeError(f"Expected object of scalar type {a.type_name} but got scalar type {b.type_name} for second argument")
+    if a is dt.float16:
+        raise NotImplementedError("\"polar_cpu\" not implemented for 'Half'") if function == "polar" else TypeError("Got unsupported ScalarType ComplexHalf")
+    if out is not None and out._layout.dtype is not a.to_complex():
+        raise RuntimeError(f"Expected object of scalar type {a.to_complex().type_name} but got scalar type {out._layout.dtype.type_name} for argument 'out'")
+
+
 _complex = Pointwise(
     "complex", "real imag",
     numpy=_join, result=_complex_dtypes,
@@ -153,13 +168,7 @@ def complex(real: Tensor, imag: Tensor, *, out: Tensor | None = None) -> Tensor:
     >>> torch.complex(torch.tensor([1.]), torch.tensor([2.]))
     tensor([1.+2.j])
     """
-    a, b = real._layout.dtype, imag._layout.dtype
-    if any(d.category != dt.FLOAT or d is dt.bfloat16 for d in (a, b)):
-        raise RuntimeError(f"Expected both inputs to be Half, Float or Double tensors but got {a.type_name} and {b.type_name}")
-    if a is not b:
-        raise RuntimeError(f"Expected object of scalar type {a.type_name} but got scalar type {b.type_name} for second argument")
-    if out is not None and out._layout.dtype is not a.to_complex():
-        raise RuntimeError(f"Expected object of scalar type {a.to_complex().type_name} but got scalar type {out._layout.dtype.type_name} for argument 'out'")
+    _check_parts("complex", real, imag, out)
     found = apply(_complex, (real, imag))
     return found if out is None else write_out(out, found, real, imag)
 
@@ -168,7 +177,7 @@ _polar = Pointwise(
     "polar", "abs angle",
     numpy=lambda abs, angle: _join(abs * np.cos(angle), abs * np.sin(angle)), result=_complex_dtypes,
     grads={
-        "abs": lambda g, abs, angle: (g * polar(abs * 0 + 1, angle).conj()).real,
+        "abs": lambda g, output: (g * output.sgn().conj()).real,
         "angle": lambda g, output: (g * (output * 1j).conj()).real,
     },
 )  # fmt: skip
@@ -180,7 +189,8 @@ def polar(abs: Tensor, angle: Tensor, *, out: Tensor | None = None) -> Tensor:
     >>> torch.polar(torch.tensor([2.]), torch.tensor([0.]))
     tensor([2.+0.j])
     """
-    found = apply(_polar, (abs, as_operand(angle, "polar", "angle")))
+    _check_parts("polar", abs, angle, out)
+    found = apply(_polar, (abs, angle))
     return found if out is None else write_out(out, found, abs, angle)
 
 

@@ -263,13 +263,16 @@ def _clamp_backward(g: Tensor, input: Tensor, bounds: Any, needs: Any, has_min: 
     return grads
 
 
-_clamp = Pointwise(
-    "clamp", "input bounds",
-    statics="has_min has_max",
-    numpy=_clamp_rule, backward=_clamp_backward,
-    result=lambda common: _no_complex_clamp(common),
-    variadic=True, overloads="01", onnx="Clip",
-)  # fmt: skip
+def _clamp_card(name: str, overloads: str) -> Pointwise:
+    return Pointwise(
+        name, "input bounds",
+        statics="has_min has_max",
+        numpy=_clamp_rule, backward=_clamp_backward, result=lambda common: _no_complex_clamp(common),
+        variadic=True, overloads=overloads, onnx="Clip",
+    )  # fmt: skip
+
+
+_clamp, _clamp_min, _clamp_max = _clamp_card("clamp", "01"), _clamp_card("clamp_min", "10"), _clamp_card("clamp_max", "10")
 
 
 def _no_complex_clamp(common: dt.dtype) -> tuple[dt.dtype, dt.dtype]:
@@ -282,6 +285,8 @@ def _clamp_operands(input: Any, min: Any, max: Any, function: str) -> tuple[tupl
     as_tensor_argument(input, function)
     if min is None and max is None:
         raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
+    if min is not None and max is not None and isinstance(min, TensorBase) is not isinstance(max, TensorBase):
+        raise TypeError(f"{function}() received an invalid combination of arguments: min and max must both be tensors or both be numbers")
     bounds = tuple(as_operand(b, function, name, n) for n, (name, b) in enumerate((("min", min), ("max", max)), 2) if b is not None)
     return (input, *bounds), (min is not None, max is not None)
 
@@ -307,7 +312,8 @@ def clamp_min(input: Tensor, min: Any, *, out: Tensor | None = None) -> Tensor:
     >>> torch.clamp_min(torch.tensor([-1., 2.]), 0)
     tensor([0., 2.])
     """
-    return clamp(input, min=min, out=out)
+    found = apply(_clamp_min, *_clamp_operands(input, min, None, "clamp_min"))
+    return found if out is None else write_out(out, found, input, min)
 
 
 def clamp_max(input: Tensor, max: Any, *, out: Tensor | None = None) -> Tensor:
@@ -316,7 +322,8 @@ def clamp_max(input: Tensor, max: Any, *, out: Tensor | None = None) -> Tensor:
     >>> torch.clamp_max(torch.tensor([-1., 2.]), 0)
     tensor([-1.,  0.])
     """
-    return clamp(input, max=max, out=out)
+    found = apply(_clamp_max, *_clamp_operands(input, None, max, "clamp_max"))
+    return found if out is None else write_out(out, found, input, max)
 
 
 # Three operands
@@ -329,7 +336,7 @@ def _lerp_rule(input: Any, end: Any, weight: Any) -> Any:
 
 _lerp = Pointwise(
     "lerp", "input end weight",
-    numpy=_lerp_rule, rounds_numbers=False,
+    numpy=_lerp_rule, rounds_numbers=False, overloads="10",
     grads={
         "input": lambda g, weight: g * (1 - weight),
         "end": lambda g, weight: g * weight,

@@ -10,7 +10,7 @@ import numpy as np
 from .. import dtypes as dt
 from ..storage import ON_META, TensorBase
 from .card import array_of
-from .define import as_tensor_argument, binary, kernel_for, unary
+from .define import as_operand, as_tensor_argument, binary, kernel_for, unary
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -277,3 +277,28 @@ def get_device(input: Tensor) -> int:
     -1
     """
     return as_tensor_argument(input, "get_device").get_device()
+
+
+def result_type(tensor1: Any, tensor2: Any) -> dt.dtype:
+    """The dtype in which an op on these two (tensors or numbers) computes.
+
+    >>> torch.result_type(torch.tensor([1, 2]), 1.5)
+    torch.float32
+    """
+    types = dt.PromotionState()
+    for n, value in enumerate((tensor1, tensor2), 1):
+        value = as_operand(value, "result_type", f"tensor{n}", n)
+        if isinstance(value, TensorBase):
+            types.add_tensor(value._layout.dtype, value._layout.ndim)
+        else:
+            types.add_number(type(value))
+    return types.result()
+
+
+def can_cast(from_: dt.dtype, to: dt.dtype) -> bool:
+    """Whether a result of dtype `from_` may be written to a tensor of dtype `to`: not to a lower category.
+
+    >>> torch.can_cast(torch.int64, torch.float32), torch.can_cast(torch.float32, torch.int64)
+    (True, False)
+    """
+    return from_.category <= to.category

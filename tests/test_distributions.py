@@ -16,8 +16,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 DATA = Path(__file__).with_name("data") / "distributions.json"
 
 # A distribution for `t` = torch and `D` = torch.distributions.
@@ -267,21 +265,21 @@ def found() -> dict[str, Any]:
     return observe(torch)
 
 
-def assert_same(have: Any, want: Any, where: str) -> None:
+def assert_same(have: Any, want: Any, where: str, rtol: float = 2e-5) -> None:
+    assert type(have) is type(want), (where, have, want)
     if isinstance(want, dict):
         assert have.keys() == want.keys(), where
         for name in want:
-            assert_same(have[name], want[name], f"{where}, {name}")
-    elif isinstance(want, float) or (isinstance(want, list) and is_numeric(want)):
-        assert not isinstance(have, str), (where, have)
-        assert np.shape(have) == np.shape(want), where
-        np.testing.assert_allclose(have, want, rtol=2e-5, atol=2e-6, err_msg=where)
+            assert_same(have[name], want[name], f"{where}, {name}", rtol)
+    elif isinstance(want, list):
+        assert len(have) == len(want), (where, have, want)
+        for n, (one, other) in enumerate(zip(have, want, strict=True)):
+            assert_same(one, other, f"{where}[{n}]", rtol)
+    elif isinstance(want, float):
+        close = math.isclose(have, want, rel_tol=rtol, abs_tol=2e-6) or (math.isnan(have) and math.isnan(want))
+        assert close, (where, have, want)
     else:
-        assert have == want, where
-
-
-def is_numeric(value: Any) -> bool:
-    return all(is_numeric(each) for each in value) if isinstance(value, list) else isinstance(value, (int, float))
+        assert have == want, (where, have, want)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -300,7 +298,8 @@ def test_what_is_wrong_is_refused_in_pytorchs_words(found: dict[str, Any], name:
 
 
 def test_gradients_flow_through_samples(found: dict[str, Any]) -> None:
-    assert_same(found["gradients"], EXPECTED["gradients"], "gradient")
+    # PyTorch's own derivatives of gamma and Dirichlet samples are approximations.
+    assert_same(found["gradients"], EXPECTED["gradients"], "gradient", rtol=5e-3)
 
 
 @pytest.mark.parametrize("p", sorted(KL))

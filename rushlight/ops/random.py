@@ -309,9 +309,38 @@ _standard_gamma = Card(
     "standard_gamma", "input generator", infer=_like, numpy=_flat(draws.gamma),
     grads={"input": lambda g, input, output: g * apply(_gamma_derivative, (input, output))},
 )  # fmt: skip
+
+def _dirichlet_derivative_rule(concentration: np.ndarray, sample: np.ndarray) -> np.ndarray:
+    """How each part of a `sample`, a quantile of a beta distribution, moves with its own concentration, over what is
+    left of the whole: a central difference.
+    """
+    try:
+        from scipy import special
+    except ImportError:
+        raise ImportError("the gradient of a Dirichlet sample needs SciPy: pip install 'rushlight[scipy]' (or pip install scipy)") from None
+    own, value = concentration.astype(np.float64), sample.astype(np.float64)
+    others = own.sum(-1, keepdims=True) - own
+    below, above = special.betainc(own, others, value), special.betaincc(own, others, value)
+    step = 1e-4 * np.minimum(own, np.sqrt(own))
+
+    def quantile(own: np.ndarray) -> np.ndarray:
+        return np.where(below < 0.5, special.betaincinv(own, others, below), special.betainccinv(own, others, above))
+
+    rest = np.maximum(1 - value, np.finfo(sample.dtype).tiny)
+    return (quantile(own + step) - quantile(own - step)) / (2 * step) / rest
+
+
+def _dirichlet_gradient(g: Tensor, input: Tensor, output: Tensor) -> Tensor:
+    return apply(_dirichlet_derivative, (input, output)) * (g - (output * g).sum(-1, True))
+
+
+_dirichlet_derivative = Card(
+    "dirichlet_grad", "concentration sample", infer=_like, numpy=_dirichlet_derivative_rule,
+    no_grad_reason="the second derivative of a Dirichlet sample is not implemented",
+)  # fmt: skip
 _sample_dirichlet = Card(
     "sample_dirichlet", "input generator", infer=_like, numpy=lambda input, generator: draws.dirichlet(generator, input),
-    no_grad_reason="the derivative of a Dirichlet sample by its concentration is not implemented",
+    grads={"input": _dirichlet_gradient},
 )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from . import (
     functional as functional,
     init as init,
     modules as modules,
+    parallel as parallel,
     parameter as parameter,
     utils as utils,
 )
@@ -156,6 +157,7 @@ from .modules import (
     Softplus as Softplus,
     Softshrink as Softshrink,
     Softsign as Softsign,
+    SyncBatchNorm as SyncBatchNorm,
     Tanh as Tanh,
     Tanhshrink as Tanhshrink,
     Threshold as Threshold,
@@ -175,6 +177,7 @@ from .modules import (
     ZeroPad2d as ZeroPad2d,
     ZeroPad3d as ZeroPad3d,
 )
+from .parallel import DataParallel as DataParallel
 from .parameter import (
     Buffer as Buffer,
     Parameter as Parameter,

@@ -197,6 +197,7 @@ from .sparse import (
     Embedding as Embedding,
     EmbeddingBag as EmbeddingBag,
 )
+from .sync_batchnorm import SyncBatchNorm as SyncBatchNorm
 from .transformer import (
     Transformer as Transformer,
     TransformerDecoder as TransformerDecoder,

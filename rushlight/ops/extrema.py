@@ -529,7 +529,7 @@ def _pairwise(name: str, ufunc: np.ufunc, grads: Grads, summary: str, example: s
         as_tensor_argument(input, name)
         as_tensor_argument(other, name, "other", 2)
         found = apply(card, (input, other))
-        return found if out is None else write_out(out, found)
+        return found if out is None else write_out(out, found, input, other)
 
     op.__name__ = op.__qualname__ = name
     op.__doc__ = f"{summary}\n\n    >>> torch.{name}(torch.tensor([1., 4.]), torch.tensor([3., 2.]))\n    tensor([{example}])\n    "

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import dtypes as dt, memory_formats, tape
+from ..graph import check_in_place, grad_state, requires_grad
 from ..shape import can_broadcast_to, contiguous, layout, preserved_strides
 from ..storage import TensorBase
-from .card import Card, Pointwise, apply, write_into
+from .card import Card, Pointwise, apply, check_overlap, write_into
 from .define import (
     CARD_OF,
     NUMBERS,
@@ -379,8 +380,12 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
             f"The size of tensor a ({self._layout.shape[-mismatch]}) must match the size of tensor b ({src._layout.shape[-mismatch]}) at non-singleton dimension {self._layout.ndim - mismatch}"
         )
     if src is self:
+        check_in_place(self, False)
         return self
     if src._layout.shape != self._layout.shape:
+        if src._storage is self._storage:
+            check_in_place(self, grad_state.enabled and requires_grad(src))
+            check_overlap(self, (src,))
         src = src.expand(self._layout.shape)
     if src._layout.dtype.is_complex and not self._layout.dtype.is_complex:
         src = src.real

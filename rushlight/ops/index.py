@@ -17,7 +17,7 @@ from ..errors import sizes
 from ..graph import check_in_place, written
 from ..shape import Layout, Shape, broadcast_shapes, can_broadcast_to, contiguous_strides, expand_strides, has_internal_overlap, layout, preserved_strides, stride_order, strides_in_order, view_strides
 from ..storage import ON_META, TensorBase
-from .card import Card, apply, apply_view, array_of, check_overlap, tensor_of_array, write_into
+from .card import Card, apply, apply_view, array_of, check_overlap, overlap_error, tensor_of_array, write_into
 from .define import NUMBERS
 from .scalars import fitting
 from .views import _select, _unsqueeze, slice_view, type_name
@@ -353,6 +353,8 @@ def setitem(input: Tensor, index: Any, value: Any) -> None:
         return
     view, advanced = walk(input, index)
     if not advanced:
+        if has_internal_overlap(view._layout.shape, view._layout.stride):
+            raise overlap_error()
         if isinstance(value, TensorBase):
             if value._layout.shape != view._layout.shape:
                 if not value._layout.ndim:

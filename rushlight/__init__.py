@@ -59,7 +59,7 @@ from .dtypes import (
     uint64 as uint64,
 )
 from .errors import OutOfMemoryError as OutOfMemoryError
-from .install import install as install
+from .install import install as install, is_installed, name_classes
 from .memory_formats import (
     channels_last as channels_last,
     channels_last_3d as channels_last_3d,
@@ -722,7 +722,7 @@ from .tensor_types import (
     LongTensor as LongTensor,
     ShortTensor as ShortTensor,
 )
-from .untyped_storage import TypedStorage as TypedStorage, UntypedStorage as UntypedStorage
+from .untyped_storage import TypedStorage as TypedStorage, UntypedStorage as UntypedStorage, is_storage as is_storage
 from .version import __version__ as __version__
 
 e, inf, nan, pi = _math.e, _math.inf, _math.nan, _math.pi
@@ -740,12 +740,15 @@ _SUBMODULES = frozenset((
 
 
 #: Functions whose modules load when first used.
-_LAZY = {"save": "serialization", "load": "serialization", "vmap": "func"}
+_LAZY = {"save": "serialization", "load": "serialization", "vmap": "func", "typename": "nn.module"}
 
 
 def __getattr__(name: str) -> Any:
     if name in _SUBMODULES:
-        return importlib.import_module(f"{__name__}.{name}")
+        module = importlib.import_module(f"{__name__}.{name}")
+        if is_installed():
+            name_classes()
+        return module
     if name in _LAZY:
         found = globals()[name] = getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
         return found

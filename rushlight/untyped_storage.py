@@ -191,3 +191,12 @@ class TypedStorage:
     def __repr__(self) -> str:
         values = "\n ".join(map(str, self.tolist()))
         return f" {values}\n[torch.storage.TypedStorage(dtype={self.dtype}, device={self.device}) of size {self.size()}]"
+
+
+def is_storage(obj: Any) -> bool:
+    """Whether `obj` is a storage.
+
+    >>> torch.is_storage(torch.ones(1).untyped_storage())
+    True
+    """
+    return isinstance(obj, UntypedStorage | TypedStorage)

@@ -23,7 +23,7 @@ LAYERS = (
     ("return_types", "random", "vector_math", "draws"),
     ("ops",),
     ("autograd",),
-    ("printing", "operators"),
+    ("printing", "operators", "methods"),
     ("tensor",),
     ("tensor_types", "report"),
 )

@@ -20,7 +20,7 @@ from ..storage import ON_META, TensorBase
 from .card import Card, apply, apply_view, array_of, check_overlap, overlap_error, tensor_of_array, write_into
 from .define import NUMBERS
 from .scalars import fitting
-from .views import _select, _unsqueeze, slice_view, type_name
+from .views import _select, _unsqueeze, slice_view
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -111,12 +111,27 @@ def _index_put_rule(input: np.ndarray, values: np.ndarray, *indices: np.ndarray,
         found[where] = values
     elif found.dtype.kind == "b":
         np.logical_or.at(found, where, values)
-    elif len(indices) == 1 and positions[0] == 0:
-        rows = np.broadcast_to(values, (*indices[0].shape, *found.shape[1:]))
-        add_along(found, indices[0].reshape(-1), rows.reshape(-1, *found.shape[1:]))
     else:
-        np.add.at(found, where, values)
+        _accumulate(found, positions, indices, values)
     return found
+
+
+def _accumulate(target: np.ndarray, positions: Shape, indices: Sequence[np.ndarray], values: np.ndarray) -> None:
+    """``target[indices] += values`` with repeats adding up: rows of the indexed dims, named by one flat index."""
+    indexed = tuple(target.shape[d] for d in positions)
+    wrapped = np.broadcast_arrays(*(np.where(i < 0, i + n, i) for i, n in zip(indices, indexed, strict=True)))
+    common = wrapped[0].shape
+    front = np.moveaxis(target, positions, range(len(positions)))
+    rest = front.shape[len(positions) :]
+    before = positions[0] if _adjacent(positions) else 0
+    rows = np.broadcast_to(values, (*rest[:before], *common, *rest[before:]))
+    rows = np.moveaxis(rows, range(before, before + len(common)), range(len(common)))
+    if not rows.size:
+        return
+    whole = np.ascontiguousarray(front).reshape(-1, *rest)
+    add_along(whole, np.ravel_multi_index(wrapped, indexed).reshape(-1), rows.reshape(-1, *rest))
+    if not np.shares_memory(whole, target):
+        front[...] = whole.reshape(front.shape)
 
 
 def add_along(target: np.ndarray, index: np.ndarray, values: np.ndarray) -> None:
@@ -130,6 +145,11 @@ def add_along(target: np.ndarray, index: np.ndarray, values: np.ndarray) -> None
         np.logical_or.at(target, index, values)
         return
     index = np.where(index < 0, index + target.shape[0], index)
+    if target.ndim == 1 and target.dtype in (np.float32, np.float64) and index.size > 64:
+        # In double precision, which for single precision is no worse than any order of adding.
+        sums = np.bincount(index, values, target.size)
+        np.add(target, sums, out=target, where=sums != 0, casting="unsafe")
+        return
     order = np.argsort(index, kind="stable")
     ordered = index[order]
     starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])

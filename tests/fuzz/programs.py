@@ -188,10 +188,10 @@ class Program:
             step = self.step_observe if self.draw.random() < 0.02 else self.draw.choice(steps)
             with self.noting_errors(n, step.__name__):
                 step()
-        with self.noting_errors("backward", ""):
-            parts = [t.sum() * (0.3 + n) for n, t in enumerate(self.tensors) if t.requires_grad]
-            if parts:
-                self.torch.stack(parts).sum().backward()
+        for n, t in enumerate(self.tensors):
+            with self.noting_errors("backward", n):
+                if t.requires_grad:
+                    (t.sum() * (0.3 + n)).backward(retain_graph=True)
         for t in (*self.bases, *self.tensors):
             self.log.append(("value", t.detach().clone()))
         for leaf in self.leaves:

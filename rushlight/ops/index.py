@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import dtypes as dt
-from ..errors import sizes
+from ..errors import sizes, type_name
 from ..graph import check_in_place, written
 from ..shape import Layout, Shape, broadcast_shapes, can_broadcast_to, contiguous_strides, expand_strides, has_internal_overlap, layout, preserved_strides, stride_order, strides_in_order, view_strides
 from ..storage import ON_META, TensorBase

@@ -135,6 +135,7 @@ class Methods(Operators):
     flatten, unflatten, ravel, reshape_as, movedim, moveaxis = ops.flatten, ops.unflatten, ops.ravel, ops.reshape_as, ops.movedim, ops.moveaxis
     flip, fliplr, flipud, roll, rot90 = ops.flip, ops.fliplr, ops.flipud, ops.roll, ops.rot90
     repeat, tile, repeat_interleave = ops.repeat, ops.tile, ops.repeat_interleave
+    fill_diagonal_ = ops.fill_diagonal_
     diag, diag_embed, diagflat, tril, tril_, triu, triu_ = ops.diag, ops.diag_embed, ops.diagflat, ops.tril, inplace(ops.tril), ops.triu, inplace(ops.triu)
     hsplit, vsplit, dsplit = ops.hsplit, ops.vsplit, ops.dsplit
     select_scatter, slice_scatter, diagonal_scatter, as_strided_scatter = ops.select_scatter, ops.slice_scatter, ops.diagonal_scatter, ops.as_strided_scatter

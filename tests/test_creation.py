@@ -168,3 +168,9 @@ def test_empty_tensors() -> None:
     assert torch.cat([torch.zeros(0), torch.ones(1, 2)]).tolist() == [[1, 1]]
     with pytest.raises(RuntimeError, match="ambiguous"):
         torch.zeros(0).view(-1, 0)
+
+
+def test_fill_diagonal_wraps_below_a_full_square() -> None:
+    assert torch.zeros(7, 3).fill_diagonal_(2, wrap=True).nonzero().tolist() == [[0, 0], [1, 1], [2, 2], [4, 0], [5, 1], [6, 2]]
+    assert torch.zeros(7, 3).fill_diagonal_(2).nonzero().tolist() == [[0, 0], [1, 1], [2, 2]]
+    assert torch.zeros(2, 2, 2).fill_diagonal_(2).nonzero().tolist() == [[0, 0, 0], [1, 1, 1]]

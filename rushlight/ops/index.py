@@ -15,7 +15,20 @@ import numpy as np
 from .. import dtypes as dt
 from ..errors import sizes, type_name
 from ..graph import check_in_place, written
-from ..shape import Layout, Shape, broadcast_shapes, can_broadcast_to, contiguous_strides, expand_strides, has_internal_overlap, layout, preserved_strides, stride_order, strides_in_order, view_strides
+from ..shape import (
+    Layout,
+    Shape,
+    broadcast_shapes,
+    can_broadcast_to,
+    contiguous_strides,
+    expand_strides,
+    has_internal_overlap,
+    layout,
+    preserved_strides,
+    stride_order,
+    strides_in_order,
+    view_strides,
+)
 from ..storage import ON_META, TensorBase
 from .card import Card, apply, apply_view, array_of, check_overlap, overlap_error, tensor_of_array, write_into
 from .define import NUMBERS
@@ -205,13 +218,13 @@ def _entries(index: Any) -> tuple[Any, ...]:
     """The index as a tuple. A short list that holds sequences, slices, None or Ellipsis counts as one (NumPy's old rule)."""
     if isinstance(index, tuple):
         return index
-    if not isinstance(index, (TensorBase, np.ndarray, slice)) and _is_sequence(index) and len(index) < 32:
-        if any(e is None or e is Ellipsis or isinstance(e, slice) or _is_sequence(e) for e in index):
-            warnings.warn(
-                "Using a non-tuple sequence for multidimensional indexing is deprecated and will be changed in pytorch 2.9; use x[tuple(seq)] instead of x[seq]. In pytorch 2.9 this will be interpreted as tensor index, x[torch.tensor(seq)], which will result either in an error or a different result",
-                stacklevel=4,
-            )
-            return tuple(index)
+    listed = not isinstance(index, (TensorBase, np.ndarray, slice)) and _is_sequence(index) and len(index) < 32
+    if listed and any(e is None or e is Ellipsis or isinstance(e, slice) or _is_sequence(e) for e in index):
+        warnings.warn(
+            "Using a non-tuple sequence for multidimensional indexing is deprecated and will be changed in pytorch 2.9; use x[tuple(seq)] instead of x[seq]. In pytorch 2.9 this will be interpreted as tensor index, x[torch.tensor(seq)], which will result either in an error or a different result",
+            stacklevel=4,
+        )
+        return tuple(index)
     return (index,)
 
 

@@ -350,6 +350,28 @@ def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -
     return found
 
 
+def fill_diagonal_(self: Tensor, fill_value: Any, wrap: bool = False) -> Tensor:
+    """Fill the main diagonal; with `wrap`, that of a tall matrix starts again below each full square.
+
+    >>> torch.zeros(2, 2).fill_diagonal_(3)
+    tensor([[3., 0.],
+            [0., 3.]])
+    """
+    here = self._layout
+    if here.ndim < 2:
+        raise RuntimeError("dimensions must larger than 1")
+    if here.ndim > 2 and len(set(here.shape)) > 1:
+        raise RuntimeError("all dimensions of input must be of equal length")
+    step = sum(here.stride)
+    count = min(here.shape)
+    self.as_strided((count,), (step,)).fill_(fill_value)
+    rows, columns = here.shape[:2]
+    if wrap and here.ndim == 2 and rows > columns + 1:
+        rest = -(-here.numel // (columns + 1)) - count
+        self.as_strided((rest,), (step,), self._offset + here.stride[0] * (columns + 1)).fill_(fill_value)
+    return self
+
+
 def diagflat(input: Tensor, offset: int = 0) -> Tensor:
     """The matrix with the elements of `input` on its diagonal.
 

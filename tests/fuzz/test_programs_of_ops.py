@@ -12,7 +12,6 @@ from programs import Program, as_bytes
 import rushlight as torch
 from rushlight import tape
 
-
 PER_TEST = 10
 
 

@@ -35,3 +35,10 @@ def sizes(shape: Sequence[int]) -> str:
 def dim_out_of_range(dim: int, ndim: int) -> IndexError:
     low, high = -max(ndim, 1), max(ndim, 1) - 1
     return IndexError(f"Dimension out of range (expected to be in range of [{low}, {high}], but got {dim})")
+
+
+def type_name(value: Any) -> str:
+    """The name of a value's type as C code shows it: with its module only where the type was made in C."""
+    kind = type(value)
+    made_in_python = kind.__flags__ & (1 << 9)  # Py_TPFLAGS_HEAPTYPE
+    return kind.__name__ if made_in_python or kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"

@@ -25,6 +25,7 @@ from typing import Any
 SHIM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "_shim")
 _HOME = __name__.partition(".")[0]
 _ALIASES = {"torch": _HOME, "torchmetrics": f"{_HOME}.metrics"}
+_OWN_NAMES = (f"{_HOME}.ops.", f"{_HOME}.metrics.")  # what torch has no public classes under
 
 
 class _AliasLoader:
@@ -41,6 +42,7 @@ class _AliasLoader:
 
     def exec_module(self, module: ModuleType) -> None:
         module.__spec__ = self.spec  # the import system has just put the alias's in its place
+        name_classes()
 
     def get_code(self, name: str) -> CodeType | None:
         """The code, for ``python -m torch.something``."""
@@ -108,7 +110,7 @@ def install() -> None:
             f"from {getattr(loaded, '__file__', None)}",
             name="torch",
         )
-    if any(isinstance(finder, _TorchFinder) for finder in sys.meta_path):
+    if is_installed():
         return
     sys.meta_path.insert(0, _TorchFinder())  # type: ignore[arg-type]
     if SHIM not in sys.path:
@@ -117,6 +119,37 @@ def install() -> None:
     inherited = os.environ.get("PYTHONPATH", "")
     if SHIM not in inherited.split(os.pathsep):
         os.environ["PYTHONPATH"] = SHIM + os.pathsep + inherited if inherited else SHIM
+    name_classes()
+
+
+def is_installed() -> bool:
+    return any(isinstance(finder, _TorchFinder) for finder in sys.meta_path)
+
+
+_named: set[str] = set()
+
+
+def name_classes() -> None:
+    """Have the classes of all modules loaded so far say that they come from torch, as ``print(type(x))`` shows.
+
+    A class keeps its name where nothing can be found under the other one, so that it can still be pickled.
+    """
+    from .serialization.names import find_torch_name, torch_name
+
+    for name in [name for name in sys.modules if name.startswith(_HOME + ".") and name not in _named]:
+        _named.add(name)
+        for value in list(vars(sys.modules[name]).values()):
+            if not isinstance(value, type) or value.__module__ != name or name.startswith(_OWN_NAMES):
+                continue
+            module, qualified = torch_name(value) or (name, "")
+            if qualified != value.__qualname__:
+                continue
+            try:
+                found = find_torch_name(module, qualified)
+            except AttributeError:
+                continue
+            if found is value:
+                value.__module__ = module
 
 
 def _is_stub(module: ModuleType) -> bool:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from . import dtypes as dt, ops
-from .shape import Size
 from .storage import TensorBase
 from .tensor import Tensor
 
@@ -46,9 +43,7 @@ class TensorType:
             if data[0]._layout.dtype is not self.dtype:
                 raise TypeError(f"expected {self!r} (got {data[0].type()})")  # type: ignore[attr-defined]
             return ops.detach(data[0])  # type: ignore[arg-type]
-        if isinstance(data[0], (list, np.ndarray)) or (len(data) == 1 and isinstance(data[0], tuple) and not isinstance(data[0], Size)):
-            return ops.tensor(data[0], dtype=self.dtype, device=device)
-        return ops.empty(*data, dtype=self.dtype, device=device)
+        return ops.legacy_tensor(data, self.dtype, device)
 
     def __instancecheck__(self, instance: Any) -> bool:
         return isinstance(instance, TensorBase) and instance._layout.dtype is self.dtype

@@ -342,3 +342,23 @@ def test_versions_are_ordered_as_pep_440_orders_them() -> None:
         for high in ascending[n + 1 :]:
             assert TorchVersion(low) < high < TorchVersion("99!0") and TorchVersion(high) > low, (low, high)
     assert TorchVersion("2.13.0") == TorchVersion("v2.13") == (2, 13, 0, 0)
+
+
+def test_classes_say_that_they_come_from_torch(tmp_path: Path) -> None:
+    """Programs print types; what `import torch` gives must not tell whose it is, and must still be picklable."""
+    program = """\
+    import pickle
+    import torch
+    layer = torch.nn.Linear(1, 1)  # loaded by the attribute of torch, not by an import
+    print(type(torch.ones(1)), type(layer), type(layer.weight), torch.dtype, torch.Size, torch.device, torch.no_grad)
+    from torch.utils.data import TensorDataset
+    print(TensorDataset, torch.optim.SGD, torch.optim.lr_scheduler.StepLR)
+    again = pickle.loads(pickle.dumps([layer, torch.ones(1)]))
+    print(again[0], again[1])
+    """
+    assert run(tmp_path, textwrap.dedent(program)).splitlines() == [
+        "<class 'torch.Tensor'> <class 'torch.nn.modules.linear.Linear'> <class 'torch.nn.parameter.Parameter'> "
+        "<class 'torch.dtype'> <class 'torch.Size'> <class 'torch.device'> <class 'torch.autograd.grad_mode.no_grad'>",
+        "<class 'torch.utils.data.dataset.TensorDataset'> <class 'torch.optim.sgd.SGD'> <class 'torch.optim.lr_scheduler.StepLR'>",
+        "Linear(in_features=1, out_features=1, bias=True) tensor([1.])",
+    ]

@@ -45,6 +45,11 @@ def _check_shapes(input: Layout, target: Layout, weight: Layout | None, function
         raise RuntimeError(f"weight tensor should be defined either for all {input.shape[1 if input.ndim > 1 else 0]} classes or no classes but got weight tensor of shape: {sizes(weight.shape)}")
 
 
+def _check_target_dtype(target: Layout) -> None:
+    if target.dtype not in (dt.int64, dt.uint8):
+        raise RuntimeError(f"expected target dtype to be Long or Byte, but got {target.dtype.type_name}")
+
+
 def _class_dim(ndim: int) -> int:
     return 1 if ndim > 1 else 0
 
@@ -117,8 +122,7 @@ def nll_loss(input: Tensor, target: Tensor, weight: Tensor | None = None, size_a
     reduction = _check_reduction(legacy_reduction(size_average, reduce, reduction))
     as_tensor_argument(input, "nll_loss")
     _check_shapes(input._layout, target._layout, weight._layout if weight is not None else None, "nll_loss")
-    if target._layout.dtype not in (dt.int64, dt.uint8):
-        raise RuntimeError(f"expected scalar type Long but found {target._layout.dtype.type_name}")
+    _check_target_dtype(target._layout)
     check_targets(target, input._layout.shape[_class_dim(input._layout.ndim)], ignore_index)
     return apply(_nll, (input, target) if weight is None else (input, target, weight), (ignore_index, reduction))
 
@@ -195,11 +199,11 @@ def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None, s
         raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
     if input._layout.shape == target._layout.shape and input._layout.ndim:
         return _cross_entropy_of_probabilities(input, target, weight, reduction, label_smoothing)
-    if target._layout.dtype.is_floating_point:
-        raise RuntimeError(f"expected scalar type Long but found {target._layout.dtype.type_name}")
-    if target._layout.dtype not in (dt.int64, dt.uint8):
-        raise RuntimeError(f"expected scalar type Long but found {target._layout.dtype.type_name}")
+    if not input._layout.dtype.is_floating_point:
+        kernel = "log_softmax_lastdim" if _class_dim(input._layout.ndim) == input._layout.ndim - 1 else "softmax"
+        raise NotImplementedError(f"\"{kernel}_kernel_impl\" not implemented for '{input._layout.dtype.type_name}'")
     _check_shapes(input._layout, target._layout, weight._layout if weight is not None else None, "cross_entropy")
+    _check_target_dtype(target._layout)
     check_targets(target, input._layout.shape[_class_dim(input._layout.ndim)], ignore_index)
     operands = (input, target) if weight is None else (input, target, weight)
     return apply(_cross_entropy, operands, (ignore_index, reduction, float(label_smoothing)))
@@ -235,6 +239,8 @@ def binary_cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = 
     reduction = _check_reduction(legacy_reduction(size_average, reduce, reduction))
     if input._layout.shape != target._layout.shape:
         raise ValueError(f"Using a target size ({target._layout.size}) that is different to the input size ({input._layout.size}) is deprecated. Please ensure they have the same size.")
+    if target._layout.dtype is not input._layout.dtype:
+        raise RuntimeError(f"Found dtype {target._layout.dtype.type_name} but expected {input._layout.dtype.type_name}")
     if input._layout.numel and input._storage.special != ON_META:
         values = array_of(input)
         if not bool(((values >= 0) & (values <= 1)).all()):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import dtypes as dt
-from ..errors import sizes
+from ..errors import sizes, type_name
 from ..shape import Layout, broadcast_shapes, contiguous, layout, wrap_dim
 from ..storage import TensorBase
 from .card import Card, apply, pointwise_strides, write_into
@@ -54,20 +54,25 @@ def _cat_backward(g: Tensor, layouts: Sequence[Layout], dim: int) -> list[Tensor
 _cat = Card("cat", "tensors", statics="dim", infer=_infer_cat, numpy=_cat_rule, backward=_cat_backward, variadic=True, onnx="Concat")
 
 
+def _tuple_of_tensors(tensors: Any, function: str) -> tuple[Tensor, ...]:
+    if not isinstance(tensors, (tuple, list)):
+        raise TypeError(f"{function}(): argument 'tensors' (position 1) must be tuple of Tensors, not {type_name(tensors)}")
+    for n, t in enumerate(tensors):
+        if not isinstance(t, TensorBase):
+            raise TypeError(f"expected Tensor as element {n} in argument 0, but got {type_name(t)}")
+    return tuple(tensors)
+
+
 def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -> Tensor:
     """The tensors one after the other along `dim`; sizes must agree in all other dims.
 
     >>> torch.cat([torch.tensor([1]), torch.tensor([2, 3])])
     tensor([1, 2, 3])
     """
-    if isinstance(tensors, TensorBase):
-        raise TypeError("cat() received an invalid combination of arguments - got (Tensor), but expected (tuple of Tensors tensors, int dim)")
-    tensors = tuple(tensors)
+    tensors = _tuple_of_tensors(tensors, "cat")
     if not tensors:
-        raise RuntimeError("torch.cat(): expected a non-empty list of Tensors")
+        raise ValueError("torch.cat(): expected a non-empty list of Tensors")
     for n, t in enumerate(tensors):
-        if not isinstance(t, TensorBase):
-            raise TypeError(f"expected Tensor as element {n} in argument 0, but got {type(t).__name__}")
         if not t._layout.ndim:
             raise RuntimeError(f"zero-dimensional tensor (at position {n}) cannot be concatenated")
     ndim = max(t._layout.ndim for t in tensors)
@@ -99,10 +104,10 @@ def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None)
     tensor([[1, 3],
             [2, 4]])
     """
-    tensors = tuple(tensors)
+    tensors = _tuple_of_tensors(tensors, "stack")
     if not tensors:
         raise RuntimeError("stack expects a non-empty TensorList")
-    first = as_tensor_argument(tensors[0], "stack", "tensors")._layout
+    first = tensors[0]._layout
     for n, t in enumerate(tensors):
         if t._layout.shape != first.shape:
             raise RuntimeError(f"stack expects each tensor to be equal size, but got {sizes(first.shape)} at entry 0 and {sizes(t._layout.shape)} at entry {n}")

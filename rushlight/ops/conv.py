@@ -205,7 +205,7 @@ def _check(function: str, n: int, input: Layout, weight: Layout, bias: Layout | 
         raise RuntimeError(f"expected stride to be a single integer value or a list of {weight.ndim - 2} values to match the convolution dimensions, but got stride={sizes((1,) * n)}")
     if input.ndim not in (n + 1, n + 2):
         raise RuntimeError(f"Expected {n + 1}D (unbatched) or {n + 2}D (batched) input to {function}, but got input of size: {sizes(input.shape)}")
-    _check_dtypes(n, input, weight, bias)
+    _check_dtypes(n, input, weight, bias, groups)
     if weight.shape[0] < groups:
         raise RuntimeError(f"Given groups={groups}, expected weight to be at least {groups} at dimension 0, but got weight of size {sizes(weight.shape)} instead")
     if weight.shape[0] % groups:
@@ -220,16 +220,20 @@ def _check(function: str, n: int, input: Layout, weight: Layout, bias: Layout | 
         raise RuntimeError(f"Given {'transposed=1, ' if transposed else ''}weight of size {sizes(weight.shape)}, expected bias to be 1-dimensional with {outputs} elements, but got bias of size {sizes(bias.shape)} instead")
 
 
-def _check_dtypes(n: int, input: Layout, weight: Layout, bias: Layout | None) -> None:
+def _check_dtypes(n: int, input: Layout, weight: Layout, bias: Layout | None, groups: int) -> None:
+    """PyTorch's messages: one for the convolutions that it gives to oneDNN, others for the rest."""
     if input.dtype is not weight.dtype:
-        if input.dtype is dt.float32 or input.dtype in dt.HALF:
+        batch = input.shape[0] if input.ndim == n + 2 else 1
+        worth = groups > 1 or min(weight.shape[-2:]) > 3 or batch > 1 or input.numel > 20480
+        if worth and (input.dtype is dt.float32 or input.dtype in dt.HALF):
             raise RuntimeError(
                 f"Input type (torch.{input.dtype.type_name}Tensor) and weight type (torch.{weight.dtype.type_name}Tensor) should be the same "
                 "or input should be a MKLDNN tensor and weight is a dense tensor"
             )
-        raise RuntimeError(f"expected scalar type {input.dtype.type_name} but found {weight.dtype.type_name}")
     if bias is not None and bias.dtype is not input.dtype:
         raise RuntimeError(f"Input type ({c_name(input.dtype)}) and bias type ({c_name(bias.dtype)}) should be the same")
+    if input.dtype is not weight.dtype:
+        raise RuntimeError(f"expected scalar type {input.dtype.type_name} but found {weight.dtype.type_name}")
     if input.dtype is dt.bool_:
         raise NotImplementedError(f"\"slow_conv{max(n, 2)}d_cpu\" not implemented for 'Bool'")
 

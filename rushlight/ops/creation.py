@@ -11,15 +11,15 @@ import numpy as np
 from .. import devices
 from .. import dtypes as dt
 from .. import memory_formats
-from ..errors import sizes
+from ..errors import sizes, type_name
 from ..graph import grad_state, make_tensor
-from ..shape import Layout, Shape, contiguous, contiguous_strides, layout, preserved_strides
+from ..shape import Layout, Shape, Size, contiguous, contiguous_strides, layout, preserved_strides
 from ..storage import ON_META, SHARED, Storage, TensorBase, storage_of_array
 from ..untyped_storage import UntypedStorage
 from .card import array_of, share, tensor_of_array
-from .define import NUMBERS, as_tensor_argument, write_out
+from .define import NUMBERS, as_leaf, as_tensor_argument, write_out
 from .scalars import fits_integer, fitting, overflow
-from .views import shape_argument, type_name
+from .views import shape_argument
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -30,9 +30,7 @@ def fresh(out: Layout, device: Any = None, requires_grad: bool = False) -> Tenso
     where = devices.resolve(device)
     storage = Storage(out.nbytes, special=ON_META if where is devices.META else 0)
     tensor = make_tensor(storage, 0, out)
-    if requires_grad:
-        tensor.requires_grad_(True)
-    return tensor
+    return as_leaf(tensor, requires_grad)
 
 
 def _filled(out: Layout, value: Any, device: Any, requires_grad: bool) -> Tensor:
@@ -53,6 +51,18 @@ def _report(name: str, tensor: Tensor, **params: Any) -> None:
         grad_state.tracer.append((name, (), params, (tensor,)))
 
 
+def legacy_tensor(data: tuple[Any, ...], dtype: dt.dtype, device: Any) -> Tensor:
+    """What ``torch.FloatTensor(*data)`` gives: the values of one sequence, or a tensor of the given sizes with any values."""
+    first = data[0]
+    if len(data) > 1 or isinstance(first, Size) or (hasattr(first, "__index__") and not isinstance(first, (bool, np.ndarray))):
+        return empty(*data, dtype=dtype, device=device)
+    if isinstance(first, dict) or not hasattr(first, "__getitem__") or isinstance(first, np.generic):
+        raise TypeError(f"new(): data must be a sequence (got {type_name(first)})")
+    if isinstance(first, str):
+        raise TypeError("new(): invalid data type 'str'")
+    return tensor(first, dtype=dtype, device=device)
+
+
 def size_argument(given: tuple[Any, ...], size: Any, function: str) -> Shape:
     """The shape that a factory was given: ints one by one, one sequence, or the keyword `size`."""
     if size is not None:
@@ -65,7 +75,14 @@ def size_argument(given: tuple[Any, ...], size: Any, function: str) -> Shape:
             raise TypeError(f"{function}() takes 1 positional argument but {len(given)} were given")
     elif not hasattr(first, "__index__"):
         raise TypeError(f"{function}(): argument 'size' (position 1) must be tuple of ints, not {type(first).__name__}")
-    shape = shape_argument(given)
+    try:
+        shape = shape_argument(given)
+    except TypeError:
+        entries = list(first) if isinstance(first, (tuple, list)) else given
+        place, wrong = next((n, value) for n, value in enumerate(entries) if not hasattr(value, "__index__"))
+        if place:
+            raise TypeError(f"{function}(): argument 'size' failed to unpack the object at pos {place + 1} with error \"type must be tuple of ints,but got {type_name(wrong)}\"") from None
+        raise TypeError(f"{function}(): argument 'size' (position 1) must be tuple of ints, but found element of type {type_name(wrong)} at pos 0") from None
     for n in shape:
         if n < 0:
             raise RuntimeError(f"{function}: Dimension size must be non-negative." if function == "zeros" else f"Trying to create tensor with negative dimension {n}: {sizes(shape)}")
@@ -142,6 +159,8 @@ def full(size: Any, fill_value: Any, *, out: Tensor | None = None, dtype: dt.dty
         fill_value = fill_value.item()  # type: ignore[attr-defined]
     if not isinstance(size, (tuple, list)):
         raise TypeError(f"full(): argument 'size' (position 1) must be tuple of ints, not {type(size).__name__}")
+    if not isinstance(fill_value, (bool, int, float, complex, np.number, np.bool_)):
+        raise TypeError(f"full(): argument 'fill_value' (position 2) must be Number, not {type_name(fill_value)}")
     dtype = dt.of_number(fill_value) if dtype is None else _dtype_argument(dtype, "full")
     shape = size_argument((size,), None, "full")
     found = _filled(contiguous(shape, dtype), fill_value, device, requires_grad)
@@ -470,7 +489,7 @@ def frombuffer(buffer: Any, *, dtype: dt.dtype, count: int = -1, offset: int = 0
         warnings.warn("The given buffer is not writable, and PyTorch does not support non-writable tensors. This means you can write to the underlying (supposedly non-writable) buffer using the tensor. You may want to copy the buffer to protect its data or make it writable before converting it to a tensor. This type of warning will be suppressed for the rest of this program.", UserWarning, stacklevel=2)
     storage = Storage(array.nbytes, array, SHARED)
     found = make_tensor(storage, 0, contiguous((array.nbytes // dtype.itemsize,), dtype))
-    return found.requires_grad_(True) if requires_grad else found
+    return as_leaf(found, requires_grad)
 
 
 def _array_of_data(data: Any, dtype: dt.dtype | None) -> np.ndarray:
@@ -551,7 +570,9 @@ def _scan(data: Any) -> tuple[Shape, list[Any], dt.dtype | None]:
     def visit(value: Any, depth: int) -> None:
         if isinstance(value, TensorBase) and depth == len(shape):
             if value._layout.numel != 1:
-                raise TypeError("only integer tensors of a single element can be converted to an index" if value._layout.dtype.category <= dt.INTEGER else "only one element tensors can be converted to Python scalars")
+                if value._layout.dtype.category > dt.INTEGER:
+                    raise ValueError("only one element tensors can be converted to Python scalars")
+                raise TypeError("only integer tensors of a single element can be converted to an index")
             note(value._layout.dtype)
             leaves.append(value.item())  # type: ignore[attr-defined]
         elif isinstance(value, (TensorBase, np.ndarray)):
@@ -605,13 +626,13 @@ def tensor(data: Any, *, dtype: dt.dtype | None = None, device: Any = None, requ
             stacklevel=2,
         )
         found = data.detach().clone() if dtype is None else data.detach().to(dtype, copy=True)  # type: ignore[attr-defined]
-        return found.requires_grad_(True) if requires_grad else found
+        return as_leaf(found, requires_grad)
     if dtype is not None:
         dtype = _dtype_argument(dtype, "tensor")
     values = _array_of_data(data, dtype)
     if not values.flags.c_contiguous:
         found = make_tensor(storage_of_array(values), 0, make_layout(values.shape, tuple(s // values.itemsize for s in values.strides), dt.from_numpy(values.dtype)))
-        return found.requires_grad_(True) if requires_grad else found
+        return as_leaf(found, requires_grad)
     return _given(values, None, device, requires_grad)
 
 
@@ -664,7 +685,7 @@ def asarray(obj: Any, *, dtype: dt.dtype | None = None, device: Any = None, copy
             )
         elif not requires_grad:
             found = found.detach()
-    return found.requires_grad_(True) if requires_grad else found
+    return as_leaf(found, requires_grad)
 
 
 class _Capsule:

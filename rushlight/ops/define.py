@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import dtypes as dt, tape
-from ..errors import sizes
+from ..errors import sizes, type_name
 from ..grad_mode import no_grad
 from ..graph import adopt_history, check_in_place, grad_state, requires_grad
 from ..shape import Layout, contiguous
@@ -49,11 +49,18 @@ def kernel_for(name: str, *, bools: str = "float", integers: str = "float", floa
     return rule
 
 
+def as_leaf(tensor: Any, requires_grad: bool) -> Any:
+    """A new tensor, as a leaf that has gradients if the factory was asked for one."""
+    if requires_grad and tensor._layout.dtype.category < dt.FLOAT:
+        raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
+    return tensor.requires_grad_(True) if requires_grad else tensor
+
+
 def as_tensor_argument(value: Any, function: str, name: str = "input", position: int = 1) -> Any:
     """`value` if it is a Tensor, else PyTorch's TypeError."""
     if isinstance(value, TensorBase):
         return value
-    raise TypeError(f"{function}(): argument '{name}' (position {position}) must be Tensor, not {type(value).__name__}")
+    raise TypeError(f"{function}(): argument '{name}' (position {position}) must be Tensor, not {type_name(value)}")
 
 
 def as_operand(value: Any, function: str, name: str = "other", position: int = 2) -> Any:

@@ -25,14 +25,14 @@ def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.matmul(a, b)
 
 
-def same_dtype(a: Layout, b: Layout, function: str = "") -> None:
+def same_dtype(a: Layout, b: Layout) -> None:
     if a.dtype is not b.dtype:
         raise RuntimeError(f"expected m1 and m2 to have the same dtype, but got: {c_name(a.dtype)} != {c_name(b.dtype)}")
 
 
 def c_name(dtype: dt.dtype) -> str:
     """The C++ name of a dtype, as some messages print it."""
-    return {"float32": "float", "float64": "double", "int64": "long long", "int32": "int", "int16": "short", "int8": "signed char", "uint8": "unsigned char", "bool": "bool", "float16": "c10::Half", "bfloat16": "c10::BFloat16", "complex64": "c10::complex<float>", "complex128": "c10::complex<double>"}.get(dtype.name, dtype.name)
+    return {"float32": "float", "float64": "double", "int64": "long int", "int32": "int", "int16": "short", "int8": "signed char", "uint8": "unsigned char", "bool": "bool", "float16": "c10::Half", "bfloat16": "c10::BFloat16", "complex64": "c10::complex<float>", "complex128": "c10::complex<double>"}.get(dtype.name, dtype.name)
 
 
 def _infer_mm(input: Layout, mat2: Layout) -> Layout:
@@ -73,7 +73,8 @@ def _infer_bmm(input: Layout, mat2: Layout) -> Layout:
         raise RuntimeError(
             f"Expected size for first two dimensions of batch2 tensor to be: {sizes((input.shape[0], input.shape[2]))} but got: {sizes(mat2.shape[:2])}."
         )
-    same_dtype(input, mat2)
+    if input.dtype is not mat2.dtype:
+        raise RuntimeError(f"expected scalar type {input.dtype.type_name} but found {mat2.dtype.type_name}")
     return contiguous((input.shape[0], input.shape[1], mat2.shape[2]), input.dtype)
 
 
@@ -142,8 +143,19 @@ def _infer_mv(input: Layout, vec: Layout) -> Layout:
         raise RuntimeError(f"vector + matrix @ vector expected, got 1, {input.ndim}, {vec.ndim}")
     if input.shape[1] != vec.shape[0]:
         raise RuntimeError(f"size mismatch, got input ({input.shape[0]}), mat ({input.shape[0]}x{input.shape[1]}), vec ({vec.shape[0]})")
-    same_dtype(input, vec)
+    _check_addmv_dtypes(vec, input, vec)
     return contiguous((input.shape[0],), input.dtype)
+
+
+def _check_addmv_dtypes(input: Layout, mat: Layout, vec: Layout) -> None:
+    if input.dtype is not mat.dtype or mat.dtype is not vec.dtype:
+        raise RuntimeError(f"addmv input tensors must have the same dtype, but got {input.dtype.type_name}, {mat.dtype.type_name}, and {vec.dtype.type_name}")
+
+
+def _check_addmm_dtypes(input: Layout, mat1: Layout, mat2: Layout) -> None:
+    for name, first in (("self", input), ("mat1", mat1)):
+        if first.dtype is not mat2.dtype:
+            raise RuntimeError(f"{name} and mat2 must have the same dtype, but got {first.dtype.type_name} and {mat2.dtype.type_name}")
 
 
 _mv = Card(
@@ -220,9 +232,10 @@ def _infer_linear(input: Layout, weight: Layout, bias: Any = None) -> Layout:
         raise RuntimeError(f"mat1 and mat2 shapes cannot be multiplied ({rows}x{input.shape[-1]} and {weight.shape[1]}x{weight.shape[0]})")
     if weight.ndim == 1 and input.shape[-1] != weight.shape[0]:
         raise RuntimeError(f"size mismatch, got input ({rows}), mat ({rows}x{input.shape[-1]}), vec ({weight.shape[0]})")
-    same_dtype(input, weight)
-    if bias is not None and bias.dtype is not input.dtype:
-        raise RuntimeError(f"self and mat2 must have the same dtype, but got {bias.dtype.type_name} and {input.dtype.type_name}")
+    if bias is None:
+        same_dtype(input, weight)
+    else:
+        _check_addmm_dtypes(bias, input, weight)
     shape = (*input.shape[:-1], *weight.shape[:-1])
     if bias is not None:
         if not can_broadcast_to(bias.shape, shape):
@@ -263,6 +276,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     >>> F.linear(torch.ones(1, 2), torch.tensor([[1., 2.]]), torch.tensor([10.]))
     tensor([[13.]])
     """
+    as_tensor_argument(input, "linear")
     return apply(_linear, (input, weight) if bias is None else (input, weight, bias))
 
 
@@ -271,9 +285,9 @@ def _infer_addmm(input: Layout, mat1: Layout, mat2: Layout, beta: Any, alpha: An
         raise RuntimeError(f"mat1 must be a matrix, got {mat1.ndim}-D tensor")
     if mat2.ndim != 2:
         raise RuntimeError(f"mat2 must be a matrix, got {mat2.ndim}-D tensor")
+    if mat1.shape[1] == mat2.shape[0]:
+        _check_addmm_dtypes(input, mat1, mat2)
     out = _infer_mm(mat1, mat2)
-    if input.dtype is not mat1.dtype:
-        raise RuntimeError(f"self and mat2 must have the same dtype, but got {input.dtype.type_name} and {mat1.dtype.type_name}")
     if not can_broadcast_to(input.shape, out.shape):
         raise RuntimeError(f"The expanded size of the tensor ({out.shape[-1]}) must match the existing size ({input.shape[-1]}) at non-singleton dimension 1.  Target sizes: {sizes(out.shape)}.  Tensor sizes: {sizes(input.shape)}")
     return out
@@ -348,6 +362,7 @@ def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: Any = 1, alpha: Any 
         raise RuntimeError(f"vector + matrix @ vector expected, got {have.ndim}, {matrix.ndim}, {vector.ndim}")
     if matrix.shape[1] != vector.shape[0] or have.numel not in (1, matrix.shape[0]):
         raise RuntimeError(f"size mismatch, got input ({have.numel}), mat ({matrix.shape[0]}x{matrix.shape[1]}), vec ({vector.shape[0]})")
+    _check_addmv_dtypes(have, matrix, vector)
     return _plus(input, mv(mat, vec), beta, alpha, out)
 
 
@@ -394,6 +409,10 @@ def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alp
     >>> torch.baddbmm(torch.zeros(1), torch.ones(2, 1, 3), torch.ones(2, 3, 1)).shape
     torch.Size([2, 1, 1])
     """
+    dtypes = [t._layout.dtype for t in (input, batch1, batch2)]
+    if dtypes[0] is not dtypes[1]:
+        names = [c_name(dtype) for dtype in dtypes]
+        raise RuntimeError(f"Input dtypes must be the same, got: input {names[0]}, batch1: {names[1]}, batch2: {names[2]}")
     return _plus(input, bmm(batch1, batch2), beta, alpha, out)
 
 

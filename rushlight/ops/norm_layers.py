@@ -143,6 +143,11 @@ _batch_norm_eval = Card(
 )  # fmt: skip
 
 
+def _mixed(here: Layout, parameters: Sequence[Any]) -> str:
+    wrong = next(value for value in parameters if value is not None)._layout.dtype is not dt.float32
+    return "mixed dtype (CPU): " + ("expect parameter to have scalar type of Float" if wrong else "all inputs must share same datatype.")
+
+
 def _check_batch_norm(here: Layout, given: Sequence[tuple[str, Any]], training: bool) -> None:
     channels = here.shape[1] if here.ndim > 1 else 0
     for name, value in given:
@@ -154,7 +159,7 @@ def _check_batch_norm(here: Layout, given: Sequence[tuple[str, Any]], training: 
     if not here.dtype.is_floating_point:
         raise NotImplementedError(f"\"batch_norm\" not implemented for '{here.dtype.type_name}'")
     if not _parameters_fit(here, [value for _, value in given]):
-        raise RuntimeError("mixed dtype (CPU): all inputs must share same datatype.")
+        raise RuntimeError(_mixed(here, [value for _, value in given]))
 
 
 def _parameters_fit(here: Layout, parameters: Sequence[Any]) -> bool:
@@ -327,7 +332,7 @@ def _check_floating(here: Layout, kernel: str, *parameters: Any) -> None:
     if not here.dtype.is_floating_point:
         raise NotImplementedError(f"\"{kernel}\" not implemented for '{here.dtype.type_name}'")
     if not _parameters_fit(here, parameters):
-        raise RuntimeError("mixed dtype (CPU): expect parameter to have scalar type of Float")
+        raise RuntimeError(_mixed(here, parameters))
 
 
 def native_layer_norm(input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None, bias: Tensor | None, eps: float) -> tuple[Tensor, Tensor, Tensor]:

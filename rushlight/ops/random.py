@@ -18,7 +18,7 @@ from ..shape import Layout, broadcast_shapes, contiguous
 from ..storage import TensorBase
 from .card import Card, apply, write_into
 from .creation import empty, empty_like, zeros_like
-from .define import as_tensor_argument, resize, write_out
+from .define import as_leaf, as_tensor_argument, resize, write_out
 from .random_fill import (
     BARE_UNSIGNED,
     COMPLEX,
@@ -68,7 +68,7 @@ def rand(*size: Any, generator: Generator | None = None, out: Tensor | None = No
     tensor([0.4963, 0.7682])
     """
     found = uniform_(_created(size, _size_argument(named, "rand"), "rand", out, dtype, device), generator=generator)
-    return found.requires_grad_(True) if requires_grad else found
+    return as_leaf(found, requires_grad)
 
 
 def randn(*size: Any, generator: Generator | None = None, out: Tensor | None = None, dtype: dt.dtype | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False, **named: Any) -> Tensor:
@@ -79,7 +79,7 @@ def randn(*size: Any, generator: Generator | None = None, out: Tensor | None = N
     tensor([ 1.5410, -0.2934])
     """
     found = normal_(_created(size, _size_argument(named, "randn"), "randn", out, dtype, device), generator=generator)
-    return found.requires_grad_(True) if requires_grad else found
+    return as_leaf(found, requires_grad)
 
 
 def _size_argument(named: dict[str, Any], function: str) -> Any:
@@ -99,7 +99,7 @@ def randint(*args: Any, generator: Generator | None = None, out: Tensor | None =
     low, high, size = _randint_arguments(args, named)
     found = _created((size,), None, "randint", out, dt.int64 if dtype is None and out is None else dtype, device)
     random_(found, low, high, generator=generator)
-    return found.requires_grad_(True) if requires_grad else found
+    return as_leaf(found, requires_grad)
 
 
 def _randint_arguments(args: tuple[Any, ...], named: dict[str, Any]) -> tuple[int, int, Sequence[int]]:
@@ -128,7 +128,7 @@ def rand_like(input: Tensor, *, generator: Generator | None = None, dtype: dt.dt
     torch.Size([2, 3])
     """
     found = uniform_(empty_like(input, dtype=dtype, device=device, memory_format=memory_format), generator=generator)
-    return found.requires_grad_(True) if requires_grad else found
+    return as_leaf(found, requires_grad)
 
 
 def randn_like(input: Tensor, *, generator: Generator | None = None, dtype: dt.dtype | None = None, layout: Any = None, device: Any = None, pin_memory: bool = False, requires_grad: bool = False, memory_format: Any = None) -> Tensor:
@@ -138,7 +138,7 @@ def randn_like(input: Tensor, *, generator: Generator | None = None, dtype: dt.d
     torch.Size([2, 3])
     """
     found = normal_(empty_like(input, dtype=dtype, device=device, memory_format=memory_format), generator=generator)
-    return found.requires_grad_(True) if requires_grad else found
+    return as_leaf(found, requires_grad)
 
 
 def randint_like(input: Tensor, low: Any = None, high: Any = None, *, generator: Generator | None = None, dtype: dt.dtype | None = None, layout: Any = None, device: Any = None, pin_memory: bool = False, requires_grad: bool = False, memory_format: Any = None) -> Tensor:
@@ -151,7 +151,7 @@ def randint_like(input: Tensor, low: Any = None, high: Any = None, *, generator:
         low, high = 0, low
     low, high = integer_argument(0 if low is None else low, "randint_like", "low", 2), integer_argument(high, "randint_like", "high", 2)
     found = random_(empty_like(input, dtype=dtype, device=device, memory_format=memory_format), low, high, generator=generator)
-    return found.requires_grad_(True) if requires_grad else found
+    return as_leaf(found, requires_grad)
 
 
 _randperm = fill_card("randperm", "", lambda generator, numel, dtype: draws.randperm(generator, numel).astype(dt.BY_NAME[dtype].numpy))
@@ -175,7 +175,7 @@ def randperm(n: int, *, generator: Generator | None = None, out: Tensor | None =
     elif n > int(np.iinfo(kind.numpy).max):
         raise RuntimeError(f"value cannot be converted to type {kind.name}_t without overflow")
     write_into(_randperm, found, (found, generator_argument(generator, "randperm")))
-    return found.requires_grad_(True) if requires_grad else found
+    return as_leaf(found, requires_grad)
 
 
 # Draws with parameters from tensors
@@ -234,7 +234,7 @@ def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Gene
     chosen = generator_argument(generator, "normal")
     if size is not None:
         found = normal_(_created((size,), None, "normal", out, dtype, device), mean, std, generator=chosen)
-        return found.requires_grad_(True) if requires_grad else found
+        return as_leaf(found, requires_grad)
     if not isinstance(mean, TensorBase) and not isinstance(std, TensorBase):
         raise TypeError(
             f"normal() received an invalid combination of arguments - got ({type(mean).__name__}, {type(std).__name__}), "

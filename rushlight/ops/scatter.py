@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -787,7 +787,7 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     """
     _check_mask(mask, "masked_scatter_")
     if source._layout.dtype is not input._layout.dtype:
-        raise RuntimeError(f"masked_scatter: expected self and source to have same dtypes but got {input._layout.dtype.type_name} and {source._layout.dtype.type_name}")
+        raise RuntimeError(f"masked_scatter: expected self and source to have same dtypes but got{input._layout.dtype.type_name} and {source._layout.dtype.type_name}")
     if mask._storage.special != ON_META:
         wanted = np.count_nonzero(np.broadcast_to(array_of(mask), broadcast_shapes(input._layout.shape, mask._layout.shape)))
         if wanted > source._layout.numel:

@@ -52,12 +52,6 @@ def _as_int(value: Any) -> int:
         raise TypeError(f"expected int, but got {type(value).__name__}") from None
 
 
-def type_name(value: Any) -> str:
-    """The name of a value's type as C code shows it: with its module where the type is not one of Python's."""
-    kind = type(value)
-    return kind.__name__ if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}.{kind.__name__}"
-
-
 # as_strided, and the gradients of views whose base was written to
 
 

@@ -40,6 +40,12 @@ _PACKAGE = __package__.partition(".")[0]
 
 #: Our modules that hold the classes of another module of PyTorch, by what follows the package's name.
 _MODULES = {
+    "dtypes": "",
+    "errors": "",
+    "grad_mode": "autograd.grad_mode",
+    "memory_formats": "",
+    "untyped_storage": "storage",
+    "nn.state": "nn.modules.module",
     "nn.container": "nn.modules.container",
     "nn.module": "nn.modules.module",
     "nn.modules.attention": "nn.modules.activation",

@@ -1,0 +1,98 @@
+"""What PyTorch answers to arguments that do not fit: programs print these messages."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+import rushlight as torch
+from rushlight import nn
+from rushlight.nn import functional as F
+
+SINGLE, DOUBLE, WHOLE = torch.ones(2, 2), torch.ones(2, 2).double(), torch.ones(2, 2).long()
+
+CASES: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
+    "mm": (lambda: WHOLE @ SINGLE, RuntimeError, "expected m1 and m2 to have the same dtype, but got: long int != float"),
+    "bmm": (lambda: SINGLE[None] @ DOUBLE[None], RuntimeError, "expected scalar type Float but found Double"),
+    "mv": (lambda: SINGLE @ DOUBLE[0], RuntimeError, "addmv input tensors must have the same dtype, but got Double, Float, and Double"),
+    "addmm": (lambda: torch.addmm(SINGLE, DOUBLE, SINGLE), RuntimeError, "mat1 and mat2 must have the same dtype, but got Double and Float"),
+    "baddbmm": (
+        lambda: torch.baddbmm(SINGLE[None], DOUBLE[None], DOUBLE[None]),
+        RuntimeError,
+        "Input dtypes must be the same, got: input float, batch1: double, batch2: double",
+    ),
+    "Linear": (lambda: nn.Linear(2, 2)(DOUBLE), RuntimeError, "mat1 and mat2 must have the same dtype, but got Double and Float"),
+    "Linear without bias": (
+        lambda: nn.Linear(2, 2, bias=False)(DOUBLE),
+        RuntimeError,
+        "expected m1 and m2 to have the same dtype, but got: double != float",
+    ),
+    "Linear of an array": (lambda: nn.Linear(2, 2)(np.ones((1, 2))), TypeError, "linear(): argument 'input' (position 1) must be Tensor, not numpy.ndarray"),
+    "Conv2d": (
+        lambda: nn.Conv2d(1, 1, 1)(DOUBLE[None]),
+        RuntimeError,
+        "Input type (double) and bias type (float) should be the same",
+    ),
+    "Conv2d without bias": (lambda: nn.Conv2d(1, 1, 1, bias=False)(DOUBLE[None]), RuntimeError, "expected scalar type Double but found Float"),
+    "BatchNorm1d": (lambda: nn.BatchNorm1d(2).double()(SINGLE), RuntimeError, "mixed dtype (CPU): expect parameter to have scalar type of Float"),
+    "LayerNorm": (lambda: nn.LayerNorm(2)(DOUBLE), RuntimeError, "mixed dtype (CPU): all inputs must share same datatype."),
+    "cross_entropy": (
+        lambda: F.cross_entropy(SINGLE, torch.ones(2)),
+        RuntimeError,
+        "expected target dtype to be Long or Byte, but got Float",
+    ),
+    "cross_entropy, column": (
+        lambda: F.cross_entropy(SINGLE, torch.ones(2, 1)),
+        RuntimeError,
+        "0D or 1D target tensor expected, multi-target not supported",
+    ),
+    "binary_cross_entropy": (lambda: F.binary_cross_entropy(SINGLE, WHOLE), RuntimeError, "Found dtype Long but expected Float"),
+    "cat of nothing": (lambda: torch.cat([]), ValueError, "torch.cat(): expected a non-empty list of Tensors"),
+    "cat of a tensor": (lambda: torch.cat(SINGLE), TypeError, "cat(): argument 'tensors' (position 1) must be tuple of Tensors, not Tensor"),
+    "stack of a deque": (
+        lambda: torch.stack(deque([SINGLE])),
+        TypeError,
+        "stack(): argument 'tensors' (position 1) must be tuple of Tensors, not collections.deque",
+    ),
+    "stack of a number": (lambda: torch.stack([SINGLE, 1]), TypeError, "expected Tensor as element 1 in argument 0, but got int"),
+    "int": (lambda: int(SINGLE), ValueError, "only one element tensors can be converted to Python scalars"),
+    "item": (lambda: SINGLE.item(), RuntimeError, "a Tensor with 4 elements cannot be converted to Scalar"),
+    "tensor of tensors": (lambda: torch.tensor([torch.ones(2)]), ValueError, "only one element tensors can be converted to Python scalars"),
+    "zeros, requires_grad": (
+        lambda: torch.zeros(2, dtype=torch.int, requires_grad=True),
+        RuntimeError,
+        "Only Tensors of floating point and complex dtype can require gradients",
+    ),
+    "requires_grad =": (
+        lambda: setattr(WHOLE, "requires_grad", True),
+        RuntimeError,
+        "only Tensors of floating point and complex dtype can require gradients",
+    ),
+    "full": (lambda: torch.full((2,), "a"), TypeError, "full(): argument 'fill_value' (position 2) must be Number, not str"),
+    "zeros of a name": (
+        lambda: torch.zeros(2, "a"),
+        TypeError,
+        "zeros(): argument 'size' failed to unpack the object at pos 2 with error \"type must be tuple of ints,but got str\"",
+    ),
+    "FloatTensor of a number": (lambda: torch.FloatTensor(5.5), TypeError, "new(): data must be a sequence (got float)"),
+    "FloatTensor of a dict": (lambda: torch.FloatTensor({1: 2}), TypeError, "new(): data must be a sequence (got dict)"),
+    "FloatTensor of a string": (lambda: torch.FloatTensor("ab"), TypeError, "new(): invalid data type 'str'"),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_message_is_the_one_that_pytorch_gives(name: str) -> None:
+    call, kind, message = CASES[name]
+    with pytest.raises(kind) as caught:
+        call()
+    assert (type(caught.value), str(caught.value)) == (kind, message)
+
+
+def test_legacy_constructors_take_any_sequence() -> None:
+    """Ranges and other sequences are values; sizes and `torch.Size` are shapes."""
+    assert torch.LongTensor(range(3)).tolist() == [0, 1, 2]
+    assert torch.Tensor(deque([1, 2])).tolist() == [1.0, 2.0]
+    assert torch.FloatTensor(torch.Size([2, 1])).shape == torch.Tensor(2, 1).shape == (2, 1)

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 
 #: Modules that need a library which may be missing, or whose import has an effect of its own.
-SKIPPED = {"rushlight.__main__", "rushlight._shim"}
+SKIPPED = {"rushlight.__main__", "rushlight._shim", "rushlight.utils.tensorboard"}
 
 
 def modules() -> list[str]:

@@ -66,8 +66,8 @@ class GeneralizedPareto(Distribution):
     def log_cdf(self, value: Tensor) -> Tensor:
         """The logarithm of `cdf`.
 
-        >>> torch.distributions.GeneralizedPareto(0.0, 1.0, 0.0).log_cdf(torch.tensor(100.0))
-        tensor(0.)
+        >>> torch.distributions.GeneralizedPareto(0.0, 1.0, -1.0).log_cdf(torch.tensor(0.5))
+        tensor(-0.6931)
         """
         return ops.log1p(-ops.exp(self.log_survival_function(value)))
 

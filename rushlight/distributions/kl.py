@@ -262,11 +262,13 @@ def _check_events(p: Any, q: Any, kind: str) -> None:
 
 
 def _lowrank_logdet(distribution: Any) -> Tensor:
-    return _batch_lowrank_logdet(*distribution._low_rank(), distribution._capacitance_tril)
+    factor, diagonal = distribution._low_rank()
+    return _batch_lowrank_logdet(factor, diagonal, distribution._capacitance_tril)
 
 
 def _lowrank_distance(p: Any, q: Any) -> Tensor:
-    return _batch_lowrank_mahalanobis(*q._low_rank(), q.loc - p.loc, q._capacitance_tril)
+    factor, diagonal = q._low_rank()
+    return _batch_lowrank_mahalanobis(factor, diagonal, q.loc - p.loc, q._capacitance_tril)
 
 
 def _capacitance_solve(q: Any) -> Tensor:

@@ -1,6 +1,6 @@
 """Trees of lists, tuples, dictionaries and what is registered, their leaves and their structure.
 
->>> from torch.utils._pytree import tree_flatten, tree_unflatten
+>>> from rushlight.utils._pytree import tree_flatten, tree_unflatten
 >>> leaves, spec = tree_flatten({"a": 1, "b": (2, [3])})
 >>> leaves
 [1, 2, 3]
@@ -65,7 +65,7 @@ def register_pytree_node(
 ) -> None:
     """Take instances of a class as nodes: `flatten_fn` gives their children and a context, which rebuild them.
 
-    >>> from torch.utils import _pytree
+    >>> from rushlight.utils import _pytree
     >>> class Pair:
     ...     def __init__(self, a, b): self.a, self.b = a, b
     >>> _pytree.register_pytree_node(Pair, lambda p: ((p.a, p.b), None), lambda values, _: Pair(*values))
@@ -80,7 +80,7 @@ def register_pytree_node(
 def is_namedtuple(obj: object) -> bool:
     """Whether an object is a named tuple, or the class of one.
 
-    >>> from torch.utils._pytree import is_namedtuple
+    >>> from rushlight.utils._pytree import is_namedtuple
     >>> is_namedtuple((1, 2))
     False
     """
@@ -105,7 +105,7 @@ def _children(tree: PyTree) -> tuple[list[Any], Context]:
 def tree_is_leaf(tree: PyTree, is_leaf: IsLeaf = None) -> bool:
     """Whether a tree is one leaf: no container, or what `is_leaf` says is one.
 
-    >>> from torch.utils._pytree import tree_is_leaf
+    >>> from rushlight.utils._pytree import tree_is_leaf
     >>> tree_is_leaf(None), tree_is_leaf([])
     (True, False)
     """
@@ -227,7 +227,7 @@ _LEAF = LeafSpec()
 def tree_flatten(tree: PyTree, is_leaf: IsLeaf = None) -> tuple[list[Any], TreeSpec]:
     """The leaves of a tree, and its structure.
 
-    >>> from torch.utils._pytree import tree_flatten
+    >>> from rushlight.utils._pytree import tree_flatten
     >>> tree_flatten([1, (2, None)])
     ([1, 2, None], TreeSpec(list, None, [*,
       TreeSpec(tuple, None, [*,
@@ -249,7 +249,7 @@ def tree_flatten(tree: PyTree, is_leaf: IsLeaf = None) -> tuple[list[Any], TreeS
 def tree_unflatten(leaves: Iterable[Any], treespec: TreeSpec) -> PyTree:
     """The tree of a structure with these leaves.
 
-    >>> from torch.utils._pytree import tree_structure, tree_unflatten
+    >>> from rushlight.utils._pytree import tree_structure, tree_unflatten
     >>> tree_unflatten([1, 2], tree_structure({"a": 0, "b": 0}))
     {'a': 1, 'b': 2}
     """
@@ -265,7 +265,7 @@ def tree_unflatten(leaves: Iterable[Any], treespec: TreeSpec) -> PyTree:
 def tree_iter(tree: PyTree, is_leaf: IsLeaf = None) -> Iterator[Any]:
     """The leaves of a tree, one after the other.
 
-    >>> from torch.utils._pytree import tree_iter
+    >>> from rushlight.utils._pytree import tree_iter
     >>> sum(tree_iter({"a": 1, "b": [2, 3]}))
     6
     """
@@ -279,7 +279,7 @@ def tree_iter(tree: PyTree, is_leaf: IsLeaf = None) -> Iterator[Any]:
 def tree_leaves(tree: PyTree, is_leaf: IsLeaf = None) -> list[Any]:
     """The leaves of a tree.
 
-    >>> from torch.utils._pytree import tree_leaves
+    >>> from rushlight.utils._pytree import tree_leaves
     >>> tree_leaves({"a": 1, "b": [2, 3]})
     [1, 2, 3]
     """
@@ -289,7 +289,7 @@ def tree_leaves(tree: PyTree, is_leaf: IsLeaf = None) -> list[Any]:
 def tree_structure(tree: PyTree, is_leaf: IsLeaf = None) -> TreeSpec:
     """The structure of a tree.
 
-    >>> from torch.utils._pytree import tree_structure
+    >>> from rushlight.utils._pytree import tree_structure
     >>> tree_structure((1, 2)).num_leaves
     2
     """
@@ -299,7 +299,7 @@ def tree_structure(tree: PyTree, is_leaf: IsLeaf = None) -> TreeSpec:
 def arg_tree_leaves(*args: PyTree, **kwargs: PyTree) -> list[Any]:
     """The leaves of all arguments.
 
-    >>> from torch.utils._pytree import arg_tree_leaves
+    >>> from rushlight.utils._pytree import arg_tree_leaves
     >>> arg_tree_leaves([1], a=2)
     [1, 2]
     """
@@ -309,7 +309,7 @@ def arg_tree_leaves(*args: PyTree, **kwargs: PyTree) -> list[Any]:
 def tree_map(func: Callable[..., Any], tree: PyTree, *rests: PyTree, is_leaf: IsLeaf = None) -> PyTree:
     """The tree of what `func` makes of each leaf, and of what stands there in the other trees.
 
-    >>> from torch.utils._pytree import tree_map
+    >>> from rushlight.utils._pytree import tree_map
     >>> tree_map(lambda a, b: a + b, {"x": 1, "y": [2]}, {"x": 10, "y": [20]})
     {'x': 11, 'y': [22]}
     """
@@ -321,7 +321,7 @@ def tree_map(func: Callable[..., Any], tree: PyTree, *rests: PyTree, is_leaf: Is
 def tree_map_(func: Callable[..., Any], tree: PyTree, *rests: PyTree, is_leaf: IsLeaf = None) -> PyTree:
     """Call `func` on each leaf for what it does, and give the tree back.
 
-    >>> from torch.utils._pytree import tree_map_
+    >>> from rushlight.utils._pytree import tree_map_
     >>> tree_map_(torch.Tensor.zero_, [torch.ones(2)])
     [tensor([0., 0.])]
     """
@@ -342,7 +342,7 @@ def _predicate(of: Any) -> Callable[[Any], bool]:
 def map_only(type_or_types_or_pred: Any, /) -> Callable[[Callable[[Any], Any]], Callable[[Any], Any]]:
     """Decorate a function of leaves so that it leaves alone those of other types.
 
-    >>> from torch.utils._pytree import map_only
+    >>> from rushlight.utils._pytree import map_only
     >>> map_only(int)(lambda x: x + 1)("a")
     'a'
     """
@@ -355,7 +355,7 @@ def tree_map_only(
 ) -> PyTree:
     """`tree_map` over the leaves of the given types, or for which the predicate holds.
 
-    >>> from torch.utils._pytree import tree_map_only
+    >>> from rushlight.utils._pytree import tree_map_only
     >>> tree_map_only(int, lambda x: x + 1, [1, "a"])
     [2, 'a']
     """
@@ -367,7 +367,7 @@ def tree_map_only_(
 ) -> PyTree:
     """`tree_map_` over the leaves of the given types, or for which the predicate holds.
 
-    >>> from torch.utils._pytree import tree_map_only_
+    >>> from rushlight.utils._pytree import tree_map_only_
     >>> tree_map_only_(torch.Tensor, torch.Tensor.zero_, [torch.ones(2), "a"])
     [tensor([0., 0.]), 'a']
     """
@@ -377,7 +377,7 @@ def tree_map_only_(
 def tree_all(pred: Callable[[Any], bool], tree: PyTree, is_leaf: IsLeaf = None) -> bool:
     """Whether something holds for all leaves.
 
-    >>> from torch.utils._pytree import tree_all
+    >>> from rushlight.utils._pytree import tree_all
     >>> tree_all(lambda x: x > 0, [1, (2, -3)])
     False
     """
@@ -387,7 +387,7 @@ def tree_all(pred: Callable[[Any], bool], tree: PyTree, is_leaf: IsLeaf = None) 
 def tree_any(pred: Callable[[Any], bool], tree: PyTree, is_leaf: IsLeaf = None) -> bool:
     """Whether something holds for any leaf.
 
-    >>> from torch.utils._pytree import tree_any
+    >>> from rushlight.utils._pytree import tree_any
     >>> tree_any(lambda x: x > 0, [1, (2, -3)])
     True
     """

@@ -39,3 +39,25 @@ def test_converted_batch_norms_share_parameters_and_compute_the_same() -> None:
     assert torch.equal(have, plain(x[:, :1].expand(-1, 3, -1, -1)))
     with pytest.raises(ValueError, match="expected at least 2D input"):
         nn.SyncBatchNorm(3)(torch.zeros(3))
+
+
+def test_cross_map_normalization_has_pytorchs_windows_and_gradient() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(1, 6, 1, 2, requires_grad=True)
+    layer = nn.CrossMapLRN2d(4, 0.7, 0.6, 1.3)
+    y = layer(x)
+    (y * y).sum().backward()
+    assert repr(layer) == "CrossMapLRN2d(4, alpha=0.7, beta=0.6, k=1.3)"
+    # fmt: off
+    output = [0.8795375823974609, -0.24275267124176025, -1.1868950128555298, 0.4114176332950592, -0.5871564149856567,
+              -0.9710720181465149, 0.2629353702068329, 0.5872601270675659, -0.4898492991924286, -0.31980735063552856,
+              -0.4100414216518402, 0.15208496153354645]
+    gradient = [0.47609248757362366, -0.38419100642204285, -0.4332532584667206, 0.439150869846344, -0.1923236846923828,
+                -0.8516561985015869, 0.2079210728406906, 0.5160483121871948, -0.5541340112686157, -0.373203843832016,
+                -0.500867486000061, 0.23292338848114014]
+    # fmt: on
+    torch.testing.assert_close(y.flatten(), torch.tensor(output))
+    assert x.grad is not None
+    torch.testing.assert_close(x.grad.flatten(), torch.tensor(gradient))
+    with pytest.raises(ValueError, match="CrossMapLRN2d: Expected input to be 4D, got 1D instead."):
+        layer(torch.zeros(3))

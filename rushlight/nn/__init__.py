@@ -56,6 +56,7 @@ from .modules import (
     CosineEmbeddingLoss as CosineEmbeddingLoss,
     CosineSimilarity as CosineSimilarity,
     CrossEntropyLoss as CrossEntropyLoss,
+    CrossMapLRN2d as CrossMapLRN2d,
     CTCLoss as CTCLoss,
     Dropout as Dropout,
     Dropout1d as Dropout1d,

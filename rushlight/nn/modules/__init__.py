@@ -69,6 +69,7 @@ from .conv import (
     LazyConvTranspose2d as LazyConvTranspose2d,
     LazyConvTranspose3d as LazyConvTranspose3d,
 )
+from .cross_map_lrn import CrossMapLRN2d as CrossMapLRN2d
 from .distance import (
     CosineSimilarity as CosineSimilarity,
     PairwiseDistance as PairwiseDistance,

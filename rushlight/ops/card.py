@@ -564,8 +564,11 @@ def apply_view(card: View, input: TensorBase, static: Static = ()) -> Any:
     base = input._base
     follow = input._requires_grad or base is not None
     if not grad_state.enabled:
+        needed = follow and requires_grad(input)
         for v in views:
             v._view_kind = VIEW_INFERENCE if grad_state.inference else VIEW_NO_GRAD
+            if needed and v._layout.dtype.category >= dt.FLOAT:
+                v._requires_grad = True  # a leaf of its own
     else:
         if card.multi:
             for v in views:

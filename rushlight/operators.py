@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from . import ops
+from .dtypes import INTEGER
 from .ops.define import inplace
 from .storage import TensorBase
 
@@ -70,8 +71,13 @@ class Operators(TensorBase):
     __eq__, __ne__ = _operator(ops.eq), _operator(ops.ne)  # type: ignore[assignment]
     __lt__, __le__, __gt__, __ge__ = _operator(ops.lt), _operator(ops.le), _operator(ops.gt), _operator(ops.ge)
 
-    __neg__, __pos__, __abs__, __invert__ = ops.neg, ops.positive, ops.abs, ops.bitwise_not
+    __neg__, __pos__, __abs__ = ops.neg, ops.positive, ops.abs
     __getitem__, __setitem__ = ops.getitem, ops.setitem
+
+    def __invert__(self) -> Any:
+        if self._layout.dtype.category > INTEGER:
+            raise TypeError("~ (operator.invert) is only implemented on integer and Boolean-type tensors")
+        return ops.bitwise_not(self)  # type: ignore[arg-type]
 
     def __delitem__(self, index: Any) -> None:
         raise TypeError("Tensor does not support deleting items")

@@ -96,3 +96,16 @@ def test_legacy_constructors_take_any_sequence() -> None:
     assert torch.LongTensor(range(3)).tolist() == [0, 1, 2]
     assert torch.Tensor(deque([1, 2])).tolist() == [1.0, 2.0]
     assert torch.FloatTensor(torch.Size([2, 1])).shape == torch.Tensor(2, 1).shape == (2, 1)
+
+
+def test_names_and_refusals_of_operators() -> None:
+    """Functions that differ from the op of the same name still carry its name; `~` has its own error."""
+    assert [f.__name__ for f in (F.relu, F.softmax, F.log_softmax)] == ["relu", "softmax", "log_softmax"]
+    with pytest.raises(TypeError, match=r"^~ \(operator.invert\) is only implemented on integer and Boolean-type tensors$"):
+        ~SINGLE
+    with pytest.raises(RuntimeError, match="^element 0 of tensors does not require grad and does not have a grad_fn$"):
+        SINGLE.backward()
+    with pytest.raises(RuntimeError, match="^INDICES element is out of DATA bounds, id=5 axis_dim=2$"):
+        SINGLE.index_select(1, torch.tensor([5]))
+    with pytest.raises(IndexError, match="^index out of range in self$"):
+        SINGLE.index_select(0, torch.tensor([5]))

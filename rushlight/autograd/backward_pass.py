@@ -293,6 +293,8 @@ def _roots(tensors: Sequence[Any], grad_tensors: Sequence[Tensor | None]) -> lis
             edge, layout = edge_of(t), t._layout
         if g is None:
             if layout.numel != 1:
+                if edge is None:
+                    raise RuntimeError(f"element {n} of tensors does not require grad and does not have a grad_fn")
                 raise RuntimeError("grad can be implicitly created only for scalar outputs")
             if layout.dtype.is_complex:
                 raise RuntimeError(f"grad can be implicitly created only for real scalar outputs but got {layout.dtype}")

@@ -147,9 +147,10 @@ class Module(ConversionMixin, StateDictMixin):
         attributes["_parameters"] = {}
         attributes["_buffers"] = {}
         attributes["_non_persistent_buffers_set"] = set()
-        attributes["_is_full_backward_hook"] = None
         for name in self._HOOK_DICTS:
             attributes[name] = OrderedDict()
+            if name == "_backward_hooks":  # the order of PyTorch's, which a program sees in `__dict__`
+                attributes["_is_full_backward_hook"] = None
         attributes["_modules"] = {}
         if self.call_super_init:
             super().__init__(*args, **kwargs)

@@ -65,6 +65,9 @@ def functional_relu(input: Tensor, inplace: bool = False) -> Tensor:
     return input.relu_() if inplace else _relu(input)  # type: ignore[attr-defined]
 
 
+functional_relu.__name__ = "relu"
+
+
 def tanh(input: Tensor) -> Tensor:
     """The hyperbolic tangent (`F.tanh`)."""
     return _tanh(input)

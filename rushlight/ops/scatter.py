@@ -39,6 +39,8 @@ def _check_index(index: Any, function: str, size: int, dim: int, *, negative: bo
     low, high = int(values.min()), int(values.max())
     if low < 0 or high >= size:
         bad = low if low < 0 else high
+        if function == "index_select" and dim == 1:
+            raise RuntimeError(f"INDICES element is out of DATA bounds, id={bad} axis_dim={size}")
         raise IndexError("index out of range in self") if function == "index_select" else RuntimeError(f"index {bad} is out of bounds for dimension {dim} with size {size}")
 
 

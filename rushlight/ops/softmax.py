@@ -130,6 +130,9 @@ def functional_log_softmax(input: Tensor, dim: int | None = None, _stacklevel: i
     return log_softmax(input, dim, dtype)
 
 
+functional_softmax.__name__, functional_log_softmax.__name__ = "softmax", "log_softmax"
+
+
 def softmin(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: dt.dtype | None = None) -> Tensor:
     """`softmax` of ``-input``: the smallest values get the largest shares.
 

@@ -44,6 +44,13 @@ def _of_tensors(function: Callable[[Any, Any], Any], reflected: bool = False) ->
     return method
 
 
+def _equal(self: Any, other: Any) -> Any:
+    """``self == other``: the one comparison that PyTorch lets a NumPy array take part in."""
+    if isinstance(other, np.ndarray):
+        other = ops.from_numpy(other)
+    return ops.eq(self, other) if isinstance(other, _OPERANDS) else NotImplemented
+
+
 class Operators(TensorBase):
     """The operators of a Tensor."""
 
@@ -68,7 +75,7 @@ class Operators(TensorBase):
     __ilshift__ = _operator(inplace(ops.bitwise_left_shift))
     __irshift__ = _operator(inplace(ops.bitwise_right_shift))
 
-    __eq__, __ne__ = _operator(ops.eq), _operator(ops.ne)  # type: ignore[assignment]
+    __eq__, __ne__ = _equal, _operator(ops.ne)  # type: ignore[assignment]
     __lt__, __le__, __gt__, __ge__ = _operator(ops.lt), _operator(ops.le), _operator(ops.gt), _operator(ops.ge)
 
     __neg__, __pos__, __abs__ = ops.neg, ops.positive, ops.abs

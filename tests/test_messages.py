@@ -109,3 +109,12 @@ def test_names_and_refusals_of_operators() -> None:
         SINGLE.index_select(1, torch.tensor([5]))
     with pytest.raises(IndexError, match="^index out of range in self$"):
         SINGLE.index_select(0, torch.tensor([5]))
+
+
+def test_equality_with_an_array() -> None:
+    """`==` compares with a NumPy array, on either side; `<` refuses it."""
+    array = np.array([0, 5, 2])
+    tensor = torch.tensor([0, 1, 2])
+    assert (tensor == array).tolist() == (array == tensor).tolist() == [True, False, True]
+    with pytest.raises(TypeError):
+        tensor < array  # noqa: B015

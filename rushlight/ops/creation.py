@@ -159,7 +159,9 @@ def full(size: Any, fill_value: Any, *, out: Tensor | None = None, dtype: dt.dty
         fill_value = fill_value.item()  # type: ignore[attr-defined]
     if not isinstance(size, (tuple, list)):
         raise TypeError(f"full(): argument 'size' (position 1) must be tuple of ints, not {type(size).__name__}")
-    if not isinstance(fill_value, (bool, int, float, complex, np.number, np.bool_)):
+    if isinstance(fill_value, np.generic):
+        fill_value = fill_value.item()
+    if not isinstance(fill_value, (bool, int, float, complex)):
         raise TypeError(f"full(): argument 'fill_value' (position 2) must be Number, not {type_name(fill_value)}")
     dtype = dt.of_number(fill_value) if dtype is None else _dtype_argument(dtype, "full")
     shape = size_argument((size,), None, "full")

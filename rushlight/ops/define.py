@@ -49,7 +49,7 @@ def kernel_for(name: str, *, bools: str = "float", integers: str = "float", floa
     return rule
 
 
-def as_leaf(tensor: Any, requires_grad: bool) -> Any:
+def as_leaf(tensor: Any, requires_grad: bool | None) -> Any:
     """A new tensor, as a leaf that has gradients if the factory was asked for one."""
     if requires_grad and tensor._layout.dtype.category < dt.FLOAT:
         raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")

@@ -17,7 +17,6 @@ from .ops import (
     erfcx as erfcx,
     erfinv as erfinv,
     exp2 as exp2,
-    sigmoid as expit,
     expm1 as expm1,
     gammainc as gammainc,
     gammaincc as gammaincc,

@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from . import dtypes as dt
-from . import tape
+from . import dtypes as dt, tape
 from .devices import device
 from .storage import ON_META, SHARED, Storage, storage_of_array
 

@@ -17,8 +17,8 @@ from rushlight.nn import functional as F
 ROOT = Path(__file__).parent.parent
 FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 
-#: Modules that need a library which may be missing, or whose import has an effect of its own.
-SKIPPED = {"rushlight.__main__", "rushlight._shim", "rushlight.utils.tensorboard"}
+#: Modules that need a library which may be missing, or that change the process for good (tests/test_run.py has these).
+SKIPPED = {"rushlight.__main__", "rushlight._shim", "rushlight.install", "rushlight.utils.tensorboard"}
 
 
 def modules() -> list[str]:

@@ -54,9 +54,7 @@ def module_imports(path: Path) -> set[str]:
                 if "TYPE_CHECKING" not in ast.dump(node.test):
                     visit(node.body)
                 visit(node.orelse)
-            elif isinstance(node, ast.Try):
-                visit(node.body)
-            elif isinstance(node, ast.ClassDef):
+            elif isinstance(node, ast.Try | ast.ClassDef):
                 visit(node.body)
 
     visit(ast.parse(path.read_text()).body)

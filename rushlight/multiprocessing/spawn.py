@@ -81,6 +81,7 @@ class ProcessContext:
             return not self.sentinels
         self._stop_all(grace_period)
         self._raise_failure(failed)
+        return False
 
     def _stop_all(self, grace_period: float | None) -> None:
         if grace_period is not None:

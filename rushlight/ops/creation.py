@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import devices
-from .. import dtypes as dt
-from .. import memory_formats
+from .. import devices, dtypes as dt, memory_formats
 from ..errors import sizes, type_name
 from ..graph import grad_state, make_tensor
 from ..shape import Layout, Shape, Size, contiguous, contiguous_strides, layout, preserved_strides
@@ -509,9 +507,10 @@ def _array_of_data(data: Any, dtype: dt.dtype | None) -> np.ndarray:
         raise RuntimeError(f"Could not infer dtype of {type(data).__name__}")
     if hasattr(data, "__array__"):
         return _array_of_data(np.asarray(data), dtype)
-    if not isinstance(data, (list, tuple)):
-        if not isinstance(data, Sequence) or isinstance(data, (str, bytes)):
-            raise TypeError(f"new(): invalid data type '{type(data).__name__}'") if isinstance(data, (str, bytes)) else RuntimeError(f"Could not infer dtype of {type(data).__name__}")
+    if isinstance(data, (str, bytes)):
+        raise TypeError(f"new(): invalid data type '{type(data).__name__}'")
+    if not isinstance(data, Sequence):
+        raise RuntimeError(f"Could not infer dtype of {type(data).__name__}")
     shape, leaves, inferred = _scan(data)
     target: Any = inferred if dtype is None else dtype
     if target is None:

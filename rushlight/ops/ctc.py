@@ -132,7 +132,7 @@ def ctc_loss(log_probs: Tensor, targets: Tensor, input_lengths: Any, target_leng
         raise RuntimeError(f"input_lengths must be of size batch_size, but got {len(inputs)}")
     if len(outputs) != batch:
         raise RuntimeError(f"target_lengths must be of size batch_size, but got {len(outputs)}")
-    for b, n in enumerate(inputs):
+    for n in inputs:
         if n < 0 or n > steps:
             raise RuntimeError(f"Expected input_lengths to have value at most {steps}, but got value {n} (while checking arguments for ctc_loss_cpu)")
     labels = targets.unsqueeze(0) if log_probs.dim() == 2 and targets.dim() == 1 else targets

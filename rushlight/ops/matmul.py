@@ -237,9 +237,8 @@ def _infer_linear(input: Layout, weight: Layout, bias: Any = None) -> Layout:
     else:
         _check_addmm_dtypes(bias, input, weight)
     shape = (*input.shape[:-1], *weight.shape[:-1])
-    if bias is not None:
-        if not can_broadcast_to(bias.shape, shape):
-            raise RuntimeError(f"The expanded size of the tensor ({shape[-1]}) must match the existing size ({bias.shape[-1]}) at non-singleton dimension {len(shape) - 1}.  Target sizes: {sizes(shape)}.  Tensor sizes: {sizes(bias.shape)}")
+    if bias is not None and not can_broadcast_to(bias.shape, shape):
+        raise RuntimeError(f"The expanded size of the tensor ({shape[-1]}) must match the existing size ({bias.shape[-1]}) at non-singleton dimension {len(shape) - 1}.  Target sizes: {sizes(shape)}.  Tensor sizes: {sizes(bias.shape)}")
     return contiguous(shape, input.dtype)
 
 

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import draws
-from .. import dtypes as dt
+from .. import draws, dtypes as dt
 from ..memory_formats import contiguous_format
 from ..random import Generator
 from ..shape import Layout, broadcast_shapes, contiguous

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import draws, tape
-from .. import dtypes as dt
+from .. import draws, dtypes as dt, tape
 from ..random import Generator, default_generator
 from ..shape import stride_order
 from ..storage import TensorBase

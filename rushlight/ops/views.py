@@ -181,8 +181,8 @@ def reshape(input: Tensor, *shape: Any, **kwargs: Any) -> Tensor:
     wanted = infer_shape(sequence_argument(shape, kwargs, "shape"), input._layout.numel)
     if view_strides(input._layout.shape, input._layout.stride, wanted) is not None:
         return apply_view(_view, input, (wanted,))
-    from .arithmetic import clone
     from ..memory_formats import contiguous_format
+    from .arithmetic import clone
 
     fresh = clone(input, memory_format=contiguous_format)
     out = apply_view(_view, fresh, (wanted,))

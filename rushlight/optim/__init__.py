@@ -3,8 +3,7 @@
 Each optimizer's file has its update rule as a plain formula; `rule_optimizer` has all that surrounds it.
 """
 
-from . import lr_scheduler as lr_scheduler
-from . import swa_utils as swa_utils
+from . import lr_scheduler as lr_scheduler, swa_utils as swa_utils
 from .adadelta import Adadelta as Adadelta
 from .adafactor import Adafactor as Adafactor
 from .adagrad import Adagrad as Adagrad

@@ -26,7 +26,7 @@ def check_range(what: str, value: Any, low: float = 0.0) -> None:
 def check_lr(lr: Any, message: str = "Invalid learning rate: {}") -> None:
     if isinstance(lr, Tensor) and lr.numel() != 1:
         raise ValueError("Tensor lr must be 1-element")
-    if not 0.0 <= lr:
+    if not lr >= 0.0:
         raise ValueError(message.format(lr))
 
 

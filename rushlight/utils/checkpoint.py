@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Self
 
 from ..autograd import Function, backward, enable_grad, is_grad_enabled, no_grad
-from ..graph import save, grad_state, trace_ops
+from ..graph import grad_state, save, trace_ops
 from ..random import fork_rng, get_rng_state, set_rng_state
 from ..tensor import Tensor
 

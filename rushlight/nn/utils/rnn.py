@@ -7,8 +7,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple, Self
 
 from ... import ops
-from ...dtypes import dtype as DType
-from ...dtypes import float16, float32, float64, int8, int16, int32, int64, uint8
+from ...dtypes import dtype as DType, float16, float32, float64, int8, int16, int32, int64, uint8
 from ...tensor import Tensor
 
 __all__ = [

@@ -162,9 +162,9 @@ def hparams(
     domains = hparam_domain_discrete or {}
     if not isinstance(domains, dict):
         raise TypeError("parameter: hparam_domain_discrete should be a dictionary, nothing logged.")
-    for name, domain in domains.items():
-        kind = type(hparam_dict.get(name))
-        if name not in hparam_dict or not isinstance(domain, list) or not all(isinstance(d, kind) for d in domain):
+    for name, values in domains.items():
+        expected = type(hparam_dict.get(name))
+        if name not in hparam_dict or not isinstance(values, list) or not all(isinstance(v, expected) for v in values):
             raise TypeError(
                 f"parameter: hparam_domain_discrete[{name}] should be a list of same type as hparam_dict[{name}]."
             )

@@ -409,6 +409,17 @@ from .loss import (
     triplet_margin_loss as triplet_margin_loss,
     triplet_margin_with_distance_loss as triplet_margin_with_distance_loss,
 )
+from .masks import (
+    argwhere as argwhere,
+    masked_fill as masked_fill,
+    masked_fill_ as masked_fill_,
+    masked_scatter as masked_scatter,
+    masked_scatter_ as masked_scatter_,
+    masked_select as masked_select,
+    nonzero as nonzero,
+    nonzero_static as nonzero_static,
+    unravel_index as unravel_index,
+)
 from .matmul import (
     addbmm as addbmm,
     addmm as addmm,
@@ -653,7 +664,6 @@ from .scan import (
     trapz as trapz,
 )
 from .scatter import (
-    argwhere as argwhere,
     gather as gather,
     index_add as index_add,
     index_add_ as index_add_,
@@ -664,13 +674,6 @@ from .scatter import (
     index_reduce as index_reduce,
     index_reduce_ as index_reduce_,
     index_select as index_select,
-    masked_fill as masked_fill,
-    masked_fill_ as masked_fill_,
-    masked_scatter as masked_scatter,
-    masked_scatter_ as masked_scatter_,
-    masked_select as masked_select,
-    nonzero as nonzero,
-    nonzero_static as nonzero_static,
     put as put,
     put_ as put_,
     scatter as scatter,
@@ -681,7 +684,6 @@ from .scatter import (
     scatter_reduce_ as scatter_reduce_,
     take as take,
     take_along_dim as take_along_dim,
-    unravel_index as unravel_index,
 )
 from .shuffle import (
     channel_shuffle as channel_shuffle,

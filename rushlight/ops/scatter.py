@@ -10,9 +10,9 @@ import numpy as np
 from .. import dtypes as dt
 from ..errors import sizes
 from ..graph import check_in_place, grad_state, requires_grad
-from ..shape import Layout, Shape, broadcast_shapes, can_broadcast_to, contiguous, layout, preserved_strides, wrap_dim
+from ..shape import Layout, Shape, broadcast_shapes, contiguous, layout, preserved_strides, wrap_dim
 from ..storage import ON_META, TensorBase
-from .card import Card, apply, array_of, check_overlap, write_into
+from .card import Card, apply, array_of, check_overlap
 from .define import as_operand, as_tensor_argument, assign, write_out
 from .index import add_along, check_bounds
 from .scalars import fitting
@@ -101,12 +101,12 @@ _gather = Card(
     "gather", "input index",
     statics="dim",
     infer=_infer_gather, numpy=_gather_rule,
-    grads={"input": lambda g, index, layouts, dim: _zeros(layouts[0], g).scatter_add(dim, index, g)},
+    grads={"input": lambda g, index, layouts, dim: zeros_of(layouts[0], g).scatter_add(dim, index, g)},
     onnx="GatherElements",
 )  # fmt: skip
 
 
-def _zeros(like: Layout, g: Tensor) -> Tensor:
+def zeros_of(like: Layout, g: Tensor) -> Tensor:
     from .creation import zeros
 
     return zeros(like.shape, dtype=g.dtype, device=g.device)
@@ -177,7 +177,7 @@ _index_select = Card(
     statics="dim",
     infer=_infer_index_select,
     numpy=lambda input, index, dim: np.take(input, index.reshape(-1), dim) if input.ndim else input.copy(),
-    grads={"input": lambda g, index, layouts, dim: _zeros(layouts[0], g).index_add(dim, index, g)},
+    grads={"input": lambda g, index, layouts, dim: zeros_of(layouts[0], g).index_add(dim, index, g)},
     onnx="Gather",
 )  # fmt: skip
 
@@ -445,7 +445,7 @@ def _fit_source(g: Tensor, src: Layout) -> Tensor:
     """A gradient for the part of `src` that was used, zeros elsewhere."""
     if g._layout.shape == src.shape:
         return g
-    whole = _zeros(src, g)
+    whole = zeros_of(src, g)
     part = whole
     for d, n in enumerate(g._layout.shape):
         part = part.narrow(d, 0, n)
@@ -596,7 +596,7 @@ _take = Card(
     "take", "input index",
     infer=lambda input, index: contiguous(index.shape, input.dtype),
     numpy=lambda input, index: input.reshape(-1)[index],
-    grads={"input": lambda g, index, layouts: _zeros(layouts[0], g).put(index, g, True)},
+    grads={"input": lambda g, index, layouts: zeros_of(layouts[0], g).put(index, g, True)},
 )  # fmt: skip
 
 
@@ -639,7 +639,7 @@ _put = Card(
     infer=lambda input, index, source, accumulate: _same(input),
     numpy=_put_rule,
     grads={
-        "input": lambda g, index, layouts, accumulate: g if accumulate else g.put(index, _zeros(layouts[2], g)),
+        "input": lambda g, index, layouts, accumulate: g if accumulate else g.put(index, zeros_of(layouts[2], g)),
         "source": lambda g, index, layouts: g.take(index).reshape(layouts[2].shape),
     },
 )  # fmt: skip
@@ -663,7 +663,7 @@ def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) 
     return apply(_put, (input, index, source), (bool(accumulate),))
 
 
-def _in_place(function: Callable[..., Any]) -> Callable[..., Any]:
+def in_place_disjoint(function: Callable[..., Any]) -> Callable[..., Any]:
     """The in-place method of a function whose index and source must not lie in the memory that it writes."""
 
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -677,190 +677,7 @@ def _in_place(function: Callable[..., Any]) -> Callable[..., Any]:
     return method
 
 
-index_add_, index_copy_ = _in_place(index_add), _in_place(index_copy)
-index_fill_, index_reduce_ = _in_place(index_fill), _in_place(index_reduce)
-scatter_, scatter_add_ = _in_place(scatter), _in_place(scatter_add)
-scatter_reduce_, put_ = _in_place(scatter_reduce), _in_place(put)
-
-
-# Masks
-
-
-def _check_mask(mask: TensorBase, function: str) -> None:
-    if mask._layout.dtype is not dt.bool_:
-        raise RuntimeError(
-            f"{function} only supports boolean masks, but got mask with dtype {mask._layout.dtype.type_name}"
-            if function != "masked_select"
-            else "masked_select: expected BoolTensor for mask"
-        )
-
-
-def _infer_masked_fill(input: Layout, mask: Layout, value: Any) -> Layout:
-    return contiguous(broadcast_shapes(input.shape, mask.shape), input.dtype)
-
-
-_masked_fill = Card(
-    "masked_fill", "input mask value",
-    infer=_infer_masked_fill,
-    numpy=lambda input, mask, value: np.where(mask, np.asarray(value).astype(input.dtype), input),
-    grads={
-        "input": lambda g, mask: g.masked_fill(mask, 0),
-        "value": lambda g, mask: g.masked_fill(~mask, 0).sum(),
-    },
-)  # fmt: skip
-
-
-def _mask_value(input: TensorBase, value: Any) -> Any:
-    if isinstance(value, TensorBase):
-        if value._layout.ndim:
-            raise RuntimeError(f"masked_fill_ only supports a 0-dimensional value tensor, but got tensor with {value._layout.ndim} dimension(s).")
-        if value._layout.dtype.category > input._layout.dtype.category:
-            raise RuntimeError(f"value cannot be converted to type {input._layout.dtype.name} without overflow")
-        return value
-    return fitting(as_operand(value, "masked_fill", "value", 3), input._layout.dtype, half_overflows=True)
-
-
-def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
-    """`input` with `value` where `mask` holds.
-
-    >>> torch.masked_fill(torch.tensor([1, 2]), torch.tensor([True, False]), 9)
-    tensor([9, 2])
-    """
-    as_tensor_argument(input, "masked_fill")
-    _check_mask(as_tensor_argument(mask, "masked_fill", "mask", 2), "masked_fill")
-    return apply(_masked_fill, (input, mask, _mask_value(input, value)))
-
-
-def masked_fill_(self: Tensor, mask: Tensor, value: Any) -> Tensor:
-    """In-place version of `masked_fill`."""
-    _check_mask(as_tensor_argument(mask, "masked_fill_", "mask", 1), "masked_fill")
-    if not can_broadcast_to(mask._layout.shape, self._layout.shape):
-        broadcast_shapes(self._layout.shape, mask._layout.shape)
-        raise RuntimeError(f"output with shape {sizes(self._layout.shape)} doesn't match the broadcast shape {sizes(broadcast_shapes(self._layout.shape, mask._layout.shape))}")
-    return write_into(_masked_fill, self, (self, mask, _mask_value(self, value)))
-
-
-_masked_select = Card(
-    "masked_select", "input mask",
-    numpy=lambda input, mask: np.broadcast_to(input, np.broadcast_shapes(input.shape, mask.shape))[np.broadcast_to(mask, np.broadcast_shapes(input.shape, mask.shape))],
-    grads={"input": lambda g, mask, layouts: _zeros(contiguous(broadcast_shapes(layouts[0].shape, layouts[1].shape), layouts[0].dtype), g).masked_scatter(mask, g)},
-)  # fmt: skip
-
-
-def masked_select(input: Tensor, mask: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The elements where `mask` holds, in order, as one dim.
-
-    >>> torch.masked_select(torch.tensor([1, 2, 3]), torch.tensor([True, False, True]))
-    tensor([1, 3])
-    """
-    _check_mask(mask, "masked_select")
-    found = apply(_masked_select, (input, mask))
-    return found if out is None else write_out(out, found, input, mask, disjoint=True)
-
-
-def _masked_scatter_rule(input: np.ndarray, mask: np.ndarray, source: np.ndarray) -> np.ndarray:
-    shape = np.broadcast_shapes(input.shape, mask.shape)
-    found = np.array(np.broadcast_to(input, shape), order="C")
-    where = np.broadcast_to(mask, shape)
-    found[where] = source.reshape(-1)[: np.count_nonzero(where)]
-    return found
-
-
-def _masked_scatter_source(g: Tensor, mask: Tensor, layouts: Any) -> Tensor:
-    taken = g.masked_select(mask)
-    flat = _zeros(contiguous((layouts[2].numel,), layouts[2].dtype), g)
-    flat.narrow(0, 0, taken.numel()).copy_(taken)
-    return flat.reshape(layouts[2].shape)
-
-
-_masked_scatter = Card(
-    "masked_scatter", "input mask source",
-    infer=lambda input, mask, source: _infer_masked_fill(input, mask, None),
-    numpy=_masked_scatter_rule,
-    grads={"input": lambda g, mask: g.masked_fill(mask, 0), "source": _masked_scatter_source},
-)  # fmt: skip
-
-
-def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
-    """`input` with the elements of `source`, in order, where `mask` holds.
-
-    >>> torch.masked_scatter(torch.zeros(3), torch.tensor([True, False, True]), torch.tensor([1., 2.]))
-    tensor([1., 0., 2.])
-    """
-    _check_mask(mask, "masked_scatter_")
-    if source._layout.dtype is not input._layout.dtype:
-        raise RuntimeError(f"masked_scatter: expected self and source to have same dtypes but got{input._layout.dtype.type_name} and {source._layout.dtype.type_name}")
-    if mask._storage.special != ON_META:
-        wanted = np.count_nonzero(np.broadcast_to(array_of(mask), broadcast_shapes(input._layout.shape, mask._layout.shape)))
-        if wanted > source._layout.numel:
-            raise RuntimeError(f"masked_scatter: expected self to have number of ones in mask ({wanted}) to be no more than number of elements in source ({source._layout.numel})")
-    return apply(_masked_scatter, (input, mask, source))
-
-
-masked_scatter_ = _in_place(masked_scatter)
-
-
-# Where values are
-
-
-_nonzero = Card("nonzero", "input", numpy=lambda input: np.stack(np.nonzero(input)) if input.ndim else np.zeros((0, int(bool(input))), np.int64))
-
-
-def nonzero(input: Tensor, *, out: Tensor | None = None, as_tuple: bool = False) -> Any:
-    """The indices of the elements that are not zero: a row each, or with `as_tuple` one tensor per dim.
-
-    >>> torch.nonzero(torch.tensor([0, 3, 5]))
-    tensor([[1],
-            [2]])
-    """
-    as_tensor_argument(input, "nonzero")
-    if as_tuple:
-        if not input._layout.ndim:
-            return nonzero(input.unsqueeze(0), as_tuple=True)
-        return nonzero(input).unbind(1)
-    found = apply(_nonzero, (input,)).t()  # PyTorch, too, writes them dim by dim
-    found._base = None
-    return found if out is None else write_out(out, found)
-
-
-def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1, out: Tensor | None = None) -> Tensor:
-    """`nonzero` cut or filled up to `size` rows.
-
-    >>> torch.nonzero_static(torch.tensor([0, 3]), size=2)
-    tensor([[ 1],
-            [-1]])
-    """
-    if size < 0:
-        raise RuntimeError("nonzero_static: 'size' must be an non-negative integer")
-    from .combine import cat
-    from .creation import full
-
-    rows = nonzero(input)[:size]
-    missing = size - rows.shape[0]
-    found = cat([rows, full((missing, input._layout.ndim), fill_value, dtype=dt.int64)]) if missing else rows
-    return found if out is None else write_out(out, found)
-
-
-def argwhere(input: Tensor) -> Tensor:
-    """The indices of the elements that are not zero, a row each.
-
-    >>> torch.argwhere(torch.tensor([[1, 0]]))
-    tensor([[0, 0]])
-    """
-    return nonzero(input)
-
-
-def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
-    """Flat indices into `shape` as one index tensor per dim.
-
-    >>> torch.unravel_index(torch.tensor([3]), (2, 2))
-    (tensor([1]), tensor([1]))
-    """
-    if indices._layout.dtype.category != dt.INTEGER:
-        raise ValueError(f"expected 'indices' to be integer dtype, but got {indices.dtype}")
-    wanted = (shape,) if isinstance(shape, int) else tuple(shape)
-    found, step = [], 1
-    for n in reversed(wanted):
-        found.append((indices // step) % n)
-        step *= n
-    return tuple(reversed(found))
+index_add_, index_copy_ = in_place_disjoint(index_add), in_place_disjoint(index_copy)
+index_fill_, index_reduce_ = in_place_disjoint(index_fill), in_place_disjoint(index_reduce)
+scatter_, scatter_add_ = in_place_disjoint(scatter), in_place_disjoint(scatter_add)
+scatter_reduce_, put_ = in_place_disjoint(scatter_reduce), in_place_disjoint(put)

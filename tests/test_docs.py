@@ -60,3 +60,9 @@ def test_the_examples_of_functions_made_from_cards_are_right() -> None:
         for test in finder.find(function, function.__name__, module=False, globs=dict(names)):
             runner.run(test)
     assert runner.failures == 0 and runner.tries > 100
+
+
+def test_the_map_names_every_file() -> None:
+    text = (ROOT / "MAP.md").read_text()
+    files = [p for p in (ROOT / "rushlight").rglob("*.py") if p.name != "__init__.py"]
+    assert [str(p.relative_to(ROOT)) for p in files if p.name not in text] == []

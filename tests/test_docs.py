@@ -11,7 +11,7 @@ import numpy
 import pytest
 
 import rushlight as torch
-from rushlight import nn
+from rushlight import nn, tape
 from rushlight.nn import functional as F
 
 ROOT = Path(__file__).parent.parent
@@ -30,7 +30,8 @@ def modules() -> list[str]:
 
 
 @pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda p: p.name)
-def test_a_page_of_the_documentation_shows_what_happens(page: Path) -> None:
+def test_a_page_of_the_documentation_shows_what_happens(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tape.state, "immediate", False)  # the pages look at what is pending
     parser = doctest.DocTestParser()
     test = parser.get_doctest(page.read_text(), {}, page.name, str(page), 0)
     runner = doctest.DocTestRunner(optionflags=FLAGS)

@@ -1,0 +1,54 @@
+"""Losses: values and gradients recorded from PyTorch, in all three reductions, and what they refuse."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import rushlight as torch
+from rushlight.nn import functional as F
+
+RECORDED: dict[str, Any] = json.loads((Path(__file__).parent / "data" / "losses.json").read_text())
+
+
+def array(name: Any) -> Any:
+    """The recorded tensor of that name, or the value itself."""
+    return torch.tensor(RECORDED["arrays"][name]) if isinstance(name, str) and name in RECORDED["arrays"] else name
+
+
+@pytest.mark.filterwarnings("ignore:reduction. 'mean' divides:UserWarning")
+@pytest.mark.parametrize("case", RECORDED["cases"], ids=lambda case: f"{case['fn']}-{case['reduction']}")
+def test_value_and_gradient_are_those_of_pytorch(case: dict[str, Any]) -> None:
+    first, *rest = (array(name) for name in case["args"])
+    first.requires_grad_(True)
+    kwargs = {key: array(value) for key, value in case["kwargs"].items()}
+    out = getattr(F, case["fn"])(first, *rest, **kwargs, reduction=case["reduction"])
+    torch.testing.assert_close(out.detach(), torch.tensor(case["out"]), rtol=1e-5, atol=1e-6)
+    weights = torch.arange(1, out.numel() + 1).reshape(out.shape)
+    (grad,) = torch.autograd.grad((out * weights).sum(), first)
+    torch.testing.assert_close(grad, torch.tensor(case["grad"]), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda x: F.cross_entropy(x, torch.tensor([0, 5])), IndexError, "Target 5 is out of bounds."),
+        (lambda x: F.cross_entropy(x, torch.tensor([0, 1, 2])), ValueError, "Expected input batch_size"),
+        (lambda x: F.mse_loss(x, x, reduction="all"), ValueError, "all is not a valid value for reduction"),
+        (lambda x: F.binary_cross_entropy(x + 2, x), RuntimeError, "all elements of input should be between 0 and 1"),
+        (lambda x: F.multi_margin_loss(x, torch.tensor([0, 1]), weight=x), ValueError, "weight must be one-dimensional"),
+        (lambda x: F.triplet_margin_loss(x, x, x, margin=0), ValueError, "margin must be greater than 0"),
+    ],
+    ids=["class", "batch", "reduction", "probability", "weight", "margin"],
+)
+def test_bad_input_is_refused(call: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        call(torch.zeros(2, 3))
+
+
+def test_the_gradient_of_cross_entropy_has_a_gradient() -> None:
+    x = array("x").double().requires_grad_(True)
+    assert torch.autograd.gradgradcheck(lambda v: F.cross_entropy(v, array("t")), (x,))

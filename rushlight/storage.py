@@ -23,15 +23,17 @@ SHARED, ON_META = 1, 2
 class Storage:
     """Bytes that tensors share, with the version counter that in-place writes advance."""
 
-    __slots__ = ("data", "nbytes", "version", "special", "error", "handle", "__weakref__")
+    __slots__ = ("data", "nbytes", "version", "special", "__dict__", "__weakref__")
+
+    # Few storages have either; they live in `__dict__` where they are set.
+    error: BaseException | None = None  # why the tape could not deliver
+    handle: Any = None  # the UntypedStorage that stands for this storage, once asked for
 
     def __init__(self, nbytes: int, data: np.ndarray | None = None, special: int = 0) -> None:
         self.nbytes = nbytes
         self.data = data  # one-dimensional uint8, or None while owed
         self.version = 0
         self.special = special  # SHARED: memory that something outside can see; ON_META: there are no bytes
-        self.error: BaseException | None = None  # why the tape could not deliver
-        self.handle: Any = None  # the UntypedStorage that stands for this storage, once asked for
 
     @property
     def device(self) -> device:

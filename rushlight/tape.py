@@ -62,7 +62,11 @@ def record(plan: Plan, outputs: Sequence[Operand], inputs: Sequence[Operand]) ->
     Answers the user's position, for the node of a gradient to keep.
     """
     # Inline, since it is on the path of every call: the first frame whose file is not the package's.
-    frame: Any = sys._getframe(2)
+    # It begins behind this function, the one that applies cards, and the op.
+    try:
+        frame: Any = sys._getframe(3)
+    except ValueError:  # called from C, with no Python beneath
+        frame = sys._getframe(2)
     code = frame.f_code
     while (internal := _internal.get(code.co_filename)) is not False and frame.f_back is not None:
         if internal is None:

@@ -74,12 +74,17 @@ def _check_alpha(input: Any, other: Any, alpha: Any) -> None:
         raise RuntimeError("For non-complex input tensors, argument alpha must not be a complex number.")
 
 
+_ONE = 1  # the default `alpha`: the same object, so that the common call looks no further
+
+
 def add(input: Tensor, other: Any, *, alpha: Any = 1, out: Tensor | None = None) -> Tensor:
     """``input + alpha * other``, with broadcasting and type promotion.
 
     >>> torch.add(torch.tensor([1., 2.]), 10, alpha=2)
     tensor([21., 22.])
     """
+    if alpha is _ONE and out is None and isinstance(input, TensorBase) and isinstance(other, TensorBase):
+        return apply(_add, (input, other))
     input, other = either_operand(input, other, "add")
     if type(alpha) is int and alpha == 1:
         found = apply(_add, (input, other))

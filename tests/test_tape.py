@@ -11,7 +11,7 @@ import pytest
 
 import rushlight as torch
 from rushlight import config, tape
-from rushlight.ops.card import Card, apply
+from rushlight.ops.card import CARDS, Card, apply
 from rushlight.shape import contiguous
 
 
@@ -29,6 +29,7 @@ def _run(input: np.ndarray) -> np.ndarray:
 
 
 FAULTY = Card("faulty", "input", infer=lambda input: contiguous(input.shape, input.dtype), numpy=_run, no_grad_reason="a fault to test with")
+CARDS.pop(FAULTY.name)  # the registry stays as the package left it
 
 
 @pytest.fixture(autouse=True)

@@ -11,6 +11,15 @@ MODE = os.environ.get("RUSHLIGHT_MODE", "interpret")
 if MODE not in MODES:
     raise ValueError(f"RUSHLIGHT_MODE is {MODE!r}; it must be one of {', '.join(MODES)}")
 
+#: Whether machine code is made at all (it also takes llvmlite). RUSHLIGHT_NATIVE=0 leaves every op to NumPy.
+NATIVE = os.environ.get("RUSHLIGHT_NATIVE", "1") != "0"
+
+#: Where machine code is kept between processes; empty to keep none.
+CACHE = os.environ.get("RUSHLIGHT_CACHE", os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "rushlight"))
+
+#: 1 prints traces as they run, 2 their groups, 3 the loops, 4 the LLVM text.
+DEBUG = int(os.environ.get("RUSHLIGHT_DEBUG", 0))
+
 #: A flush happens when this many bytes of results are owed.
 OWED_BYTES = int(os.environ.get("RUSHLIGHT_OWED_BYTES", 256 << 20))
 

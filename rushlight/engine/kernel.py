@@ -1,0 +1,46 @@
+"""Kernels and calls: what lowering makes and the run time runs.
+
+A kernel is a native function ``void name(ptr args, i64 chunk)``. ``args`` points to 64-bit words: addresses, extents,
+strides (in elements), and floats as the bits of a double. Chunks number from 0; they run in any order, on any thread,
+and the result's bits do not depend on how many there are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class Kernel(NamedTuple):
+    """A function in a module of its own. Equal kernels are compiled once."""
+
+    name: str
+    source: str  # LLVM IR of the module; see emit.py
+
+
+class Pointer(NamedTuple):
+    """A word known only when the call runs: the address of an operand plus so many bytes, or a number's bits."""
+
+    operand: int  # among the inputs and then the outputs of the entry; WORKSPACE for scratch memory
+    offset: int = 0
+
+
+#: The operand that stands for scratch memory which lives as long as the entry's calls run.
+WORKSPACE = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One kernel with its arguments."""
+
+    kernel: Kernel
+    words: tuple[int | Pointer, ...]
+    chunks: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Lowered:
+    """What an entry becomes: calls in order, each a barrier, and the bytes of scratch memory that they need."""
+
+    calls: tuple[Call, ...]
+    workspace: int = 0

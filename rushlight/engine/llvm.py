@@ -1,0 +1,180 @@
+"""LLVM: IR text to machine code in this process, kept on disk. The only file that imports llvmlite.
+
+`load(source)` gives the addresses of a module's functions. The source is compiled for the host CPU once; its object
+code is kept in the cache directory under a name made from the text, the versions and the CPU, so that the next
+process links it in a fraction of a millisecond. Everything here works from any thread.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .. import config
+from ..version import rushlight as _VERSION
+
+#: Whether native code can be made here at all.
+AVAILABLE = config.NATIVE and importlib.util.find_spec("llvmlite") is not None
+
+_lock = threading.RLock()
+
+
+@dataclass
+class Counts:
+    """What compiling has cost so far, for `rushlight.report()`."""
+
+    compiled: int = 0
+    loaded: int = 0  # found in the cache directory
+    seconds: float = 0.0
+
+
+counts = Counts()
+
+
+@dataclass(eq=False)
+class Code:
+    """The functions of one module; the machine code lives as long as this object."""
+
+    addresses: dict[str, int]
+    _tracker: Any = field(repr=False)
+
+
+class _Machine:
+    """The compiler for the host CPU. Made when the first kernel is needed: importing llvmlite takes 50 ms."""
+
+    def __init__(self) -> None:
+        import llvmlite
+        import llvmlite.binding as llvm
+
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+        self.llvm = llvm
+        self.triple = llvm.get_process_triple()
+        self.cpu = llvm.get_host_cpu_name()
+        features = llvm.get_host_cpu_features()
+        self.features = set(name for name, on in features.items() if on)
+        flags = features.flatten()
+        self.target = llvm.Target.from_triple(self.triple).create_target_machine(
+            cpu=self.cpu, features=flags, opt=2, reloc="pic", codemodel="jitdefault", jit=True
+        )
+        self.jit = llvm.create_lljit_compiler(self.target)
+        identity = f"{_VERSION} {llvmlite.__version__} {llvm.llvm_version_info} {self.triple} {self.cpu} {flags}"
+        self.identity = identity.encode()
+        self.count = 0
+
+
+_machine_of: dict[int, _Machine] = {}
+
+
+def _machine() -> _Machine:
+    if not _machine_of:
+        with _lock:
+            if not _machine_of:
+                _machine_of[0] = _Machine()
+    return _machine_of[0]
+
+
+def host_features() -> set[str]:
+    """The CPU features that LLVM knows of, by its names: "avx512f", "fma", "neon"."""
+    return _machine().features
+
+
+def vector_registers() -> tuple[int, int]:
+    """How many vector registers the host has, and their width in bits."""
+    features = host_features()
+    if "avx512f" in features:
+        return 32, 512
+    if "avx" in features:
+        return 16, 256
+    if _machine().triple.startswith(("aarch64", "arm64")):
+        return 32, 128
+    return 16, 128
+
+
+def vector_width() -> int:
+    """The width of the host's vector registers in bits."""
+    return vector_registers()[1]
+
+
+def load(source: str, names: Sequence[str]) -> Code:
+    """The machine code of a module, with the addresses of the functions `names`."""
+    machine = _machine()
+    start = time.perf_counter()
+    digest = hashlib.sha256(machine.identity + source.encode()).hexdigest()[:40]
+    path = os.path.join(config.CACHE, digest[:2], digest + ".o") if config.CACHE else ""
+    image = _read(path, digest)
+    with _lock:
+        if image is not None:
+            try:
+                code = _link(machine, image, names)
+                counts.loaded += 1
+                return code
+            except RuntimeError:
+                image = None  # not the object it was: compile it again
+    image = _compile(machine, source)
+    with _lock:
+        code = _link(machine, image, names)
+        counts.compiled += 1
+        counts.seconds += time.perf_counter() - start
+    _write(path, digest, image)
+    return code
+
+
+def _compile(machine: _Machine, source: str) -> bytes:
+    llvm = machine.llvm
+    with _lock:
+        context = llvm.context.create_context()
+        module = llvm.parse_assembly(source, context)
+        module.triple = machine.triple
+        module.data_layout = str(machine.target.target_data)
+        module.verify()
+        if config.DEBUG >= 4:
+            print(source)
+    return machine.target.emit_object(module)
+
+
+def _link(machine: _Machine, image: bytes, names: Sequence[str]) -> Code:
+    machine.count += 1
+    builder = machine.llvm.JITLibraryBuilder().add_object_img(image).add_current_process()
+    for name in names:
+        builder.export_symbol(name)
+    tracker = builder.link(machine.jit, f"rushlight{machine.count}")
+    return Code({name: tracker[name] for name in names}, tracker)
+
+
+# Files: digest of the object, then the object, so that half a file or a damaged one counts as none.
+
+
+def _read(path: str, digest: str) -> bytes | None:
+    if not path:
+        return None
+    try:
+        with open(path, "rb") as file:
+            content = file.read()
+    except OSError:
+        return None
+    found, image = content[:32], content[32:]
+    return image if image and hashlib.sha256(digest.encode() + image).digest() == found else None
+
+
+def _write(path: str, digest: str, image: bytes) -> None:
+    if not path:
+        return
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path))
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(hashlib.sha256(digest.encode() + image).digest() + image)
+            os.replace(temporary, path)
+        except OSError:
+            os.unlink(temporary)
+    except OSError:
+        return  # a read-only or full disk: the code is compiled again next time

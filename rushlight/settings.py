@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from . import config, dtypes as dt
+from . import dtypes as dt
+from .engine import pool
 
-_threads: int | None = None
 _interop = 1
 _deterministic = _warn_only = False
 _precision = "highest"
@@ -16,7 +16,7 @@ def get_num_threads() -> int:
     >>> torch.get_num_threads() >= 1
     True
     """
-    return config.threads() if _threads is None else _threads
+    return pool.get_threads()
 
 
 def set_num_threads(num: int) -> None:
@@ -24,12 +24,11 @@ def set_num_threads(num: int) -> None:
 
     >>> torch.set_num_threads(torch.get_num_threads())
     """
-    global _threads
     if not isinstance(num, int) or isinstance(num, bool):
         raise TypeError(f"set_num_threads expects an int, but got {type(num).__name__}")
     if num <= 0:
         raise RuntimeError("set_num_threads expects a positive integer")
-    _threads = num
+    pool.set_threads(num)
 
 
 def get_num_interop_threads() -> int:

@@ -1,0 +1,176 @@
+"""The driver: a list of calls as one array of words, run by one native call.
+
+A program is assembled once and run many times. Words known beforehand stand in the array; those that differ from run
+to run (addresses, numbers) are patched by native code from a vector of values that the caller gives. So a run costs
+Python one packing and one call, whatever the number of kernels.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Sequence
+from functools import cache
+
+import numpy as np
+
+from . import llvm, pool
+from .kernel import Call, Kernel, Pointer
+
+#: Kernels kept loaded although no program uses them.
+KERNELS_KEPT = 4096
+
+# A program: the address of `parallel`, the number of records, the records. A record: the kernel's address, the number of
+# chunks, of words and of patches; the words; for each patch the index of a word, a slot and a number of bytes to add.
+_SOURCE = """\
+define void @run(ptr %program, ptr %values) {
+entry:
+  %parallel = load ptr, ptr %program
+  %count_at = getelementptr i64, ptr %program, i64 1
+  %count = load i64, ptr %count_at
+  %first = getelementptr i64, ptr %program, i64 2
+  br label %look
+look:
+  %n = phi i64 [0, %entry], [%n_next, %after]
+  %record = phi ptr [%first, %entry], [%record_next, %after]
+  %more = icmp slt i64 %n, %count
+  br i1 %more, label %begin, label %end
+begin:
+  %kernel = load ptr, ptr %record
+  %chunks_at = getelementptr i64, ptr %record, i64 1
+  %chunks = load i64, ptr %chunks_at
+  %words_at = getelementptr i64, ptr %record, i64 2
+  %words = load i64, ptr %words_at
+  %patches_at = getelementptr i64, ptr %record, i64 3
+  %patches = load i64, ptr %patches_at
+  %arguments = getelementptr i64, ptr %record, i64 4
+  %patch_first = getelementptr i64, ptr %arguments, i64 %words
+  %triples = mul i64 %patches, 3
+  %record_next = getelementptr i64, ptr %patch_first, i64 %triples
+  br label %patch_look
+patch_look:
+  %p = phi i64 [0, %begin], [%p_next, %patch]
+  %triple = phi ptr [%patch_first, %begin], [%triple_next, %patch]
+  %p_more = icmp slt i64 %p, %patches
+  br i1 %p_more, label %patch, label %call
+patch:
+  %index = load i64, ptr %triple
+  %slot_at = getelementptr i64, ptr %triple, i64 1
+  %slot = load i64, ptr %slot_at
+  %offset_at = getelementptr i64, ptr %triple, i64 2
+  %offset = load i64, ptr %offset_at
+  %value_at = getelementptr i64, ptr %values, i64 %slot
+  %value = load i64, ptr %value_at, align 1
+  %word = add i64 %value, %offset
+  %word_at = getelementptr i64, ptr %arguments, i64 %index
+  store i64 %word, ptr %word_at
+  %p_next = add i64 %p, 1
+  %triple_next = getelementptr i64, ptr %triple, i64 3
+  br label %patch_look
+call:
+  %single = icmp eq i64 %chunks, 1
+  br i1 %single, label %plain, label %shared
+plain:
+  call void %kernel(ptr %arguments, i64 0)
+  br label %after
+shared:
+  call void %parallel(ptr %kernel, ptr %arguments, i64 %chunks)
+  br label %after
+after:
+  %n_next = add i64 %n, 1
+  br label %look
+end:
+  ret void
+}
+"""
+
+
+@cache
+def _driver() -> tuple[llvm.Code, Callable[[int, bytes], None]]:
+    """The native function, and what keeps it loaded."""
+    code = llvm.load(_SOURCE, ("run",))
+    return code, ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_char_p)(code.addresses["run"])
+
+
+_codes: OrderedDict[Kernel, llvm.Code] = OrderedDict()
+_codes_lock = threading.Lock()
+
+
+def code_of(kernel: Kernel) -> llvm.Code:
+    """The machine code of a kernel, made once for all equal ones.
+
+    The least recently asked for is forgotten when there are more than `KERNELS_KEPT`; its machine code is released
+    when no program uses it any more.
+    """
+    with _codes_lock:
+        code = _codes.get(kernel)
+        if code is not None:
+            _codes.move_to_end(kernel)
+            return code
+    code = llvm.load(kernel.source, (kernel.name,))
+    with _codes_lock:
+        code = _codes.setdefault(kernel, code)  # another thread may have been first
+        while len(_codes) > KERNELS_KEPT:
+            _codes.popitem(last=False)
+    return code
+
+
+class Program:
+    """Calls in order, each of which ends before the next begins, over the slots of a vector of values.
+
+    In a call's words, ``Pointer(slot, offset)`` stands for the value in that slot plus `offset`. `floats` names the
+    slots whose values are floats, passed as the bits of a double; all others are integers.
+
+    Not re-entrant: a run writes the program's own array, so one thread at a time may run it.
+    """
+
+    __slots__ = ("calls", "slots", "floats", "_codes", "_array", "_address", "_pack", "_call", "__weakref__")
+
+    def __init__(self, calls: Sequence[Call], slots: int, floats: Collection[int] = ()) -> None:
+        self.calls = tuple(calls)
+        self.slots = slots
+        self.floats = frozenset(floats)
+        self._codes = [code_of(call.kernel) for call in self.calls]
+        words = [pool.parallel(), len(self.calls)]
+        for call, code in zip(self.calls, self._codes, strict=True):
+            words += _record(call, code.addresses[call.kernel.name], slots)
+        self._array = np.array(words, np.int64)
+        self._address: int = self._array.ctypes.data
+        self._pack = struct.Struct("=" + "".join("d" if n in self.floats else "q" for n in range(slots))).pack
+        self._call = _driver()[1]
+
+    def run(self, values: Sequence[float]) -> None:
+        """Run all calls; `values` has one number for each slot."""
+        self._call(self._address, self._pack(*values))
+
+    def run_timed(self, values: Sequence[float]) -> list[tuple[str, int, float]]:
+        """Run the calls one by one and print what each took: name, chunks, microseconds."""
+        found = []
+        for call in self.calls:
+            single = Program((call,), self.slots, self.floats)
+            start = time.perf_counter()
+            single.run(values)
+            took = (time.perf_counter() - start) * 1e6
+            print(f"{call.kernel.name:40} {call.chunks:6} chunks {took:10.1f} us")
+            found.append((call.kernel.name, call.chunks, took))
+        return found
+
+
+def _record(call: Call, address: int, slots: int) -> list[int]:
+    """The words of one record."""
+    if not 1 <= call.chunks < 1 << 31:
+        raise ValueError(f"{call.kernel.name}: {call.chunks} chunks")
+    words: list[int] = []
+    patches: list[int] = []
+    for n, word in enumerate(call.words):
+        if isinstance(word, Pointer):
+            if not 0 <= word.operand < slots:
+                raise ValueError(f"{call.kernel.name}: word {n} refers to slot {word.operand} of {slots}")
+            patches += (n, word.operand, word.offset)
+            words.append(0)
+        else:
+            words.append(word)
+    return [address, call.chunks, len(words), len(patches) // 3, *words, *patches]

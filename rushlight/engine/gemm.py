@@ -1,0 +1,345 @@
+"""Matrix products: which kernels compute one, over which blocks, in how many chunks.
+
+    lower(Product(m, n, k, ...)) -> Lowered
+
+Bits: an element is one accumulator that starts from the bias (or 0) and takes ``fma`` for k in order, however the
+operands lie in memory and however the work is divided. A vector times a matrix (m or n is 1) has an order of its own,
+chosen by the shape alone; see gemm_vector.py.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from . import llvm
+from .emit import BITS
+from .gemm_kernel import (
+    BATCH_DIMS,
+    COPY_DIMS,
+    CopyWord,
+    Variant,
+    Word,
+    copy_kernel,
+    has_masks,
+    panel_bytes,
+    product_kernel,
+)
+from .gemm_vector import VectorVariant, VectorWord, vector_kernel
+from .kernel import WORKSPACE, Call, Lowered, Pointer
+
+#: Bytes of A that a slab of rows may have in one block of K: half of a usual second-level cache.
+_SLAB_BYTES = 512 * 1024
+#: Most of K at once: a panel of B stays in the first-level cache.
+_K_BLOCK = 320
+#: Multiplications a chunk should have at least: some ten microseconds.
+_CHUNK_WORK = 500_000
+#: The same where memory, not arithmetic, takes the time: of products with a vector, and elements of a copy.
+_VECTOR_WORK = 100_000
+_COPY_WORK = 50_000
+_MOST_CHUNKS = 8
+#: The bytes between lines that collide in a first-level cache, where every line of A would push the last one out.
+_COLLIDING = 2048
+_ALIGNMENT = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """``out[..., i, j] = bias[..., i, j] + sum(a[..., i, k] * b[..., k, j] for k)``
+
+    Strides are in elements, not negative: those of the batch's dims and then the two of the matrix; 0 repeats.
+    `operands` are the numbers of a, b, the bias (if there is one) and the output; `offsets` their first elements.
+    """
+
+    m: int
+    n: int
+    k: int
+    a_strides: tuple[int, ...]
+    b_strides: tuple[int, ...]
+    out_strides: tuple[int, ...]
+    batch: tuple[int, ...] = ()
+    bias_strides: tuple[int, ...] | None = None
+    type: str = "float"  # or "double"
+    operands: tuple[int, ...] = (0, 1, 2)
+    offsets: tuple[int, ...] = (0, 0, 0, 0)
+
+    @property
+    def size(self) -> int:
+        """Bytes of an element."""
+        return BITS[self.type] // 8
+
+
+def lower(product: Product) -> Lowered:
+    """The calls that compute a product."""
+    return _Plan(product).lowered()
+
+
+@dataclass(slots=True)
+class _Operand:
+    """A matrix for each element of the batch: where it begins and its strides, batch first."""
+
+    pointer: Pointer
+    batch: list[int]
+    row: int
+    column: int
+
+    def inside(self, index: Sequence[int], size: int) -> _Operand:
+        """At this index of the batch's first dims."""
+        elements = sum(i * stride for i, stride in zip(index, self.batch, strict=False))
+        pointer = self.pointer._replace(offset=self.pointer.offset + elements * size)
+        return _Operand(pointer, self.batch[len(index) :], self.row, self.column)
+
+    def transposed(self) -> _Operand:
+        return _Operand(self.pointer, self.batch, self.column, self.row)
+
+
+class _Plan:
+    """One product on the way to its calls."""
+
+    def __init__(self, product: Product) -> None:
+        self.type, self.size = product.type, product.size
+        self.m, self.n, self.k = product.m, product.n, product.k
+        self.calls: list[Call] = []
+        self.workspace = 0
+        strides = [product.a_strides, product.b_strides, product.out_strides]
+        if product.bias_strides is not None:
+            strides.insert(2, product.bias_strides)
+        self.batch, batches = _collapse(product.batch, [s[:-2] for s in strides])
+        found = [
+            _Operand(Pointer(operand, offset * self.size), each, *s[-2:])
+            for operand, offset, each, s in zip(product.operands, product.offsets, batches, strides, strict=False)
+        ]
+        self.a, self.b, self.out = found[0], found[1], found[-1]
+        self.bias = found[2] if product.bias_strides is not None else None
+
+    def lowered(self) -> Lowered:
+        if self.m and self.n and 0 not in self.batch:
+            if self.m == 1 or self.n == 1:
+                self._vector()
+            else:
+                self._matrix()
+        return Lowered(tuple(self.calls), self.workspace)
+
+    def _transpose(self) -> None:
+        """The same product as ``out.T = b.T @ a.T``."""
+        self.m, self.n = self.n, self.m
+        self.a, self.b, self.out = self.b.transposed(), self.a.transposed(), self.out.transposed()
+        self.bias = self.bias and self.bias.transposed()
+
+    def _room(self, bytes: int) -> Pointer:
+        """Some of the workspace."""
+        start = self.workspace
+        self.workspace += -(-bytes // _ALIGNMENT) * _ALIGNMENT
+        return Pointer(WORKSPACE, start)
+
+    def _copy(self, source: _Operand, target: _Operand, rows: int, columns: int) -> None:
+        def call(operands: Sequence[_Operand | None], batch: tuple[int, ...]) -> Call:
+            dims = (*batch, rows)
+            lines = math.prod(dims)
+            chunks = max(1, min(lines * columns // _COPY_WORK, lines, _MOST_CHUNKS))
+            words: list[int | Pointer] = [0] * (CopyWord.DIMS + 3 * COPY_DIMS)
+            words[: CopyWord.DIMS] = [0, 0, lines, columns, 0, 0, chunks]
+            _set_dims(words, CopyWord.DIMS, COPY_DIMS, dims)
+            for n, operand in enumerate(operands):
+                assert operand is not None
+                words[CopyWord.SOURCE + n] = operand.pointer
+                words[CopyWord.SOURCE_STEP + n] = operand.column
+                _set_dims(words, CopyWord.DIMS + (n + 1) * COPY_DIMS, COPY_DIMS, (*operand.batch, operand.row), 0)
+            return Call(copy_kernel(self.type), tuple(words), chunks)
+
+        self._per_batch((source, target), call)
+
+    def _per_batch(
+        self, operands: Sequence[_Operand | None], call: Callable[[Sequence[_Operand | None], tuple[int, ...]], Call]
+    ) -> None:
+        """Calls over the whole batch: one, unless it has more dims than a kernel walks over."""
+        outer = max(len(self.batch) - BATCH_DIMS, 0)
+        for index in itertools.product(*(range(extent) for extent in self.batch[:outer])):
+            self.calls.append(call([operand and operand.inside(index, self.size) for operand in operands], self.batch[outer:]))
+
+    def _dense(self, operand: _Operand, rows: int, columns: int, copy: bool = True) -> _Operand:
+        """A copy of an operand with contiguous rows, in the workspace. What the batch repeats is copied as often."""
+        strides, elements = [], rows * columns
+        for extent in reversed(self.batch):
+            strides.insert(0, elements)
+            elements *= extent
+        target = _Operand(self._room(elements * self.size), strides, columns, 1)
+        if copy:
+            self._copy(operand, target, rows, columns)
+        return target
+
+    def _vector(self) -> None:
+        if self.m != 1:
+            self._transpose()
+        a, b, out, bias = self.a, self.b, self.out, self.bias
+        if b.row != 1 and b.column != 1 and self.k > 1 and self.n > 1:
+            b = self._dense(b, self.k, self.n)
+        b_columns = b.row == 1 or self.k <= 1
+        if b_columns and a.column != 1 and self.k > 1:
+            a = self._dense(a, 1, self.k)
+        plain = out.column == 1 and (bias is None or bias.column == 1)
+        variant = VectorVariant(self.type, b_columns, plain, bias is not None)
+        work = math.prod(self.batch) * self.n * self.k
+        chunks = max(1, min(work // _VECTOR_WORK, _MOST_CHUNKS))
+
+        def call(operands: Sequence[_Operand | None], batch: tuple[int, ...]) -> Call:
+            products, groups = math.prod(batch), -(-self.n // variant.width)
+            slabs = min(-(-chunks // products), groups)
+            parts = min(chunks, products * slabs)
+            words: list[int | Pointer] = [0] * (VectorWord.BATCH + 5 * BATCH_DIMS)
+            words[VectorWord.N : VectorWord.BATCH] = [
+                self.n,
+                self.k,
+                a.column,
+                b.row if not b_columns else b.column,
+                bias.column if bias else 0,
+                out.column,
+                groups,
+                slabs,
+                products * slabs,
+                parts,
+            ]
+            _set_operands(words, VectorWord.BATCH, operands, batch)
+            return Call(vector_kernel(variant), tuple(words), parts)
+
+        self._per_batch((a, b, bias, out), call)
+
+    def _matrix(self) -> None:
+        if self.out.column != 1 and self.out.row == 1:
+            self._transpose()
+        a, b, out, bias = self.a, self.b, self.out, self.bias
+        final = None
+        if out.column != 1:
+            final, out = out, self._dense(out, self.m, self.n, copy=False)
+        if bias is not None and bias.column != 1:
+            self._copy(bias, out, self.m, self.n)
+            bias = out
+        if a.row != 1 and a.column != 1 and self.k > 1:
+            a = self._dense(a, self.m, self.k)
+        if b.row != 1 and b.column != 1 and self.k > 1:
+            b = self._dense(b, self.k, self.n)
+        self._tiles(a, b, bias, out)
+        if final is not None:
+            self._copy(out, final, self.m, self.n)
+
+    def _tiles(self, a: _Operand, b: _Operand, bias: _Operand | None, out: _Operand) -> None:
+        a_rows = a.column == 1 or self.k <= 1
+        b_rows = b.column == 1
+        lanes = llvm.vector_width() // BITS[self.type]
+        k_block = -(-self.k // max(-(-self.k // _K_BLOCK), 1))
+        k_block = max(-(-k_block // lanes) * lanes, lanes)
+        most_rows, vectors = _tile(self.m, self.n, lanes)
+        width = vectors * lanes
+        panels = -(-self.n // width)
+        blocks = -(-self.m // most_rows)
+        small, first_blocks = divmod(self.m, blocks)
+        rows = (small + 1, small) if first_blocks else (small,)
+        if first_blocks == 0:
+            first_blocks = blocks
+
+        tail = -(-(self.n - (panels - 1) * width) // lanes) % vectors
+        a_step = a.row if a_rows else a.column
+        b_step = b.row if b_rows else b.column
+        b_packed = not b_rows or (
+            blocks >= 4 and (b_step * self.size % _COLLIDING == 0 or self.k * self.n * self.size > _SLAB_BYTES)
+        )
+        if not has_masks() and self.n % width:
+            b_packed = True
+        a_packed = panels >= 4 and a_step * self.size % _COLLIDING == 0 and a_step > 0
+        variant = Variant(self.type, rows, vectors, tail, a_rows, a_packed, b_rows, b_packed)
+
+        work = math.prod(self.batch) * self.m * self.n * self.k
+        chunks = max(1, min(work // _CHUNK_WORK, _MOST_CHUNKS))
+        row_slabs = min(max(-(-self.m * k_block * self.size // _SLAB_BYTES), 1), blocks)
+        row_bound = -(-blocks // row_slabs) * rows[0]
+        a_bytes = 0
+        if a_packed:
+            lines, length = (row_bound, k_block) if a_rows else (k_block, row_bound)
+            a_bytes = lines * (length + 48) * self.size
+        b_bytes = panel_bytes(variant, k_block) if b_packed else 0
+        own = -(-(a_bytes + b_bytes) // _ALIGNMENT) * _ALIGNMENT
+
+        def call(operands: Sequence[_Operand | None], batch: tuple[int, ...]) -> Call:
+            products = math.prod(batch)
+            panel_slabs = min(-(-chunks // products), panels)
+            slabs = min(max(row_slabs, -(-chunks // (products * panel_slabs))), blocks)
+            jobs = products * panel_slabs * slabs
+            parts = min(chunks, jobs)
+            words: list[int | Pointer] = [0] * (Word.BATCH + 5 * BATCH_DIMS)
+            _set_operands(words, Word.BATCH, operands, batch)
+            words[Word.WORKSPACE] = workspace
+            settings = {
+                Word.WORKSPACE_BYTES: own,
+                Word.N: self.n,
+                Word.K: self.k,
+                Word.K_BLOCK: k_block,
+                Word.A_STEP: a_step,
+                Word.B_STEP: b_step,
+                Word.BIAS_STEP: bias.row if bias else 0,
+                Word.OUT_STEP: out.row,
+                Word.HAS_BIAS: int(bias is not None),
+                Word.ROW_BLOCKS: blocks,
+                Word.FIRST_BLOCKS: first_blocks,
+                Word.ROW_SLABS: slabs,
+                Word.PANELS: panels,
+                Word.PANEL_SLABS: panel_slabs,
+                Word.JOBS: jobs,
+                Word.CHUNKS: parts,
+            }
+            for word, value in settings.items():
+                words[word] = value
+            return Call(product_kernel(variant), tuple(words), parts)
+
+        workspace: int | Pointer = self._room(own * chunks) if own else 0
+        self._per_batch((a, b, bias, out), call)
+
+
+def _set_dims(words: list[int | Pointer], first: int, dims: int, values: Sequence[int], missing: int = 1) -> None:
+    """`dims` words from `first` on: the values, and what stands for dims that are not there before them."""
+    words[first : first + dims] = [missing] * (dims - len(values)) + list(values)
+
+
+def _set_operands(words: list[int | Pointer], batch_word: int, operands: Sequence[_Operand | None], batch: tuple[int, ...]) -> None:
+    """The first words, which are a, b, the bias and the output, and those of the batch."""
+    _set_dims(words, batch_word, BATCH_DIMS, batch)
+    for n, operand in enumerate(operands):
+        if operand is not None:
+            words[n] = operand.pointer
+            _set_dims(words, batch_word + (n + 1) * BATCH_DIMS, BATCH_DIMS, operand.batch, 0)
+
+
+def _tile(m: int, n: int, lanes: int) -> tuple[int, int]:
+    """The largest tile of accumulators for a shape: rows, and vectors in a row."""
+    registers = llvm.vector_registers()[0]
+    wide = -(-n // lanes)
+    if registers == 32:
+        tiles = ((28, 1), (14, 2), (6, 4), (3, 6))
+    else:
+        tiles = ((12, 1), (6, 2), (2, 4), (2, 4))
+    if wide == 1:
+        return tiles[0]
+    if m <= tiles[3][0] and wide >= tiles[3][1]:
+        return tiles[3]
+    if m <= tiles[2][0] and wide >= tiles[2][1]:
+        return tiles[2]
+    return tiles[1]
+
+
+def _collapse(batch: tuple[int, ...], strides: list[tuple[int, ...]]) -> tuple[tuple[int, ...], list[list[int]]]:
+    """The same batch with fewer dims: without those of extent 1, neighbours joined where all operands allow it."""
+    extents: list[int] = []
+    kept: list[list[int]] = [[] for _ in strides]
+    for dim, extent in enumerate(batch):
+        if extent == 1:
+            continue
+        if extents and all(each[-1] == s[dim] * extent for each, s in zip(kept, strides, strict=True)):
+            extents[-1] *= extent
+            for each, s in zip(kept, strides, strict=True):
+                each[-1] = s[dim]
+        else:
+            extents.append(extent)
+            for each, s in zip(kept, strides, strict=True):
+                each.append(s[dim])
+    return tuple(extents), kept

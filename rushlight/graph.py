@@ -18,7 +18,7 @@ from .shape import Layout
 from .storage import Storage, TensorBase
 
 if TYPE_CHECKING:
-    from .ops.card import Card, Plan
+    from .ops.card import Card, Gradient, Plan
     from .tensor import Tensor
 
 #: How a view came about, for the checks on in-place writes (`TensorBase._view_kind`).
@@ -26,16 +26,20 @@ VIEW_PLAIN, VIEW_NO_GRAD, VIEW_MULTI_OUTPUT, VIEW_INFERENCE, VIEW_CUSTOM = range
 
 
 class GradState(threading.local):
-    """Per thread: whether operations are recorded for the backward pass."""
+    """Per thread: whether operations are recorded for the backward pass.
 
-    enabled = True
-    inference = False
-    saved_hooks: tuple[tuple[Callable[[Any], Any], Callable[[Any], Any]], ...] = ()
-    saved_hooks_error: str | None = None
-    anomaly = False
-    check_nan = True
-    backward_pass: Any = None  # the innermost one that is running
-    tracer: list[Any] | None = None
+    What is on the path of every call reads `__dict__` once: an attribute of a thread-local costs four times as much.
+    """
+
+    def __init__(self) -> None:
+        self.enabled = True
+        self.inference = False
+        self.saved_hooks: tuple[tuple[Callable[[Any], Any], Callable[[Any], Any]], ...] = ()
+        self.saved_hooks_error: str | None = None
+        self.anomaly = False
+        self.check_nan = True
+        self.backward_pass: Any = None  # the innermost one that is running
+        self.tracer: list[Any] | None = None
 
 
 grad_state = GradState()
@@ -63,44 +67,41 @@ def make_tensor(storage: Storage, offset: int, layout: Layout) -> Tensor:
     return tensor
 
 
+#: An operand as it was: the tensor (None for an output of the node that keeps it, which would be a cycle), what the
+#: tape knows of it, and the version of its storage. A plain tuple, since one is made for nearly every operand.
+Kept = tuple[TensorBase | None, tuple[Storage, int, Layout], int]
+
+
+def restore(kept: Kept, node: Node, output_nr: int) -> Any:
+    """The tensor that was kept, unless it has been written since. output_nr: of an output, which; else -1."""
+    tensor, (storage, offset, layout), version = kept
+    if storage.version != version and (tensor is None or tensor._tracks_version):
+        raise RuntimeError(modified_message(node, kept, output_nr))
+    if tensor is None:
+        found = make_tensor(storage, offset, layout)
+        if layout.dtype.category >= 2:  # the indices of an extremum have no history
+            found._node, found._requires_grad, found._output_nr = node, True, output_nr
+        return found
+    if tensor._storage is storage and tensor._layout is layout and tensor._offset == offset:
+        return tensor
+    # The tensor has been given other data since (`.data = ...`).
+    found = make_tensor(storage, offset, layout)
+    found._node, found._requires_grad, found._output_nr = tensor._node, tensor._requires_grad, tensor._output_nr
+    return found
+
+
 class Saved:
-    """An operand kept for the backward pass, as it was."""
+    """A tensor that somebody other than a card's node keeps for the backward pass."""
 
-    __slots__ = ("tensor", "storage", "offset", "layout", "version")
-    output_nr = -1  # of a `SavedOutput`, which output it is
+    __slots__ = ("kept", "output_nr")
 
-    def __init__(self, tensor: TensorBase) -> None:
-        self.tensor: TensorBase | None = tensor
-        storage = self.storage = tensor._storage
-        self.offset = tensor._offset
-        self.layout = tensor._layout
-        self.version = storage.version
+    def __init__(self, tensor: TensorBase, output_nr: int = -1) -> None:
+        storage = tensor._storage
+        self.kept: Kept = (None if output_nr >= 0 else tensor, (storage, tensor._offset, tensor._layout), storage.version)
+        self.output_nr = output_nr
 
     def get(self, node: Node) -> Any:
-        storage, tensor = self.storage, self.tensor
-        if storage.version != self.version and (tensor is None or tensor._tracks_version):
-            raise RuntimeError(modified_message(node, self))
-        if tensor is None:
-            found = make_tensor(storage, self.offset, self.layout)
-            if self.layout.dtype.category >= 2:  # the indices of an extremum have no history
-                found._node, found._requires_grad, found._output_nr = node, True, self.output_nr
-            return found
-        if tensor._storage is storage and tensor._layout is self.layout and tensor._offset == self.offset:
-            return tensor
-        # The tensor has been given other data since (`.data = ...`).
-        found = make_tensor(storage, self.offset, self.layout)
-        found._node, found._requires_grad, found._output_nr = tensor._node, tensor._requires_grad, tensor._output_nr
-        return found
-
-
-class SavedOutput(Saved):
-    """An output of the node that keeps it: without the tensor itself, which would be a cycle."""
-
-    __slots__ = ("output_nr",)
-
-    def __init__(self, tensor: TensorBase, output_nr: int) -> None:
-        Saved.__init__(self, tensor)
-        self.tensor, self.output_nr = None, output_nr
+        return restore(self.kept, node, self.output_nr)
 
 
 class Packed:
@@ -148,12 +149,17 @@ def save(tensor: TensorBase) -> Saved | Packed:
 
 def save_output(tensor: TensorBase, output_nr: int) -> Saved | Packed:
     """An output, kept by its own node; through the pack hook if there is one."""
-    return Packed(tensor, True, output_nr) if grad_state.saved_hooks else SavedOutput(tensor, output_nr)
+    return Packed(tensor, True, output_nr) if grad_state.saved_hooks else Saved(tensor, output_nr)
 
 
-def modified_message(node: Node, saved: Saved) -> str:
-    shape = list(saved.layout.shape)
-    which = f"output {saved.output_nr} of {forward_name(node)}" if saved.output_nr >= 0 else _origin(saved)
+def modified_message(node: Node, kept: Kept, output_nr: int) -> str:
+    tensor, (storage, _, layout), version = kept
+    if output_nr >= 0:
+        which = f"output {output_nr} of {forward_name(node)}"
+    elif tensor is not None and tensor._node is not None:
+        which = f"output {tensor._output_nr} of {forward_name(tensor._node)}"
+    else:
+        which = ""
     hint = (
         "Hint: the backtrace further above shows the operation that failed to compute its gradient. The variable in question was changed in there or anywhere later. Good luck!"
         if grad_state.anomaly
@@ -161,16 +167,9 @@ def modified_message(node: Node, saved: Saved) -> str:
     )
     return (
         "one of the variables needed for gradient computation has been modified by an inplace operation: "
-        f"[torch.{saved.layout.dtype.type_name}Tensor {shape}]{which and ', which is ' + which + ','} is at version {saved.storage.version}; "
-        f"expected version {saved.version} instead. {hint}"
+        f"[torch.{layout.dtype.type_name}Tensor {list(layout.shape)}]{which and ', which is ' + which + ','} is at version {storage.version}; "
+        f"expected version {version} instead. {hint}"
     )
-
-
-def _origin(saved: Saved) -> str:
-    source = saved.tensor
-    if source is None or source._node is None:
-        return ""
-    return f"output {source._output_nr} of {forward_name(source._node)}"
 
 
 def forward_name(node: Node) -> str:
@@ -197,7 +196,7 @@ class Node:
     retained: dict[int, weakref.ref[Any]] | None = None  # output tensors that called `retain_grad`
     traceback: str | None = None  # of the forward call, kept while anomaly detection is on
 
-    def __init__(self, edges: tuple[Edge, ...], layouts: tuple[Layout, ...]) -> None:
+    def __init__(self, edges: Sequence[Edge], layouts: tuple[Layout, ...]) -> None:
         self.edges = edges
         self.layouts = layouts  # of the outputs
         self.sequence = next(sequence)
@@ -313,29 +312,47 @@ FREED = (
 class CardNode(Node):
     """The gradient of a recorded op, by the rules on its card."""
 
-    __slots__ = ("plan", "saved", "position")
+    __slots__ = ("plan", "gradient", "saved", "position")
 
+    plan: Plan
+    gradient: Gradient  # which rules run, and what they need
+    saved: dict[int, Any] | None  # by operand, and by -1 - output: a `Kept`, a `Packed` or a number; None once released
     position: tape.Position  # where the user's program asked for the op
-    saved: dict[int, Any] | None  # by operand, and by -1 - output; None once released
 
-    def __init__(self, plan: Plan, operands: Sequence[Any], edges: tuple[Edge, ...], position: tape.Position = None) -> None:
-        self.position = position
-        self.edges = edges
-        self.layouts = plan.outs
-        self.sequence = next(sequence)
-        self.plan = plan
-        if plan.card.saves_anything:
-            self.saved = {n: save(t) if isinstance(t := operands[n], TensorBase) else t for n in plan.card.saves(tuple([e is not None for e in edges]))}
+    @staticmethod
+    def of(plan: Plan, gradient: Gradient, edges: Sequence[Edge], operands: Sequence[Any], position: tape.Position = None) -> CardNode:
+        """A node that keeps those of the operands that its gradient rules name."""
+        # No constructor: calling one from Python costs as much as all that is done here.
+        node = new(CardNode)
+        node.plan, node.gradient, node.position = plan, gradient, position
+        node.edges, node.layouts = edges, plan.outs
+        node.sequence = next(sequence)
+        modes = grad_state.__dict__
+        if gradient.saves_anything:
+            saved = node.saved = {}
+            hooks = modes["saved_hooks"]
+            for n in gradient.saves:
+                t = operands[n]
+                if not isinstance(t, TensorBase):
+                    saved[n] = t
+                elif hooks:
+                    saved[n] = Packed(t, False, t._output_nr)
+                else:
+                    storage = t._storage
+                    saved[n] = (t, (storage, t._offset, t._layout), storage.version)
         else:
-            self.saved = _NOTHING
-        if grad_state.anomaly:
-            self.traceback = call_stack()
+            node.saved = _NOTHING
+        if modes["anomaly"]:
+            node.traceback = call_stack()
+        return node
 
     def save_outputs(self, outputs: Sequence[TensorBase]) -> None:
         """Keep the outputs that the gradient rules name; called once they are there."""
-        if self.saved is not _NOTHING and self.saved is not None:
-            for n in self.plan.card.saves_outputs(tuple([e is not None for e in self.edges])):
-                self.saved[-1 - n] = save_output(outputs[n], n)
+        assert self.saved is not None
+        for n in self.gradient.saves_outputs:
+            t = outputs[n]
+            storage = t._storage
+            self.saved[-1 - n] = Packed(t, True, n) if grad_state.saved_hooks else (None, (storage, t._offset, t._layout), storage.version)
 
     def name(self) -> str:
         return self.plan.card.node_name_of(self.plan)
@@ -346,9 +363,12 @@ class CardNode(Node):
         return self.plan.card.backward(self, grads)
 
     def get(self, index: int) -> Any:
+        """What was saved under this index."""
         assert self.saved is not None
         value = self.saved[index]
-        return value.get(self) if isinstance(value, (Saved, Packed)) else value
+        if type(value) is tuple:
+            return restore(value, self, -1 - index)
+        return value.get(self) if type(value) is Packed else value
 
     def release(self) -> None:
         if self.saved is not _NOTHING:

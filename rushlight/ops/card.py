@@ -68,7 +68,7 @@ Rule = Callable[..., Any]
 class Plan:
     """What a card does on given layouts with given static arguments: inferred once, then looked up."""
 
-    __slots__ = ("card", "params", "operands", "outs", "nbytes", "rule", "compute", "low", "uncast", "ufunc", "settled", "flows", "deltas")
+    __slots__ = ("card", "params", "operands", "outs", "nbytes", "rule", "compute", "low", "uncast", "ufunc", "settled", "flows", "deltas", "gradients")
 
     def __init__(self, card: Card, static: Static, operands: tuple[Any, ...], outs: tuple[Layout, ...], compute: np.dtype | None = None) -> None:
         self.card = card
@@ -82,12 +82,90 @@ class Plan:
         self.uncast: Sequence[int] = ()
         self.ufunc = False
         self.deltas: tuple[int, ...] = ()  # of a view: how far its outputs begin behind the input
+        self.gradients: dict[int, Gradient] = {}  # by the set of operands that need one, a bit for each
         self.settled = False  # whether all operands of a pointwise rule have the dtype that it computes in
         # The outputs that have a gradient.
         self.flows: Sequence[int] = card.differentiable if card.differentiable is not None else [n for n, o in enumerate(outs) if o.dtype.category >= dt.FLOAT]
 
+    def gradient(self, bits: int) -> Gradient:
+        """The gradients of the operands whose bits are set."""
+        found = self.gradients.get(bits)
+        if found is None:
+            found = self.gradients[bits] = Gradient(self, bits)
+        return found
+
     def __repr__(self) -> str:
         return f"<plan of {self.card.name} on {self.operands} -> {self.outs}>"
+
+
+class Gradient:
+    """How the gradients of some operands of a plan are computed: worked out once for each choice of operands."""
+
+    __slots__ = ("needs", "saves", "saves_outputs", "saves_anything", "joint", "rules")
+
+    def __init__(self, plan: Plan, bits: int) -> None:
+        card = plan.card
+        count = len(plan.operands)
+        self.needs = tuple(bool(bits >> n & 1) for n in range(count))
+        names = [card.operands[min(n, len(card.operands) - 1)] for n in range(count)]
+        parameters = {name: _parameters(rule) for name, rule in card.grads.items()}
+
+        def argument(name: str) -> int | tuple[int, ...] | _Known:
+            """Where a rule's argument comes from: what the node has saved, or what is known already."""
+            if name in plan.params:
+                return _Known(plan.params[name])
+            if name == "layouts":
+                return _Known(plan.operands)
+            if name == "needs":
+                return _Known(self.needs)
+            if name in card.outputs:
+                return -1 - card.outputs.index(name)
+            n = card.operands.index(name)
+            if card.variadic and n == len(card.operands) - 1:
+                return tuple(range(n, count))
+            return n if n < count else _Known(None)
+
+        # Each rule with its arguments: of the joint rule, or of each operand's own (None where no gradient is needed).
+        self.joint: tuple[Rule, list[Any]] | None = None
+        self.rules: list[tuple[Rule, list[Any]] | None] = []
+        named: set[str] = set()
+        if card.joint is not None:
+            named.update(_parameters(card.joint))
+            self.joint = card.joint, [argument(p) for p in _parameters(card.joint)]
+        else:
+            for name, needed in zip(names, self.needs, strict=True):
+                rule = card.grads.get(name) if needed else None
+                if needed and rule is None:
+                    rule = _refusal(card, name)
+                    self.rules.append((rule, []))
+                elif rule is None:
+                    self.rules.append(None)
+                else:
+                    named.update(parameters[name])
+                    self.rules.append((rule, [argument(p) for p in parameters[name]]))
+        self.saves = tuple(n for n, name in enumerate(names) if name in named)
+        self.saves_outputs = tuple(n for n, name in enumerate(card.outputs) if name in named)
+        self.saves_anything = card.saves_anything
+
+
+class _Known:
+    """An argument of a gradient rule that every node of a plan is given alike."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+def _refusal(card: Card, operand: str) -> Rule:
+    """The gradient rule of an operand that has none."""
+
+    def refuse(g: Any) -> Any:
+        if not card.grads:
+            raise RuntimeError(f"{card.name}: {card.no_grad_reason or 'this operation has no gradient'}")
+        raise NotImplementedError(f"the derivative for '{card.name}: {operand}' is not implemented.")
+
+    return refuse
 
 
 class Card:
@@ -137,14 +215,11 @@ class Card:
         self.differentiable = tuple(differentiable) if differentiable is not None else None
         self.node_name = node_name or "".join(part.capitalize() for part in name.split("_")) + "Backward0"
         self.onnx = onnx
-        self._rules = {key: _parameters(rule) for key, rule in self.grads.items()}
-        self._joint_parameters = _parameters(backward) if backward is not None else ()
-        named = {p for parameters in self._rules.values() for p in parameters} | set(self._joint_parameters)
+        rules = [backward] if backward is not None else self.grads.values()
+        named = {p for rule in rules for p in _parameters(rule)}
         # Without `infer` the op runs at once; a pointwise card infers by its own rule.
         self.deferred = infer is not None or isinstance(self, Pointwise)
         self.saves_anything = bool(named & ({*self.operands} | {*self.outputs}))
-        self._saves: dict[tuple[bool, ...], tuple[int, ...]] = {}
-        self._saves_outputs: dict[tuple[bool, ...], tuple[int, ...]] = {}
 
     rounds_numbers = True  # of a pointwise card; see there
 
@@ -162,61 +237,28 @@ class Card:
         """What PyTorch calls the node of this card on these operands."""
         return self.node_name
 
-    # What the gradient rules need
-
-    def _named(self, mask: tuple[bool, ...]) -> set[str]:
-        if self.joint is not None:
-            return set(self._joint_parameters)
-        return {p for name, needed in zip(self.operands, mask, strict=not self.variadic) if needed for p in self._rules.get(name, ())}
-
-    def saves(self, mask: tuple[bool, ...]) -> tuple[int, ...]:
-        """Which operands to keep when gradients are wanted for those in `mask`."""
-        found = self._saves.get(mask)
-        if found is None:
-            named = self._named(mask)
-            found = tuple(n for n in range(len(mask)) if self.operands[min(n, len(self.operands) - 1)] in named)
-            self._saves[mask] = found
-        return found
-
-    def saves_outputs(self, mask: tuple[bool, ...]) -> tuple[int, ...]:
-        found = self._saves_outputs.get(mask)
-        if found is None:
-            named = self._named(mask)
-            found = self._saves_outputs[mask] = tuple(n for n, name in enumerate(self.outputs) if name in named)
-        return found
-
     def backward(self, node: CardNode, grads: list[Tensor | None]) -> Sequence[Tensor | None]:
         """Run the gradient rules for the operands that have an edge."""
-        mask = tuple(e is not None for e in node.edges)
-        plan = node.plan
-        g: Any = self._incoming(grads, plan)
+        gradient = node.gradient
+        g: Any = self._incoming(grads, node.plan)
         if g is None:
-            return (None,) * len(mask)
+            return (None,) * len(gradient.needs)
 
-        def argument(name: str) -> Any:
-            if name in plan.params:
-                return plan.params[name]
-            if name == "layouts":
-                return plan.operands
-            if name == "needs":
-                return mask
-            if name in self.outputs:
-                return node.get(-1 - self.outputs.index(name))
-            n = self.operands.index(name)
-            if self.variadic and n == len(self.operands) - 1:
-                return tuple(node.get(m) for m in range(n, len(mask)))
-            return node.get(n) if n < len(mask) else None
+        def argument(source: Any) -> Any:
+            if type(source) is int:
+                return node.get(source)
+            return source.value if type(source) is _Known else tuple([node.get(n) for n in source])
 
-        if self.joint is not None:
-            return self.joint(g, **{name: argument(name) for name in self._joint_parameters})
-        if not self.grads:
-            raise RuntimeError(f"{self.name}: {self.no_grad_reason or 'this operation has no gradient'}")
+        if gradient.joint is not None:
+            rule, sources = gradient.joint
+            return rule(g, *[argument(source) for source in sources])
         found: list[Tensor | None] = []
-        for name, needed in zip(self.operands, mask, strict=True):
-            rule = self.grads.get(name) if needed else None
-            if needed and rule is None:
-                raise NotImplementedError(f"the derivative for '{self.name}: {name}' is not implemented.")
-            found.append(rule(g, **{p: argument(p) for p in self._rules[name]}) if rule is not None else None)
+        for entry in gradient.rules:
+            if entry is None:
+                found.append(None)
+            else:
+                rule, sources = entry
+                found.append(rule(g, *[argument(source) for source in sources]) if sources else rule(g))
         return found
 
     def _incoming(self, grads: list[Tensor | None], plan: Plan) -> Any:
@@ -228,8 +270,9 @@ class Card:
 
 
 def _parameters(rule: Rule) -> tuple[str, ...]:
+    """The names of what a gradient rule takes besides the gradient, in its order."""
     code = rule.__code__
-    return code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]
+    return code.co_varnames[1 : code.co_argcount]
 
 
 class Pointwise(Card):
@@ -389,7 +432,9 @@ def plan_count() -> int:
 def _attach(plan: Plan, operands: Sequence[Any], results: Sequence[Tensor], position: tape.Position = None) -> None:
     """Make the results outputs of a node, if any operand requires grad and the op has a gradient."""
     edges: list[Any] = []
-    needed = inference = False
+    needs = 0  # a bit for each operand that has an edge
+    bit = 1
+    inference = False
     for t in operands:
         edge: Any = None
         if isinstance(t, TensorBase):
@@ -397,31 +442,30 @@ def _attach(plan: Plan, operands: Sequence[Any], results: Sequence[Tensor], posi
                 refresh_view(t)
             if t._node is not None:
                 edge = (t._node, t._output_nr)
-                needed = True
+                needs |= bit
             elif t._requires_grad:
                 edge = t
-                needed = True
+                needs |= bit
             elif t._inference:
                 inference = True
         edges.append(edge)
-    if not needed:
-        return
-    card = plan.card
+        bit += bit
     flows = plan.flows
-    if not flows:
+    if not needs or not flows:
         return
-    if inference and card.saves_anything and not grad_state.inference:
+    gradient = plan.gradients.get(needs) or plan.gradient(needs)
+    if inference and gradient.saves_anything and not grad_state.inference:
         raise RuntimeError(
             "Inference tensors cannot be saved for backward. Please do not use Tensors created in inference mode in computation tracked by autograd. To work around this, you can make a clone to get a normal tensor and use it in autograd, or use `torch.no_grad()` instead of `torch.inference_mode()`."
         )
-    node = CardNode(plan, operands, tuple(edges), position)
+    node = CardNode.of(plan, gradient, edges, operands, position)
     for n in flows:
         result = results[n]
         result._node = node
         result._requires_grad = True
         if n:
             result._output_nr = n
-    if card.saves_anything:
+    if gradient.saves_outputs:
         node.save_outputs(results)
 
 
@@ -475,10 +519,10 @@ def write_into(card: Card, target: Any, operands: Sequence[Any], static: Static 
             raise RuntimeError(_SHARED_WITH_INPUT)
     node = None
     if needs and plan.outs[0].dtype.category >= dt.FLOAT:
-        edges = tuple(edge_of(t) if isinstance(t, TensorBase) else None for t in operands)
+        edges = [edge_of(t) if isinstance(t, TensorBase) else None for t in operands]
+        gradient = plan.gradient(sum(1 << n for n, edge in enumerate(edges) if edge is not None))
         # A gradient rule that wants the old value of the target is given a copy.
-        wanted = card.saves(tuple(e is not None for e in edges)) if card.saves_anything else ()
-        node = CardNode(plan, [target.clone() if t is target and n in wanted else t for n, t in enumerate(operands)], edges)
+        node = CardNode.of(plan, gradient, edges, [target.clone() if t is target and n in gradient.saves else t for n, t in enumerate(operands)])
     storage = target._storage
     if storage.special != ON_META:
         entered = tuple((t._storage, t._offset, t._layout) if isinstance(t, TensorBase) else t for t in operands)
@@ -576,8 +620,7 @@ def apply_view(card: View, input: TensorBase, static: Static = ()) -> Any:
         elif input._view_kind:
             views[0]._view_kind = input._view_kind
         if follow and requires_grad(input):
-            node = CardNode(found, (input,), (edge_of(input),))
-            node.layouts = found.outs
+            node = CardNode.of(found, found.gradients.get(1) or found.gradient(1), (edge_of(input),), (input,))
             for n, v in enumerate(views):
                 if v._layout.dtype.category >= dt.FLOAT:
                     set_history(v, node, n)

@@ -13,6 +13,7 @@ import numpy as np
 
 import rushlight as torch
 import rushlight.nn.functional as F
+from rushlight.ops.card import CARDS, apply
 
 Tensor = torch.Tensor
 
@@ -245,5 +246,40 @@ def layers() -> None:
     add("ctc_loss", lambda x: F.ctc_loss(x.log_softmax(-1), torch.tensor([[1, 2]]), (4,), (2,)), real(4, 1, 3))
 
 
-for family in (pointwise, reductions, views, movement, products, layers):
+def gradients() -> None:
+    """Cards that only gradients apply, by themselves: all the operands are independent."""
+    g, t, inside = real(2, 4, seed=1), real(2, 4, low=-4.0, high=4.0), real(2, 4, low=0.1, high=0.9)
+    for name in ("gelu", "silu", "mish", "softplus", "elu", "leaky_relu", "hardsigmoid", "hardswish", "log_sigmoid", "hardtanh", "threshold", "shrink"):
+        static = {"gelu": ("none",), "softplus": (1.3, 2.0), "elu": (0.7, 1.1, 1.2), "leaky_relu": (0.1,), "hardtanh": (-0.7, 1.3), "threshold": (0.3,), "shrink": (0.6,)}
+        add_card(f"{name}_backward", static.get(name, ()), g, t)
+    add_card("gelu_backward", ("tanh",), g, t)
+    for name in ("tanh", "sigmoid"):
+        add_card(f"{name}_backward", (), g, inside)
+        add_card(f"{name}_backward", (), complex_(3), complex_(3))
+    for name in ("softmax", "log_softmax"):
+        add_card(f"{name}_backward", (1,), g, inside)
+        add_card(f"{name}_backward", (0,), g, inside.log())
+    x, w, g = real(2, 4, 3), real(4, seed=1), real(2, 4, 3, seed=2)
+    for mask in ((True, True, True), (False, True, False), (True, False, True)):
+        add_norm_backward("layer_norm", lambda x: torch.native_layer_norm(x, (4, 3), None, None, 1e-5), (2, 1e-5, mask), g, x, real(4, 3, seed=1))
+        add_norm_backward("group_norm", lambda x: torch.native_group_norm(x, None, None, 2, 4, 3, 2, 1e-5), (2, 1e-5, mask), g, x, w)
+        add_norm_backward("batch_norm", lambda x: torch.native_batch_norm(x, None, None, None, None, True, 0.1, 1e-5), (1e-5, mask), g, x, w)
+        add_card("batch_norm_eval_backward", (1e-5, mask), g, x, w, real(4, seed=3), real(4, low=0.5, high=1.5, seed=4))
+
+
+def add_card(card: str, static: tuple[Any, ...], *tensors: Tensor) -> None:
+    add(card, lambda *tensors: apply(CARDS[card], tensors, static), *tensors)
+
+
+def add_norm_backward(name: str, forward: Callable[..., Any], static: tuple[Any, ...], *tensors: Tensor) -> None:
+    """With the mean and the reciprocal deviation that the op itself gives."""
+
+    def call(g: Tensor, x: Tensor, w: Tensor) -> Any:
+        _, mean, rstd = forward(x.detach())
+        return apply(CARDS[f"{name}_backward"], (g, x, w, mean, rstd), static)
+
+    add(f"{name}_backward", call, *tensors)
+
+
+for family in (pointwise, reductions, views, movement, products, layers, gradients):
     family()

@@ -10,11 +10,25 @@ import numpy as np
 from .. import dtypes as dt
 from ..shape import wrap_dim
 from ..storage import TensorBase
+from .activation_backward import (
+    elu_backward,
+    gelu_backward,
+    hardsigmoid_backward,
+    hardswish_backward,
+    hardtanh_backward,
+    leaky_relu_backward,
+    log_sigmoid_backward,
+    logistic,
+    mish_backward,
+    shrink_backward,
+    silu_backward,
+    softplus_backward,
+)
 from .card import Pointwise, apply, write_into
 from .compound import clamp, clamp_
 from .define import as_tensor_argument, kernel_for, unary
 from .erf import by_pieces, erf_array
-from .pointwise import relu as _relu
+from .pointwise import relu as _relu, threshold_backward
 from .trigonometry import tanh as _tanh
 
 if TYPE_CHECKING:
@@ -37,13 +51,15 @@ def _narrow(input: TensorBase, *numbers: float) -> tuple[float, ...]:
     return tuple(float(dtype.numpy.type(number)) for number in numbers) if dtype in dt.LOW_PRECISION else numbers
 
 
-def logistic(x: np.ndarray) -> np.ndarray:
-    """``1 / (1 + exp(-x))``, which never overflows in float arithmetic that saturates."""
-    found = np.negative(x, out=np.empty_like(x))
-    np.exp(found, out=found)
-    found += 1
-    return np.reciprocal(found, out=found)
-
+_sigmoid_backward = Pointwise(
+    "sigmoid_backward", "grad_output output",
+    outputs="grad_input",
+    numpy=lambda grad_output, output: grad_output * ((1 - output) * output).conj(),
+    grads={
+        "grad_output": lambda g, output: apply(_sigmoid_backward, (g, output.conj())),
+        "output": lambda g, grad_output, output: g.conj() * grad_output * (1 - 2 * output.conj()),
+    },
+)  # fmt: skip
 
 sigmoid = unary(
     "sigmoid", logistic,
@@ -52,7 +68,7 @@ sigmoid = unary(
     >>> torch.sigmoid(torch.tensor([0.]))
     tensor([0.5000])
     """,
-    result="float", grad=lambda g, output: g * ((1 - output) * output).conj(), onnx="Sigmoid",
+    result="float", grad=lambda g, output: apply(_sigmoid_backward, (g, output)), onnx="Sigmoid",
 )  # fmt: skip
 
 
@@ -100,7 +116,7 @@ _hardtanh = Pointwise(
     "hardtanh", "input",
     statics="min_val max_val",
     numpy=lambda input, min_val, max_val: np.clip(input, min_val, max_val), result=_hardtanh_dtypes,
-    grads={"input": lambda g, input, min_val, max_val: g * ((input > min_val) & (input < max_val))},
+    grads={"input": hardtanh_backward},
 )  # fmt: skip
 
 
@@ -137,16 +153,7 @@ def _gelu_by_erf(x: np.ndarray) -> np.ndarray:
     return found * x.dtype.type(0.5)
 
 
-def _gelu_grad(g: Tensor, input: Tensor, approximate: str) -> Tensor:
-    if approximate == "tanh":
-        scale = math.sqrt(2 / math.pi)
-        t = (scale * (input + 0.044715 * input * input * input)).tanh()
-        return g * (0.5 * (1 + t) + 0.5 * input * (1 - t * t) * scale * (1 + 3 * 0.044715 * input * input))
-    cdf = 0.5 * (1 + (input * math.sqrt(0.5)).erf())
-    return g * (cdf + input * (-0.5 * input * input).exp() * (1 / math.sqrt(2 * math.pi)))
-
-
-_gelu = Pointwise("gelu", "input", statics="approximate", numpy=_gelu_rule, result=_floating("GeluKernelImpl"), grads={"input": _gelu_grad}, onnx="Gelu")
+_gelu = Pointwise("gelu", "input", statics="approximate", numpy=_gelu_rule, result=_floating("GeluKernelImpl"), grads={"input": gelu_backward}, onnx="Gelu")
 
 
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:
@@ -163,13 +170,8 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
 _silu = Pointwise(
     "silu", "input",
     numpy=lambda input: input * logistic(input), result=kernel_for("silu_cpu", bools="none", integers="none"),
-    grads={"input": lambda g, input: g * _silu_slope(input)},
+    grads={"input": silu_backward},
 )  # fmt: skip
-
-
-def _silu_slope(input: Tensor) -> Tensor:
-    s = sigmoid(input)
-    return s * (1 + input * (1 - s))
 
 
 def silu(input: Tensor, inplace: bool = False) -> Tensor:
@@ -189,13 +191,8 @@ def _log1p_exp(x: np.ndarray) -> np.ndarray:
 _mish = Pointwise(
     "mish", "input",
     numpy=lambda input: input * np.tanh(_log1p_exp(input)), result=_floating("mish_cpu"),
-    grads={"input": lambda g, input: g * _mish_slope(input)},
+    grads={"input": mish_backward},
 )  # fmt: skip
-
-
-def _mish_slope(input: Tensor) -> Tensor:
-    t = softplus(input).tanh()
-    return t + input * sigmoid(input) * (1 - t * t)
 
 
 def mish(input: Tensor, inplace: bool = False) -> Tensor:
@@ -212,7 +209,7 @@ _softplus = Pointwise(
     statics="beta threshold",
     numpy=lambda input, beta, threshold: np.where(input * beta > threshold, input, np.log1p(np.exp(np.minimum(input * beta, threshold))) / beta).astype(input.dtype),
     result=_floating("softplus_cpu"),
-    grads={"input": lambda g, input, beta, threshold: _where(input * beta > threshold, g, g * sigmoid(input * beta))},
+    grads={"input": softplus_backward},
 )  # fmt: skip
 
 
@@ -241,13 +238,8 @@ def _elu_rule(input: np.ndarray, alpha: float, scale: float, input_scale: float)
     return np.maximum(input, number(0)) * number(scale) + below
 
 
-def _elu_grad(g: Tensor, input: Tensor, alpha: float, scale: float, input_scale: float) -> Tensor:
-    below = (input.clamp(max=0) * input_scale).exp() * (alpha * scale * input_scale)  # type: ignore[attr-defined]
-    return g * _where(input > 0, scale, below)
-
-
-_elu = Pointwise("elu", "input", statics="alpha scale input_scale", numpy=_elu_rule, result=_floating("elu_cpu"), grads={"input": _elu_grad})
-_celu = Pointwise("celu", "input", statics="alpha scale input_scale", numpy=_elu_rule, result=_floating("elu_cpu"), grads={"input": _elu_grad})
+_elu = Pointwise("elu", "input", statics="alpha scale input_scale", numpy=_elu_rule, result=_floating("elu_cpu"), grads={"input": elu_backward})
+_celu = Pointwise("celu", "input", statics="alpha scale input_scale", numpy=_elu_rule, result=_floating("elu_cpu"), grads={"input": elu_backward})
 
 
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
@@ -289,7 +281,7 @@ _leaky_relu = Pointwise(
     statics="negative_slope",
     numpy=_leaky_relu_rule,
     result=_floating("leaky_relu_cpu"),
-    grads={"input": lambda g, input, negative_slope: _where(input > 0, g, g * negative_slope)},
+    grads={"input": leaky_relu_backward},
 )  # fmt: skip
 
 
@@ -340,7 +332,7 @@ _hardsigmoid = Pointwise(
     "hardsigmoid", "input",
     numpy=lambda input: np.clip(input + 3, 0, 6) / input.dtype.type(6),
     result=_floating("hardsigmoid_cpu"),
-    grads={"input": lambda g, input: g * ((input > -3) & (input < 3)) / 6},
+    grads={"input": hardsigmoid_backward},
 )  # fmt: skip
 
 
@@ -357,7 +349,7 @@ _hardswish = Pointwise(
     "hardswish", "input",
     numpy=lambda input: input * np.clip(input + 3, 0, 6) / input.dtype.type(6),
     result=_floating("hardswish_cpu"),
-    grads={"input": lambda g, input: _where(input <= -3, 0.0, _where(input < 3, g * (input / 3 + 0.5), g))},
+    grads={"input": hardswish_backward},
 )  # fmt: skip
 
 
@@ -375,7 +367,7 @@ _hardshrink = Pointwise(
     statics="lambd",
     numpy=lambda input, lambd: np.where((input >= -lambd) & (input <= lambd), 0, input).astype(input.dtype),
     result=_floating("hardshrink_cpu"),
-    grads={"input": lambda g, input, lambd: g.masked_fill((input >= -lambd) & (input <= lambd), 0)},
+    grads={"input": shrink_backward},
 )  # fmt: skip
 
 
@@ -393,7 +385,7 @@ _softshrink = Pointwise(
     statics="lambd",
     numpy=lambda input, lambd: np.where(input > lambd, input - input.dtype.type(lambd), np.where(input < -lambd, input + input.dtype.type(lambd), input * 0)),
     result=_floating("softshrink_check"),
-    grads={"input": lambda g, input, lambd: g.masked_fill((input >= -lambd) & (input <= lambd), 0)},
+    grads={"input": shrink_backward},
 )  # fmt: skip
 
 
@@ -413,7 +405,7 @@ _threshold = Pointwise(
     statics="threshold value",
     numpy=lambda input, threshold, value: np.where(input <= threshold, np.asarray(value).astype(input.dtype), input),
     result=kernel_for("threshold_cpu", bools="none", integers="same", complex=False),
-    grads={"input": lambda g, input, threshold: g.masked_fill(input <= threshold, 0)},
+    grads={"input": threshold_backward},
 )  # fmt: skip
 
 
@@ -430,7 +422,7 @@ _logsigmoid = Pointwise(
     "logsigmoid", "input",
     numpy=lambda input: np.minimum(input, 0) - np.log1p(np.exp(-np.abs(input))),
     result=_floating("log_sigmoid_cpu"), node_name="LogSigmoidBackward0",
-    grads={"input": lambda g, input: g * sigmoid(-input)},
+    grads={"input": log_sigmoid_backward},
 )  # fmt: skip
 
 

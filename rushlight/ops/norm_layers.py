@@ -1,7 +1,7 @@
 """Normalisation by the mean and variance of a batch, a layer or a group of channels, and by norms of neighbours.
 
-Batch, layer and group norm are one entry each. Their statistics are outputs of the entry, for the gradient; when the gradient is itself
-differentiated, it computes them anew from the input, so that they carry gradients too.
+Batch, layer and group norm are one entry each, and so are their gradients (`norm_backward.py`). Their statistics are
+outputs of the entry, for the gradient.
 """
 
 from __future__ import annotations
@@ -14,21 +14,26 @@ import numpy as np
 
 from .. import dtypes as dt
 from ..errors import sizes
-from ..graph import grad_state
 from ..shape import Layout, Shape, contiguous
 from .card import Card, apply
 from .define import as_tensor_argument
+from .gradient_entry import apply_masked
+from .norm_backward import (
+    batch_norm_backward,
+    batch_norm_eval_backward,
+    channel_dims,
+    fixed_scale,
+    group_norm_backward,
+    layer_norm_backward,
+    per_channel,
+    statistics_gradient,
+)
 from .pool import avg_pool2d, avg_pool3d
 from .reduction import widened
 from .separable import in_format_of
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
-
-
-def _per_channel(value: Any, ndim: int) -> Any:
-    """A vector as a factor for dim 1 of a tensor of `ndim` dims. Numbers, which stand for a missing weight or bias, stay."""
-    return value.reshape(-1, *[1] * (ndim - 2)) if hasattr(value, "reshape") else value
 
 
 def _statistics_dtype(input: Layout, *parameters: Any) -> dt.dtype:
@@ -52,27 +57,6 @@ def _affine(centred: np.ndarray, scale: Any, bias: Any) -> np.ndarray:
     return centred
 
 
-def _normalized_gradient(g: Tensor, input: Tensor, mean: Tensor, rstd: Tensor, dims: Sequence[int]) -> Tensor:
-    """The gradient of the input, when `g` is that of the input less its mean and times `rstd`.
-
-    In the form ``rstd * g + slope * input + shift``, which passes over the whole input least often.
-    """
-    along = g.mean(dims, keepdim=True)
-    slope = (along * mean - (g * input).mean(dims, keepdim=True)) * rstd * rstd * rstd
-    return rstd * g + slope * input - (slope * mean + along * rstd)
-
-
-def _statistics(input: Tensor, mean: Tensor, rstd: Tensor, dims: Sequence[int], eps: float) -> tuple[Tensor, Tensor]:
-    """The saved mean and reciprocal deviation, or fresh ones that know where they come from."""
-    if not (grad_state.enabled and input.requires_grad):
-        return mean, rstd
-    return input.mean(dims, keepdim=True), (input.var(dims, correction=0, keepdim=True) + eps).rsqrt()
-
-
-def _channel_dims(ndim: int) -> list[int]:
-    return [d for d in range(ndim) if d != 1]
-
-
 # Batch norm: Ioffe and Szegedy, https://arxiv.org/abs/1502.03167
 
 
@@ -81,25 +65,18 @@ def _infer_batch_norm(input: Layout, weight: Any, bias: Any, eps: float) -> list
 
 
 def _batch_norm_rule(input: np.ndarray, weight: Any, bias: Any, eps: float) -> tuple[np.ndarray, ...]:
-    axes = tuple(_channel_dims(input.ndim))
+    axes = channel_dims(input.ndim)
     if not input.size:
         each = np.zeros(input.shape[1], widened(input).dtype)
         return input, each, each, each
     mean, variance, centred = _centred(widened(input), axes)
     rstd = 1 / np.sqrt(variance + variance.dtype.type(eps))
-    out = _affine(centred, rstd * _per_channel(weight, input.ndim), _per_channel(bias, input.ndim))
+    out = _affine(centred, rstd * per_channel(weight, input.ndim), per_channel(bias, input.ndim))
     return out, mean.reshape(-1), rstd.reshape(-1), variance.reshape(-1)
 
 
-def _batch_norm_gradient(g: Tensor, input: Tensor, weight: Any, mean: Tensor, rstd: Tensor, needs: Sequence[bool], eps: float) -> list[Any]:
-    ndim = input.dim()
-    dims = _channel_dims(ndim)
-    mean, rstd = _statistics(input, _per_channel(mean, ndim), _per_channel(rstd, ndim), dims, eps)
-    return [
-        _normalized_gradient(g * _per_channel(weight, ndim), input, mean, rstd, dims) if needs[0] else None,
-        (g * (input - mean) * rstd).sum(dims) if needs[1] else None,
-        g.sum(dims) if needs[2] else None,
-    ]
+def _batch_norm_gradient(g: Tensor, input: Tensor, weight: Any, mean: Tensor, rstd: Tensor, needs: tuple[bool, ...], eps: float) -> list[Any]:
+    return apply_masked(batch_norm_backward, (g, input, weight, mean, rstd), (eps,), needs)
 
 
 _batch_norm = Card(
@@ -110,28 +87,14 @@ _batch_norm = Card(
 )  # fmt: skip
 
 
-def _fixed_scale(weight: Any, mean: Any, variance: Any, eps: float, ndim: int) -> tuple[Any, Any]:
-    """The mean and the factor of every channel under given statistics."""
-    return _per_channel(mean, ndim), _per_channel(weight * (variance + eps) ** -0.5, ndim)
-
-
 def _batch_norm_eval_rule(input: np.ndarray, weight: Any, bias: Any, running_mean: np.ndarray, running_var: np.ndarray, eps: float) -> np.ndarray:
-    mean, scale = _fixed_scale(weight, widened(running_mean), widened(running_var), eps, input.ndim)
+    mean, scale = fixed_scale(weight, widened(running_mean), widened(running_var), eps, input.ndim)
     values = widened(input)
-    return _affine(values - mean.astype(values.dtype), scale, _per_channel(bias, input.ndim))
+    return _affine(values - mean.astype(values.dtype), scale, per_channel(bias, input.ndim))
 
 
-def _batch_norm_eval_gradient(g: Tensor, input: Tensor, weight: Any, running_mean: Tensor, running_var: Tensor, needs: Sequence[bool], eps: float) -> list[Any]:
-    ndim = input.dim()
-    dims = _channel_dims(ndim)
-    mean, scale = _fixed_scale(weight, running_mean, running_var, eps, ndim)
-    return [
-        g * scale if needs[0] else None,
-        (g * (input - mean)).sum(dims) * (running_var + eps).rsqrt() if needs[1] else None,
-        g.sum(dims) if needs[2] else None,
-        None,
-        None,
-    ]
+def _batch_norm_eval_gradient(g: Tensor, input: Tensor, weight: Any, running_mean: Tensor, running_var: Tensor, needs: tuple[bool, ...], eps: float) -> list[Any]:
+    return [*apply_masked(batch_norm_eval_backward, (g, input, weight, running_mean, running_var), (eps,), needs[:3]), None, None]
 
 
 _batch_norm_eval = Card(
@@ -291,19 +254,8 @@ def _layer_norm_rule(input: np.ndarray, weight: Any, bias: Any, count: int, eps:
     return centred, mean, rstd
 
 
-def _layer_norm_gradient(g: Tensor, input: Tensor, weight: Any, mean: Tensor, rstd: Tensor, needs: Sequence[bool], count: int, eps: float) -> list[Any]:
-    ndim = input.dim()
-    dims, rows = list(range(ndim - count, ndim)), list(range(ndim - count))
-    mean, rstd = _statistics(input, mean, rstd, dims, eps)
-    return [
-        _normalized_gradient(g * weight, input, mean, rstd, dims) if needs[0] else None,
-        _sum_rows(g * (input - mean) * rstd, rows) if needs[1] else None,
-        _sum_rows(g, rows) if needs[2] else None,
-    ]
-
-
-def _sum_rows(g: Tensor, rows: Sequence[int]) -> Tensor:
-    return g.sum(rows) if rows else g
+def _layer_norm_gradient(g: Tensor, input: Tensor, weight: Any, mean: Tensor, rstd: Tensor, needs: tuple[bool, ...], count: int, eps: float) -> list[Any]:
+    return apply_masked(layer_norm_backward, (g, input, weight, mean, rstd), (count, eps), needs)
 
 
 _layer_norm = Card(
@@ -382,29 +334,16 @@ def _group_norm_rule(input: np.ndarray, weight: Any, bias: Any, groups: int, eps
     rstd = 1 / np.sqrt(variance + variance.dtype.type(eps))
     centred *= rstd
     out = centred.reshape(input.shape)
-    return _affine(out, _per_channel(weight, input.ndim), _per_channel(bias, input.ndim)), mean[..., 0], rstd[..., 0]
+    return _affine(out, per_channel(weight, input.ndim), per_channel(bias, input.ndim)), mean[..., 0], rstd[..., 0]
 
 
-def _group_norm_gradient(g: Any, input: Tensor, weight: Any, mean: Tensor, rstd: Tensor, needs: Sequence[bool], groups: int, eps: float) -> list[Any]:
-    shape = input.shape
-    dims = _channel_dims(len(shape))
-    count = math.prod(shape[1:]) // groups
-    rows = input.reshape(shape[0], groups, count)
-    mean, rstd = _statistics(rows, mean.unsqueeze(-1), rstd.unsqueeze(-1), [2], eps)
-    normalized = (rows - mean) * rstd
+def _group_norm_gradient(g: Any, input: Tensor, weight: Any, mean: Tensor, rstd: Tensor, needs: tuple[bool, ...], groups: int, eps: float) -> list[Any]:
     g, g_mean, g_rstd = g
-    found: Any = 0
-    if g is not None:
-        found = _normalized_gradient((g * _per_channel(weight, len(shape))).reshape(rows.shape), rows, mean, rstd, [2])
-    if g_mean is not None:
-        found = found + g_mean.unsqueeze(-1) / count
-    if g_rstd is not None:
-        found = found - normalized * (rstd.square() * g_rstd.unsqueeze(-1) / count)
-    return [
-        found.expand_as(rows).reshape(shape) if needs[0] else None,
-        (g * normalized.reshape(shape)).sum(dims) if needs[1] and g is not None else None,
-        g.sum(dims) if needs[2] and g is not None else None,
-    ]
+    found: list[Any] = [None] * 3 if g is None else apply_masked(group_norm_backward, (g, input, weight, mean.detach(), rstd.detach()), (groups, eps), needs)
+    if needs[0] and (g_mean is not None or g_rstd is not None):
+        more = statistics_gradient(g_mean, g_rstd, input, groups, eps)
+        found[0] = more if found[0] is None else found[0] + more
+    return found
 
 
 _group_norm = Card(

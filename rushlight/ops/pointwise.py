@@ -63,6 +63,22 @@ def _relu_dtypes(common: dt.dtype) -> tuple[dt.dtype, dt.dtype]:
     return common, common
 
 
+_threshold_backward = Pointwise(
+    "threshold_backward", "grad_output input",
+    statics="threshold", outputs="grad_input",
+    numpy=lambda grad_output, input, threshold: np.where(input <= threshold, grad_output.dtype.type(0), grad_output),
+    grads={
+        "grad_output": lambda g, input, threshold: threshold_backward(g, input, threshold),
+        "input": lambda g: g.new_zeros(g.shape),
+    },
+)  # fmt: skip
+
+
+def threshold_backward(grad_output: Tensor, input: Tensor, threshold: float) -> Tensor:
+    """`grad_output` where `input` is above `threshold`, else 0."""
+    return apply(_threshold_backward, (grad_output, input), (threshold,))
+
+
 relu = unary(
     "relu", lambda x: np.maximum(x, x.dtype.type(0)),
     """The positive part: ``max(0, input)``.
@@ -70,7 +86,7 @@ relu = unary(
     >>> torch.relu(torch.tensor([-1., 2.]))
     tensor([0., 2.])
     """,
-    result=_relu_dtypes, grad=lambda g, output: g * (output > 0), onnx="Relu", out_dtype="none",
+    result=_relu_dtypes, grad=lambda g, output: threshold_backward(g, output, 0), onnx="Relu", out_dtype="none",
 )  # fmt: skip
 isnan = unary(
     "isnan", lambda x: x != x,

@@ -1,4 +1,4 @@
-"""Softmax and its relatives. Each is one entry; the gradients are in public ops."""
+"""Softmax and its relatives. Each is one entry, and so is its gradient."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from .. import dtypes as dt
 from ..shape import contiguous, wrap_dim
 from .card import Card, apply
 from .define import as_tensor_argument, write_out
+from .gradient_entry import through
 from .reduction import widened
 
 if TYPE_CHECKING:
@@ -57,13 +58,42 @@ def _card(name: str, fill: Callable[[np.ndarray, np.ndarray, int], None], grad: 
     )  # fmt: skip
 
 
-def _softmax_gradient(g: Tensor, output: Tensor, dim: int) -> Tensor:
-    weighted = g * output
+def _softmax_formula(grad_output: Tensor, output: Tensor, dim: int) -> Tensor:
+    weighted = grad_output * output
     return weighted - output * weighted.sum(dim, keepdim=True)
 
 
-_softmax = _card("softmax", _fill_softmax, _softmax_gradient, "Softmax")
-_log_softmax = _card("log_softmax", _fill_log_softmax, lambda g, output, dim: g - output.exp() * g.sum(dim, keepdim=True), "LogSoftmax")
+def _log_softmax_formula(grad_output: Tensor, output: Tensor, dim: int) -> Tensor:
+    return grad_output - output.exp() * grad_output.sum(dim, keepdim=True)
+
+
+def _fill_softmax_backward(grad_output: np.ndarray, output: np.ndarray, axis: int) -> np.ndarray:
+    found = grad_output * output
+    found -= output * found.sum(axis, keepdims=True)
+    return found
+
+
+def _fill_log_softmax_backward(grad_output: np.ndarray, output: np.ndarray, axis: int) -> np.ndarray:
+    found = np.exp(output)
+    found *= grad_output.sum(axis, keepdims=True)
+    return np.subtract(grad_output, found, out=found)
+
+
+def _backward_card(name: str, rule: Callable[[np.ndarray, np.ndarray, int], np.ndarray], formula: Callable[..., Tensor]) -> Card:
+    return Card(
+        f"{name}_backward", "grad_output output",
+        statics="dim", outputs="grad_input",
+        infer=lambda grad_output, output, dim: contiguous(output.shape, output.dtype),
+        numpy=lambda grad_output, output, dim: rule(widened(grad_output), widened(output), dim) if output.ndim else rule(widened(grad_output).reshape(1), widened(output).reshape(1), 0).reshape(()),
+        backward=lambda g, grad_output, output, needs, dim: through(formula, g, needs, (grad_output, output), dim),
+        node_name="".join(part.capitalize() for part in name.split("_")) + "BackwardDataBackward0",
+    )  # fmt: skip
+
+
+_softmax_backward = _backward_card("softmax", _fill_softmax_backward, _softmax_formula)
+_log_softmax_backward = _backward_card("log_softmax", _fill_log_softmax_backward, _log_softmax_formula)
+_softmax = _card("softmax", _fill_softmax, lambda g, output, dim: apply(_softmax_backward, (g, output), (dim,)), "Softmax")
+_log_softmax = _card("log_softmax", _fill_log_softmax, lambda g, output, dim: apply(_log_softmax_backward, (g, output), (dim,)), "LogSoftmax")
 
 
 def _apply(card: Card, input: Tensor, dim: int, dtype: dt.dtype | None, out: Tensor | None) -> Tensor:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 
-#: How recorded work runs: "immediate" runs each op before its call returns, "interpret" runs the tape
-#: through NumPy when a value is observed. Both give the same bits.
-MODES = ("immediate", "interpret")
-MODE = os.environ.get("RUSHLIGHT_MODE", "interpret")
+#: How recorded work runs: "immediate" runs each op before its call returns, "interpret" runs the tape op by op when a
+#: value is observed, "compile" also fuses what it has seen before. All give the same bits.
+MODES = ("immediate", "interpret", "compile")
+MODE = os.environ.get("RUSHLIGHT_MODE", "compile")
 if MODE not in MODES:
     raise ValueError(f"RUSHLIGHT_MODE is {MODE!r}; it must be one of {', '.join(MODES)}")
+
+#: A trace is compiled when it has been seen so often; 0 compiles at first sight and waits for it.
+HOT = int(os.environ.get("RUSHLIGHT_HOT", 2))
 
 #: Whether machine code is made at all (it also takes llvmlite). RUSHLIGHT_NATIVE=0 leaves every op to NumPy.
 NATIVE = os.environ.get("RUSHLIGHT_NATIVE", "1") != "0"

@@ -16,14 +16,14 @@ import sys
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import config
-from .engine.interpret import run_entry
+from .engine import execute
 from .storage import Storage
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ _running = threading.RLock()
 
 class _State:
     immediate = config.MODE == "immediate"
+    compile = config.MODE == "compile"
     running = False
     owed = 0  # bytes of results
     run = 0  # entries
@@ -93,33 +94,53 @@ def flush(cause: str = "observation") -> None:
     """
     if not pending and not state.running:
         return
-    failure: Exception | None = None
     with _running, np.errstate(all="ignore"):
         if not pending:
             return  # another thread has just run them
         flushes[cause] += 1
         start = time.perf_counter()
         state.running = True
+        failures: list[Exception] = []
+
+        def step(entry: Entry) -> bool:
+            state.run += 1
+            try:
+                execute.run_single(*entry[:3])
+            except Exception as error:
+                _mark(entry, error)
+                failures.append(located(error, f"while running {describe(entry[0])}", entry[3]))
+                return False
+            return True
+
         try:
+            if state.compile and len(pending) > 1 and not state.immediate:
+                _run_compiled(step)
             while pending:
                 entry = pending.popleft()
                 try:
-                    run_entry(*entry[:3])
-                except Exception as error:
-                    _mark(entry, error)
-                    if failure is None:
-                        failure = located(error, f"while running {describe(entry[0])}", entry[3])
+                    step(entry)
                 except BaseException:
                     # Ctrl-C: what has not run stays pending.
                     pending.appendleft(entry)
                     raise
-                state.run += 1
             state.owed = 0
         finally:
             state.running = False
             state.seconds += time.perf_counter() - start
-    if failure is not None:
-        raise failure
+    if failures:
+        raise failures[0]
+
+
+def _run_compiled(step: Callable[[Entry], bool]) -> None:
+    """Run what is pending as one compiled trace, if there is one for it."""
+    entries = tuple(pending)
+    found = execute.find(entries)
+    if found is None:
+        return
+    for _ in entries:
+        pending.popleft()
+    state.run += len(entries)
+    execute.run(*found, entries, step, lambda left: pending.extendleft(reversed(left)))
 
 
 def describe(plan: Plan) -> str:

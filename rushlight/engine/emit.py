@@ -238,6 +238,33 @@ class Builder:
         self.declare(f"declare void @llvm.masked.store.{suffix}.p0({value.ir}, ptr, <{n} x i1>)")
         self.do(f"call void @llvm.masked.store.{suffix}.p0({value.typed}, ptr align {align} {pointer.text}, {mask.typed})")
 
+    def addresses(self, base: Value, indices: Value, type: str) -> Value:
+        """A vector of addresses, `indices` elements behind `base`."""
+        return self.new(f"getelementptr {type}, ptr {base.text}, {indices.typed}", "ptr", indices.lanes)
+
+    def gather(self, pointers: Value, type: str, mask: Value | None, other: Value) -> Value:
+        """One element from each address; the lanes outside of `mask` from `other`."""
+        n = pointers.lanes
+        mask = mask or self.constant(1, "i1", n)
+        suffix = f"v{n}{_SUFFIX.get(type) or type}.v{n}p0"
+        align = max(BITS[type] // 8, 1)
+        self.declare(f"declare <{n} x {type}> @llvm.masked.gather.{suffix}(<{n} x ptr>, <{n} x i1>, <{n} x {type}>)")
+        return self.new(f"call <{n} x {type}> @llvm.masked.gather.{suffix}(<{n} x ptr> align {align} {pointers.text}, {mask.typed}, {other.typed})", type, n)
+
+    def scatter(self, value: Value, pointers: Value, mask: Value | None) -> None:
+        """One element to each address; where addresses are equal, the last lane's stays."""
+        n = pointers.lanes
+        mask = mask or self.constant(1, "i1", n)
+        suffix = f"v{n}{_SUFFIX.get(value.type) or value.type}.v{n}p0"
+        align = max(BITS[value.type] // 8, 1)
+        self.declare(f"declare void @llvm.masked.scatter.{suffix}({value.ir}, <{n} x ptr>, <{n} x i1>)")
+        self.do(f"call void @llvm.masked.scatter.{suffix}({value.typed}, <{n} x ptr> align {align} {pointers.text}, {mask.typed})")
+
+    def shuffle(self, a: Value, lanes: Sequence[int]) -> Value:
+        """The chosen lanes of a vector."""
+        chosen = ", ".join(f"i32 {n}" for n in lanes)
+        return self.new(f"shufflevector {a.typed}, {a.ir} poison, <{len(lanes)} x i32> <{chosen}>", a.type, len(lanes))
+
     def first_lanes(self, count: Value, lanes: int = LANES) -> Value:
         """A mask of the first `count` (i64) lanes."""
         numbers = Value("<" + ", ".join(f"i64 {n}" for n in range(lanes)) + ">", "i64", lanes)

@@ -1,6 +1,6 @@
 """Op cards: all that is known of an op, in one object, and the one way to apply them.
 
-A card has a type rule, a NumPy rule, gradient rules, and (later) a lowering. Three kinds:
+A card has a type rule, a NumPy rule, gradient rules, and a lowering (its native form). Three kinds:
 
 - `Card`: any computation. ``infer`` gives the output layouts from the operands' layouts, so that the work can wait on
   the tape. Without ``infer`` the op runs at once, because its output shape depends on values.
@@ -53,6 +53,7 @@ from ..shape import (
 from ..storage import ON_META, SHARED, Storage, TensorBase, storage_of_array
 
 if TYPE_CHECKING:
+    from ..engine.lowering import Lowering
     from ..tensor import Tensor
 
 #: Every card by name. A name registered twice is refused.
@@ -68,7 +69,7 @@ Rule = Callable[..., Any]
 class Plan:
     """What a card does on given layouts with given static arguments: inferred once, then looked up."""
 
-    __slots__ = ("card", "params", "operands", "outs", "nbytes", "rule", "compute", "low", "uncast", "ufunc", "settled", "flows", "deltas", "gradients")
+    __slots__ = ("card", "params", "operands", "outs", "nbytes", "rule", "compute", "low", "uncast", "ufunc", "settled", "flows", "deltas", "native", "gradients")
 
     def __init__(self, card: Card, static: Static, operands: tuple[Any, ...], outs: tuple[Layout, ...], compute: np.dtype | None = None) -> None:
         self.card = card
@@ -81,6 +82,7 @@ class Plan:
         self.low: np.dtype | None = None  # the half-precision dtype to which operands are rounded before
         self.uncast: Sequence[int] = ()
         self.ufunc = False
+        self.native: Any = None  # how the engine runs such an entry by itself, once it has decided (engine/execute.py)
         self.deltas: tuple[int, ...] = ()  # of a view: how far its outputs begin behind the input
         self.gradients: dict[int, Gradient] = {}  # by the set of operands that need one, a bit for each
         self.settled = False  # whether all operands of a pointwise rule have the dtype that it computes in
@@ -186,7 +188,9 @@ class Card:
         no_grad_reason: str | None = None,
         node_name: str | None = None,
         variadic: bool = False,
+        in_place: bool = False,
         onnx: str | None = None,
+        lowering: Lowering | None = None,
     ) -> None:
         """
         operands: names of the operands, separated by spaces; with `variadic`, the last name stands for all the rest, as a tuple.
@@ -197,7 +201,9 @@ class Card:
         backward: instead, one rule giving a sequence of gradients, one per operand; may name ``needs``, a tuple of bools.
         differentiable: which outputs have gradients (floating-point ones when None). With several outputs and more than one
             differentiable, ``g`` is a tuple of gradients, None for those that did not take part.
+        lowering: the native form (engine/lowering.py); the same bits wherever it runs.
         no_grad_reason: why there is no gradient, for an op on floats that has none; backward raises it.
+        in_place: whether all outputs are among the operands and the NumPy rule writes them itself.
         """
         if name in CARDS:
             raise ValueError(f"two cards named {name}")
@@ -212,9 +218,11 @@ class Card:
         self.joint = backward
         self.no_grad_reason = no_grad_reason
         self.variadic = variadic
+        self.in_place = in_place
         self.differentiable = tuple(differentiable) if differentiable is not None else None
         self.node_name = node_name or "".join(part.capitalize() for part in name.split("_")) + "Backward0"
         self.onnx = onnx
+        self.lowering = lowering
         rules = [backward] if backward is not None else self.grads.values()
         named = {p for rule in rules for p in _parameters(rule)}
         # Without `infer` the op runs at once; a pointwise card infers by its own rule.

@@ -1,0 +1,220 @@
+"""Running what is pending: compiled if its trace is known well, entry by entry if not.
+
+Three ways to run an entry, all with the same bits: the card's NumPy rule (interpret.py); a program of its own, for ops whose
+bits NumPy would not give and for large ones; as part of a compiled trace. A trace is compiled in the background once it
+has been seen `config.HOT` times, and the program never waits for that.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+import time
+import traceback
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .. import config
+from ..storage import Storage
+from . import llvm
+from .interpret import run_entry
+from .pipeline import Compiled, Segment, compile_trace, is_exact
+from .trace import Fate, Scan, Trace, scan, trace_of
+
+Entry = Any  # (plan, outputs, inputs, position)
+
+#: Traces remembered; the least recently run is forgotten.
+TRACES_AT_MOST = 512
+#: From so many elements on, an op whose bits NumPy gives too is worth a native call of its own.
+NATIVE_FROM = 1 << 15
+
+
+@dataclass(eq=False)
+class Known:
+    """What is known of one kind of trace."""
+
+    seen: int = 0
+    compiled: Compiled | None = None
+    asked: bool = False  # whether the compiler has it, or has failed at it
+
+
+@dataclass
+class Counts:
+    """What the engine has done, for `rushlight.report()`."""
+
+    compiled_runs: int = 0
+    traces_compiled: int = 0
+    native_calls: int = 0
+    failures: list[str] = field(default_factory=list)  # of the compiler: such a trace stays interpreted
+    lookup_seconds: float = 0.0
+    native_seconds: float = 0.0
+
+
+counts = Counts()
+_traces: OrderedDict[tuple[Any, ...], Known] = OrderedDict()
+
+
+def find(entries: Sequence[Entry]) -> tuple[Compiled, Scan] | None:
+    """The compiled form of a trace, with what this run of it is over; None when entries are to be run one by one."""
+    start = time.perf_counter()
+    found = scan(entries)
+    if found.failed:
+        return None
+    known = _traces.get(found.key)
+    if known is None:
+        known = _traces[found.key] = Known()
+        if len(_traces) > TRACES_AT_MOST:
+            _traces.popitem(last=False)
+    else:
+        _traces.move_to_end(found.key)
+    known.seen += 1
+    counts.lookup_seconds += time.perf_counter() - start
+    if known.compiled is None and known.seen >= config.HOT and not known.asked:
+        known.asked = True
+        _compiler.ask(known, trace_of(entries, found), wait=config.HOT == 0)
+    return (known.compiled, found) if known.compiled is not None else None
+
+
+def run(compiled: Compiled, found: Scan, entries: Sequence[Entry], step: Callable[[Entry], bool], put_back: Callable[[list[Entry]], None]) -> None:
+    """Run a compiled trace.
+
+    ``step(entry)`` runs one entry and says whether it succeeded: after a failure all others are run in this way. What has not
+    run when an interrupt comes is given to ``put_back``.
+    """
+    counts.compiled_runs += 1
+    sound = True
+    parts = compiled.parts
+    for n, part in enumerate(parts):
+        try:
+            if not isinstance(part, Segment):
+                sound = step(entries[part.number]) and sound
+            elif sound:
+                run_segment(part, found.storages, found.regions, found.numbers)
+            else:
+                for one in part.steps:
+                    step(entries[one.number])
+        except BaseException:
+            left = [one for later in parts[n + isinstance(part, Segment) :] for one in (later.steps if isinstance(later, Segment) else [later])]
+            put_back([entries[one.number] for one in left])
+            raise
+
+
+def run_segment(segment: Segment, storages: Sequence[Storage], regions: Sequence[Any], numbers: Sequence[Any]) -> None:
+    """One native call, over these storages and numbers."""
+    for s in segment.allocated:
+        if storages[s].data is None:
+            storages[s].allocate()
+    scratch = np.empty(segment.arena, np.uint8) if segment.arena else None
+    arena = scratch.ctypes.data if scratch is not None else 0
+    values: list[float] = [arena]
+    for slot, offset, itemsize in segment.temporaries:
+        values.append(arena + offset + regions[slot][1] * itemsize)
+    for slot, storage, itemsize in segment.regions:
+        values.append(storages[storage].data.ctypes.data + regions[slot][1] * itemsize)
+    for number, is_float in segment.numbers:
+        values.append(float(numbers[number]) if is_float else int(numbers[number]))
+    start = time.perf_counter()
+    segment.program.run(values)
+    counts.native_seconds += time.perf_counter() - start
+    counts.native_calls += 1
+
+
+def run_single(plan: Any, outputs: Sequence[Any], inputs: Sequence[Any]) -> None:
+    """Run one entry by itself."""
+    native = plan.native
+    if native is False or not llvm.AVAILABLE:
+        run_entry(plan, outputs, inputs)
+        return
+    regions = [o for o in (*inputs, *outputs) if type(o) is tuple]
+    storages = [region[0] for region in regions]
+    if any(s.data is None and s.error is not None for s in storages):
+        run_entry(plan, outputs, inputs)  # raises the error
+        return
+    if len(set(map(id, storages))) < len(storages):
+        _run_overlapping(plan, outputs, inputs)
+        return
+    if native is None:
+        native = plan.native = _compile_single(plan, outputs, inputs, regions, storages)
+        if native is False:
+            run_entry(plan, outputs, inputs)
+            return
+    run_segment(native, storages, regions, [i for i in inputs if type(i) is not tuple])
+
+
+def _compile_single(plan: Any, outputs: Sequence[Any], inputs: Sequence[Any], regions: list[Any], storages: list[Storage]) -> Segment | bool:
+    """The native form of one entry, or False when it is the interpreter's."""
+    if plan.card.lowering is None:
+        return False
+    fates = [Fate.THERE if s.data is not None else Fate.WANTED for s in storages]
+    trace = trace_of([(plan, outputs, inputs, None)], Scan((), regions, [], storages, fates))
+    if max(layout.numel for _, _, layout in regions) < NATIVE_FROM and is_exact(trace):
+        return False
+    trace.fates = [Fate.WANTED] * len(storages)
+    (part,) = compile_trace(trace).parts or (None,)
+    return part if isinstance(part, Segment) else False
+
+
+_overlapping: OrderedDict[tuple[Any, ...], Segment | bool] = OrderedDict()
+
+
+def _run_overlapping(plan: Any, outputs: Sequence[Any], inputs: Sequence[Any]) -> None:
+    """Run an entry some of whose operands are in one storage."""
+    found = scan([(plan, outputs, inputs, None)])
+    key = found.key[: len(found.key) - len(found.fates)]
+    native = _overlapping.get(key)
+    if native is None:
+        native = _overlapping[key] = _compile_single(plan, outputs, inputs, found.regions, found.storages)
+        if len(_overlapping) > TRACES_AT_MOST:
+            _overlapping.popitem(last=False)
+    if isinstance(native, Segment):
+        run_segment(native, found.storages, found.regions, found.numbers)
+    else:
+        run_entry(plan, outputs, inputs)
+
+
+class _Compiler:
+    """Compiles traces on a thread of its own."""
+
+    def __init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        """A fresh start without a thread: at first, and in a child after fork."""
+        self._jobs: queue.SimpleQueue[tuple[Known, Trace]] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def ask(self, known: Known, trace: Trace, wait: bool) -> None:
+        if wait:
+            _compile(known, trace)
+            return
+        self._jobs.put((known, trace))
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="rushlight compiler", daemon=True)
+            self._thread.start()
+
+    def _work(self) -> None:
+        while True:
+            known, trace = self._jobs.get()
+            _compile(known, trace)
+
+
+def _compile(known: Known, trace: Trace) -> None:
+    try:
+        compiled = compile_trace(trace)
+    except Exception:
+        counts.failures.append(traceback.format_exc())
+        return
+    counts.traces_compiled += 1
+    if compiled.native:
+        known.compiled = compiled
+
+
+_compiler = _Compiler()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_compiler.restart)

@@ -1,0 +1,60 @@
+"""What a card says of its native form. `ops/` writes these; the engine reads them.
+
+- `Loop`: a formula over terms, for an op that is a loop over elements or rows. Loops of one shape are fused.
+- `Calls`: a function that gives kernel calls of its own, for products of matrices and the like.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..shape import Shape
+from .kernel import Lowered
+from .terms import Term
+
+if TYPE_CHECKING:
+    from ..ops.card import Plan
+
+
+class Space(NamedTuple):
+    """What a loop runs over: `shape`, whose dims from `split` on make the row; None if any dims may."""
+
+    shape: Shape
+    split: int | None = None
+    blocked: bool = False  # whether the row's sum is that of its blocks (loops.ROW_BLOCK)
+
+
+class Column(NamedTuple):
+    """A result that is the sum over all rows of a term."""
+
+    term: Term
+
+
+def elementwise(plan: Plan) -> Space:
+    return Space(plan.outs[0].shape)
+
+
+class Loop:
+    """``body(k, *operands, **statics)`` gives the output's term, or one for each output.
+
+    `space` gives what the loop runs over, or None where there is no native form; by default every element of the output. An operand
+    whose position is in `kept` has one element for each row.
+    """
+
+    __slots__ = ("body", "space", "kept")
+
+    def __init__(self, body: Callable[..., Any], space: Callable[[Plan], Space | None] = elementwise, kept: Sequence[int] = ()) -> None:
+        self.body, self.space, self.kept = body, space, frozenset(kept)
+
+
+class Calls:
+    """``make(plan)`` gives the kernel calls of an entry, or None where there is no native form."""
+
+    __slots__ = ("make",)
+
+    def __init__(self, make: Callable[[Plan], Lowered | None]) -> None:
+        self.make = make
+
+
+Lowering = Loop | Calls

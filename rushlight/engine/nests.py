@@ -1,0 +1,235 @@
+"""From a group to kernel calls: which results reach memory, the loops' extents and strides, and how work is shared out.
+
+The words of a nest's call, in the order in which the kernel reads them: the extent that chunks share out and each
+chunk's part of it; the extents of the other outer loops; the row's; for each operand its address, its strides under the
+outer loops, and its stride along the row if that is neither 0 nor 1 (a number is one word); the scratch rows' address
+and size, if there are any.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from ..shape import Shape
+from .fuse import Group, Operand
+from .kernel import WORKSPACE, Call, Lowered, Pointer
+from .loops import COLUMN_BLOCK, ROW_BLOCK, Access, Nest, kernel, scratch_rows
+from .lowering import Column
+from .terms import FUNCTIONS, REDUCTIONS, Node
+
+#: Work, in elements times operations, below which a loop is one chunk, and the least that each of several is given.
+SHARED_FROM = 1 << 16
+CHUNK_AT_LEAST = 1 << 14
+CHUNKS_AT_MOST = 16
+_COST = {**dict.fromkeys(FUNCTIONS, 8), "div": 3, "sqrt": 3, "load": 2, "store": 2, "constant": 0, "number": 0}
+
+OUTER_AT_MOST = 4
+_STORES = ("store", "column_sum")
+
+
+class Bound(NamedTuple):
+    """An operand under given loops: where it begins, and its strides."""
+
+    pointer: Pointer
+    type: str
+    outer: Shape = ()
+    along: int = 0
+    number: bool = False
+
+    def access(self) -> Access:
+        return Access(self.type, "number" if self.number else str(self.along) if self.along in (0, 1) else "s")
+
+
+class Form(NamedTuple):
+    """Loops: the extents of the outer ones and of the row, the terms, and their operands."""
+
+    outer: Shape
+    row: int
+    nodes: list[Node]
+    operands: list[Bound]
+
+    def cost(self) -> int:
+        """Operations for each element."""
+        return sum(_COST.get(node.op, 1) for node in self.nodes) or 1
+
+
+def lower_group(group: Group, needed: Callable[[int], bool]) -> Lowered | None:
+    """The calls of a group, operands named by their slots. None if its dims do not make a loop nest.
+
+    `needed` says of a slot that the group writes whether anybody reads its memory.
+    """
+    nodes = list(group.terms.nodes)
+    operands = dict(group.operands)
+    for slot, written in group.written.items():
+        if not needed(slot):
+            continue
+        column = isinstance(written.value, Column)
+        term = written.value.term if isinstance(written.value, Column) else written.value
+        type = "i8" if term.type == "i1" else term.type
+        operand = operands.setdefault(Operand(slot, written.strides, type), len(operands))
+        value = term.number
+        if type != term.type:
+            nodes.append(Node("convert", (value,), type))
+            value = len(nodes) - 1
+        nodes.append(Node("column_sum" if column else "store", (value,), type, operand))
+    nodes, used = _pruned(nodes, list(operands))
+    if not nodes:
+        return Lowered(())
+    form = _loops(group, nodes, used)
+    if form is None or len(form.outer) > OUTER_AT_MOST:
+        return None
+    if any(node.op == "column_sum" for node in form.nodes):
+        return _over_rows(form) if len(form.outer) <= 1 else None
+    if group.space.blocked:
+        return _in_blocks(form)
+    elementwise = not any(node.op in REDUCTIONS for node in form.nodes)
+    if not form.outer and elementwise:
+        share = -(-_share(form.row, form.cost()) // 64) * 64
+        return _lowered(_call(form, "row", form.row, min(share, form.row)))
+    extent = form.outer[0] if form.outer else 1
+    return _lowered(_call(form, "outer", extent, _share(extent, form.cost() * form.row * math.prod(form.outer[1:]))))
+
+
+def _pruned(nodes: Sequence[Node], operands: Sequence[Operand]) -> tuple[list[Node], list[Operand]]:
+    """The nodes that stores need, and the operands that these nodes name, both renumbered."""
+    kept, used = _needed(nodes)
+    return kept, [operands[n] for n in used]
+
+
+def _needed(nodes: Sequence[Node]) -> tuple[list[Node], list[int]]:
+    alive = [node.op in _STORES for node in nodes]
+    for n in range(len(nodes) - 1, -1, -1):
+        if alive[n]:
+            for a in nodes[n].args:
+                alive[a] = True
+    place: dict[int, int] = {}
+    used: dict[int, int] = {}
+    kept: list[Node] = []
+    for n, node in enumerate(nodes):
+        if alive[n]:
+            place[n] = len(kept)
+            names_operand = node.op in ("load", "number", "at", *_STORES)
+            detail = used.setdefault(int(node.detail), len(used)) if names_operand else node.detail
+            kept.append(Node(node.op, tuple(place[a] for a in node.args), node.type, detail))
+    return kept, list(used)
+
+
+def _loops(group: Group, nodes: list[Node], operands: Sequence[Operand]) -> Form | None:
+    """The group's space as loops: dims of one element dropped, dims that are one to every operand merged."""
+    shape, split = group.space.shape, group.space.split
+    numbers = {int(node.detail) for node in nodes if node.op == "number"}
+    strides = [(0,) * len(shape) if n in numbers else o.strides for n, o in enumerate(operands)]
+    dims = [d for d, n in enumerate(shape) if n != 1]
+    if split is None:
+        target = next(o.strides for o in operands if o.slot in group.written and len(o.strides) == len(shape))
+        loops = _merged(shape, sorted(dims, key=lambda d: -target[d]), strides)
+        row = loops.pop() if loops else None
+    else:
+        loops = _merged(shape, [d for d in dims if d < split], strides)
+        rows = _merged(shape, [d for d in dims if d >= split], strides)
+        if len(rows) > 1:
+            return None
+        row = rows[0] if rows else None
+    extent, along = row or (1, [0] * len(operands))
+    if row is None:
+        # A row of one element: what is written along it moves by one, which nothing follows.
+        ends = {int(node.detail) for node in nodes if node.op == "column_sum" or (node.op == "store" and split is None)}
+        along = [1 if n in ends else 0 for n in range(len(operands))]
+    bound = [Bound(Pointer(o.slot), o.type, tuple(steps[n] for _, steps in loops), along[n], n in numbers) for n, o in enumerate(operands)]
+    return Form(tuple(n for n, _ in loops), extent, nodes, bound)
+
+
+def _merged(shape: Shape, dims: Sequence[int], strides: Sequence[Shape]) -> list[tuple[int, list[int]]]:
+    """Loops over `dims`, outermost first: each an extent and the operands' strides."""
+    loops: list[tuple[int, list[int]]] = []
+    for d in dims:
+        steps = [s[d] for s in strides]
+        if loops and all(outer == shape[d] * inner for outer, inner in zip(loops[-1][1], steps, strict=True)):
+            loops[-1] = (loops[-1][0] * shape[d], steps)
+        else:
+            loops.append((shape[d], steps))
+    return loops
+
+
+def _share(extent: int, work_each: int) -> int:
+    """How much of the extent that is shared out a chunk is given."""
+    work = extent * work_each
+    if work < SHARED_FROM:
+        return extent
+    return -(-extent // min(CHUNKS_AT_MOST, max(work // CHUNK_AT_LEAST, 2), extent))
+
+
+def _call(form: Form, shared: str, extent: int, per_chunk: int, scratch_at: int = 0) -> tuple[Call, int]:
+    """One call, and the bytes of workspace that its scratch rows end at; they begin at `scratch_at`."""
+    nest = Nest(tuple(form.nodes), tuple(o.access() for o in form.operands), len(form.outer), shared)
+    words: list[int | Pointer] = [extent, per_chunk, *form.outer[1:], form.row]
+    for operand, access in zip(form.operands, nest.operands, strict=True):
+        words.append(operand.pointer)
+        words.extend(operand.outer if not operand.number else ())
+        if access.along == "s":
+            words.append(operand.along)
+    chunks = -(-extent // per_chunk)
+    rows = scratch_rows(nest)
+    if rows:
+        size = -(-form.row // 16) * 16
+        words += [Pointer(WORKSPACE, scratch_at), size]
+        scratch_at += rows * size * 4 * chunks
+    return Call(kernel(nest), tuple(words), chunks), scratch_at
+
+
+def _lowered(call: tuple[Call, int]) -> Lowered:
+    return Lowered((call[0],), call[1])
+
+
+def _over_rows(form: Form) -> Lowered:
+    """Sums over all rows: each block of rows into a row of the workspace, and these rows added up."""
+    rows = form.outer[0] if form.outer else 1
+    blocks = -(-rows // COLUMN_BLOCK)
+    if blocks == 1:
+        return _lowered(_call(form, "outer", rows, rows))
+    operands, finals, used = list(form.operands), [], 0
+    for node in form.nodes:
+        if node.op == "column_sum":
+            target = form.operands[int(node.detail)]
+            partial = Pointer(WORKSPACE, used)
+            used += blocks * form.row * 8
+            operands[int(node.detail)] = target._replace(pointer=partial)
+            adding = [Node("load", (), node.type, 0), Node("column_sum", (0,), node.type, 1)]
+            finals.append(Form((blocks,), form.row, adding, [Bound(partial, node.type, (form.row,), 1), target]))
+    first, end = _call(form._replace(operands=operands), "outer", rows, COLUMN_BLOCK, used)
+    return Lowered((first, *(_call(final, "outer", blocks, blocks)[0] for final in finals)), end)
+
+
+def _in_blocks(form: Form) -> Lowered:
+    """Sums over one long row: a kernel for the sums of its blocks, and one for their totals and what follows from them."""
+    blocks = -(-form.row // ROW_BLOCK)
+    reductions = [n for n, node in enumerate(form.nodes) if node.op in REDUCTIONS]
+    follows = set(reductions)
+    for n, node in enumerate(form.nodes):
+        if any(a in follows for a in node.args):
+            follows.add(n)
+    partials = [Bound(Pointer(WORKSPACE, n * blocks * 8), form.nodes[r].type, (), 1) for n, r in enumerate(reductions)]
+
+    # First: all but what follows from a total, which is left out by storing the sums of blocks instead.
+    nodes = [node if n not in follows or node.op in REDUCTIONS else Node("constant", (), node.type) for n, node in enumerate(form.nodes)]
+    nodes += [Node("store", (r,), form.nodes[r].type, len(form.operands) + n) for n, r in enumerate(reductions)]
+    nodes, used = _needed(nodes)
+    moved = [o._replace(outer=() if o.number else (ROW_BLOCK * o.along,)) for o in form.operands] + [p._replace(outer=(1,), along=0) for p in partials]
+    by_block = Form((blocks,), form.row, nodes, [moved[n] for n in used])
+    first, end = _call(by_block, "blocks", blocks, _share(blocks, ROW_BLOCK * by_block.cost()), len(partials) * blocks * 8)
+
+    # Then: the totals, read from the blocks' sums as a row, and what follows.
+    nodes, place = [], {}
+    for n, node in enumerate(form.nodes):
+        if node.op in REDUCTIONS:
+            nodes.append(Node("load", (), node.type, len(form.operands) + reductions.index(n)))
+            nodes.append(Node(node.op, (len(nodes) - 1,), node.type))
+        elif node.op not in _STORES or n in follows:
+            nodes.append(Node(node.op, tuple(place[a] for a in node.args), node.type, node.detail))
+        place[n] = len(nodes) - 1
+    nodes, used = _needed(nodes)
+    ends = [*form.operands, *partials]
+    last, _ = _call(Form((), blocks, nodes, [ends[n] for n in used]), "outer", 1, 1)
+    return Lowered((first, last), end)

@@ -1,0 +1,230 @@
+"""From a trace to something that runs: the passes, in order.
+
+    fuse      entries become units: groups of loops, library calls, entries left to the interpreter
+    cut       units become segments, each one native call; an interpreted entry stands between two of them
+    place     every storage gets memory of its own, or a place in the segment's arena, or, fused away, none
+    lower     groups become kernels, and a segment one program
+
+A value that more than one segment touches always has memory of its own. So when an interpreted entry fails, what comes
+after it can still be run entry by entry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from .fuse import Group, Interpreted, Library, Unit, fuse
+from .kernel import WORKSPACE, Call, Lowered, Pointer
+from .lowering import Loop
+from .nests import lower_group
+from .run import Program
+from .terms import EXACT
+from .trace import Fate, Step, Trace
+
+_ALIGNED = 64
+
+
+@dataclass(eq=False)
+class Segment:
+    """Units that run in one native call.
+
+    The program's values are, in order: the arena's address, those of regions in it, those of other regions, numbers.
+    """
+
+    steps: list[Step]
+    program: Program
+    arena: int  # bytes
+    temporaries: list[tuple[int, int, int]]  # slot, the storage's offset in the arena, bytes of an element
+    regions: list[tuple[int, int, int]]  # slot, storage, bytes of an element
+    numbers: list[tuple[int, bool]]  # which number of the trace, and whether it is passed as a float
+    allocated: list[int] = field(default_factory=list)  # owed storages that get their memory now
+
+
+Part = Segment | Step
+
+
+@dataclass(eq=False)
+class Compiled:
+    """A trace ready to run: segments, and steps for the interpreter between them."""
+
+    parts: list[Part]
+    kernels: int
+
+    @property
+    def native(self) -> bool:
+        return any(isinstance(part, Segment) for part in self.parts)
+
+
+def compile_trace(trace: Trace) -> Compiled:
+    """All passes over a trace."""
+    units = fuse(trace)
+    touched = _touching_parts(trace, units)
+    parts: list[Part] = []
+    run: list[Unit] = []
+    for unit in [*units, None]:
+        if unit is not None and not isinstance(unit, Interpreted):
+            run.append(unit)
+            continue
+        if run:
+            parts.extend(_segment(trace, run, touched))
+            run = []
+        if unit is not None:
+            parts.append(unit.step)
+    _allocations(trace, parts)
+    return Compiled(parts, sum(len(p.program.calls) for p in parts if isinstance(p, Segment)))
+
+
+def is_exact(trace: Trace) -> bool:
+    """Whether all of a trace is loops of operations whose bits IEEE fixes, so that NumPy gives the same."""
+    units = fuse(trace)
+    return all(isinstance(u, Group) and all(node.op in EXACT for node in u.terms.nodes) for u in units)
+
+
+def has_lowering(step: Step) -> bool:
+    lowering = step.plan.card.lowering
+    return lowering is not None and (not isinstance(lowering, Loop) or lowering.space(step.plan) is not None)
+
+
+def _touching_parts(trace: Trace, units: Sequence[Unit]) -> dict[int, set[int]]:
+    """For each storage the parts that touch it: segments are numbered by the interpreted units before them."""
+    touched: dict[int, set[int]] = {}
+    part = 0
+    for unit in units:
+        if isinstance(unit, Interpreted):
+            part += 1
+        for step in unit.steps:
+            for slot in (*step.inputs, *step.outputs):
+                if slot < len(trace.slots):
+                    touched.setdefault(trace.slots[slot].storage, set()).add(part)
+        if isinstance(unit, Interpreted):
+            part += 1
+    return touched
+
+
+def _segment(trace: Trace, units: list[Unit], touched: dict[int, set[int]]) -> list[Part]:
+    """One native call for a run of units."""
+    own = {s for s, parts in touched.items() if trace.fates[s] is not Fate.DROPPED or len(parts) > 1}
+    readers: dict[int, set[int]] = {}  # storage -> units that touch it
+    for n, unit in enumerate(units):
+        for step in unit.steps:
+            for slot in (*step.inputs, *step.outputs):
+                if slot < len(trace.slots):
+                    readers.setdefault(trace.slots[slot].storage, set()).add(n)
+
+    calls: list[tuple[int, Call]] = []
+    workspaces: dict[int, int] = {}
+    for n, unit in enumerate(units):
+        if isinstance(unit, Group):
+
+            def needed(slot: int) -> bool:
+                storage = trace.slots[slot].storage
+                return storage in own or len(readers[storage]) > 1
+
+            lowered = lower_group(unit, needed)
+            if lowered is None:
+                return _cut_around(trace, units, n, touched)
+        else:
+            assert isinstance(unit, Library)
+            lowered = _with_slots(unit)
+        workspaces[n] = lowered.workspace
+        calls.extend((n, call) for call in lowered.calls)
+    return [_assemble(trace, units, calls, workspaces, own)] if calls else []
+
+
+def _cut_around(trace: Trace, units: list[Unit], at: int, touched: dict[int, set[int]]) -> list[Part]:
+    """The segments before and after a group that does not make a loop nest, whose steps are interpreted."""
+    for unit in units:
+        for step in unit.steps:
+            for slot in (*step.inputs, *step.outputs):
+                if slot < len(trace.slots):
+                    touched[trace.slots[slot].storage] = {-1, -2}  # memory of its own
+    before = _segment(trace, units[:at], touched) if at else []
+    after = _segment(trace, units[at + 1 :], touched) if at + 1 < len(units) else []
+    return [*before, *units[at].steps, *after]
+
+
+def _with_slots(unit: Library) -> Lowered:
+    """A library call's operands, which it names by position, named by slots."""
+    slots = (*unit.step.inputs, *unit.step.outputs)
+
+    def named(word: int | Pointer) -> int | Pointer:
+        return Pointer(slots[word.operand], word.offset) if isinstance(word, Pointer) and word.operand != WORKSPACE else word
+
+    return Lowered(tuple(Call(c.kernel, tuple(map(named, c.words)), c.chunks) for c in unit.lowered.calls), unit.lowered.workspace)
+
+
+def _assemble(trace: Trace, units: Sequence[Unit], calls: Sequence[tuple[int, Call]], workspaces: dict[int, int], own: set[int]) -> Segment:
+    lives: dict[int, tuple[int, int]] = {}  # temporaries: the first and the last unit that touch them
+    used: set[int] = set()
+    for n, call in calls:
+        for word in call.words:
+            if isinstance(word, Pointer) and word.operand != WORKSPACE:
+                used.add(word.operand)
+                if word.operand < len(trace.slots) and (storage := trace.slots[word.operand].storage) not in own:
+                    lives[storage] = (lives.get(storage, (n, n))[0], n)
+    placed, arena = _arena([(first, last, trace.nbytes[s], s) for s, (first, last) in lives.items()], workspaces)
+    slots = sorted(s for s in used if s < len(trace.slots))
+    temporaries = [s for s in slots if trace.slots[s].storage in placed]
+    regions = [s for s in slots if trace.slots[s].storage not in placed]
+    numbers = sorted(used.difference(slots))
+    position = {slot: n for n, slot in enumerate((*temporaries, *regions, *numbers), 1)}
+
+    def resolved(unit: int, word: int | Pointer) -> int | Pointer:
+        if not isinstance(word, Pointer):
+            return word
+        if word.operand == WORKSPACE:
+            return Pointer(0, placed[-1 - unit] + word.offset)
+        return Pointer(position[word.operand], word.offset)
+
+    final = [Call(c.kernel, tuple(resolved(n, w) for w in c.words), c.chunks) for n, c in calls]
+    floats = _float_numbers(units)
+    return Segment(
+        [step for unit in units for step in unit.steps],
+        Program(final, 1 + len(position), [position[s] for s in numbers if s in floats]),
+        arena,
+        [(s, placed[trace.slots[s].storage], trace.slots[s].layout.dtype.itemsize) for s in temporaries],
+        [(s, trace.slots[s].storage, trace.slots[s].layout.dtype.itemsize) for s in regions],
+        [(s - len(trace.slots), s in floats) for s in numbers],
+    )
+
+
+def _float_numbers(units: Sequence[Unit]) -> set[int]:
+    """Slots of numbers that native code takes as doubles."""
+    found = set()
+    for unit in units:
+        if isinstance(unit, Group):
+            found |= {o.slot for o in unit.operands if o.type == "double" and not o.strides}
+        else:
+            found |= {slot for step in unit.steps for position, slot in enumerate(step.inputs) if step.plan.operands[position] is float}
+    return found
+
+
+def _arena(temporaries: list[tuple[int, int, int, int]], workspaces: dict[int, int]) -> tuple[dict[int, int], int]:
+    """Offsets in one buffer for temporaries (first and last unit, bytes, storage) and the units' workspaces (key ``-1 - unit``).
+
+    Each takes the first gap among those that live at the same time, the largest first.
+    """
+    wanted = temporaries + [(n, n, size, -1 - n) for n, size in workspaces.items() if size]
+    wanted.sort(key=lambda w: -w[2])
+    placed: list[tuple[int, int, int, int]] = []  # begin, end, first, last
+    offsets: dict[int, int] = {-1 - n: 0 for n in workspaces}
+    for first, last, size, name in wanted:
+        begin = 0
+        for other_begin, other_end, other_first, other_last in sorted(placed):
+            if other_first <= last and first <= other_last:
+                if other_begin - begin >= size:
+                    break
+                begin = max(begin, other_end)
+        end = begin + -(-size // _ALIGNED) * _ALIGNED
+        placed.append((begin, end, first, last))
+        offsets[name] = begin
+    return offsets, max((end for _, end, _, _ in placed), default=0)
+
+
+def _allocations(trace: Trace, parts: Sequence[Part]) -> None:
+    """Owed storages get memory when a segment touches them; an interpreted step sees to that itself."""
+    for part in parts:
+        if isinstance(part, Segment):
+            storages = dict.fromkeys(storage for _, storage, _ in part.regions)
+            part.allocated = [s for s in storages if trace.fates[s] is not Fate.THERE]

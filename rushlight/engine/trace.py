@@ -1,0 +1,129 @@
+"""Traces: what is pending, in canonical form.
+
+Regions (a layout over a storage at an offset) are numbered in the order of their first mention, and so are storages. Two
+traces with one key run the same ops on the same layouts with the same pattern of aliasing and the same storages needed
+afterwards; they differ in addresses, offsets and numbers alone, which are arguments of the native code.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from sys import getrefcount
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..shape import Layout
+from ..storage import Storage
+
+if TYPE_CHECKING:
+    from ..ops.card import Plan
+
+
+class Fate(IntEnum):
+    """What becomes of a storage."""
+
+    THERE = 0  # it has bytes already
+    WANTED = 1  # it is owed, and somebody can still read it afterwards
+    DROPPED = 2  # it is owed, and nobody can
+
+
+class Slot(NamedTuple):
+    """A region as the compiler knows it."""
+
+    storage: int
+    layout: Layout
+
+
+class Step(NamedTuple):
+    """An entry. Operands are numbers of slots; those that are Python numbers come after all slots."""
+
+    number: int  # its place among the entries
+    plan: Plan
+    outputs: tuple[int, ...]
+    inputs: tuple[int, ...]
+
+
+@dataclass(eq=False)
+class Scan:
+    """What one flush found: the key, and what differs between traces of one key."""
+
+    key: tuple[Any, ...]
+    regions: list[Any]  # (storage, offset, layout)
+    numbers: list[Any]
+    storages: list[Storage]
+    fates: list[Fate]
+    failed: bool = False  # whether a storage's error stands instead of its bytes
+
+
+@dataclass(eq=False)
+class Trace:
+    """What a key stands for."""
+
+    steps: list[Step]
+    slots: list[Slot]
+    numbers: int
+    fates: list[Fate]
+    nbytes: list[int]  # of each storage
+
+
+# References to an owed storage besides those of operands and of whoever may read it: the table of storages, the count,
+# the loop, the call of getrefcount.
+_OWN_REFERENCES = 4
+
+
+def scan(entries: Sequence[Any]) -> Scan:
+    """Number what the entries touch, and find which owed storages are still wanted.
+
+    A storage has one reference from each operand that names it; whatever it has beyond them is somebody who may read it.
+    """
+    key: list[Any] = []
+    regions: dict[Any, int] = {}
+    storages: dict[Storage, int] = {}
+    numbers: list[Any] = []
+    owed: dict[int, Storage] = {}  # by the identity of the operand: one may stand in several places
+    for plan, outputs, inputs, _ in entries:
+        key.append(plan)
+        for operands in (inputs, outputs):
+            for operand in operands:
+                if type(operand) is tuple:
+                    number = regions.get(operand)
+                    if number is None:
+                        number = regions[operand] = len(regions)
+                        key.append(-1 - storages.setdefault(operand[0], len(storages)))
+                    key.append(number)
+                    if operand[0].data is None:
+                        owed[id(operand)] = operand[0]
+                else:
+                    numbers.append(operand)
+    counts = Counter(owed.values())
+    fates = []
+    failed = False
+    for storage in storages:
+        if storage.data is not None:
+            fates.append(Fate.THERE)
+        else:
+            fates.append(Fate.WANTED if getrefcount(storage) > 2 * counts[storage] + _OWN_REFERENCES else Fate.DROPPED)
+            failed = failed or storage.error is not None
+    key.extend(fates)
+    return Scan(tuple(key), list(regions), numbers, list(storages), fates, failed)
+
+
+def trace_of(entries: Sequence[Any], found: Scan) -> Trace:
+    """The trace that a scan's key stands for."""
+    numbering = {region: n for n, region in enumerate(found.regions)}
+    storages = {storage: n for n, storage in enumerate(found.storages)}
+    slots = [Slot(storages[storage], layout) for storage, _, layout in found.regions]
+    following = len(slots)
+    steps = []
+    for place, (plan, outputs, inputs, _) in enumerate(entries):
+        numbers = []
+        for operand in inputs:
+            if type(operand) is tuple:
+                numbers.append(numbering[operand])
+            else:
+                numbers.append(following)
+                following += 1
+        steps.append(Step(place, plan, tuple(numbering[o] for o in outputs), tuple(numbers)))
+    return Trace(steps, slots, following - len(slots), list(found.fates), [s.nbytes for s in found.storages])

@@ -865,3 +865,24 @@ def test_nodes_that_get_no_gradient_still_run():
     x.grad = None
     Sink.apply(x * 2).sum().backward()
     assert x.grad is None
+
+
+def test_a_gradient_that_goes_to_two_places_is_not_changed_by_a_hook_of_one():
+    first, second = torch.ones(2, requires_grad=True), torch.ones(2, requires_grad=True)
+    first.register_post_accumulate_grad_hook(lambda leaf: leaf.grad.zero_())
+    ((first + second * 2) ** 2).sum().backward()
+    assert second.grad.tolist() == [12.0, 12.0]
+
+
+def test_a_reshaped_gradient_becomes_grad_without_a_copy():
+    weight = torch.ones(2, 3, requires_grad=True)
+    (weight.reshape(6) * 2.0).sum().backward()
+    assert torch.equal(weight.grad, torch.full((2, 3), 2.0))
+    assert not weight.grad._is_view()
+
+
+def test_a_gradient_whose_memory_others_show_is_copied():
+    x, y = torch.ones(4, requires_grad=True), torch.ones(2, 2, requires_grad=True)
+    ((x + y.reshape(4)) ** 2).sum().backward()
+    x.grad.zero_()
+    assert y.grad.tolist() == [[4.0, 4.0], [4.0, 4.0]]

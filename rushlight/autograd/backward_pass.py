@@ -7,6 +7,7 @@ the order that is needed, and neither building, walking nor freeing a graph recu
 from __future__ import annotations
 
 import heapq
+import sys
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,10 +22,13 @@ from ..graph import (
     Node,
     edge_of,
     grad_state,
+    make_tensor,
     refresh_view,
     requires_grad,
     retain_grad,
 )
+from ..ops.creation import filled
+from ..shape import contiguous
 from ..storage import TensorBase
 
 if TYPE_CHECKING:
@@ -53,7 +57,8 @@ class _Pass:
     def __init__(self, roots: Sequence[Edge], create_graph: bool, retain_graph: bool, targets: Sequence[Edge] | None, accumulate: bool) -> None:
         self.roots = roots
         self.create_graph, self.retain_graph, self.accumulate = create_graph, retain_graph, accumulate
-        self.heap: list[tuple[int, int]] = []
+        # Nodes that have been sent something, by their negated sequence number: the newest is the heap's smallest.
+        self.heap: list[int] = []
         self.waiting: dict[int, tuple[Node, list[Tensor | None]]] = {}
         self.leaves: dict[int, tuple[Tensor, Tensor]] = {}
         # By id of a leaf, or by (id of a node, output number).
@@ -124,13 +129,17 @@ class _Pass:
         """Add a gradient (None where there is none) to what the edge leads to."""
         if type(edge) is tuple:
             node, nr = edge
-            entry = self.waiting.get(id(node))
+            turn = -node.sequence
+            entry = self.waiting.get(turn)
             if entry is None:
-                entry = self.waiting[id(node)] = (node, [None] * len(node.layouts))
-                heapq.heappush(self.heap, (-node.sequence, id(node)))
-            if grad is not None:
-                slot = entry[1]
-                slot[nr] = grad if slot[nr] is None else slot[nr] + grad  # type: ignore[operator]
+                slots: list[Tensor | None] = [None] * len(node.layouts)
+                slots[nr] = grad
+                self.waiting[turn] = (node, slots)
+                heapq.heappush(self.heap, turn)
+            elif grad is not None:
+                slots = entry[1]
+                have = slots[nr]
+                slots[nr] = grad if have is None else have + grad
             return
         key = id(edge)
         if grad is not None and (self.wanted_leaves is None or key in self.wanted_leaves):
@@ -142,9 +151,9 @@ class _Pass:
                 self.finish(*self.leaves.pop(key))
 
     def run(self) -> None:
-        while self.heap:
-            _, key = heapq.heappop(self.heap)
-            node, grads = self.waiting.pop(key)
+        heap, waiting = self.heap, self.waiting
+        while heap:
+            node, grads = waiting.pop(heapq.heappop(heap))
             if node.capture is not None:
                 for nr, hooks in node.capture.items():
                     if grads[nr] is not None:
@@ -156,12 +165,16 @@ class _Pass:
                         tensor._grad = g.clone() if tensor._grad is None else tensor._grad + g
             if self.wanted_outputs:
                 for nr, g in enumerate(grads):
-                    if g is not None and (key, nr) in self.wanted_outputs:
-                        self.captured[key, nr] = g
-            if self.useful is None or key in self.useful:
+                    if g is not None and (id(node), nr) in self.wanted_outputs:
+                        self.captured[id(node), nr] = g
+            if self.useful is None or id(node) in self.useful:
                 self.step(node, grads)
-        for leaf, grad in self.leaves.values():
-            self.finish(leaf, grad)
+        if self.accumulate and not AccumulateGrad.in_use:  # no leaf has a hook
+            for leaf, grad in self.leaves.values():
+                accumulate_grad(leaf, grad, self.create_graph, self.shared)
+        else:
+            for leaf, grad in self.leaves.values():
+                self.finish(leaf, grad)
 
     def call_hooks(self, hooks: dict[int, Any], grad: Tensor) -> Tensor:
         """The gradient after a tensor's hooks."""
@@ -188,26 +201,36 @@ class _Pass:
                 if isinstance(node, CardNode):
                     tape.located(error, f"in the gradient of {tape.describe(node.plan)}", node.position)
                 raise
+        if type(node) is not CardNode:
+            self.shared.update([id(g._storage) for g in found if g is not None])
         edges = node.edges
-        own = type(node) is CardNode
-        fitted: list[Tensor | None] = []
-        for edge, g in zip(edges, found, strict=True):
-            if g is not None and edge is not None:
-                if not own:
-                    self.shared.add(id(g._storage))
-                wanted = edge[0].layouts[edge[1]] if type(edge) is tuple else edge._layout
-                here = g._layout
-                if here is not wanted and (here.shape != wanted.shape or here.dtype is not wanted.dtype):
-                    g = fit(g, wanted, node, len(fitted))
-            fitted.append(g)
-        if node.hooks:
-            for hook in list(node.hooks.values()):
-                fitted = list(self.node_hook(hook, fitted, (tuple(fitted), tuple(grads))))
+        if not node.hooks:
+            if not self.retain_graph:
+                node.release()
+            for nr, (edge, g) in enumerate(zip(edges, found, strict=True)):
+                if edge is not None:
+                    self.send(edge, g if g is None else self.fitted(g, edge, node, nr))
+            return
+        results: Sequence[Tensor | None] = [
+            g if g is None or edge is None else self.fitted(g, edge, node, nr)
+            for nr, (edge, g) in enumerate(zip(edges, found, strict=True))
+        ]
+        for hook in list(node.hooks.values()):
+            results = list(self.node_hook(hook, results, (tuple(results), tuple(grads))))
         if not self.retain_graph:
             node.release()
-        for edge, g in zip(edges, fitted, strict=True):
+        for edge, g in zip(edges, results, strict=True):
             if edge is not None:
                 self.send(edge, g)
+
+    @staticmethod
+    def fitted(grad: Tensor, edge: Edge, node: Node, nr: int) -> Tensor:
+        """A gradient with the shape and dtype of what the edge leads to."""
+        wanted = edge[0].layouts[edge[1]] if type(edge) is tuple else edge._layout
+        here = grad._layout
+        if here is wanted or (here.shape == wanted.shape and here.dtype is wanted.dtype):
+            return grad
+        return fit(grad, wanted, node, nr)
 
     def node_hook(self, hook: Callable[..., Any], values: Sequence[Tensor | None], arguments: tuple[Any, ...]) -> Sequence[Tensor | None]:
         """What a hook on a node makes of `values`."""
@@ -237,8 +260,11 @@ class _Pass:
         if node is not None and node.prehooks:
             for hook in list(node.prehooks.values()):
                 (grad,) = self.node_hook(hook, (grad,), ((grad,),))  # type: ignore[assignment]
+        post_hooks = list(notes.get("_post_accumulate_hooks", {}).values())
+        if post_hooks:
+            self.shared.add(id(grad._storage))  # they may write `.grad` while this gradient waits elsewhere too
         accumulate_grad(leaf, grad, self.create_graph, self.shared)
-        for hook in list(notes.get("_post_accumulate_hooks", {}).values()):
+        for hook in post_hooks:
             hook(leaf)
         if node is not None and node.hooks:
             for hook in list(node.hooks.values()):
@@ -310,7 +336,7 @@ def _roots(tensors: Sequence[Any], grad_tensors: Sequence[Tensor | None]) -> lis
         if edge is None:
             raise RuntimeError(f"element {n} of tensors does not require grad and does not have a grad_fn")
         if g is None:
-            g = ops.ones(layout.shape, dtype=layout.dtype)
+            g = filled(contiguous(layout.shape, layout.dtype), 1)
         elif g._layout.dtype is not layout.dtype:
             g = g.to(layout.dtype)
         found.append((edge, g))
@@ -353,19 +379,25 @@ def accumulate_grad(leaf: Tensor, grad: Tensor, create_graph: bool, shared: set[
     if have is None:
         storage, here, wanted = grad._storage, grad._layout, leaf._layout
         fits = here.stride == wanted.stride if wanted.dense else here.contiguous
-        if create_graph or not fits or id(storage) in shared or grad._base is not None or storage.special or here.nbytes != storage.nbytes:
+        if create_graph or not fits or id(storage) in shared or storage.special or here.nbytes != storage.nbytes or _seen_elsewhere(grad):
             if wanted.dense:
                 grad = ops.empty_strided(wanted.shape, wanted.stride, dtype=here.dtype, device=storage.device).copy_(grad)
             else:
                 grad = grad.contiguous() if not here.contiguous else grad.clone()
-        elif grad._requires_grad:
-            grad = grad.detach()
+        elif grad._requires_grad or grad._base is not None:
+            grad = make_tensor(storage, grad._offset, here)
         shared.add(id(grad._storage))
         leaf._grad = grad
     elif create_graph:
         leaf._grad = have + grad
     else:
         have.add_(grad)
+
+
+def _seen_elsewhere(grad: Tensor) -> bool:
+    """Whether `grad` is a view of a tensor that something other than `grad` refers to."""
+    # A gradient that a rule has just reshaped is the only holder of its base: the count is its own and the argument's.
+    return grad._base is not None and sys.getrefcount(grad._base) > 2
 
 
 _warned: set[str] = set()

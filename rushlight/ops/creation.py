@@ -31,7 +31,8 @@ def fresh(out: Layout, device: Any = None, requires_grad: bool = False) -> Tenso
     return as_leaf(tensor, requires_grad)
 
 
-def _filled(out: Layout, value: Any, device: Any, requires_grad: bool) -> Tensor:
+def filled(out: Layout, value: Any, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """A tensor of this layout, which must be dense, with `value` everywhere."""
     tensor = fresh(out, device, requires_grad)
     if tensor._storage.special != ON_META:
         value = fitting(value, out.dtype)
@@ -103,7 +104,7 @@ def zeros(*shape: Any, size: Any = None, out: Tensor | None = None, dtype: dt.dt
     >>> torch.zeros(2, dtype=torch.int64)
     tensor([0, 0])
     """
-    found = _filled(contiguous(size_argument(shape, size, "zeros"), _dtype_argument(dtype, "zeros")), 0, device, requires_grad)
+    found = filled(contiguous(size_argument(shape, size, "zeros"), _dtype_argument(dtype, "zeros")), 0, device, requires_grad)
     return found if out is None else write_out(out, found)
 
 
@@ -113,7 +114,7 @@ def ones(*shape: Any, size: Any = None, out: Tensor | None = None, dtype: dt.dty
     >>> torch.ones(2)
     tensor([1., 1.])
     """
-    found = _filled(contiguous(size_argument(shape, size, "ones"), _dtype_argument(dtype, "ones")), 1, device, requires_grad)
+    found = filled(contiguous(size_argument(shape, size, "ones"), _dtype_argument(dtype, "ones")), 1, device, requires_grad)
     return found if out is None else write_out(out, found)
 
 
@@ -163,7 +164,7 @@ def full(size: Any, fill_value: Any, *, out: Tensor | None = None, dtype: dt.dty
         raise TypeError(f"full(): argument 'fill_value' (position 2) must be Number, not {type_name(fill_value)}")
     dtype = dt.of_number(fill_value) if dtype is None else _dtype_argument(dtype, "full")
     shape = size_argument((size,), None, "full")
-    found = _filled(contiguous(shape, dtype), fill_value, device, requires_grad)
+    found = filled(contiguous(shape, dtype), fill_value, device, requires_grad)
     return found if out is None else write_out(out, found)
 
 
@@ -176,7 +177,7 @@ def _like(function: str, input: TensorBase, value: Any, dtype: dt.dtype | None, 
     out = make_layout(here.shape, stride, here.dtype if dtype is None else dtype)
     where = input._storage.device if device is None else device
     value = value.item() if isinstance(value, TensorBase) else value  # type: ignore[attr-defined]
-    return fresh(out, where, requires_grad) if value is None else _filled(out, value, where, requires_grad)
+    return fresh(out, where, requires_grad) if value is None else filled(out, value, where, requires_grad)
 
 
 def zeros_like(input: Tensor, *, dtype: dt.dtype | None = None, layout: Any = None, device: Any = None, pin_memory: bool = False, requires_grad: bool = False, memory_format: Any = None) -> Tensor:

@@ -6,10 +6,12 @@ offset; views share the storage. Work that is still pending is run by `tape.flus
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .buffers import Lease, cache
 from .devices import CPU, META, device
 from .shape import Layout
 
@@ -23,7 +25,7 @@ SHARED, ON_META = 1, 2
 class Storage:
     """Bytes that tensors share, with the version counter that in-place writes advance."""
 
-    __slots__ = ("data", "nbytes", "version", "special", "__dict__", "__weakref__")
+    __slots__ = ("data", "nbytes", "version", "special", "address", "_lease", "__dict__", "__weakref__")
 
     # Few storages have either; they live in `__dict__` where they are set.
     error: BaseException | None = None  # why the tape could not deliver
@@ -34,14 +36,32 @@ class Storage:
         self.data = data  # one-dimensional uint8, or None while owed
         self.version = 0
         self.special = special  # SHARED: memory that something outside can see; ON_META: there are no bytes
+        self._lease: Lease | None = None  # what `data` is to be given back as
+        self.address = 0  # of `data`, once known: engine/memory.py
+
+    def __del__(self, give: Callable[..., None] = cache.give) -> None:
+        lease = self._lease
+        if lease is not None and lease[0] is self.data:
+            give(lease, held=1)
 
     @property
     def device(self) -> device:
         return META if self.special == ON_META else CPU
 
     def allocate(self) -> np.ndarray:
-        self.data = np.empty(self.nbytes, np.uint8)
-        return self.data
+        """Bytes, with whatever is in them."""
+        self._lease = lease = cache.take(self.nbytes)
+        self.data = data = lease[0]
+        self.address = lease[1]
+        return data
+
+    def replace(self, data: np.ndarray) -> None:
+        """Put other bytes in the place of those there are."""
+        lease, self._lease = self._lease, None
+        self.data = data
+        self.address = 0
+        if lease is not None:
+            cache.give(lease)
 
     def resize(self, nbytes: int) -> None:
         """Change the size, keeping the bytes that fit. New bytes are zero."""
@@ -50,7 +70,7 @@ class Storage:
             fresh = np.zeros(nbytes, np.uint8)
             kept = min(nbytes, self.nbytes)
             fresh[:kept] = self.data[:kept]
-            self.data = fresh
+            self.replace(fresh)
         self.nbytes = nbytes
 
     def array(self, offset: int, layout: Layout) -> np.ndarray:

@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parent.parent / "rushlight"
 LAYERS = (
     ("dtypes", "errors", "config", "version"),
     ("shape", "devices"),
-    ("memory_formats",),
+    ("memory_formats", "buffers"),
     ("storage",),
     ("engine",),
     ("tape",),

@@ -68,7 +68,7 @@ def new_shared_file(nbytes: int) -> int:
 
 def _adopt(storage: Storage, descriptor: int) -> None:
     """Put a storage over the shared file, which it keeps open."""
-    storage.data = np.frombuffer(mmap.mmap(descriptor, storage.nbytes), np.uint8)
+    storage.replace(np.frombuffer(mmap.mmap(descriptor, storage.nbytes), np.uint8))
     storage.special = SHARED
     _descriptors[storage] = descriptor
     weakref.finalize(storage, os.close, descriptor).atexit = False

@@ -242,6 +242,9 @@ def layers() -> None:
         add("cross_entropy", lambda x, r=reduction: F.cross_entropy(x, target, reduction=r, label_smoothing=0.1), real(3, 4))
         add("nll_loss", lambda x, r=reduction: F.nll_loss(x, target, reduction=r), real(3, 4))
     add("cross_entropy", lambda x, w=real(4, low=0.5, seed=1): F.cross_entropy(x, target, w), real(3, 4))
+    for name, low, high in (("mse_loss", -1.0, 1.0), ("smooth_l1_loss", -3.0, 3.0), ("huber_loss", -3.0, 3.0), ("binary_cross_entropy_with_logits", -2.0, 2.0)):
+        for reduction in ("none", "mean", "sum"):
+            add(name, lambda x, y, f=getattr(F, name), r=reduction: f(x, y, reduction=r), real(3, 4, low=low, high=high), real(3, 4, low=0.1, high=0.9, seed=1))
     add("binary_cross_entropy", lambda x: F.binary_cross_entropy(x, flags(6).double()), real(6, low=0.1, high=0.9))
     add("ctc_loss", lambda x: F.ctc_loss(x.log_softmax(-1), torch.tensor([[1, 2]]), (4,), (2,)), real(4, 1, 3))
 
@@ -265,10 +268,25 @@ def gradients() -> None:
         add_norm_backward("group_norm", lambda x: torch.native_group_norm(x, None, None, 2, 4, 3, 2, 1e-5), (2, 1e-5, mask), g, x, w)
         add_norm_backward("batch_norm", lambda x: torch.native_batch_norm(x, None, None, None, None, True, 0.1, 1e-5), (1e-5, mask), g, x, w)
         add_card("batch_norm_eval_backward", (1e-5, mask), g, x, w, real(4, seed=3), real(4, low=0.5, high=1.5, seed=4))
+    for mask in ((True, True, True), (False, True), (False, False, True)):
+        add_card("linear_backward", (mask,), real(2, 3, 4, seed=2), real(2, 3, 5), real(4, 5, seed=1))
+    add_card("linear_backward", ((True, True, True),), real(3, seed=2), real(3, 5), real(5, seed=1))
+    g, x, y = real(3, 4, seed=2), real(3, 4, low=-3.0, high=3.0), real(3, 4, low=0.1, high=0.9, seed=1)
+    for name, numbers in (("mse_loss", (0.3,)), ("smooth_l1_loss", (0.3, 1.3)), ("huber_loss", (0.3, 1.3)), ("binary_cross_entropy_with_logits", (0.3,))):
+        add_card(f"{name}_backward", (), g, x, y, more=numbers)
+        add_card(f"{name}_backward", (), real(), x.t(), y.t(), more=numbers)
+    add_card("binary_cross_entropy_backward", (), g, real(3, 4, low=0.2, high=0.8), y)
+    target, weight = torch.tensor([3, -1, 0]), real(4, low=0.5, high=1.5, seed=3)
+    for reduction in ("none", "mean", "sum"):
+        g = real(3, seed=1) if reduction == "none" else real()
+        for smoothing, weights in ((0.0, ()), (0.0, (weight,)), (0.1, ()), (0.1, (weight,))):
+            add_card("cross_entropy_backward", (-1, reduction, smoothing), g, x, more=(target, *weights))
+        add_card("nll_loss_backward", (-1, reduction), g, x, more=(target, weight))
 
 
-def add_card(card: str, static: tuple[Any, ...], *tensors: Tensor) -> None:
-    add(card, lambda *tensors: apply(CARDS[card], tensors, static), *tensors)
+def add_card(card: str, static: tuple[Any, ...], *tensors: Tensor, more: tuple[Any, ...] = ()) -> None:
+    """A card applied to the tensors and to further operands, which are not differentiated."""
+    add(card, lambda *tensors: apply(CARDS[card], (*tensors, *more), static), *tensors)
 
 
 def add_norm_backward(name: str, forward: Callable[..., Any], static: tuple[Any, ...], *tensors: Tensor) -> None:

@@ -36,6 +36,13 @@ def _reduction(g: Graph, op: Op) -> str:
     return reduce(g, _REDUCTIONS[op.name.removesuffix("_all")], source, op.params["dims"], op.params["keepdim"])
 
 
+@card("mse_loss")
+def _mse_loss(g: Graph, op: Op) -> str:
+    error = g.node("Sub", *map(g.read, op.inputs))
+    square, reduction = g.node("Mul", error, error), op.params["reduction"]
+    return square if reduction == "none" else reduce(g, "ReduceMean" if reduction == "mean" else "ReduceSum", square, None, False)
+
+
 @card("logsumexp")
 def _logsumexp(g: Graph, op: Op) -> str:
     return reduce(g, "ReduceLogSumExp", g.read(op.inputs[0]), op.params["dims"], op.params["keepdim"])

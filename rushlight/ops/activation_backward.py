@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..engine.lowering import Loop
 from .card import Pointwise, apply
 from .erf import erf_array
 from .gradient_entry import through
@@ -63,7 +64,7 @@ def _gelu_formula(grad_output: Tensor, input: Tensor, approximate: str) -> Tenso
 _gelu = Pointwise(
     "gelu_backward", "grad_output input",
     statics="approximate", outputs="grad_input",
-    numpy=_gelu_rule,
+    numpy=_gelu_rule, lowering=Loop(lambda k, grad_output, input, approximate: k.function("gelu_tanh_gradient" if approximate == "tanh" else "gelu_gradient", grad_output, input)),
     backward=lambda g, grad_output, input, needs, approximate: through(_gelu_formula, g, needs, (grad_output, input), approximate),
 )  # fmt: skip
 
@@ -84,9 +85,14 @@ def _silu_formula(grad_output: Tensor, input: Tensor) -> Tensor:
 
 _silu = Pointwise(
     "silu_backward", "grad_output input",
-    outputs="grad_input", numpy=_silu_rule,
+    outputs="grad_input", numpy=_silu_rule, lowering=Loop(lambda k, grad_output, input: _silu_terms(k, grad_output, input)),
     backward=lambda g, grad_output, input, needs: through(_silu_formula, g, needs, (grad_output, input)),
 )  # fmt: skip
+
+
+def _silu_terms(k: Any, grad_output: Any, input: Any) -> Any:
+    s = k.function("sigmoid", input)
+    return grad_output * (s * (1 + input * (1 - s)))
 
 
 def silu_backward(grad_output: Tensor, input: Tensor) -> Tensor:
@@ -138,12 +144,12 @@ def _elu_rule(grad_output: np.ndarray, input: np.ndarray, alpha: float, scale: f
     slope *= number(input_scale)
     slope = np.exp(slope)
     slope *= number(alpha * scale * input_scale)
-    return grad_output * np.where(input > 0, number(scale), slope)
+    return grad_output * np.where(input <= 0, slope, number(scale))
 
 
 def _elu_formula(grad_output: Tensor, input: Tensor, alpha: float, scale: float, input_scale: float) -> Tensor:
     below = (input.clamp(max=0) * input_scale).exp() * (alpha * scale * input_scale)
-    return grad_output * _where(input > 0, scale, below)
+    return grad_output * _where(input <= 0, below, scale)
 
 
 _elu = Pointwise(
@@ -211,7 +217,7 @@ def leaky_relu_backward(grad_output: Tensor, input: Tensor, negative_slope: floa
 _hardtanh = Pointwise(
     "hardtanh_backward", "grad_output input",
     statics="min_val max_val", outputs="grad_input",
-    numpy=lambda grad_output, input, min_val, max_val: _gated(grad_output, (input > min_val) & (input < max_val)),
+    numpy=lambda grad_output, input, min_val, max_val: _gated(grad_output, ~((input <= min_val) | (input >= max_val))),
     grads={"grad_output": lambda g, input, min_val, max_val: hardtanh_backward(g, input, min_val, max_val), "input": _no_slope},
 )  # fmt: skip
 

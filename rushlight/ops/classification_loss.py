@@ -10,8 +10,10 @@ from .. import dtypes as dt
 from ..errors import sizes
 from ..shape import Layout, contiguous
 from ..storage import ON_META, TensorBase
-from .card import Card, apply, array_of
+from . import elementwise_loss
+from .card import Card, Pointwise, apply, array_of
 from .define import as_tensor_argument
+from .gradient_entry import through
 from .loss import legacy_reduction, reduce_loss
 
 if TYPE_CHECKING:
@@ -91,24 +93,52 @@ def _sample_scale(g: Tensor, target: Tensor, weight: Tensor | None, ignore_index
     kept = target != ignore_index
     scale = kept.to(g.dtype) if weight is None else weight.index_select(0, target.masked_fill(~kept, 0).reshape(-1)).reshape(target.shape) * kept
     if reduction == "mean":
-        return scale * (g / scale.sum())
+        return (scale * (g / scale.sum())).masked_fill(~kept, 0)
     return scale * g
 
 
-def _nll_backward(g: Tensor, target: Tensor, weight: Tensor | None, layouts: Any, needs: Any, ignore_index: int, reduction: str) -> list[Any]:
-    from .creation import zeros
+def _scale_rule(g: np.ndarray, target: np.ndarray, weights: np.ndarray, ignore_index: int, reduction: str) -> np.ndarray:
+    """`_sample_scale` of arrays, from the weight of each sample."""
+    return np.where(target != ignore_index, weights * (g / weights.sum() if reduction == "mean" else g), 0).astype(weights.dtype, copy=False)
 
-    dim = _class_dim(layouts[0].ndim)
-    scale = _sample_scale(g, target, weight, ignore_index, reduction)
-    safe = target.masked_fill(target == ignore_index, 0).unsqueeze(dim)
-    found = zeros(layouts[0].shape, dtype=g.dtype).scatter(dim, safe, -scale.unsqueeze(dim))
+
+def _infer_backward(grad_output: Layout, input: Layout, *_: Any, **__: Any) -> Layout:
+    return contiguous(input.shape, input.dtype)
+
+
+def _nll_backward_rule(grad_output: np.ndarray, input: np.ndarray, target: np.ndarray, weight: np.ndarray | None = None, *, ignore_index: int, reduction: str) -> np.ndarray:
+    dim = _class_dim(input.ndim)
+    found = np.zeros(input.shape, _wide(input).dtype)
+    if found.size:
+        classes_of, weights = _picked(target, weight, input.shape[dim], ignore_index, found.dtype)
+        scale = _scale_rule(_wide(grad_output), target, weights, ignore_index, reduction)
+        np.put_along_axis(found, np.expand_dims(classes_of, dim), np.expand_dims(-scale, dim), dim)
+    return found
+
+
+def _nll_double_gradient(g: Tensor, target: Tensor, weight: Tensor | None, needs: tuple[bool, ...], ignore_index: int, reduction: str) -> list[Any]:
+    """The gradient is linear in `grad_output`, with the loss itself as its transpose, and does not depend on `input`."""
+    of_grad_output = apply(_nll, (g, target, weight)[: len(needs) - 1], (ignore_index, reduction)) if needs[0] else None
+    of_input = g.new_zeros(g.shape) if needs[1] else None
+    return [of_grad_output, of_input, None, None][: len(needs)]
+
+
+_nll_backward = Card(
+    "nll_loss_backward", "grad_output input target weight",
+    statics="ignore_index reduction", outputs="grad_input",
+    infer=_infer_backward, numpy=_nll_backward_rule, backward=_nll_double_gradient,
+)  # fmt: skip
+
+
+def _nll_gradient(g: Tensor, input: Tensor, target: Tensor, weight: Tensor | None, needs: Any, ignore_index: int, reduction: str) -> list[Any]:
+    found = apply(_nll_backward, (g, input, target, weight)[: 1 + len(needs)], (ignore_index, reduction))
     return [found, None, None][: len(needs)]
 
 
 _nll = Card(
     "nll_loss", "input target weight",
     statics="ignore_index reduction",
-    infer=_infer_loss, numpy=_nll_rule, backward=_nll_backward,
+    infer=_infer_loss, numpy=_nll_rule, backward=_nll_gradient,
     onnx="NegativeLogLikelihoodLoss",
 )  # fmt: skip
 
@@ -153,7 +183,33 @@ def _cross_entropy_rule(input: np.ndarray, target: np.ndarray, weight: np.ndarra
     return _reduced(loss, weights, reduction)
 
 
-def _cross_entropy_backward(g: Tensor, input: Tensor, target: Tensor, weight: Tensor | None, needs: Any, ignore_index: int, reduction: str, label_smoothing: float) -> list[Any]:
+def _cross_entropy_backward_rule(grad_output: np.ndarray, input: np.ndarray, target: np.ndarray, weight: np.ndarray | None = None, *, ignore_index: int, reduction: str, label_smoothing: float) -> np.ndarray:
+    input = _wide(input)
+    if not input.size:
+        return input
+    dim = _class_dim(input.ndim)
+    classes = input.shape[dim]
+    classes_of, weights = _picked(target, weight, classes, ignore_index, input.dtype)
+    g = _wide(grad_output)
+    scale = _scale_rule(g, target, weights, ignore_index, reduction)
+    found = input - input.max(dim, keepdims=True)
+    np.exp(found, out=found)
+    total = scale
+    if label_smoothing:
+        # Of the loss, `scale` is on the target and `spread` on every class.
+        spread = np.where(target != ignore_index, g / weights.sum() if reduction == "mean" else g, 0) * input.dtype.type(label_smoothing / classes)
+        scale = scale * input.dtype.type(1 - label_smoothing)
+        total = scale + spread * (classes if weight is None else _wide(weight).sum())
+    found *= np.expand_dims(total, dim) / found.sum(dim, keepdims=True)
+    if label_smoothing:
+        each = 1 if weight is None else weight.reshape([classes if d == dim else 1 for d in range(input.ndim)])
+        found -= np.expand_dims(spread, dim) * each
+    picked = np.expand_dims(classes_of, dim)
+    np.put_along_axis(found, picked, np.take_along_axis(found, picked, dim) - np.expand_dims(scale, dim), dim)
+    return found
+
+
+def _cross_entropy_formula(g: Tensor, input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int, reduction: str, label_smoothing: float) -> Tensor:
     from .creation import zeros
     from .softmax import softmax
 
@@ -164,24 +220,39 @@ def _cross_entropy_backward(g: Tensor, input: Tensor, target: Tensor, weight: Te
     probabilities = softmax(input, dim)
     if not label_smoothing:
         found = probabilities * scale.unsqueeze(dim)
-        found = found.scatter_add(dim, safe, -scale.unsqueeze(dim))
-    else:
-        # The gradient with respect to the log-probabilities, then through log_softmax.
-        kept = (target != ignore_index).to(g.dtype)
-        share = kept * g
-        if reduction == "mean":
-            share = share / _sample_scale(g * 0 + 1, target, weight, ignore_index, "sum").sum()
-        each = share.unsqueeze(dim) * (-label_smoothing / classes)
-        each = each.expand(input.shape) if weight is None else each * weight.reshape([classes if d == dim else 1 for d in range(input.dim())])
-        inner = zeros(input.shape, dtype=g.dtype).scatter(dim, safe, -scale.unsqueeze(dim) * (1 - label_smoothing)) + each
-        found = inner - probabilities * inner.sum(dim, keepdim=True)
+        return found.scatter_add(dim, safe, -scale.unsqueeze(dim))
+    # The gradient with respect to the log-probabilities, then through log_softmax.
+    kept = target != ignore_index
+    share = g.expand(target.shape)
+    if reduction == "mean":
+        share = share / _sample_scale(g.new_ones(()), target, weight, ignore_index, "sum").sum()
+    each = share.masked_fill(~kept, 0).unsqueeze(dim) * (-label_smoothing / classes)
+    each = each.expand(input.shape) if weight is None else each * weight.reshape([classes if d == dim else 1 for d in range(input.dim())])
+    inner = zeros(input.shape, dtype=g.dtype).scatter(dim, safe, -scale.unsqueeze(dim) * (1 - label_smoothing)) + each
+    return inner - probabilities * inner.sum(dim, keepdim=True)
+
+
+def _cross_entropy_double_gradient(g: Tensor, grad_output: Tensor, input: Tensor, target: Tensor, weight: Tensor | None, needs: tuple[bool, ...], ignore_index: int, reduction: str, label_smoothing: float) -> list[Any]:
+    found = through(_cross_entropy_formula, g, needs[:2], (grad_output, input), target, weight, ignore_index, reduction, label_smoothing)
+    return [*found, *[None] * (len(needs) - 2)]
+
+
+_cross_entropy_backward = Card(
+    "cross_entropy_backward", "grad_output input target weight",
+    statics="ignore_index reduction label_smoothing", outputs="grad_input",
+    infer=_infer_backward, numpy=_cross_entropy_backward_rule, backward=_cross_entropy_double_gradient,
+)  # fmt: skip
+
+
+def _cross_entropy_gradient(g: Tensor, input: Tensor, target: Tensor, weight: Tensor | None, needs: Any, ignore_index: int, reduction: str, label_smoothing: float) -> list[Any]:
+    found = apply(_cross_entropy_backward, (g, input, target, weight)[: 1 + len(needs)], (ignore_index, reduction, label_smoothing))
     return [found, None, None][: len(needs)]
 
 
 _cross_entropy = Card(
     "cross_entropy", "input target weight",
     statics="ignore_index reduction label_smoothing",
-    infer=_infer_loss, numpy=_cross_entropy_rule, backward=_cross_entropy_backward,
+    infer=_infer_loss, numpy=_cross_entropy_rule, backward=_cross_entropy_gradient,
     node_name="NllLossBackward0", onnx="SoftmaxCrossEntropyLoss",
 )  # fmt: skip
 
@@ -249,8 +320,16 @@ def binary_cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = 
     return reduce_loss(loss if weight is None else loss * weight, reduction)
 
 
-def _binary_cross_entropy_grad(g: Tensor, input: Tensor, target: Tensor) -> Tensor:
-    return g * (input - target) / (input * (1 - input)).clamp(min=1e-12)
+def _binary_cross_entropy_formula(grad_output: Tensor, input: Tensor, target: Tensor) -> Tensor:
+    return grad_output * (input - target) / (input * (1 - input)).clamp(min=1e-12)
+
+
+_binary_cross_entropy_backward = Pointwise(
+    "binary_cross_entropy_backward", "grad_output input target",
+    outputs="grad_input",
+    numpy=lambda grad_output, input, target: grad_output * (input - target) / np.maximum(input * (1 - input), input.dtype.type(1e-12)),
+    backward=lambda g, grad_output, input, target, needs: through(_binary_cross_entropy_formula, g, needs, (grad_output, input, target)),
+)  # fmt: skip
 
 
 _binary_cross_entropy = Card(
@@ -258,7 +337,7 @@ _binary_cross_entropy = Card(
     infer=lambda input, target: contiguous(input.shape, dt.promote_cached(input.dtype, target.dtype)),
     numpy=lambda input, target: (_wide(target) - 1) * np.maximum(np.log1p(-_wide(input)), -100) - _wide(target) * np.maximum(np.log(_wide(input)), -100),
     grads={
-        "input": _binary_cross_entropy_grad,
+        "input": lambda g, input, target: apply(_binary_cross_entropy_backward, (g, input, target)),
         "target": lambda g, input: g * ((1 - input).log().clamp(min=-100) - input.log().clamp(min=-100)),
     },
 )  # fmt: skip
@@ -275,6 +354,8 @@ def binary_cross_entropy_with_logits(input: Tensor, target: Tensor, weight: Tens
     reduction = _check_reduction(legacy_reduction(size_average, reduce, reduction))
     if input._layout.shape != target._layout.shape:
         raise ValueError(f"Target size ({target._layout.size}) must be the same as input size ({input._layout.size})")
+    if weight is None and pos_weight is None and elementwise_loss.fits(input, target, reduction):
+        return apply(elementwise_loss.with_logits, (input, target), (reduction,))
     if pos_weight is None:
         loss = (1 - target) * input - logsigmoid(input)
     else:

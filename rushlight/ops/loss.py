@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from ..errors import sizes
 from ..shape import broadcast_shapes
 from ..storage import TensorBase
+from . import elementwise_loss
+from .card import apply
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -65,6 +67,8 @@ def mse_loss(input: Tensor, target: Tensor, size_average: bool | None = None, re
     """
     _warn_sizes(input, target)
     reduction = legacy_reduction(size_average, reduce, reduction)
+    if weight is None and elementwise_loss.fits(input, target, reduction):
+        return apply(elementwise_loss.mse, (input, target), (reduction,))
     return _elementwise(lambda a, b: (a - b).square(), input, target, reduction, weight)
 
 
@@ -91,6 +95,8 @@ def smooth_l1_loss(input: Tensor, target: Tensor, size_average: bool | None = No
         raise RuntimeError("smooth_l1_loss does not support negative values for beta.")
     if beta == 0:
         return l1_loss(input, target, reduction=reduction)
+    if elementwise_loss.fits(input, target, reduction):
+        return apply(elementwise_loss.smooth_l1, (input, target, float(beta)), (reduction,))
     error = (input - target).abs()
     return reduce_loss(_where(error < beta, 0.5 * error * error / beta, error - 0.5 * beta), reduction)
 
@@ -110,6 +116,8 @@ def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: fl
     _warn_sizes(input, target)
     if delta <= 0:
         raise RuntimeError("huber_loss does not support non-positive values for delta.")
+    if weight is None and elementwise_loss.fits(input, target, reduction):
+        return apply(elementwise_loss.huber, (input, target, float(delta)), (reduction,))
 
     def rule(a: Tensor, b: Tensor) -> Tensor:
         error = (a - b).abs()

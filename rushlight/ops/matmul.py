@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import dtypes as dt
 from ..errors import sizes
-from ..shape import Layout, broadcast_shapes, can_broadcast_to, contiguous
+from ..shape import Layout, broadcast_shapes, can_broadcast_to, contiguous, layout
 from .card import Card, apply
 from .define import as_tensor_argument, write_out
+from .gradient_entry import apply_masked, masked, results, through
+from .reduction import widened
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -248,23 +251,63 @@ def _linear_rule(input: np.ndarray, weight: np.ndarray, bias: np.ndarray | None 
     return found if bias is None else np.add(found, bias, out=found if found.flags.writeable and found.ndim else None)
 
 
-def _linear_backward(g: Tensor, input: Tensor, weight: Tensor, needs: tuple[bool, ...]) -> list[Tensor | None]:
-    inner, outer = input.shape[-1], weight.shape[0] if weight.dim() == 2 else 1
-    matrix = weight if weight.dim() == 2 else weight.unsqueeze(0)
-    rows = _rows((*input.shape,))
-    flat = g.reshape(rows, outer)
-    grads: list[Tensor | None] = [
-        flat.mm(matrix.conj()).reshape(input.shape) if needs[0] else None,
-        flat.t().mm(input.reshape(rows, inner).conj()).reshape(weight.shape) if needs[1] else None,
-    ]
-    if len(needs) == 3:
-        grads.append(g if needs[2] else None)
-    return grads
+def _infer_linear_backward(grad_output: Layout, input: Layout, weight: Layout, output_mask: Sequence[bool]) -> list[Layout]:
+    return masked(output_mask, _transposed_like(input), _transposed_like(weight), *[contiguous(weight.shape[:-1], weight.dtype)] * (len(output_mask) - 2))
+
+
+def _transposed_like(operand: Layout) -> Layout:
+    """The layout of an operand's gradient: that of a transposed matrix if the operand is one."""
+    if operand.ndim == 2 and operand.stride == (1, operand.shape[0]):
+        return layout(operand.shape, operand.stride, operand.dtype)
+    return contiguous(operand.shape, operand.dtype)
+
+
+def _linear_backward_rule(grad_output: np.ndarray, input: np.ndarray, weight: np.ndarray, output_mask: Sequence[bool]) -> Any:
+    rows, matrix = _rows(input.shape), weight if weight.ndim == 2 else weight[None]
+    flat = grad_output.reshape(rows, matrix.shape[0])
+    found = []
+    if output_mask[0]:
+        found.append(product(flat, _conjugate(matrix)).reshape(input.shape))
+    if output_mask[1]:
+        found.append(product(flat.T, _conjugate(input.reshape(rows, input.shape[-1]))).reshape(weight.shape))
+    if len(output_mask) == 3 and output_mask[2]:
+        found.append(np.sum(widened(flat), 0).reshape(weight.shape[:-1]))
+    return results(found)
+
+
+def _conjugate(array: np.ndarray) -> np.ndarray:
+    return array.conj() if array.dtype.kind == "c" else array
+
+
+def _linear_formula(grad_output: Tensor, input: Tensor, weight: Tensor, output_mask: Sequence[bool]) -> list[Tensor]:
+    rows, matrix = _rows(tuple(input.shape)), weight if weight.dim() == 2 else weight.unsqueeze(0)
+    flat = grad_output.reshape(rows, matrix.shape[0])
+    return masked(
+        output_mask,
+        flat.mm(matrix.conj()).reshape(input.shape),
+        flat.t().mm(input.reshape(rows, input.shape[-1]).conj()).reshape(weight.shape),
+        *[flat.sum(0).reshape(weight.shape[:-1])] * (len(output_mask) - 2),
+    )
+
+
+_linear_backward = Card(
+    "linear_backward", "grad_output input weight",
+    statics="output_mask", outputs="grad_input grad_weight grad_bias",
+    infer=_infer_linear_backward, numpy=_linear_backward_rule,
+    backward=lambda g, grad_output, input, weight, needs, output_mask: through(_linear_formula, g, needs, (grad_output, input, weight), output_mask),
+)  # fmt: skip
+
+
+def _linear_gradient(g: Tensor, input: Tensor, weight: Tensor, layouts: Sequence[Layout], needs: tuple[bool, ...]) -> list[Tensor | None]:
+    if len(needs) == 3 and needs[2] and layouts[2].shape != layouts[1].shape[:-1]:  # a bias that broadcasts
+        products = apply_masked(_linear_backward, (g, input, weight), (), needs[:2]) if any(needs[:2]) else [None, None]
+        return [*products, g]
+    return apply_masked(_linear_backward, (g, input, weight), (), needs)
 
 
 _linear = Card(
     "linear", "input weight bias",
-    infer=_infer_linear, numpy=_linear_rule, backward=_linear_backward, node_name="AddmmBackward0",
+    infer=_infer_linear, numpy=_linear_rule, backward=_linear_gradient, node_name="AddmmBackward0",
     onnx="Gemm",
 )  # fmt: skip
 

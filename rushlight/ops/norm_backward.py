@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..engine.lowering import Column, Loop, Space, rows
 from ..shape import Layout, Shape, contiguous
 from .card import Card
 from .gradient_entry import masked, results, through
@@ -118,8 +119,26 @@ def _layer_norm_formula(grad_output: Tensor, input: Tensor, weight: Any, count: 
     return masked(output_mask, found, *sums)
 
 
+def _layer_norm_space(plan: Any) -> Space | None:
+    same = all(not isinstance(o, Layout) or o.dtype is plan.operands[0].dtype for o in plan.operands)
+    return rows(plan.operands[1], plan.params["count"]) if same else None
+
+
+def _layer_norm_terms(k: Any, grad_output: Any, input: Any, weight: Any, mean: Any, rstd: Any, count: int, eps: float, output_mask: Sequence[bool]) -> Any:
+    size = float(math.prod(k.space.shape[k.space.split :]))
+    scaled = grad_output * k.convert(weight, input.type)
+    along = k.sum(scaled) / size
+    slope = (along * mean - k.sum(scaled * input) / size) * rstd * rstd * rstd
+    return masked(
+        output_mask,
+        scaled * rstd + slope * input - (slope * mean + along * rstd),
+        Column((input - mean) * rstd * grad_output),
+        Column(grad_output),
+    )
+
+
 layer_norm_backward = _card(
-    "layer_norm", "count eps",
+    "layer_norm", "count eps", lowering=Loop(_layer_norm_terms, _layer_norm_space),
     infer=_infer_layer_norm, numpy=_layer_norm_rule,
     backward=lambda g, grad_output, input, weight, needs, count, eps, output_mask: _through(_layer_norm_formula, g, needs, (grad_output, input, weight), count, eps, output_mask),
 )  # fmt: skip
@@ -188,7 +207,7 @@ batch_norm_eval_backward = Card(
 
 def _infer_group_norm(grad_output: Layout, input: Layout, weight: Any, mean: Layout, rstd: Layout, groups: int, eps: float, output_mask: Sequence[bool]) -> list[Layout]:
     parameter = contiguous((input.shape[1],), mean.dtype)
-    return masked(output_mask, in_format_of(input, input.shape), parameter, parameter)
+    return masked(output_mask, contiguous(input.shape, input.dtype), parameter, parameter)
 
 
 def _group_norm_rule(grad_output: np.ndarray, input: np.ndarray, weight: Any, mean: np.ndarray, rstd: np.ndarray, groups: int, eps: float, output_mask: Sequence[bool]) -> Any:

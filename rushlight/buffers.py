@@ -27,6 +27,7 @@ SMALL: Final = 1024
 _SMALL_KEPT: Final = 128
 _ALIGNMENT: Final = 64
 _NEIGHBOURS: Final = 4
+_CLASSES_KEPT: Final = 10_000
 _OVERHEAD: Final = 1.5
 
 
@@ -78,6 +79,7 @@ class Cache:
         self.made = 0  # buffers asked of the system
         # A lease in a list is a whole one, its `data` perhaps not of the size that is asked for next.
         self._free: dict[int, list[Lease]] = {}
+        self._classes: dict[int, int] = {}  # size_class of the larger sizes asked for
 
     def take(self, nbytes: int) -> Lease:
         """A buffer of `nbytes` with whatever is in it."""
@@ -87,16 +89,25 @@ class Cache:
                 return idle.pop()  # type: ignore[union-attr]
             except (AttributeError, IndexError):
                 return self._make(nbytes, nbytes)
-        size = size_class(nbytes)
-        lease = self._pop(size)
-        if lease is None:
+        size = self._classes.get(nbytes) or self._class(nbytes)
+        try:
+            lease = self._free[size].pop()
+        except (KeyError, IndexError):
             lease = self._miss(nbytes, size)
-        elif len(lease.data) != nbytes:
-            lease = _resized(lease, nbytes)
-        self.live += lease.size
-        if self.live > self.peak:
-            self.peak = self.live
+        else:
+            self.idle -= size
+            if lease[0].size != nbytes:
+                lease = _resized(lease, nbytes)
+        self.live = live = self.live + lease[3]
+        if live > self.peak:
+            self.peak = live
         return lease
+
+    def _class(self, nbytes: int) -> int:
+        if len(self._classes) > _CLASSES_KEPT:
+            self._classes.clear()
+        size = self._classes[nbytes] = size_class(nbytes)
+        return size
 
     def give(self, lease: Lease, *, held: int = 0, getrefcount: Callable[[object], int] = sys.getrefcount) -> None:
         """Take a buffer back; the giver holds `lease`, and `held` more references to its data."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from . import config, tape
+from .buffers import cache
 from .ops.card import plan_count
 
 
@@ -18,6 +19,9 @@ class Report:
     seconds: float  #: spent running them
     plans: int  #: different (op, layouts, static arguments) seen, each inferred once
     flushes: dict[str, int]  #: how often the tape ran, by cause
+    memory: int  #: bytes of buffers in use, those of a kilobyte or less and what NumPy allocated not counted
+    peak_memory: int  #: the most that were in use at a time
+    idle_memory: int  #: bytes kept to be used again
 
     def __str__(self) -> str:
         causes = ", ".join(f"{count} {cause}" for cause, count in sorted(self.flushes.items(), key=lambda item: -item[1]))
@@ -26,7 +30,8 @@ class Report:
             f"mode      {self.mode}\n"
             f"ops       {self.run} run in {self.seconds:.3f} s{each}; {self.pending} pending\n"
             f"plans     {self.plans}\n"
-            f"flushes   {sum(self.flushes.values())}{': ' + causes if causes else ''}"
+            f"flushes   {sum(self.flushes.values())}{': ' + causes if causes else ''}\n"
+            f"memory    {self.memory / 1e6:.1f} MB in use, {self.peak_memory / 1e6:.1f} at most, {self.idle_memory / 1e6:.1f} idle"
         )
 
 
@@ -39,4 +44,4 @@ def report() -> Report:
     True
     """
     mode = "immediate" if tape.state.immediate else config.MODE
-    return Report(mode, len(tape.pending), tape.state.run, tape.state.seconds, plan_count(), dict(tape.flushes))
+    return Report(mode, len(tape.pending), tape.state.run, tape.state.seconds, plan_count(), dict(tape.flushes), cache.live, cache.peak, cache.idle)

@@ -178,6 +178,16 @@ def test_idle_memory_is_bounded():
     assert mine.idle == 0
 
 
+def test_the_report_counts_memory():
+    held = fresh(3 << 20)
+    found = torch.report()
+    assert found.memory >= held.nbytes and found.peak_memory >= found.memory
+    del held
+    after = torch.report()
+    assert after.memory == found.memory - (3 << 20) and after.idle_memory == found.idle_memory + (3 << 20)
+    assert "MB in use" in str(after)
+
+
 def test_scratch_memory():
     first = memory.arena(100_000)
     assert first % 64 == 0

@@ -186,3 +186,29 @@ def test_immediate_mode_leaves_nothing_pending() -> None:
     y = torch.ones(3).exp()
     assert not tape.pending
     assert y._storage.data is not None
+
+
+def test_memory_that_nothing_outside_refers_to_is_deferred() -> None:
+    def waits(x: torch.Tensor) -> bool:
+        _ = x + 1
+        return bool(tape.pending)
+
+    array = np.ones(4, np.float32)
+    alone = torch.from_numpy(array.copy())
+    assert waits(alone)
+    x = torch.from_numpy(array)
+    assert not waits(x)
+    part = memoryview(array)[1:]
+    del array
+    assert not waits(x)
+    del part
+    assert waits(x)
+    seen = x.numpy()
+    x.add_(1)
+    assert seen.tolist() == [2.0, 2.0, 2.0, 2.0]
+    rest = seen[2:]
+    del seen
+    x.add_(1)
+    assert rest.tolist() == [3.0, 3.0]
+    del rest
+    assert waits(x)

@@ -14,6 +14,8 @@ README.md in this folder shows how to write one.
 
 from __future__ import annotations
 
+import sys
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -417,7 +419,7 @@ def apply(card: Card, operands: Sequence[Any], static: Static = ()) -> Any:
             for r in results:
                 r._storage.special = ON_META
         else:
-            tape.flush("shared")
+            _flush_if_shared(operands)
     if follow and grad_state.enabled:
         _attach(plan, operands, results, position)
     if grad_state.tracer is not None:
@@ -513,32 +515,47 @@ def write_into(card: Card, target: Any, operands: Sequence[Any], static: Static 
 
     may_overlap: whether one memory location of `target` may stand for several elements.
     """
-    operands = tuple(operands)
-    needs = grad_state.enabled and (requires_grad(target) or any(isinstance(t, TensorBase) and requires_grad(t) for t in operands))
-    check_in_place(target, needs)
-    key = (card, static, "in place", target._layout, *(t._layout if isinstance(t, TensorBase) else type(t) for t in operands))
-    plan = _PLANS.get(key)
-    if plan is None:
-        if not may_overlap and has_internal_overlap(target._layout.shape, target._layout.stride):
-            raise overlap_error()
-        plan = _remember(key, card.plan(operands, static, target._layout))
+    storage, here = target._storage, target._layout
+    key: list[Any] = [card, static, "in place", here]
+    entered = []
+    special = storage.special
+    follow = target._requires_grad or target._base is not None
+    aliased = False
     for t in operands:
-        if isinstance(t, TensorBase) and t._storage is target._storage and t is not target and overlaps_partially(t, target):
-            raise RuntimeError(_SHARED_WITH_INPUT)
+        if isinstance(t, TensorBase):
+            key.append(t._layout)
+            entered.append((t._storage, t._offset, t._layout))
+            if t._storage.special > special:
+                special = t._storage.special
+            if t._requires_grad or t._base is not None:
+                follow = True
+            if t._storage is storage and t is not target:
+                aliased = True
+        else:
+            key.append(type(t))
+            entered.append(t)
+    needs = follow and grad_state.enabled and any(isinstance(t, TensorBase) and requires_grad(t) for t in (target, *operands))
+    check_in_place(target, needs)
+    found = tuple(key)
+    plan = _PLANS.get(found)
+    if plan is None:
+        if not may_overlap and has_internal_overlap(here.shape, here.stride):
+            raise overlap_error()
+        plan = _remember(found, card.plan(operands, static, here))
+    if aliased:
+        check_overlap_with(target, operands)
     node = None
     if needs and plan.outs[0].dtype.category >= dt.FLOAT:
         edges = [edge_of(t) if isinstance(t, TensorBase) else None for t in operands]
         gradient = plan.gradient(sum(1 << n for n, edge in enumerate(edges) if edge is not None))
         # A gradient rule that wants the old value of the target is given a copy.
         node = CardNode.of(plan, gradient, edges, [target.clone() if t is target and n in gradient.saves else t for n, t in enumerate(operands)])
-    storage = target._storage
     if storage.special != ON_META:
-        entered = tuple((t._storage, t._offset, t._layout) if isinstance(t, TensorBase) else t for t in operands)
-        position = tape.record(plan, ((storage, target._offset, target._layout),), entered)
+        position = tape.record(plan, ((storage, target._offset, here),), entered)
         if node is not None:
             node.position = position
-        if storage.special or any(isinstance(t, TensorBase) and t._storage.special for t in operands):
-            tape.flush("shared")
+        if special:
+            _flush_if_shared((target, *operands))
     written(target, node, operands[0] is target)
     if node is not None:
         node.save_outputs((target,))
@@ -554,6 +571,11 @@ def check_overlap(target: TensorBase, inputs: Sequence[Any], disjoint: bool = Fa
     """Refuse to write to a tensor that overlaps itself or, partly (at all when `disjoint`), one of the inputs."""
     if has_internal_overlap(target._layout.shape, target._layout.stride):
         raise overlap_error()
+    check_overlap_with(target, inputs, disjoint)
+
+
+def check_overlap_with(target: TensorBase, inputs: Sequence[Any], disjoint: bool = False) -> None:
+    """Refuse to write to a tensor that overlaps, partly (at all when `disjoint`), one of the inputs."""
     for t in inputs:
         if isinstance(t, TensorBase) and t._storage is target._storage and (overlaps_partially(t, target) or disjoint and not overlaps_nowhere(t, target)):
             raise RuntimeError(_SHARED_WITH_INPUT)
@@ -650,6 +672,32 @@ def make_view(input: TensorBase, layout: Layout, offset: int) -> Tensor:
     if input._inference is not out._inference:
         out._inference = input._inference  # also in inference mode, a view of an ordinary tensor is ordinary
     return out
+
+
+def _flush_if_shared(operands: Sequence[Any]) -> None:
+    """Run an entry that has just been recorded if the outside can see memory of its operands."""
+    storages = [t._storage for t in operands if isinstance(t, TensorBase)]
+    for storage in storages:
+        if storage.special == SHARED and not _seen_outside(storage):
+            storage.special = 0
+    if any(storage.special for storage in storages):
+        tape.flush("shared")
+
+
+def _seen_outside(storage: Storage) -> bool:
+    """Whether anything but the storage still refers to its memory.
+
+    A program that hands over an array and keeps none, as ``torch.from_numpy(a.copy())`` does, has an ordinary tensor.
+    """
+    data = storage.data
+    assert data is not None
+    owner = data if data.base is None else data.base
+    if type(owner) is not np.ndarray or not owner.flags.owndata or weakref.getweakrefcount(owner):
+        return True
+    # Each is referred to by what holds it, by a name here and as the argument; without a base both are one array.
+    if owner is data:
+        return sys.getrefcount(data) > 4
+    return sys.getrefcount(data) > 3 or sys.getrefcount(owner) > 3
 
 
 def share(tensor: TensorBase) -> np.ndarray:

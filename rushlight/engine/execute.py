@@ -17,11 +17,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from .. import config
 from ..storage import Storage
 from . import llvm
+from .memory import address_of, arena
 from .interpret import run_entry
 from .pipeline import Compiled, Segment, compile_trace, is_exact
 from .trace import Fate, Scan, Trace, scan, trace_of
@@ -109,13 +108,12 @@ def run_segment(segment: Segment, storages: Sequence[Storage], regions: Sequence
     for s in segment.allocated:
         if storages[s].data is None:
             storages[s].allocate()
-    scratch = np.empty(segment.arena, np.uint8) if segment.arena else None
-    arena = scratch.ctypes.data if scratch is not None else 0
-    values: list[float] = [arena]
+    base = arena(segment.arena) if segment.arena else 0
+    values: list[float] = [base]
     for slot, offset, itemsize in segment.temporaries:
-        values.append(arena + offset + regions[slot][1] * itemsize)
+        values.append(base + offset + regions[slot][1] * itemsize)
     for slot, storage, itemsize in segment.regions:
-        values.append(storages[storage].data.ctypes.data + regions[slot][1] * itemsize)
+        values.append(address_of(storages[storage]) + regions[slot][1] * itemsize)
     for number, is_float in segment.numbers:
         values.append(float(numbers[number]) if is_float else int(numbers[number]))
     start = time.perf_counter()

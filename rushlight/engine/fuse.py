@@ -149,41 +149,53 @@ def join(group: Group, slots: Sequence[Slot], step: Step, lowering: Loop, space:
             if strides is None or not _readable(group, slots, slot, strides, common):
                 return False
             reads[slot] = strides
-    writes: dict[int, Shape] = {}
-    for slot in step.outputs:
-        strides = _align(slots[slot].layout, common, True)
-        if strides is None or not _writable(group, slots, slot, strides, reads):
-            return False
-        writes[slot] = strides
-    if common.split is not None:
-        old = group.operands if common != group.space else ()
-        if not all(_row_is_one(common, s) for s in (*reads.values(), *writes.values(), *(o.strides for o in old if o.strides))):
-            return False
     kept = len(group.terms.nodes), dict(group.operands)
+    group.terms.space = common
+    group.terms.outputs = [REGISTER[slots[s].layout.dtype] for s in step.outputs]
     try:
         inputs = [_input(group, slots, step, position, reads) for position in range(len(step.inputs))]
         found = lowering.body(group.terms, *inputs, **step.plan.params)
+        results: Sequence[Term | Column] = found if type(found) in (tuple, list) else (found,)
+        writes = _writes(group, slots, step, results, common, reads)
+        _check_passes(group, common, reads, writes)
     except Unsupported:
-        found = None
-    loaded = group.loaded | {s for s in reads if s not in group.written}
-    overwrites = any(s in loaded for s in (*writes, *group.written))
-    results: Sequence[Term | Column] = () if found is None else found if type(found) in (tuple, list) else (found,)
-    reduces = group.reduces() or any(isinstance(r, Column) for r in results)
-    if found is None or (overwrites and reduces):
-        # A later pass over the row would read what an earlier one has overwritten.
         group.terms.forget(kept[0])
         group.operands = kept[1]
         return False
+    group.loaded |= {s for s in reads if s not in group.written}
     group.space = common
     group.steps.append(step)
-    group.loaded = loaded
-    for slot, strides in (*reads.items(), *writes.items()):
+    for slot, strides in reads.items():
         group.regions.setdefault(slots[slot].storage, {})[slot] = strides
-    for slot, result in zip(step.outputs, results, strict=True):
-        if isinstance(result, Term):
-            result = group.terms.convert(result, REGISTER[slots[slot].layout.dtype])
-        group.written[slot] = Written(result, writes[slot])
+    for slot, written in writes.items():
+        group.regions.setdefault(slots[slot].storage, {})[slot] = written.strides
+    group.written.update(writes)
     return True
+
+
+def _writes(group: Group, slots: Sequence[Slot], step: Step, results: Sequence[Term | Column], space: Space, reads: dict[int, Shape]) -> dict[int, Written]:
+    """What a step writes where; raises if the group may not."""
+    writes: dict[int, Written] = {}
+    for slot, result in zip(step.outputs, results, strict=True):
+        layout = slots[slot].layout
+        strides = _align(layout, space, isinstance(result, Term))
+        if strides is None or not _writable(group, slots, slot, strides, reads):
+            raise Unsupported("a result that the group cannot write")
+        writes[slot] = Written(group.terms.convert(result, REGISTER[layout.dtype]) if isinstance(result, Term) else result, strides)
+    return writes
+
+
+def _check_passes(group: Group, space: Space, reads: dict[int, Shape], writes: dict[int, Written]) -> None:
+    """Raise if the group could not run along its rows in several passes, as reductions make it."""
+    if space.split is not None:
+        earlier = [o.strides for o in group.operands if o.strides] if space != group.space else []
+        if not all(_row_is_one(space, s) for s in (*reads.values(), *(w.strides for w in writes.values()), *earlier)):
+            raise Unsupported("a row that is not one dim")
+    everything = {**group.written, **writes}
+    if group.reduces() or any(isinstance(w.value, Column) for w in writes.values()):
+        loaded = group.loaded | {s for s in reads if s not in group.written}
+        if not loaded.isdisjoint(everything):
+            raise Unsupported("a later pass would read what an earlier one has overwritten")
 
 
 def _common_space(group: Group, space: Space) -> Space | None:
@@ -202,17 +214,17 @@ def _common_space(group: Group, space: Space) -> Space | None:
 
 
 def _align(layout: Layout, space: Space, kept: bool) -> Shape | None:
-    """The strides of an operand over a space (0 where it is broadcast); None if it does not fit or has no native type."""
+    """The strides of an operand over a space (0 where it is broadcast); None if it does not fit or has no native type.
+
+    kept: whether one of fewer dims has the dims of the rows; otherwise it has the last ones, as in broadcasting.
+    """
     shape = space.shape
     if layout.dtype not in MEMORY:
         return None
     if kept and space.split is not None and layout.ndim < len(shape):
-        if layout.shape == shape[: space.split]:
-            strides = layout.stride + (0,) * (len(shape) - space.split)
-        elif layout.shape == shape[space.split :]:
-            strides = (0,) * space.split + layout.stride
-        else:
+        if layout.shape != shape[: space.split]:
             return None
+        strides = layout.stride + (0,) * (len(shape) - space.split)
     elif layout.ndim > len(shape) or any(n not in (1, m) for n, m in zip(reversed(layout.shape), reversed(shape), strict=False)):
         return None
     else:

@@ -20,12 +20,11 @@ from typing import NamedTuple
 from . import functions
 from .emit import BITS, INTEGER_OF, LANES, Builder, Value, module
 from .kernel import Kernel
+from .lowering import ROW_BLOCK
 from .terms import FLOATS, FUNCTIONS, REDUCTIONS, Node
 
 #: Rows that one chunk adds up for a sum over all rows.
 COLUMN_BLOCK = 128
-#: Elements that one chunk adds up for a sum over a long row.
-ROW_BLOCK = 8192
 _SUM_VECTORS = 2
 
 

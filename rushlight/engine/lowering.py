@@ -1,7 +1,7 @@
 """What a card says of its native form. `ops/` writes these; the engine reads them.
 
 - `Loop`: a formula over terms, for an op that is a loop over elements or rows. Loops of one shape are fused.
-- `Calls`: a function that gives kernel calls of its own, for products of matrices and the like.
+- `Calls`: kernel calls of its own, for products of matrices and the like.
 """
 
 from __future__ import annotations
@@ -9,12 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..shape import Shape
+from .. import dtypes as dt
+from ..shape import Layout, Shape
 from .kernel import Lowered
 from .terms import Term
 
 if TYPE_CHECKING:
     from ..ops.card import Plan
+
+
+FLOATING = (dt.float32, dt.float64)
+
+#: From so many elements on, a sum over everything is the sum of the sums of blocks of so many.
+ROW_BLOCK = 8192
 
 
 class Space(NamedTuple):
@@ -32,7 +39,13 @@ class Column(NamedTuple):
 
 
 def elementwise(plan: Plan) -> Space:
+    """Every element of the output."""
     return Space(plan.outs[0].shape)
+
+
+def rows(layout: Layout, dims: int) -> Space | None:
+    """Rows of the last `dims` dims, of floats."""
+    return Space(layout.shape, layout.ndim - dims) if layout.dtype in FLOATING else None
 
 
 class Loop:

@@ -15,8 +15,8 @@ from typing import NamedTuple
 from ..shape import Shape
 from .fuse import Group, Operand
 from .kernel import WORKSPACE, Call, Lowered, Pointer
-from .loops import COLUMN_BLOCK, ROW_BLOCK, Access, Nest, kernel, scratch_rows
-from .lowering import Column
+from .loops import COLUMN_BLOCK, Access, Nest, kernel, scratch_rows
+from .lowering import ROW_BLOCK, Column
 from .terms import FUNCTIONS, REDUCTIONS, Node
 
 #: Work, in elements times operations, below which a loop is one chunk, and the least that each of several is given.
@@ -84,12 +84,22 @@ def lower_group(group: Group, needed: Callable[[int], bool]) -> Lowered | None:
         return _over_rows(form) if len(form.outer) <= 1 else None
     if group.space.blocked:
         return _in_blocks(form)
-    elementwise = not any(node.op in REDUCTIONS for node in form.nodes)
-    if not form.outer and elementwise:
-        share = -(-_share(form.row, form.cost()) // 64) * 64
-        return _lowered(_call(form, "row", form.row, min(share, form.row)))
+    if not form.outer and not any(node.op in REDUCTIONS for node in form.nodes):
+        return Lowered((elementwise_call(form),))
     extent = form.outer[0] if form.outer else 1
     return _lowered(_call(form, "outer", extent, _share(extent, form.cost() * form.row * math.prod(form.outer[1:]))))
+
+
+def elementwise_call(form: Form) -> Call:
+    """The call of a loop along one row, which is shared out."""
+    share = -(-_share(form.row, form.cost()) // 64) * 64
+    return _call(form, "row", form.row, min(share, form.row))[0]
+
+
+def sum_over_rows(source: Bound, target: Bound, rows: int, columns: int) -> Lowered:
+    """The sum of a matrix over its rows."""
+    nodes = [Node("load", (), source.type, 0), Node("column_sum", (0,), source.type, 1)]
+    return _over_rows(Form((rows,), columns, nodes, [source, target]))
 
 
 def _pruned(nodes: Sequence[Node], operands: Sequence[Operand]) -> tuple[list[Node], list[Operand]]:

@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 
 from .fuse import Group, Interpreted, Library, Unit, fuse
 from .kernel import WORKSPACE, Call, Lowered, Pointer
-from .lowering import Loop
 from .nests import lower_group
 from .run import Program
 from .terms import EXACT
@@ -79,11 +78,6 @@ def is_exact(trace: Trace) -> bool:
     """Whether all of a trace is loops of operations whose bits IEEE fixes, so that NumPy gives the same."""
     units = fuse(trace)
     return all(isinstance(u, Group) and all(node.op in EXACT for node in u.terms.nodes) for u in units)
-
-
-def has_lowering(step: Step) -> bool:
-    lowering = step.plan.card.lowering
-    return lowering is not None and (not isinstance(lowering, Loop) or lowering.space(step.plan) is not None)
 
 
 def _touching_parts(trace: Trace, units: Sequence[Unit]) -> dict[int, set[int]]:

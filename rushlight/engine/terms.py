@@ -10,7 +10,8 @@ and what is computed from those alone.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from .. import dtypes as dt
 
@@ -25,6 +26,9 @@ EXACT = frozenset("load number constant store add sub mul div neg abs sqrt maxim
 #: Functions of float32 (functions.py), worth keeping rather than computing twice.
 FUNCTIONS = frozenset("exp expm1 exp2 log log1p log2 log10 tanh erf erfc sigmoid gelu gelu_tanh silu sin cos rsqrt pow gelu_gradient gelu_tanh_gradient".split())
 REDUCTIONS = frozenset(("sum", "max", "min"))
+
+
+_NO_BOOLS = frozenset("add sub mul neg abs lt le gt ge".split())
 
 
 class Node(NamedTuple):
@@ -92,6 +96,8 @@ class Terms:
     """The terms of one loop nest, in the order in which they were written: arguments come first."""
 
     def __init__(self) -> None:
+        self.space: Any = None  # what is looped over: lowering.Space
+        self.outputs: Sequence[str] = ()  # the types of the results that the formula being written gives
         self.nodes: list[Node] = []
         self.known: dict[Node, int] = {}
 
@@ -111,7 +117,9 @@ class Terms:
 
     def apply(self, op: str, *values: Term | float, type: str = "") -> Term:
         """An operation on terms of one type; Python numbers become constants of it."""
-        first = next(v for v in values if isinstance(v, Term) and (v.type != "i1" or op != "select"))
+        first = next(v for v in values if isinstance(v, Term))
+        if first.type == "i1" and op in _NO_BOOLS:
+            raise Unsupported(f"{op} of bools")
         terms = [v if isinstance(v, Term) else self.constant(v, first.type) for v in values]
         if op in FUNCTIONS and first.type != "float":
             raise Unsupported(f"{op} of {first.type}")
@@ -133,6 +141,8 @@ class Terms:
         self.node("store", (self.convert(value, memory).number,), memory, operand)
 
     def convert(self, value: Term, type: str) -> Term:
+        if value.type in FLOATS and type not in FLOATS and type != "i1":
+            raise Unsupported("floats as integers")  # out of range, machines differ
         return value if value.type == type else self.node("convert", (value.number,), type)
 
     # Elementwise
@@ -149,8 +159,9 @@ class Terms:
     def minimum(self, x: Term | float, y: Term | float) -> Term:
         return self.apply("minimum", x, y)
 
-    def equal(self, x: Term, y: Term | float) -> Term:
-        return self.apply("eq", x, y, type="i1")
+    def compare(self, condition: str, x: Term, y: Term | float) -> Term:
+        """``eq``, ``ne``, ``lt``, ``le``, ``gt`` or ``ge``."""
+        return self.apply(condition, x, y, type="i1")
 
     def select(self, condition: Term, x: Term | float, y: Term | float) -> Term:
         known = x if isinstance(x, Term) else y

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import dtypes as dt
+from ..engine.lowering import Loop
 from ..shape import wrap_dim
 from ..storage import TensorBase
 from .activation_backward import (
@@ -55,6 +56,7 @@ _sigmoid_backward = Pointwise(
     "sigmoid_backward", "grad_output output",
     outputs="grad_input",
     numpy=lambda grad_output, output: grad_output * ((1 - output) * output).conj(),
+    lowering=Loop(lambda k, grad_output, output: grad_output * ((1 - output) * output)),
     grads={
         "grad_output": lambda g, output: apply(_sigmoid_backward, (g, output.conj())),
         "output": lambda g, grad_output, output: g.conj() * grad_output * (1 - 2 * output.conj()),
@@ -68,7 +70,7 @@ sigmoid = unary(
     >>> torch.sigmoid(torch.tensor([0.]))
     tensor([0.5000])
     """,
-    result="float", grad=lambda g, output: apply(_sigmoid_backward, (g, output)), onnx="Sigmoid",
+    result="float", grad=lambda g, output: apply(_sigmoid_backward, (g, output)), onnx="Sigmoid", lowering=Loop(lambda k, input: k.function("sigmoid", input)),
 )  # fmt: skip
 
 
@@ -153,7 +155,7 @@ def _gelu_by_erf(x: np.ndarray) -> np.ndarray:
     return found * x.dtype.type(0.5)
 
 
-_gelu = Pointwise("gelu", "input", statics="approximate", numpy=_gelu_rule, result=_floating("GeluKernelImpl"), grads={"input": gelu_backward}, onnx="Gelu")
+_gelu = Pointwise("gelu", "input", statics="approximate", numpy=_gelu_rule, result=_floating("GeluKernelImpl"), grads={"input": gelu_backward}, onnx="Gelu", lowering=Loop(lambda k, input, approximate: k.function("gelu_tanh" if approximate == "tanh" else "gelu", input)))
 
 
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:
@@ -170,7 +172,7 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
 _silu = Pointwise(
     "silu", "input",
     numpy=lambda input: input * logistic(input), result=kernel_for("silu_cpu", bools="none", integers="none"),
-    grads={"input": silu_backward},
+    grads={"input": silu_backward}, lowering=Loop(lambda k, input: k.function("silu", input)),
 )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import dtypes as dt, memory_formats, tape
+from ..engine.lowering import Loop
 from ..graph import check_in_place, grad_state, requires_grad
 from ..shape import can_broadcast_to, contiguous, layout, preserved_strides
 from ..storage import TensorBase
@@ -43,13 +44,13 @@ def _check_subtraction(*operands: Any) -> None:
 
 _add = Pointwise(
     "add", "input other",
-    numpy=np.add,
+    numpy=np.add, lowering=Loop(lambda k, input, other: input + other),
     grads={"input": lambda g: g, "other": lambda g: g},
 )  # fmt: skip
 _add_scaled = Pointwise(
     "add_scaled", "input other alpha",
     numpy=lambda input, other, alpha: input + other * np.asarray(alpha).astype(input.dtype),
-    unpromoted=(2,),
+    unpromoted=(2,), lowering=Loop(lambda k, input, other, alpha: input + other * k.convert(alpha, input.type)),
     grads={"input": lambda g: g, "other": lambda g, alpha: g * alpha},
     node_name="AddBackward0",
 )  # fmt: skip
@@ -58,7 +59,7 @@ _add_scaled = Pointwise(
 _sub_scaled = Pointwise(
     "sub_scaled", "input other alpha",
     numpy=lambda input, other, alpha: input - other * np.asarray(alpha).astype(input.dtype),
-    unpromoted=(2,),
+    unpromoted=(2,), lowering=Loop(lambda k, input, other, alpha: input - other * k.convert(alpha, input.type)),
     grads={"input": lambda g: g, "other": lambda g, alpha: -g * alpha},
     node_name="SubBackward0",
 )  # fmt: skip
@@ -105,7 +106,7 @@ def add_(self: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
 
 _sub = Pointwise(
     "sub", "input other",
-    numpy=np.subtract, result=_no_bool_subtraction,
+    numpy=np.subtract, result=_no_bool_subtraction, lowering=Loop(lambda k, input, other: input - other),
     grads={"input": lambda g: g, "other": lambda g: -g},
 )  # fmt: skip
 
@@ -139,6 +140,7 @@ def sub_(self: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
 _rsub = Pointwise(
     "rsub", "input other",
     numpy=lambda input, other: np.subtract(other, input), result=_no_bool_subtraction, overloads="010",
+    lowering=Loop(lambda k, input, other: other - input),
     grads={"input": lambda g: -g, "other": lambda g: g},
 )  # fmt: skip
 
@@ -167,7 +169,7 @@ mul = binary(
     """,
     grad_input=lambda g, other: g * _conj(other),
     grad_other=lambda g, input: g * _conj(input),
-    numbers="either", rounds_numbers=False,
+    numbers="either", rounds_numbers=False, lowering=Loop(lambda k, input, other: input * other),
 )  # fmt: skip
 
 
@@ -179,7 +181,7 @@ def _conj(value: Any) -> Any:
 
 _true_divide = Pointwise(
     "div", "input other",
-    numpy=np.true_divide, result="float", rounds_numbers=False,
+    numpy=np.true_divide, result="float", rounds_numbers=False, lowering=Loop(lambda k, input, other: input / other),
     grads={
         "input": lambda g, other: g / _conj(other),
         "other": lambda g, input, other: -g * _conj((input / other) / other),
@@ -307,7 +309,7 @@ neg = unary(
     >>> torch.neg(torch.tensor([1, -2]))
     tensor([-1,  2])
     """,
-    result=lambda common: _refuse_bool_negation(common), grad=lambda g: -g, out_dtype="same",
+    result=lambda common: _refuse_bool_negation(common), grad=lambda g: -g, out_dtype="same", lowering=Loop(lambda k, input: -input),
 )  # fmt: skip
 
 
@@ -326,12 +328,13 @@ class _CopyInto(Pointwise):
         return found
 
 
-_copy_into = _CopyInto("copy_into", "src", numpy=lambda src: src, grads={"src": lambda g: g}, node_name="CopyBackwards")
+_copy_into = _CopyInto("copy_into", "src", numpy=lambda src: src, lowering=Loop(lambda k, src: src), grads={"src": lambda g: g}, node_name="CopyBackwards")
 _to_copy = Card(
     "to_copy", "input",
     statics="dtype stride",
     infer=lambda input, dtype, stride: layout(input.shape, stride, dtype),
     numpy=lambda input, dtype, stride: input.astype(dtype.numpy),
+    lowering=Loop(lambda k, input, dtype, stride: input),
     grads={"input": lambda g: g},
 )  # fmt: skip
 
@@ -346,11 +349,11 @@ _clone_strided = Card(
     "clone_strided", "input",
     statics="dtype stride",
     infer=_to_copy.infer,
-    numpy=_to_copy.numpy,
+    numpy=_to_copy.numpy, lowering=_to_copy.lowering,
     grads={"input": lambda g: g},
     node_name="CloneBackward0",
 )  # fmt: skip
-_clone = Pointwise("clone", "input", numpy=lambda input: input, grads={"input": lambda g: g})
+_clone = Pointwise("clone", "input", numpy=lambda input: input, lowering=Loop(lambda k, input: input), grads={"input": lambda g: g})
 
 
 def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import dtypes as dt
+from ..engine.lowering import Loop, Space
 from ..errors import sizes, type_name
 from ..shape import Layout, broadcast_shapes, contiguous, layout, wrap_dim
 from ..storage import TensorBase
@@ -140,9 +141,20 @@ def _where_rule(condition: np.ndarray, input: Any, other: Any) -> np.ndarray:
     return np.where(condition, input, other)
 
 
+def _where_space(plan: Any) -> Space | None:
+    condition, *others = plan.operands
+    fits = condition.dtype is dt.bool_ and all(not isinstance(o, Layout) or o.dtype is plan.outs[0].dtype for o in others)
+    return Space(plan.outs[0].shape) if fits else None
+
+
+def _where_terms(k: Any, condition: Any, input: Any, other: Any) -> Any:
+    (type,) = k.outputs
+    return k.select(condition, k.convert(input, type), k.convert(other, type))
+
+
 _where = Card(
     "where", "condition input other",
-    infer=_infer_where, numpy=_where_rule, backward=_where_backward,
+    infer=_infer_where, numpy=_where_rule, backward=_where_backward, lowering=Loop(_where_terms, _where_space),
     onnx="Where",
 )  # fmt: skip
 

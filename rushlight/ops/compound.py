@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import dtypes as dt
+from ..engine.lowering import Loop
 from ..storage import TensorBase
 from .card import Pointwise, apply, write_into
 from .define import CARD_OF, alias, as_operand, as_tensor_argument, binary, kernel_for, unary, write_out
@@ -24,6 +25,7 @@ square = unary(
     """,
     grad=lambda g, input: g * (2 * input).conj(), node_name="PowBackward0",
     result=lambda common: (dt.int64, dt.int64) if common.category == dt.BOOL else (common, common),
+    lowering=Loop(lambda k, input: input * input),
 )  # fmt: skip
 reciprocal = unary(
     "reciprocal", lambda x: 1 / x,
@@ -33,6 +35,7 @@ reciprocal = unary(
     tensor([0.2500])
     """,
     result="float", grad=lambda g, output: -g * (output * output).conj(), onnx="Reciprocal",
+    lowering=Loop(lambda k, input: 1 / input),
 )  # fmt: skip
 rsqrt = unary(
     "rsqrt", lambda x: 1 / np.sqrt(x),
@@ -41,7 +44,7 @@ rsqrt = unary(
     >>> torch.rsqrt(torch.tensor([4.]))
     tensor([0.5000])
     """,
-    result="float", grad=lambda g, output: -0.5 * g * (output * output * output).conj(),
+    result="float", grad=lambda g, output: -0.5 * g * (output * output * output).conj(), lowering=Loop(lambda k, input: 1 / k.sqrt(input)),
 )  # fmt: skip
 exp2 = unary(
     "exp2", np.exp2,
@@ -263,12 +266,18 @@ def _clamp_backward(g: Tensor, input: Tensor, bounds: Any, needs: Any, has_min: 
     return grads
 
 
+def _clamp_terms(k: Any, input: Any, *bounds: Any, has_min: bool, has_max: bool) -> Any:
+    if has_min:
+        input = k.maximum(input, bounds[0])
+    return k.minimum(input, bounds[-1]) if has_max else input
+
+
 def _clamp_card(name: str, overloads: str) -> Pointwise:
     return Pointwise(
         name, "input bounds",
         statics="has_min has_max",
         numpy=_clamp_rule, backward=_clamp_backward, result=lambda common: _no_complex_clamp(common),
-        variadic=True, overloads=overloads, onnx="Clip",
+        variadic=True, overloads=overloads, onnx="Clip", lowering=Loop(_clamp_terms),
     )  # fmt: skip
 
 
@@ -337,6 +346,7 @@ def _lerp_rule(input: Any, end: Any, weight: Any) -> Any:
 _lerp = Pointwise(
     "lerp", "input end weight",
     numpy=_lerp_rule, rounds_numbers=False, overloads="10",
+    lowering=Loop(lambda k, input, end, weight: k.select(k.abs(weight) < 0.5, input + weight * (end - input), end - (end - input) * (1 - weight))),
     grads={
         "input": lambda g, weight: g * (1 - weight),
         "end": lambda g, weight: g * weight,
@@ -376,7 +386,7 @@ def lerp_(self: Tensor, end: Tensor, weight: Any) -> Tensor:
 _addcmul = Pointwise(
     "addcmul", "input tensor1 tensor2 value",
     numpy=lambda input, tensor1, tensor2, value: input + np.asarray(value, np.result_type(input)) * tensor1 * tensor2, rounds_numbers=False,
-    unpromoted=(3,),
+    unpromoted=(3,), lowering=Loop(lambda k, input, tensor1, tensor2, value: input + k.convert(value, input.type) * tensor1 * tensor2),
     grads={
         "input": lambda g: g,
         "tensor1": lambda g, tensor2, value: g * (tensor2 * value).conj(),
@@ -386,7 +396,7 @@ _addcmul = Pointwise(
 _addcdiv = Pointwise(
     "addcdiv", "input tensor1 tensor2 value",
     numpy=lambda input, tensor1, tensor2, value: input + np.asarray(value, np.result_type(input)) * (tensor1 / tensor2), rounds_numbers=False,
-    unpromoted=(3,),
+    unpromoted=(3,), lowering=Loop(lambda k, input, tensor1, tensor2, value: input + k.convert(value, input.type) * (tensor1 / tensor2)),
     grads={
         "input": lambda g: g,
         "tensor1": lambda g, tensor2, value: g * (value / tensor2).conj(),

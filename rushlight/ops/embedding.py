@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import dtypes as dt
+from ..engine import library
+from ..engine.lowering import Calls
 from ..shape import contiguous
 from ..storage import ON_META, TensorBase
 from .card import Card, apply, array_of
 from .define import as_tensor_argument
 from .index import add_along
+from .reduction import widened
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -22,24 +25,24 @@ def _counts(index: np.ndarray, rows: int) -> np.ndarray:
     return np.bincount(index.reshape(-1), minlength=rows)
 
 
-def _embedding_grad_rule(grad_output: np.ndarray, index: np.ndarray, *, rows: int, padding_idx: int, scale_grad_by_freq: bool) -> np.ndarray:
+def _embedding_backward_rule(grad_output: np.ndarray, index: np.ndarray, *, rows: int, padding_idx: int, scale_grad_by_freq: bool) -> np.ndarray:
     width = grad_output.shape[-1]
-    flat, values = index.reshape(-1), grad_output.reshape(-1, width)
+    flat, values = index.reshape(-1), widened(grad_output).reshape(-1, width)
     if padding_idx >= 0:
         kept = flat != padding_idx
         flat, values = flat[kept], values[kept]
     if scale_grad_by_freq and flat.size:
         values = values / _counts(flat, rows)[flat][:, None].astype(values.dtype)
-    found = np.zeros((rows, width), grad_output.dtype)
+    found = np.zeros((rows, width), values.dtype)
     add_along(found, flat, values)
     return found
 
 
-_embedding_grad = Card(
-    "embedding_grad", "grad_output index",
-    statics="rows padding_idx scale_grad_by_freq",
+_embedding_backward = Card(
+    "embedding_dense_backward", "grad_output index",
+    statics="rows padding_idx scale_grad_by_freq", outputs="grad_weight",
     infer=lambda grad_output, index, rows, padding_idx, scale_grad_by_freq: contiguous((rows, grad_output.shape[-1]), grad_output.dtype),
-    numpy=_embedding_grad_rule,
+    numpy=_embedding_backward_rule, lowering=Calls(library.table_sum),
     grads={"grad_output": lambda g, index, padding_idx: _embedding_double(g, index, padding_idx)},
 )  # fmt: skip
 
@@ -56,7 +59,7 @@ _embedding = Card(
     numpy=lambda weight, index, padding_idx, scale_grad_by_freq: np.take(weight, index, 0),
     grads={
         "weight": lambda g, index, layouts, padding_idx, scale_grad_by_freq: apply(
-            _embedding_grad, (g, index), (layouts[0].shape[0], padding_idx, scale_grad_by_freq)
+            _embedding_backward, (g, index), (layouts[0].shape[0], padding_idx, scale_grad_by_freq)
         )
     },
     onnx="Gather",

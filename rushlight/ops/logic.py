@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import dtypes as dt
+from ..engine.lowering import Loop
 from ..storage import ON_META, TensorBase
 from .card import array_of
 from .define import as_operand, as_tensor_argument, binary, kernel_for, unary
@@ -25,6 +26,7 @@ def _logical(name: str, ufunc: Any, meaning: str, values: str) -> Any:
     tensor([{values}])
     """,
         result="bool", numbers="none",
+        lowering=Loop(lambda k, input, other: k.apply(name.removeprefix("logical_"), k.convert(input, "i1"), k.convert(other, "i1"))),
     )  # fmt: skip
 
 
@@ -38,7 +40,7 @@ logical_not = unary(
     >>> torch.logical_not(torch.tensor([0, 3]))
     tensor([ True, False])
     """,
-    result="bool",
+    result="bool", lowering=Loop(lambda k, input: k.compare("eq", k.convert(input, "i1"), 0)),
 )  # fmt: skip
 
 
@@ -55,6 +57,7 @@ def _bitwise(name: str, ufunc: Any, sign: str, value: int) -> Any:
     tensor([{value}])
     """,
         result=_integral(f"{name}_cpu", bools="same"), numbers="either",
+        lowering=Loop(lambda k, input, other: k.apply(name.removeprefix("bitwise_"), input, other)),
     )  # fmt: skip
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import dtypes as dt
+from ..engine import library
+from ..engine.lowering import FLOATING, ROW_BLOCK, Calls, Loop, Space
 from ..errors import sizes
 from ..shape import Layout, broadcast_shapes, can_broadcast_to, contiguous, layout
 from .card import Card, apply
@@ -51,7 +53,7 @@ def _infer_mm(input: Layout, mat2: Layout) -> Layout:
 
 _mm = Card(
     "mm", "input mat2",
-    infer=_infer_mm, numpy=product,
+    infer=_infer_mm, numpy=product, lowering=Calls(library.product),
     grads={"input": lambda g, mat2: g.mm(mat2.t().conj()), "mat2": lambda g, input: input.t().conj().mm(g)},
     onnx="MatMul",
 )  # fmt: skip
@@ -83,7 +85,7 @@ def _infer_bmm(input: Layout, mat2: Layout) -> Layout:
 
 _bmm = Card(
     "bmm", "input mat2",
-    infer=_infer_bmm, numpy=product,
+    infer=_infer_bmm, numpy=product, lowering=Calls(library.product),
     grads={
         "input": lambda g, mat2: g.bmm(mat2.transpose(1, 2).conj()),
         "mat2": lambda g, input: input.transpose(1, 2).conj().bmm(g),
@@ -114,9 +116,15 @@ def _infer_dot(input: Layout, tensor: Layout) -> Layout:
     return contiguous((), input.dtype)
 
 
+def _dot_space(plan: Any) -> Space | None:
+    input = plan.operands[0]
+    return Space(input.shape, 0, input.numel > ROW_BLOCK) if input.dtype in FLOATING else None
+
+
 _dot = Card(
     "dot", "input tensor",
     infer=_infer_dot, numpy=product,
+    lowering=Loop(lambda k, input, tensor: k.sum(input * tensor), _dot_space),
     grads={"input": lambda g, tensor: g * tensor.conj(), "tensor": lambda g, input: g * input.conj()},
 )  # fmt: skip
 
@@ -163,7 +171,7 @@ def _check_addmm_dtypes(input: Layout, mat1: Layout, mat2: Layout) -> None:
 
 _mv = Card(
     "mv", "input vec",
-    infer=_infer_mv, numpy=product,
+    infer=_infer_mv, numpy=product, lowering=Calls(library.product),
     grads={"input": lambda g, vec: g.unsqueeze(1) * vec.conj(), "vec": lambda g, input: input.t().conj().mv(g)},
 )  # fmt: skip
 
@@ -293,7 +301,7 @@ def _linear_formula(grad_output: Tensor, input: Tensor, weight: Tensor, output_m
 _linear_backward = Card(
     "linear_backward", "grad_output input weight",
     statics="output_mask", outputs="grad_input grad_weight grad_bias",
-    infer=_infer_linear_backward, numpy=_linear_backward_rule,
+    infer=_infer_linear_backward, numpy=_linear_backward_rule, lowering=Calls(library.linear_backward),
     backward=lambda g, grad_output, input, weight, needs, output_mask: through(_linear_formula, g, needs, (grad_output, input, weight), output_mask),
 )  # fmt: skip
 
@@ -308,6 +316,7 @@ def _linear_gradient(g: Tensor, input: Tensor, weight: Tensor, layouts: Sequence
 _linear = Card(
     "linear", "input weight bias",
     infer=_infer_linear, numpy=_linear_rule, backward=_linear_gradient, node_name="AddmmBackward0",
+    lowering=Calls(library.linear),
     onnx="Gemm",
 )  # fmt: skip
 

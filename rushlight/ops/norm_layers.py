@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import dtypes as dt
+from ..engine.lowering import Loop, Space, rows
 from ..errors import sizes
 from ..shape import Layout, Shape, contiguous
 from .card import Card, apply
@@ -254,6 +255,18 @@ def _layer_norm_rule(input: np.ndarray, weight: Any, bias: Any, count: int, eps:
     return centred, mean, rstd
 
 
+def _layer_norm_space(plan: Any) -> Space | None:
+    return rows(plan.operands[0], plan.params["count"]) if plan.outs[1].dtype is plan.operands[0].dtype else None
+
+
+def _layer_norm_terms(k: Any, input: Any, weight: Any, bias: Any, count: int, eps: float) -> Any:
+    size = float(math.prod(k.space.shape[k.space.split :]))
+    mean = k.sum(input) / size
+    centred = input - mean
+    rstd = 1 / k.sqrt(k.sum(centred * centred) / size + eps)
+    return centred * rstd * k.convert(weight, input.type) + k.convert(bias, input.type), mean, rstd
+
+
 def _layer_norm_gradient(g: Tensor, input: Tensor, weight: Any, mean: Tensor, rstd: Tensor, needs: tuple[bool, ...], count: int, eps: float) -> list[Any]:
     return apply_masked(layer_norm_backward, (g, input, weight, mean, rstd), (count, eps), needs)
 
@@ -261,7 +274,7 @@ def _layer_norm_gradient(g: Tensor, input: Tensor, weight: Any, mean: Tensor, rs
 _layer_norm = Card(
     "layer_norm", "input weight bias",
     statics="count eps", outputs="output mean rstd", differentiable=(0,),
-    infer=_infer_layer_norm, numpy=_layer_norm_rule, backward=_layer_norm_gradient,
+    infer=_infer_layer_norm, numpy=_layer_norm_rule, backward=_layer_norm_gradient, lowering=Loop(_layer_norm_terms, _layer_norm_space),
     node_name="NativeLayerNormBackward0", onnx="LayerNormalization",
 )  # fmt: skip
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import dtypes as dt
+from ..engine.lowering import Loop
 from ..storage import TensorBase
 from .card import Pointwise, apply
 from .define import CARD_OF, alias, as_operand, as_tensor_argument, binary, kernel_for, unary, write_out
@@ -24,7 +25,7 @@ exp = unary(
     >>> torch.exp(torch.tensor([0., 1.]))
     tensor([1.0000, 2.7183])
     """,
-    result="float", grad=lambda g, output: g * output.conj(), onnx="Exp",
+    result="float", grad=lambda g, output: g * output.conj(), onnx="Exp", lowering=Loop(lambda k, input: k.exp(input)),
 )  # fmt: skip
 log = unary(
     "log", np.log,
@@ -33,7 +34,7 @@ log = unary(
     >>> torch.log(torch.tensor([1., 10.]))
     tensor([0.0000, 2.3026])
     """,
-    result="float", grad=lambda g, input: g / input.conj(), onnx="Log",
+    result="float", grad=lambda g, input: g / input.conj(), onnx="Log", lowering=Loop(lambda k, input: k.log(input)),
 )  # fmt: skip
 sqrt = unary(
     "sqrt", np.sqrt,
@@ -42,7 +43,7 @@ sqrt = unary(
     >>> torch.sqrt(torch.tensor([4., 9.]))
     tensor([2., 3.])
     """,
-    result="float", grad=lambda g, output: g / (2 * output.conj()), onnx="Sqrt",
+    result="float", grad=lambda g, output: g / (2 * output.conj()), onnx="Sqrt", lowering=Loop(lambda k, input: k.sqrt(input)),
 )  # fmt: skip
 abs = unary(
     "abs", np.abs,
@@ -51,7 +52,7 @@ abs = unary(
     >>> torch.abs(torch.tensor([-1, 2]))
     tensor([1, 2])
     """,
-    result=kernel_for("abs_cpu", bools="none", integers="same", output="real"), grad=lambda g, input: g * input.sgn(), onnx="Abs", out_dtype="same",
+    result=kernel_for("abs_cpu", bools="none", integers="same", output="real"), grad=lambda g, input: g * input.sgn(), onnx="Abs", out_dtype="same", lowering=Loop(lambda k, input: k.abs(input)),
 )  # fmt: skip
 
 
@@ -67,6 +68,7 @@ _threshold_backward = Pointwise(
     "threshold_backward", "grad_output input",
     statics="threshold", outputs="grad_input",
     numpy=lambda grad_output, input, threshold: np.where(input <= threshold, grad_output.dtype.type(0), grad_output),
+    lowering=Loop(lambda k, grad_output, input, threshold: k.select(input <= threshold, 0, grad_output)),
     grads={
         "grad_output": lambda g, input, threshold: threshold_backward(g, input, threshold),
         "input": lambda g: g.new_zeros(g.shape),
@@ -87,6 +89,7 @@ relu = unary(
     tensor([0., 2.])
     """,
     result=_relu_dtypes, grad=lambda g, output: threshold_backward(g, output, 0), onnx="Relu", out_dtype="none",
+    lowering=Loop(lambda k, input: k.maximum(input, 0)),
 )  # fmt: skip
 isnan = unary(
     "isnan", lambda x: x != x,
@@ -95,7 +98,7 @@ isnan = unary(
     >>> torch.isnan(torch.tensor([1., float("nan")]))
     tensor([False,  True])
     """,
-    result="bool", out_dtype="none",
+    result="bool", out_dtype="none", lowering=Loop(lambda k, input: k.compare("ne", input, input)),
 )  # fmt: skip
 
 
@@ -108,6 +111,7 @@ def _comparison(name: str, ufunc: Any, sign: str, example: str) -> Any:
     tensor([{example}])
     """,
         result="bool" if name in ("eq", "ne") else kernel_for(f"{name}_cpu", bools="same", integers="same", complex=False, output="bool"),
+        lowering=Loop(lambda k, input, other: k.compare(name, input, other)),
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import dtypes as dt
+from ..engine.lowering import FLOATING, ROW_BLOCK, Column, Loop, Space
 from ..errors import sizes
 from ..shape import Layout, Shape, can_broadcast_to, contiguous, wrap_dims
 from .card import Card, apply
@@ -63,13 +64,36 @@ def _infer(input: Layout, dims: Shape, keepdim: bool, dtype: dt.dtype) -> Layout
     return contiguous(reduced_shape(input.shape, dims, keepdim), dtype)
 
 
+def _space(plan: Any) -> Space | None:
+    """The last dims as rows, or the first ones, over whose rows is summed."""
+    (input,), dims = plan.operands, sorted(plan.params["dims"])
+    if input.dtype not in FLOATING or plan.params["dtype"] is not input.dtype:
+        return None
+    count, ndim = len(dims), input.ndim
+    if count == ndim:
+        return Space(input.shape, 0, input.numel > ROW_BLOCK)
+    if dims == list(range(ndim - count, ndim)):
+        return Space(input.shape, ndim - count)
+    return Space(input.shape, count) if dims == list(range(count)) else None
+
+
+def _sum_terms(k: Any, input: Any, dims: Shape, keepdim: bool, dtype: dt.dtype) -> Any:
+    last = not dims or len(k.space.shape) - 1 in dims
+    return k.sum(input) if last else Column(input)
+
+
+def _mean_space(plan: Any) -> Space | None:
+    (input,), dims = plan.operands, plan.params["dims"]
+    return _space(plan) if not dims or input.ndim - 1 in dims else None
+
+
 class _Reduction:
     """A card for the whole tensor and one for given dims: PyTorch has a node of its own for each."""
 
-    def __init__(self, name: str, rule: Callable[..., Any], grad: Callable[..., Any], onnx: str | None = None) -> None:
+    def __init__(self, name: str, rule: Callable[..., Any], grad: Callable[..., Any], onnx: str | None = None, lowering: Loop | None = None) -> None:
         title = name.capitalize()
-        self.over_all = Card(f"{name}_all", "input", statics="dims keepdim dtype", infer=_infer, numpy=rule, grads={"input": grad}, node_name=f"{title}Backward0")
-        self.over_dims = Card(name, "input", statics="dims keepdim dtype", infer=_infer, numpy=rule, grads={"input": grad}, node_name=f"{title}Backward1", onnx=onnx)
+        self.over_all = Card(f"{name}_all", "input", statics="dims keepdim dtype", infer=_infer, numpy=rule, grads={"input": grad}, node_name=f"{title}Backward0", lowering=lowering)
+        self.over_dims = Card(name, "input", statics="dims keepdim dtype", infer=_infer, numpy=rule, grads={"input": grad}, node_name=f"{title}Backward1", onnx=onnx, lowering=lowering)
 
     def __call__(self, input: Tensor, dim: Any, keepdim: bool, dtype: dt.dtype, out: Tensor | None) -> Tensor:
         card = self.over_all if dim is None else self.over_dims
@@ -81,8 +105,8 @@ _sum = _Reduction(
     "sum",
     lambda input, dims, keepdim, dtype: np.sum(input, axis=dims, keepdims=keepdim, dtype=accumulation_dtype(dtype)),
     lambda g, layouts, dims, keepdim: keep_dims(g, layouts, dims, keepdim).expand(layouts[0].shape),
-    onnx="ReduceSum",
-)
+    onnx="ReduceSum", lowering=Loop(_sum_terms, _space),
+)  # fmt: skip
 
 
 def sum(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = False, *, dtype: dt.dtype | None = None, out: Tensor | None = None) -> Tensor:
@@ -105,7 +129,8 @@ _mean = _Reduction(
     _mean_rule,
     lambda g, layouts, dims, keepdim: keep_dims(g, layouts, dims, keepdim).expand(layouts[0].shape) / (reduced_count(layouts[0].shape, dims) or 1),
     onnx="ReduceMean",
-)
+    lowering=Loop(lambda k, input, dims, keepdim, dtype: k.sum(input) / float(reduced_count(k.space.shape, dims)), _mean_space),
+)  # fmt: skip
 
 
 def mean(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = False, *, dtype: dt.dtype | None = None, out: Tensor | None = None) -> Tensor:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import dtypes as dt
+from ..engine.lowering import Loop, Space, rows
 from ..shape import contiguous, wrap_dim
 from .card import Card, apply
 from .define import as_tensor_argument, write_out
@@ -48,13 +49,33 @@ def _fill_log_softmax(values: np.ndarray, out: np.ndarray, axis: int) -> None:
     out -= np.log(np.exp(out).sum(axis, keepdims=True))
 
 
-def _card(name: str, fill: Callable[[np.ndarray, np.ndarray, int], None], grad: Callable[..., Any], onnx: str) -> Card:
+def _space(plan: Any) -> Space | None:
+    layout = plan.operands[0]
+    return rows(layout, 1) if layout.ndim and plan.params["dim"] == layout.ndim - 1 else None
+
+
+def _softmax_terms(k: Any, input: Any, dim: int) -> Any:
+    e = k.exp(input - k.max(input))
+    return e / k.sum(e)
+
+
+def _log_softmax_terms(k: Any, input: Any, dim: int) -> Any:
+    shifted = input - k.max(input)
+    return shifted - k.log(k.sum(k.exp(shifted)))
+
+
+def _softmax_backward_terms(k: Any, grad_output: Any, output: Any, dim: int) -> Any:
+    weighted = grad_output * output
+    return weighted - output * k.sum(weighted)
+
+
+def _card(name: str, fill: Callable[[np.ndarray, np.ndarray, int], None], terms: Callable[..., Any], grad: Callable[..., Any], onnx: str) -> Card:
     return Card(
         name, "input",
         statics="dim",
         infer=lambda input, dim: contiguous(input.shape, input.dtype),
         numpy=lambda input, dim: _rows(input, dim, fill),
-        grads={"input": grad}, onnx=onnx,
+        grads={"input": grad}, onnx=onnx, lowering=Loop(terms, _space),
     )  # fmt: skip
 
 
@@ -79,21 +100,22 @@ def _fill_log_softmax_backward(grad_output: np.ndarray, output: np.ndarray, axis
     return np.subtract(grad_output, found, out=found)
 
 
-def _backward_card(name: str, rule: Callable[[np.ndarray, np.ndarray, int], np.ndarray], formula: Callable[..., Tensor]) -> Card:
+def _backward_card(name: str, rule: Callable[[np.ndarray, np.ndarray, int], np.ndarray], terms: Callable[..., Any], formula: Callable[..., Tensor]) -> Card:
     return Card(
         f"{name}_backward", "grad_output output",
         statics="dim", outputs="grad_input",
         infer=lambda grad_output, output, dim: contiguous(output.shape, output.dtype),
         numpy=lambda grad_output, output, dim: rule(widened(grad_output), widened(output), dim) if output.ndim else rule(widened(grad_output).reshape(1), widened(output).reshape(1), 0).reshape(()),
         backward=lambda g, grad_output, output, needs, dim: through(formula, g, needs, (grad_output, output), dim),
+        lowering=Loop(terms, _space),
         node_name="".join(part.capitalize() for part in name.split("_")) + "BackwardDataBackward0",
     )  # fmt: skip
 
 
-_softmax_backward = _backward_card("softmax", _fill_softmax_backward, _softmax_formula)
-_log_softmax_backward = _backward_card("log_softmax", _fill_log_softmax_backward, _log_softmax_formula)
-_softmax = _card("softmax", _fill_softmax, lambda g, output, dim: apply(_softmax_backward, (g, output), (dim,)), "Softmax")
-_log_softmax = _card("log_softmax", _fill_log_softmax, lambda g, output, dim: apply(_log_softmax_backward, (g, output), (dim,)), "LogSoftmax")
+_softmax_backward = _backward_card("softmax", _fill_softmax_backward, _softmax_backward_terms, _softmax_formula)
+_log_softmax_backward = _backward_card("log_softmax", _fill_log_softmax_backward, lambda k, grad_output, output, dim: grad_output - k.exp(output) * k.sum(grad_output), _log_softmax_formula)
+_softmax = _card("softmax", _fill_softmax, _softmax_terms, lambda g, output, dim: apply(_softmax_backward, (g, output), (dim,)), "Softmax")
+_log_softmax = _card("log_softmax", _fill_log_softmax, _log_softmax_terms, lambda g, output, dim: apply(_log_softmax_backward, (g, output), (dim,)), "LogSoftmax")
 
 
 def _apply(card: Card, input: Tensor, dim: int, dtype: dt.dtype | None, out: Tensor | None) -> Tensor:

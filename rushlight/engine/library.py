@@ -1,0 +1,185 @@
+"""Kernel calls of entries that are no plain loops: matrix products, tables, optimizer steps.
+
+Each function takes a plan and gives its calls, operands named by position (inputs, then outputs), or None where there
+is no native form. What a sum over rows is here, it is in loops.py: the two agree to the bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..shape import Layout, Shape
+from . import gemm
+from .emit import LANES, Builder, module
+from .kernel import Call, Kernel, Lowered, Pointer
+from .lowering import FLOATING
+from .nests import Bound, Form, elementwise_call, sum_over_rows
+from .terms import MEMORY, Node, Term, Terms
+
+if TYPE_CHECKING:
+    from ..ops.card import Plan
+
+
+def joined(parts: Sequence[Lowered]) -> Lowered:
+    """Calls one after another, which may use the same workspace."""
+    return Lowered(tuple(call for part in parts for call in part.calls), max((p.workspace for p in parts), default=0))
+
+
+def _float_type(*layouts: Layout) -> str | None:
+    first = layouts[0].dtype
+    return MEMORY[first] if first in FLOATING and all(o.dtype is first for o in layouts) else None
+
+
+# Matrix products
+
+
+def _rows(layout: Layout) -> tuple[int, int] | None:
+    """All dims but the last as one: how many rows, and their stride. None if they are not one dim."""
+    count, stride = 1, 0
+    for n, s in zip(reversed(layout.shape[:-1]), reversed(layout.stride[:-1]), strict=True):
+        if n != 1:
+            if count == 1:
+                stride = s
+            elif s != count * stride:
+                return None
+            count *= n
+    return count, stride or layout.shape[-1]
+
+
+def product(plan: Plan) -> Lowered | None:
+    """``mm``, ``bmm`` and ``mv``."""
+    a, b = plan.operands
+    (out,) = plan.outs
+    type = _float_type(a, b)
+    if type is None:
+        return None
+    batch = out.shape[:-2] if b.ndim > 1 else ()
+    if b.ndim == 1:
+        return gemm.lower(gemm.Product(a.shape[0], 1, a.shape[1], a.stride, (b.stride[0], 0), (out.stride[0], 1), type=type))
+    return gemm.lower(gemm.Product(a.shape[-2], b.shape[-1], a.shape[-1], a.stride, b.stride, out.stride, batch, type=type))
+
+
+def linear(plan: Plan) -> Lowered | None:
+    """``input @ weight.T + bias``"""
+    input, weight, *biases = plan.operands
+    (out,) = plan.outs
+    type = _float_type(*plan.operands)
+    rows = _rows(input) if input.ndim else None
+    if type is None or weight.ndim != 2 or rows is None or any(b.ndim != 1 or b.shape != weight.shape[:1] for b in biases):
+        return None
+    count, stride = rows
+    n, k = weight.shape
+    return gemm.lower(
+        gemm.Product(
+            count, n, k,
+            (stride, input.stride[-1]), (weight.stride[1], weight.stride[0]), (n, 1),
+            bias_strides=(0, biases[0].stride[0]) if biases else None, type=type, operands=tuple(range(3 + len(biases))),
+        )
+    )  # fmt: skip
+
+
+def linear_backward(plan: Plan) -> Lowered | None:
+    """The gradients of `linear`: of the input, of the weight, of the bias, as far as they are wanted."""
+    grad, input, weight = plan.operands
+    type, mask = _float_type(*plan.operands), plan.params["output_mask"]
+    g_rows, rows = (_rows(grad), _rows(input)) if grad.ndim and input.ndim else (None, None)
+    if type is None or weight.ndim != 2 or g_rows is None or rows is None:
+        return None
+    count, (n, k) = rows[0], weight.shape
+    g = (g_rows[1], grad.stride[-1])
+    target = iter(zip(range(3, 3 + len(plan.outs)), plan.outs, strict=True))
+    parts = []
+    if mask[0]:
+        operand, out = next(target)
+        out_strides = out.stride if out.ndim == 2 else (k, 1)
+        parts.append(gemm.lower(gemm.Product(count, k, n, g, weight.stride, out_strides, type=type, operands=(0, 2, operand))))
+    if mask[1]:
+        operand, out = next(target)
+        parts.append(gemm.lower(gemm.Product(n, k, count, g[::-1], (rows[1], input.stride[-1]), out.stride, type=type, operands=(0, 1, operand))))
+    if len(mask) == 3 and mask[2]:
+        operand, out = next(target)
+        parts.append(sum_over_rows(Bound(Pointer(0), type, (g[0],), g[1]), Bound(Pointer(operand), type, (0,), 1), count, n))
+    return joined(parts)
+
+
+# Tables
+
+
+def table_sum(plan: Plan) -> Lowered | None:
+    """The gradient of a table of rows: each row of the gradient is added to the row of the table that its index names, in order."""
+    grad, index = plan.operands
+    (out,) = plan.outs
+    type, rows = _float_type(grad), _rows(grad)
+    if type is None or not grad.contiguous or not index.contiguous or rows is None or plan.params["scale_grad_by_freq"]:
+        return None
+    words = [Pointer(0), Pointer(1), Pointer(2), rows[0], out.shape[1], out.shape[0], plan.params["padding_idx"]]
+    return Lowered((Call(_table_kernel(type, MEMORY[index.dtype]), tuple(words)),))
+
+
+def _table_kernel(type: str, index_type: str) -> Kernel:
+    k = Builder("table_sum", [("ptr", "args"), ("i64", "chunk")])
+    words = [k.load(k.address(k.parameters["args"], n, "i64"), "ptr" if n < 3 else "i64") for n in range(7)]
+    grad, index, out, count, width, rows, skipped = words
+    zero = k.constant(0, type, LANES)
+    total = k.mul(width, rows)
+    with k.loop(0, total, LANES) as fill:
+        k.masked_store(zero, k.address(out, fill.index, type), k.first_lanes(k.sub(total, fill.index)))
+    with k.loop(0, count) as each:
+        row = k.convert(k.load(k.address(index, each.index, index_type), index_type), "i64")
+        source = k.address(grad, k.mul(each.index, width), type)
+        target = k.address(out, k.mul(row, width), type)
+        wanted = k.select(k.compare("eq", row, skipped), k.constant(0, "i64"), width)
+        with k.loop(0, wanted, LANES) as along:
+            mask = k.first_lanes(k.sub(width, along.index))
+            place = k.address(target, along.index, type)
+            before = k.masked_load(place, type, mask, zero)
+            k.masked_store(k.add(before, k.masked_load(k.address(source, along.index, type), type, mask, zero)), place, mask)
+    return Kernel("table_sum", module([k]))
+
+
+# Optimizer steps
+
+
+def optimizer_step(plan: Plan) -> Lowered | None:
+    """An update program over every parameter: a loop for each, and one for all counters."""
+    update, counters = plan.params["update"], plan.params["counters"]
+    first = update.numbers + counters
+    layouts = plan.operands[first:]
+    each = update.tensors + counters
+    calls: list[Call] = []
+    for start in range(0, len(layouts), each):
+        tensors = layouts[start : start + update.tensors]
+        type = MEMORY[tensors[0].dtype]
+        nodes = _update_nodes(update, type)
+        size = tensors[0].numel
+        operands = [Bound(Pointer(first + start + n), type, (), 1) for n in range(update.tensors)]
+        operands += [Bound(Pointer(n), "double", number=True) for n in range(update.numbers)]
+        if size:
+            calls.append(elementwise_call(Form((), size, nodes, operands)))
+        for n in range(counters):
+            counter = layouts[start + update.tensors + n]
+            counter_type = MEMORY[counter.dtype]
+            nodes = [Node("number", (), "double", 0)]
+            nodes += [Node("convert", (0,), counter_type)] if counter_type != "double" else []
+            nodes.append(Node("store", (len(nodes) - 1,), counter_type, 1))
+            bound = [Bound(Pointer(update.numbers + n), "double", number=True), Bound(Pointer(first + start + update.tensors + n), counter_type, (), 1)]
+            calls.append(elementwise_call(Form((), 1, nodes, bound)))
+    return Lowered(tuple(calls))
+
+
+def _update_nodes(update: Any, type: str) -> list[Node]:
+    """The terms of an update program; operands are the tensors and then the numbers."""
+    k = Terms()
+    values: list[Term] = [k.load(n, type, type) for n in range(update.tensors)]
+    values += [k.convert(k.number(update.tensors + n, "double"), type) for n in range(update.numbers)]
+    values += [k.constant(c, type) for c in update.constants]
+    for op, operands in update.instructions:
+        arguments = [values[v] for v in operands]
+        if op == "select":
+            values.append(k.select(*arguments))
+        else:
+            values.append(k.apply(op, *arguments, type="i1" if op in ("lt", "le", "gt", "ge", "eq", "ne") else ""))
+    for tensor, value in update.results:
+        k.store(tensor, values[value], type)
+    return k.nodes

@@ -8,7 +8,8 @@ written from the lowest power up.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from .emit import Builder, Value
@@ -20,17 +21,51 @@ NAN = float("nan")
 _EXP = (0.4999999403953552, 0.16666516661643982, 0.041668280959129333, 0.008369249291718006, 0.001382077345624566)
 _LOG2_E = 1.4426950408889634
 _LN2_HIGH, _LN2_LOW = 0.693145751953125, 1.4286068203094172e-06  # the first has 16 bits: exact times an exponent
-#: 2^23 * 1.5 + 126: added to a small float, it leaves the nearest integer plus 126 in the lowest bits.
-_ROUNDER = 12582912.0 + 126.0
-#: Below this argument exp is computed times 2^64, so that its scale is a normal number.
-_SMALL_EXP = -86.0
-#: Here the scale times 2^64 is exactly 0.
-_ZERO_EXP = -131.69796
+#: 2^23 * 1.5 + 127: added to a float of a few digits, it leaves the nearest integer plus 127 in the lowest bits.
+_ROUNDER = 12582912.0 + 127.0
+#: 2^52 * 1.5: the same for double, with the integer itself in the lowest bits.
+_DOUBLE_ROUNDER = 6755399441055744.0
+#: A little over 192 log(2): the scale of this exponential times 2^-64 is infinite, its fraction positive.
+_INFINITE_EXP = 133.1
+
+# 2^r = 1 + r p(r) for |r| <= 1/2
+_EXP2 = (
+    0.6931471824645996, 0.24022650718688965, 0.055504050105810165, 0.009618086740374565, 0.0013337951386347413,
+    0.00015452185471076518, 1.432927638234105e-05,
+)  # fmt: skip
+# sinh(x) = x + x^3 p(x^2) for |x| < 1
+_SINH = (0.1666666716337204, 0.00833331048488617, 0.00019842895562760532, 2.7822131869470468e-06)
 
 # log(1 + f) = f - f^2 / 2 + f^3 p(f) for sqrt(1/2) - 1 <= f < sqrt(2) - 1
 _LOG = (
     0.3333331346511841, -0.25000008940696716, 0.2000207155942917, -0.16667990386486053, 0.14220362901687622,
     -0.12406208366155624, 0.1188347116112709, -0.11670183390378952, 0.06749540567398071,
+)  # fmt: skip
+
+class _Base(NamedTuple):
+    """``log_b(1 + f) = slope f + f p(f)`` and ``log_b(2) = high + low``, the first exact times an exponent."""
+
+    slope: float
+    coefficients: tuple[float, ...]
+    high: float
+    low: float
+
+
+_BASE_2 = _Base(
+    1.4426950216293335,
+    (
+        1.9198640899276143e-08, -0.7213473320007324, 0.4808982014656067, -0.36069849133491516, 0.28857192397117615,
+        -0.23957736790180206, 0.20447884500026703, -0.19125795364379883, 0.18708185851573944, -0.11065617948770523,
+    ),
+    1.0, 0.0,
+)  # fmt: skip
+_BASE_10 = _Base(
+    0.4342944920063019,
+    (
+        -1.0121409488306199e-08, -0.21714718639850616, 0.14476479589939117, -0.10858084261417389, 0.0868675634264946,
+        -0.07212470471858978, 0.061585329473018646, -0.05756693333387375, 0.056094616651535034, -0.03303871303796768,
+    ),
+    0.301025390625, 4.605039066518657e-06,
 )  # fmt: skip
 
 # tanh(x) = x + x^3 p(x^2) for |x| < 0.6
@@ -51,6 +86,32 @@ _ERF_TAIL = (
 _NORMAL_TAIL = (
     1.5, -2.0904808044433594, 1.0690553188323975, 0.2067822515964508, -0.2567717432975769, -0.1380426287651062,
     0.11372511088848114, -0.10995621234178543, 0.2592596113681793, -0.21002940833568573, 0.05540499836206436,
+)  # fmt: skip
+
+# erfc(x) = exp(-x^2) t p(t) for t = 1 / (x + 2.5), 0 <= x <= 10.1
+_ERFC = (
+    0.564214825630188, 1.4089699983596802, 3.2827107906341553, 6.140856742858887, 16.863338470458984, -11.415748596191406,
+    101.272705078125, -140.2103729248047, -299.1761474609375, 749.7452392578125, -442.7055969238281,
+)  # fmt: skip
+
+# -2 sqrt(2 / pi) (x + 0.044715 x^3) = x (linear + cubic x^2), the coefficients in two floats each
+_GELU_LINEAR, _GELU_LINEAR_REST = -1.5957691669464111, 4.534068054340423e-08
+_GELU_CUBIC, _GELU_CUBIC_REST = -0.07135481387376785, -2.3988324659995897e-09
+
+# sin(r) = r + r^3 p(r^2) and cos(r) = 1 - r^2 / 2 + r^4 p(r^2) for |r| <= pi / 4: in float32, and in double for tan
+_SIN = (-0.16666655242443085, 0.008332187309861183, -0.00019517909095156938)
+_COS = (0.04166664555668831, -0.0013887309469282627, 2.4432336431345902e-05)
+_SIN_DOUBLE = (-0.16666666640586056, 0.008333329280289417, -0.00019839304347392625, 2.7180458886502453e-06)
+_COS_DOUBLE = (0.04166664555265987, -0.0013887309782458592, 2.443240390976485e-05)
+_HALF_PI, _HALF_PI_REST = 1.5707963267948966, 6.123233995736766e-17
+#: 2 / pi in pieces of 24 bits, the first before 2^-24: a float32 times one of them is exact in double.
+_TWO_OVER_PI = (0xA2F983, 0x6E4E44, 0x1529FC, 0x2757D1, 0xF534DD, 0xC0DB62, 0x95993C, 0x439041, 0xFE5163)
+
+# In double: log2((1 + s) / (1 - s)) = s p(s^2) for a quotient between sqrt(1/2) and sqrt(2), and 2^r = p(r), |r| <= 1/2
+_LOG2_DOUBLE = (2.8853900817901406, 0.9617966732842691, 0.5770835944401853, 0.41167221988827796, 0.3407383165010231)
+_EXP2_DOUBLE = (
+    1.0000000005542478, 0.6931472057369966, 0.24022646890031846, 0.055503287774018965, 0.009618489022293297,
+    0.00133999310521898, 0.00015345793377432253,
 )  # fmt: skip
 
 
@@ -84,28 +145,16 @@ def _copysign(k: Builder, magnitude: Value, sign: Value) -> Value:
     return k.intrinsic("copysign", magnitude, sign)
 
 
-class _Power(NamedTuple):
-    """``exp(x) = (1 + fraction) * 2 * half_scale``, where `half_scale` is a power of two."""
+def _power(k: Builder, x: Value, rest: Value | None = None, precise: bool = False, shift: Value | None = None, halvings: int = 0) -> tuple[Value, Value]:
+    """``exp(x) = (1 + fraction) * scale``: the fraction, in +-0.42, and the scale, a power of two, for -87 < x < 88.
 
-    fraction: Value
-    half_scale: Value
-
-    def value(self, k: Builder) -> Value:
-        two = k.like(2, self.fraction)
-        return k.mul(k.fma(self.fraction, two, two), self.half_scale)
-
-    def times(self, k: Builder, factor: Value) -> Value:
-        """``factor * exp(x)`` with one rounding less; for x < 88."""
-        return k.mul(k.fma(self.fraction, factor, factor), k.add(self.half_scale, self.half_scale))
-
-
-def _power(k: Builder, x: Value, small: Value | None = None, rest: Value | None = None, precise: bool = False) -> _Power:
-    """``exp(x)`` for -86 <= x < 89; where `small` is set, times 2^64 and for -131.7 <= x.
-
-    `rest` is what `x` lacks, below its last place. The fraction is off by about 2^-25, or half of it if `precise`.
+    `rest` is what `x` lacks, below its last place. The fraction is off by 2^-25, or half of that if `precise`. `shift`
+    (i32) is added to the exponent of the scale, and `halvings` are taken off; where that takes it to the limits, the
+    scale is 0 or infinity.
     """
-    rounded = k.fma(x, k.like(_LOG2_E, x), k.like(_ROUNDER, x))
-    n = k.sub(rounded, k.like(_ROUNDER, x))
+    rounder = k.like(_ROUNDER - halvings, x)
+    rounded = k.fma(x, k.like(_LOG2_E, x), rounder)
+    n = k.sub(rounded, rounder)
     high, minus_low = k.fma(n, k.like(-_LN2_HIGH, x), x), k.like(-_LN2_LOW, x)
     if precise or rest is not None:
         low = k.mul(n, minus_low) if rest is None else k.fma(n, minus_low, rest)
@@ -115,14 +164,18 @@ def _power(k: Builder, x: Value, small: Value | None = None, rest: Value | None 
         r = k.fma(n, minus_low, high)
         fraction = k.fma(_polynomial(k, r, _EXP), k.mul(r, r), r)
     bits = k.bitcast(rounded, "i32")
-    if small is not None:
-        bits = k.select(small, k.add(bits, k.like(64, bits)), bits)
-    return _Power(fraction, k.bitcast(k.shl(bits, 23), "float"))
+    if shift is not None:
+        bits = k.add(bits, shift)
+    return fraction, k.bitcast(k.shl(bits, 23), "float")
 
 
-def _unscale(k: Builder, small: Value, value: Value) -> Value:
-    """Undo the 2^64 of `_power`."""
-    return k.select(small, k.mul(value, k.like(2.0**-64, value)), value)
+def _shift_where(k: Builder, where: Value, by: int) -> Value:
+    return k.select(where, k.constant(by, "i32", where.lanes), k.constant(0, "i32", where.lanes))
+
+
+def _unscale(k: Builder, where: Value, value: Value) -> Value:
+    """``value * 2^-64`` in some lanes: the way to subnormal results, whose own scale would not be a normal number."""
+    return k.select(where, k.mul(value, k.like(2.0**-64, value)), value)
 
 
 # Exponentials
@@ -131,36 +184,60 @@ def _unscale(k: Builder, small: Value, value: Value) -> Value:
 def exp(k: Builder, x: Value) -> Value:
     """``e ** x``."""
     _check(x)
-    x = _at_most(k, _at_least(k, x, _ZERO_EXP), 89.0)
-    small = k.compare("olt", x, k.like(_SMALL_EXP, x))
-    return _unscale(k, small, _power(k, x, small).value(k))
+    x = _at_most(k, _at_least(k, x, -104.0), 89.0)
+    small = k.compare("olt", x, k.like(-86, x))
+    fraction, half_scale = _power(k, x, shift=_shift_where(k, small, 64), halvings=1)
+    return _unscale(k, small, k.mul(_twice(k, fraction), half_scale))
+
+
+def _twice(k: Builder, fraction: Value) -> Value:
+    """``2 * (1 + fraction)``, for a scale that would overflow if it were not halved."""
+    two = k.like(2, fraction)
+    return k.fma(fraction, two, two)
+
+
+def exp2(k: Builder, x: Value) -> Value:
+    """``2 ** x``."""
+    _check(x)
+    x = _at_most(k, _at_least(k, x, -151.0), 129.0)
+    small = k.compare("olt", x, k.like(-124, x))
+    rounder = k.like(_ROUNDER - 1, x)
+    rounded = k.add(x, rounder)
+    r = k.sub(x, k.sub(rounded, rounder))
+    bits = k.add(k.bitcast(rounded, "i32"), _shift_where(k, small, 64))
+    half_scale = k.bitcast(k.shl(bits, 23), "float")
+    return _unscale(k, small, k.mul(_twice(k, k.mul(_polynomial(k, r, _EXP2), r)), half_scale))
+
+
+def expm1(k: Builder, x: Value) -> Value:
+    """``e ** x - 1``."""
+    _check(x)
+    bounded = _at_most(k, _at_least(k, x, -20.0), 89.0)
+    fraction, half_scale = _power(k, bounded, precise=True, halvings=1)
+    half = k.fma(fraction, half_scale, k.sub(half_scale, k.like(0.5, x)))
+    return _copysign(k, k.add(half, half), x)
 
 
 def sigmoid(k: Builder, x: Value) -> Value:
     """``1 / (1 + exp(-x))``."""
     _check(x)
-    return _sigmoid_times(k, x, None)
+    return _divided_by_one_plus_exp(k, k.like(1, x), k.neg(x))
 
 
 def silu(k: Builder, x: Value) -> Value:
     """``x * sigmoid(x)``; nan for -inf, as in PyTorch."""
     _check(x)
-    return _sigmoid_times(k, x, x)
+    return _divided_by_one_plus_exp(k, x, k.neg(x))
 
 
-def _sigmoid_times(k: Builder, x: Value, factor: Value | None) -> Value:
-    # exp(x) / (1 + exp(x)) below 0 and 1 / (1 + exp(-x)) above: the exponential never exceeds 1.
-    bounded = _at_most(k, _at_least(k, x, _ZERO_EXP), 30.0)
-    small = k.compare("olt", x, k.like(_SMALL_EXP, x))
-    power = _power(k, k.neg(k.abs(bounded)), small, precise=True)
-    below = k.compare("olt", x, k.like(0, x))
-    e = power.value(k)
-    one = k.like(1, x)
-    if factor is None:
-        numerator = k.select(below, e, one)
-    else:
-        numerator = k.select(below, power.times(k, factor), factor)
-    return _unscale(k, small, k.div(numerator, k.add(e, one)))
+def _divided_by_one_plus_exp(k: Builder, numerator: Value, x: Value, rest: Value | None = None) -> Value:
+    """``numerator / (1 + exp(x + rest))``."""
+    x = _at_least(k, x, -80.0)
+    x = k.select(k.compare("ogt", x, k.like(110, x)), k.like(_INFINITE_EXP, x), x)
+    large = k.compare("ogt", x, k.like(86, x))
+    fraction, scale = _power(k, x, rest, precise=True, shift=_shift_where(k, large, -64))
+    # Where the scale is shifted, 1 is nothing beside it.
+    return _unscale(k, large, k.div(numerator, k.fma(fraction, scale, k.add(scale, k.like(1, x)))))
 
 
 def tanh(k: Builder, x: Value) -> Value:
@@ -168,11 +245,35 @@ def tanh(k: Builder, x: Value) -> Value:
     _check(x)
     magnitude = _at_most(k, k.abs(x), 9.5)
     one = k.like(1, x)
-    e = _power(k, k.add(magnitude, magnitude)).value(k)
-    large = k.sub(one, k.div(k.like(2, x), k.add(e, one)))
-    square = k.mul(x, x)
-    little = k.fma(k.mul(_polynomial(k, square, _TANH), square), x, x)
-    return k.select(k.compare("olt", magnitude, k.like(0.6, x)), little, _copysign(k, large, x))
+    fraction, scale = _power(k, k.add(magnitude, magnitude))
+    large = k.sub(one, k.div(k.like(2, x), k.fma(fraction, scale, k.add(scale, one))))
+    square = k.mul(magnitude, magnitude)
+    little = k.fma(k.mul(_polynomial(k, square, _TANH), square), magnitude, magnitude)
+    return _copysign(k, k.select(k.compare("olt", magnitude, k.like(0.6, x)), little, large), x)
+
+
+def sinh(k: Builder, x: Value) -> Value:
+    """The hyperbolic sine."""
+    _check(x)
+    magnitude = _at_most(k, k.abs(x), 90.0)
+    half = _half_exp(k, magnitude)
+    large = k.sub(half, k.div(k.like(0.25, x), half))
+    square = k.mul(magnitude, magnitude)
+    little = k.fma(k.mul(_polynomial(k, square, _SINH), square), x, x)
+    return k.select(k.compare("olt", magnitude, k.like(1, x)), little, _copysign(k, large, x))
+
+
+def cosh(k: Builder, x: Value) -> Value:
+    """The hyperbolic cosine."""
+    _check(x)
+    half = _half_exp(k, _at_most(k, k.abs(x), 90.0))
+    return k.add(half, k.div(k.like(0.25, x), half))
+
+
+def _half_exp(k: Builder, x: Value) -> Value:
+    """``exp(x) / 2`` for 0 <= x <= 90."""
+    fraction, quarter_scale = _power(k, x, precise=True, halvings=2)
+    return k.mul(_twice(k, fraction), quarter_scale)
 
 
 # Logarithms
@@ -216,6 +317,57 @@ def _log_of_parts(k: Builder, f: Value, e: Value) -> Value:
     return k.fma(e, k.like(_LN2_HIGH, f), k.add(f, rest))
 
 
+def log2(k: Builder, x: Value) -> Value:
+    """The logarithm to base 2."""
+    return _log_to_base(k, x, _BASE_2)
+
+
+def log10(k: Builder, x: Value) -> Value:
+    """The logarithm to base 10."""
+    return _log_to_base(k, x, _BASE_10)
+
+
+def _log_to_base(k: Builder, x: Value, base: _Base) -> Value:
+    _check(x)
+    f, e = _log_of_subnormals(k, x)
+    rest = k.mul(f, _polynomial(k, f, base.coefficients))
+    if base.low:
+        rest = k.fma(e, k.like(base.low, x), rest)
+    return _log_outside(k, x, k.fma(e, k.like(base.high, x), k.fma(f, k.like(base.slope, x), rest)))
+
+
+def log1p(k: Builder, x: Value) -> Value:
+    """``log(1 + x)``."""
+    _check(x)
+    total = k.add(x, k.like(1, x))
+    found = _log_outside(k, total, _log1p_inside(k, x))
+    return _copysign(k, found, x)
+
+
+def _log1p_inside(k: Builder, x: Value) -> Value:
+    """For -1 < x < infinity; 0 for -0."""
+    one = k.like(1, x)
+    total = k.add(x, one)
+    added = k.sub(total, one)
+    lost = k.add(k.sub(one, k.sub(total, added)), k.sub(x, added))  # x + 1 = total + lost
+    f, e = _exponent(k, total)
+    limited = k.intrinsic("smin", e, k.like(127, e))  # nothing is lost beyond
+    scale = k.bitcast(k.sub(k.bitcast(one, "i32"), k.shl(limited, 23)), "float")  # 2^-e
+    return _log_of_parts(k, k.fma(lost, scale, f), k.convert(e, "float"))
+
+
+def log_sigmoid(k: Builder, x: Value) -> Value:
+    """``log(sigmoid(x))``."""
+    _check(x)
+    return k.sub(_at_most(k, x, 0.0), _log1p_inside(k, exp(k, k.neg(k.abs(x)))))
+
+
+def log1p_exp(k: Builder, x: Value) -> Value:
+    """``log(1 + exp(x))``, what softplus is below its threshold."""
+    _check(x)
+    return k.add(_at_least(k, x, 0.0), _log1p_inside(k, exp(k, k.neg(k.abs(x)))))
+
+
 # The normal distribution
 
 
@@ -224,7 +376,8 @@ def erf(k: Builder, x: Value) -> Value:
     _check(x)
     magnitude = _at_most(k, k.abs(x), 4.0)
     tail = k.fma(_polynomial(k, magnitude, _ERF_TAIL), magnitude, k.neg(magnitude))
-    large = k.sub(k.like(1, x), _power(k, tail).value(k))
+    fraction, scale = _power(k, tail)
+    large = k.fma(k.neg(fraction), scale, k.sub(k.like(1, x), scale))
     little = k.fma(_polynomial(k, k.mul(magnitude, magnitude), _ERF), x, x)
     return k.select(k.compare("olt", magnitude, k.like(0.93, x)), little, _copysign(k, large, x))
 
@@ -236,10 +389,221 @@ def gelu(k: Builder, x: Value) -> Value:
     a = k.abs(_at_most(k, x, 30.0))
     v = k.div(a, k.add(a, k.like(3, x)))  # nan for -inf
     factor = k.mul(v, _polynomial(k, v, _NORMAL_TAIL))
-    a = _at_most(k, a, 16.2)
+    a = _at_most(k, a, 14.6)
     half = k.mul(a, k.like(-0.5, x))
     power = k.mul(half, a)
     rest = k.fma(half, a, k.neg(power))
-    small = k.compare("olt", power, k.like(_SMALL_EXP, x))
-    tail = _unscale(k, small, _power(k, power, small, rest).times(k, factor))
+    small = k.compare("olt", power, k.like(-86, x))
+    fraction, scale = _power(k, power, rest, shift=_shift_where(k, small, 64))
+    tail = _unscale(k, small, k.mul(k.fma(fraction, factor, factor), scale))
     return k.sub(_at_least(k, x, -0.0), tail)
+
+
+def gelu_tanh(k: Builder, x: Value) -> Value:
+    """``x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3))) / 2``; nan for -inf, as in PyTorch."""
+    _check(x)
+    # It is x / (1 + exp(-2 y)), the argument in two floats.
+    bounded = _at_most(k, _at_least(k, x, -12.0), 12.0)
+    square = k.mul(bounded, bounded)
+    square_rest = k.fma(bounded, bounded, k.neg(square))
+    linear, cubic = k.like(_GELU_LINEAR, x), k.like(_GELU_CUBIC, x)
+    product = k.mul(square, cubic)
+    slope = k.add(product, linear)
+    added = k.sub(slope, linear)
+    slope_rest = k.add(k.sub(linear, k.sub(slope, added)), k.sub(product, added))
+    slope_rest = k.add(slope_rest, k.fma(square, cubic, k.neg(product)))
+    slope_rest = k.add(slope_rest, k.fma(square, k.like(_GELU_CUBIC_REST, x), k.fma(square_rest, cubic, k.like(_GELU_LINEAR_REST, x))))
+    y = k.mul(bounded, slope)
+    rest = k.fma(bounded, slope_rest, k.fma(bounded, slope, k.neg(y)))
+    return _divided_by_one_plus_exp(k, x, y, rest)
+
+
+def erfc(k: Builder, x: Value) -> Value:
+    """``1 - erf(x)``."""
+    _check(x)
+    a = _at_most(k, k.abs(x), 10.2)
+    t = k.div(k.like(1, x), k.add(a, k.like(2.5, x)))
+    factor = k.mul(t, _polynomial(k, t, _ERFC))
+    power = k.mul(k.neg(a), a)
+    rest = k.fma(k.neg(a), a, k.neg(power))
+    small = k.compare("olt", power, k.like(-86, x))
+    fraction, scale = _power(k, power, rest, shift=_shift_where(k, small, 64))
+    tail = _unscale(k, small, k.mul(k.fma(fraction, factor, factor), scale))
+    return k.select(k.compare("olt", x, k.like(0, x)), k.sub(k.like(2, x), tail), tail)
+
+
+def gelu_gradient(k: Builder, g: Value, x: Value) -> Value:
+    """``g`` times the derivative of `gelu`, as on its card: ``P(X <= x) + x exp(-x^2 / 2) / sqrt(2 pi)``."""
+    half = k.like(0.5, x)
+    below = k.mul(k.add(erf(k, k.mul(x, k.like(math.sqrt(0.5), x))), k.like(1, x)), half)
+    density = k.mul(exp(k, k.mul(k.mul(x, k.like(-0.5, x)), x)), k.like(1 / math.sqrt(2 * math.pi), x))
+    return k.mul(g, k.fma(x, density, below))
+
+
+def gelu_tanh_gradient(k: Builder, g: Value, x: Value) -> Value:
+    """``g`` times the derivative of `gelu_tanh`, as on its card."""
+    # For s = sigmoid(2 y) = (1 + tanh(y)) / 2 and e = exp(-2 y) it is s + 2 x y' s (1 - s), and 1 - s = e s.
+    x = _at_most(k, _at_least(k, x, -10.0), 10.0)
+    square, one = k.mul(x, x), k.like(1, x)
+    linear, cubic = k.like(_GELU_LINEAR, x), k.like(_GELU_CUBIC, x)
+    fraction, scale = _power(k, k.mul(x, k.fma(square, cubic, linear)))
+    e = k.fma(fraction, scale, scale)
+    s = k.div(one, k.add(e, one))
+    slope = k.fma(square, k.like(-3 * _GELU_CUBIC, x), k.neg(linear))
+    return k.mul(g, k.fma(k.mul(x, slope), k.mul(k.mul(e, s), s), s))
+
+
+def mish(k: Builder, x: Value) -> Value:
+    """``x * tanh(log(1 + exp(x)))``; nan for -inf, as in PyTorch."""
+    _check(x)
+    # tanh(log(1 + e)) = n / (n + 2) for n = e (e + 2)
+    bounded = _at_most(k, _at_least(k, x, -132.4), 20.0)  # the shifted scale is 0 at the first
+    small = k.compare("olt", x, k.like(-86, x))
+    fraction, scale = _power(k, bounded, precise=True, shift=_shift_where(k, small, 64))
+    e, two = k.mul(k.add(fraction, k.like(1, x)), scale), k.like(2, x)
+    n = k.fma(e, e, k.add(e, e))
+    return _unscale(k, small, k.mul(x, k.div(n, k.add(n, two))))
+
+
+# Trigonometry
+
+
+def sin(k: Builder, x: Value) -> Value:
+    """The sine, for arguments of any size."""
+    _check(x)
+    r, quarters = _quarter_turns(k, x)
+    return _sine(k, k.convert(r, "float"), quarters)
+
+
+def cos(k: Builder, x: Value) -> Value:
+    """The cosine, for arguments of any size."""
+    _check(x)
+    r, quarters = _quarter_turns(k, x)
+    return _sine(k, k.convert(r, "float"), k.add(quarters, k.like(1, quarters)))
+
+
+def tan(k: Builder, x: Value) -> Value:
+    """The tangent, for arguments of any size."""
+    _check(x)
+    r, quarters = _quarter_turns(k, x)
+    sine, cosine = _sine_and_cosine(k, r, _SIN_DOUBLE, _COS_DOUBLE)
+    odd = k.compare("ne", k.and_(quarters, k.like(1, quarters)), k.like(0, quarters))
+    return k.convert(k.div(k.select(odd, k.neg(cosine), sine), k.select(odd, sine, cosine)), "float")
+
+
+def _sine(k: Builder, r: Value, quarters: Value) -> Value:
+    """``sin(r + quarters * pi / 2)``."""
+    sine, cosine = _sine_and_cosine(k, r, _SIN, _COS)
+    odd = k.compare("ne", k.and_(quarters, k.like(1, quarters)), k.like(0, quarters))
+    sign = k.shl(k.and_(quarters, k.like(2, quarters)), 30)
+    return k.bitcast(k.xor(k.bitcast(k.select(odd, cosine, sine), "i32"), sign), "float")
+
+
+def _sine_and_cosine(k: Builder, r: Value, sine: Sequence[float], cosine: Sequence[float]) -> tuple[Value, Value]:
+    square = k.mul(r, r)
+    s = k.fma(k.fma(_polynomial(k, square, sine), square, k.like(0, r)), r, r)  # adding 0 keeps the sign of r = -0
+    c = k.fma(k.mul(square, square), _polynomial(k, square, cosine), k.fma(square, k.like(-0.5, r), k.like(1, r)))
+    return s, c
+
+
+def _quarter_turns(k: Builder, x: Value) -> tuple[Value, Value]:
+    """``x = r + quarters * pi / 2`` with |r| <= pi / 4 as double, and the quarters as i32, right in their lowest two bits."""
+    wide = k.convert(x, "double")
+    # With fewer than 2^52 quarters the first product and difference are exact.
+    n, quarters = _round_double(k, k.mul(wide, k.like(2 / math.pi, wide)))
+    r = k.fma(n, k.like(-_HALF_PI_REST, wide), k.fma(n, k.like(-_HALF_PI, wide), wide))
+    huge = k.compare("oge", k.abs(x), k.like(2.0**40, x))
+    r, quarters = _where_any(k, huge, (r, quarters), lambda: _quarter_turns_of_huge(k, wide))
+    return r, quarters
+
+
+def _quarter_turns_of_huge(k: Builder, x: Value) -> tuple[Value, Value]:
+    # Each product with a piece of 2 / pi has 48 bits. Multiples of 4 are dropped from each, whole quarters counted from
+    # the sum; every sum is exact, or is rounded relative to what is left when only smaller pieces follow.
+    total, quarters = k.like(0, x), k.constant(0, "i32", x.lanes)
+    for i, piece in enumerate(_TWO_OVER_PI):
+        product = k.mul(x, k.like(piece * 2.0 ** (-24 * (i + 1)), x))
+        turns = k.intrinsic("rint", k.mul(product, k.like(0.25, x)))
+        total = k.add(total, k.fma(turns, k.like(-4, x), product))
+        n, whole = _round_double(k, total)
+        total, quarters = k.sub(total, n), k.add(quarters, whole)
+    return k.mul(total, k.like(_HALF_PI, x)), quarters
+
+
+def _round_double(k: Builder, x: Value) -> tuple[Value, Value]:
+    """The nearest integer below 2^51, as double and its low half as i32."""
+    rounder = k.like(_DOUBLE_ROUNDER, x)
+    rounded = k.add(x, rounder)
+    return k.sub(rounded, rounder), k.convert(k.bitcast(rounded, "i64"), "i32")
+
+
+def _where_any(k: Builder, mask: Value, usual: tuple[Value, ...], rare: Callable[[], tuple[Value, ...]]) -> tuple[Value, ...]:
+    """`rare` in the lanes in `mask` and `usual` elsewhere; nothing of `rare` is computed when the mask is empty."""
+    if mask.lanes == 1:
+        some = mask
+    else:
+        bits = k.new(f"bitcast {mask.typed} to i{mask.lanes}", f"i{mask.lanes}")
+        some = k.compare("ne", bits, Value("0", bits.type))
+    before, aside, after = k.block, k.fresh("rare"), k.fresh("after")
+    k.branch(some, aside, after)
+    k.label(aside)
+    chosen = [k.select(mask, a, b) for a, b in zip(rare(), usual, strict=True)]
+    end = k.block
+    k.jump(after)
+    k.label(after)
+    return tuple(
+        k.new(f"phi {u.ir} [{u.text}, %{before}], [{c.text}, %{end}]", u.type, u.lanes) for u, c in zip(usual, chosen, strict=True)
+    )
+
+
+# Powers
+
+
+def reciprocal(k: Builder, x: Value) -> Value:
+    """``1 / x``, rounded once."""
+    _check(x)
+    return k.div(k.like(1, x), x)
+
+
+def rsqrt(k: Builder, x: Value) -> Value:
+    """``1 / sqrt(x)``."""
+    _check(x)
+    return k.div(k.like(1, x), k.sqrt(x))
+
+
+def pow(k: Builder, x: Value, y: Value) -> Value:
+    """``x ** y``, with the special cases of IEEE 754: ``x ** 0`` and ``1 ** y`` are 1 even for nan."""
+    _check(x, y)
+    lanes = max(x.lanes, y.lanes)
+    x, y = k.splat(x, lanes), k.splat(y, lanes)
+    power = k.mul(k.convert(y, "double"), _log2_double(k, k.convert(k.abs(x), "double")))
+    magnitude_one = k.compare("oeq", k.abs(x), k.like(1, x))
+    power = k.select(k.or_(magnitude_one, k.compare("oeq", y, k.like(0, y))), k.like(0, power), power)
+    result = k.convert(_exp2_double(k, _at_most(k, _at_least(k, power, -300.0), 300.0)), "float")
+
+    half = k.mul(y, k.like(0.5, y))
+    whole = k.compare("oeq", k.intrinsic("trunc", y), y)
+    odd = k.and_(whole, k.compare("une", k.intrinsic("trunc", half), half))
+    sign = k.select(odd, k.and_(k.bitcast(x, "i32"), k.constant(-(2**31), "i32", lanes)), k.constant(0, "i32", lanes))
+    result = k.bitcast(k.xor(k.bitcast(result, "i32"), sign), "float")
+    imaginary = k.and_(k.compare("olt", x, k.like(0, x)), k.and_(k.compare("ogt", x, k.like(-INFINITY, x)), k.xor(whole, k.like(1, whole))))
+    return k.select(imaginary, k.like(NAN, x), result)
+
+
+def _log2_double(k: Builder, x: Value) -> Value:
+    """The logarithm to base 2 of doubles that are 0, infinite, nan, or positive and normal, to about 38 bits."""
+    bits = k.bitcast(x, "i64")
+    e = k.ashr(k.sub(bits, k.like(0x3FE6A09E667F3BCD, bits)), 52)
+    mantissa = k.bitcast(k.sub(bits, k.shl(e, 52)), "double")
+    s = k.div(k.sub(mantissa, k.like(1, x)), k.add(mantissa, k.like(1, x)))
+    found = k.fma(s, _polynomial(k, k.mul(s, s), _LOG2_DOUBLE), k.convert(e, "double"))
+    found = k.select(k.compare("olt", x, k.like(INFINITY, x)), found, x)
+    return k.select(k.compare("oeq", x, k.like(0, x)), k.like(-INFINITY, x), found)
+
+
+def _exp2_double(k: Builder, x: Value) -> Value:
+    """``2 ** x`` for |x| <= 300, to about 28 bits."""
+    rounder = k.like(_DOUBLE_ROUNDER + 1023, x)
+    rounded = k.add(x, rounder)
+    scale = k.bitcast(k.shl(k.bitcast(rounded, "i64"), 52), "double")
+    return k.mul(_polynomial(k, k.sub(x, k.sub(rounded, rounder)), _EXP2_DOUBLE), scale)

@@ -1,0 +1,74 @@
+"""Errors and speed of the elementary functions in native code.
+
+`python benchmarks/functions.py exp tanh` computes the named functions (all, if none is named) of every float32 number,
+compares them with double precision, and prints the largest error and where it is, then nanoseconds per element beside
+NumPy's. `--step N` takes every N-th number only, `--time` no numbers at all. Each takes some minutes without.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+from float_functions import REFERENCES, native, ulps
+
+CHUNK = 1 << 18
+
+
+def sweep(name: str, step: int) -> tuple[float, float]:
+    """The largest error in ulp over every `step`-th bit pattern, and the argument that has it."""
+    call = native(name)
+    worst, where = -1.0, 0.0
+    found = np.empty(CHUNK, np.float32)
+    reach = np.arange(CHUNK, dtype=np.uint64) * np.uint64(step)
+    for start in range(0, 1 << 32, CHUNK * step):
+        x = (reach + np.uint64(start)).astype(np.uint32).view(np.float32)
+        call(x, found)
+        with np.errstate(all="ignore"):
+            error = ulps(found, REFERENCES[name](x.astype(np.float64)))
+        at = int(np.argmax(error))
+        if error[at] > worst:
+            worst, where = float(error[at]), float(x[at])
+    return worst, where
+
+
+def nanoseconds(name: str, size: int = 1 << 16) -> tuple[float, float]:
+    """Per element of 64K: native code's and NumPy's (in float32), minima of interleaved rounds."""
+    call = native(name)
+    x = np.random.default_rng(0).uniform(0.1, 4, size).astype(np.float32) * (1 if "log" in name else np.float32(1))
+    if "log" not in name and "sqrt" not in name:
+        x[::2] *= -1
+    out = np.empty_like(x)
+    own, theirs = [], []
+    for _ in range(60):
+        start = time.perf_counter()
+        for _ in range(10):
+            call(x, out)
+        own.append((time.perf_counter() - start) / 10)
+        start = time.perf_counter()
+        REFERENCES[name](x)
+        theirs.append(time.perf_counter() - start)
+    return min(own) / size * 1e9, min(theirs) / size * 1e9
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*")
+    parser.add_argument("--step", type=int, default=1)
+    parser.add_argument("--time", action="store_true")
+    options = parser.parse_args()
+    for name in options.names or REFERENCES:
+        if not options.time:
+            worst, where = sweep(name, options.step)
+            print(f"{name:12} {worst:6.3f} ulp at {where!r} ({where.hex()})", flush=True)
+        own, theirs = nanoseconds(name)
+        print(f"{name:12} {own:.3f} ns an element, NumPy and SciPy {theirs:.3f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

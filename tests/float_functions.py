@@ -1,0 +1,88 @@
+"""What the tests and the benchmark of engine/functions.py share: native code for one function, and exact values."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from scipy import special
+
+from rushlight.engine import functions, llvm
+from rushlight.engine.emit import LANES, Builder, module
+
+Array = np.ndarray
+_ROOT = np.sqrt(2 / np.pi)
+
+
+def native(name: str, lanes: int = LANES, operands: int = 1) -> Callable[..., None]:
+    """``call(*inputs, output)``: the function over contiguous float32 arrays, with so many elements that lanes divide them."""
+    k = Builder(name, [("ptr", "args"), ("i64", "chunk")])
+    words = k.parameters["args"]
+    pointers = [k.load(k.address(words, i, "ptr"), "ptr") for i in range(operands + 1)]
+    with k.loop(0, k.load(k.address(words, operands + 1, "i64"), "i64"), lanes) as loop:
+        inputs = [k.load(k.address(p, loop.index, "float"), "float", lanes) for p in pointers[:-1]]
+        k.store(getattr(functions, name)(k, *inputs), k.address(pointers[-1], loop.index, "float"))
+    code = llvm.load(module([k]), [name])
+    entry = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(code.addresses[name])
+
+    def call(*arrays: Array) -> None:
+        assert all(a.dtype == np.float32 and a.flags.c_contiguous and a.size % lanes == 0 for a in arrays)
+        arguments = np.array([*(a.ctypes.data for a in arrays), arrays[-1].size], dtype=np.int64)
+        entry(arguments.ctypes.data, 0)
+
+    call.code = code  # type: ignore[attr-defined]
+    return call
+
+
+def _nan_at_minus_infinity(function: Callable[[Array], Array]) -> Callable[[Array], Array]:
+    return lambda x: np.where(x == -np.inf, np.nan, function(x))
+
+
+#: In double precision, from what no finite argument makes inexact in float32's digits.
+REFERENCES: dict[str, Callable[..., Any]] = {
+    "exp": np.exp,
+    "sigmoid": special.expit,
+    "silu": _nan_at_minus_infinity(lambda x: x * special.expit(x)),
+    "tanh": np.tanh,
+    "log": np.log,
+    "erf": special.erf,
+    "expm1": np.expm1,
+    "exp2": np.exp2,
+    "sinh": np.sinh,
+    "cosh": np.cosh,
+    "log1p": np.log1p,
+    "log2": np.log2,
+    "log10": np.log10,
+    "log_sigmoid": special.log_expit,
+    "log1p_exp": lambda x: np.logaddexp(0, x),
+    "erfc": special.erfc,
+    "mish": _nan_at_minus_infinity(lambda x: x * np.tanh(np.logaddexp(0, x))),
+    "sin": np.sin,
+    "cos": np.cos,
+    "tan": np.tan,
+    "reciprocal": lambda x: 1 / x,
+    "rsqrt": lambda x: 1 / np.sqrt(x),
+    "gelu_tanh": _nan_at_minus_infinity(lambda x: x * special.expit(2 * _ROOT * (x + 0.044715 * x**3))),
+    "gelu": _nan_at_minus_infinity(lambda x: x * special.ndtr(x)),
+}
+
+#: The largest errors, in ulp.
+BOUNDS = {
+    "exp": 1.0, "expm1": 1.5, "exp2": 1.0, "log": 1.0, "log1p": 1.5, "log2": 1.0, "log10": 1.0,
+    "tanh": 1.3, "sinh": 1.7, "cosh": 1.5, "sin": 1.6, "cos": 1.6, "tan": 0.6,
+    "sigmoid": 2.3, "log_sigmoid": 1.8, "log1p_exp": 1.8, "silu": 2.3, "mish": 4.0,
+    "erf": 1.0, "erfc": 6.0, "gelu": 4.6, "gelu_tanh": 2.7,
+    "reciprocal": 0.5, "rsqrt": 1.5, "pow": 0.6,
+}  # fmt: skip
+
+
+def ulps(found: Array, exact: Array) -> Array:
+    """Distances in units in the last place of the exact values; infinity counts as 2^128, and nan is only near nan."""
+    limit = 2.0**128
+    got, want = np.clip(found.astype(np.float64), -limit, limit), np.clip(exact, -limit, limit)
+    exponent = np.frexp(want)[1]
+    error = np.abs(got - want) * np.ldexp(1.0, 24 - np.maximum(np.minimum(exponent, 128), -125))
+    missing = np.isnan(got) | np.isnan(want)
+    return np.where(missing, np.where(np.isnan(got) & np.isnan(want), 0.0, np.inf), error)

@@ -61,11 +61,17 @@ def size_class(nbytes: int) -> int:
     return -(-nbytes // step) * step
 
 
-def _physical_memory() -> int:
+def _memory_of_machine() -> int:
+    """The bytes of memory that this process may use: the machine's, or the cgroup's limit."""
     try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        found = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):
-        return 4 << 30
+        found = 4 << 30
+    try:
+        with open("/sys/fs/cgroup/memory.max") as file:
+            return min(found, int(file.read()))
+    except (OSError, ValueError):  # no such file, or "max"
+        return found
 
 
 class Cache:
@@ -82,7 +88,7 @@ class Cache:
         self._classes: dict[int, int] = {}  # size_class of the larger sizes asked for
 
     def take(self, nbytes: int) -> Lease:
-        """A buffer of `nbytes` with whatever is in it."""
+        """A buffer of `nbytes` with whatever is in it, or PyTorch's RuntimeError if there is no memory."""
         if nbytes <= SMALL:
             idle = self._free.get(nbytes)
             try:
@@ -150,7 +156,11 @@ class Cache:
 
     def _make(self, nbytes: int, size: int) -> Lease:
         self.made += 1
-        whole = np.empty(size + _ALIGNMENT, np.uint8)
+        try:
+            whole = np.empty(size + _ALIGNMENT, np.uint8)
+        except (MemoryError, ValueError):  # not now, or never
+            self.trim()
+            whole = _last_attempt(nbytes, size)
         start = address_of(whole)
         offset = -start % _ALIGNMENT
         return Lease(whole[offset : offset + nbytes], start + offset, whole, size)
@@ -165,10 +175,18 @@ class Cache:
                 self._free.pop(size, None)
 
 
+def _last_attempt(nbytes: int, size: int) -> np.ndarray:
+    try:
+        return np.empty(size + _ALIGNMENT, np.uint8)
+    except (MemoryError, ValueError):
+        message = f"DefaultCPUAllocator: can't allocate memory: you tried to allocate {nbytes} bytes. Error code 12 (Cannot allocate memory)"
+        raise RuntimeError(f"[enforce fail at alloc_cpu.cpp:127] err == 0. {message}") from None
+
+
 def _resized(lease: Lease, nbytes: int) -> Lease:
     """The same buffer with data of another size."""
     offset = -address_of(lease.whole) % _ALIGNMENT
     return Lease(lease.whole[offset : offset + nbytes], lease.address, lease.whole, lease.size)
 
 
-cache = Cache(_physical_memory() // 4)
+cache = Cache(_memory_of_machine() // 4)

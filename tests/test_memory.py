@@ -178,6 +178,22 @@ def test_idle_memory_is_bounded():
     assert mine.idle == 0
 
 
+def test_without_memory_idle_buffers_go_back_before_the_error():
+    mine = Cache(1 << 30)
+    mine.give(mine.take(1 << 20))
+    with pytest.raises(RuntimeError, match="DefaultCPUAllocator: can't allocate memory: you tried to allocate 4503599627370496 bytes"):
+        mine.take(1 << 52)
+    assert (mine.idle, mine.live) == (0, 0)
+    assert mine.take(5_000).data.nbytes == 5_000
+
+
+def test_an_op_without_memory_fails_as_in_pytorch():
+    huge = torch.empty(1).expand(1 << 50)
+    with pytest.raises(RuntimeError, match="DefaultCPUAllocator: can't allocate memory"):
+        (huge + 1.0).numpy()
+    assert (torch.ones(3) + 1.0).tolist() == [2, 2, 2]
+
+
 def test_the_report_counts_memory():
     held = fresh(3 << 20)
     found = torch.report()

@@ -38,6 +38,8 @@ def run_entry(plan: Plan, outputs: Sequence[Any], inputs: Sequence[Any]) -> None
             plan.rule(*arrays, out=storage.array(offset, layout), casting="unsafe")
             return
     results = plan.rule(*arrays, **plan.params)
+    if plan.card.in_place:
+        return
     if len(outputs) == 1:
         deliver(outputs[0], results)
     else:

@@ -419,7 +419,7 @@ def apply(card: Card, operands: Sequence[Any], static: Static = ()) -> Any:
             for r in results:
                 r._storage.special = ON_META
         else:
-            _flush_if_shared(operands)
+            flush_if_shared(operands)
     if follow and grad_state.enabled:
         _attach(plan, operands, results, position)
     if grad_state.tracer is not None:
@@ -555,7 +555,7 @@ def write_into(card: Card, target: Any, operands: Sequence[Any], static: Static 
         if node is not None:
             node.position = position
         if special:
-            _flush_if_shared((target, *operands))
+            flush_if_shared((target, *operands))
     written(target, node, operands[0] is target)
     if node is not None:
         node.save_outputs((target,))
@@ -674,7 +674,7 @@ def make_view(input: TensorBase, layout: Layout, offset: int) -> Tensor:
     return out
 
 
-def _flush_if_shared(operands: Sequence[Any]) -> None:
+def flush_if_shared(operands: Sequence[Any]) -> None:
     """Run an entry that has just been recorded if the outside can see memory of its operands."""
     storages = [t._storage for t in operands if isinstance(t, TensorBase)]
     for storage in storages:

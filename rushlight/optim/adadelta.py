@@ -68,5 +68,5 @@ class Adadelta(RuleOptimizer):
     def _buffers(self, group: dict[str, Any], param: Tensor) -> tuple[str, ...]:
         return ("square_avg", "acc_delta")
 
-    def _scalars(self, group: dict[str, Any], state: dict[str, Any], step: float) -> dict[str, Any]:
+    def _scalars(self, group: dict[str, Any], values: dict[str, float], step: float) -> dict[str, Any]:
         return {"lr": self._number(group["lr"]), "rho": group["rho"], "eps": group["eps"]}

@@ -17,7 +17,7 @@ def adafactor_rule(
     *moments: Tensor,
     relative_step: float,
     one_minus_beta2: float,
-    shrink: float | None,
+    decay: float | None,
     eps1: float | None,
     eps2: float,
     d: float,
@@ -25,8 +25,8 @@ def adafactor_rule(
     if eps1 is None:
         eps1 = finfo(param.dtype).eps
     alpha = (param.norm() / param.numel() ** 0.5).clamp(min=eps2) * relative_step
-    if shrink is not None:
-        param.mul_(shrink)
+    if decay is not None:
+        param.mul_(decay)
     grad_sq = grad.square()
     if len(moments) == 2:
         row_var, col_var = moments
@@ -55,6 +55,7 @@ class Adafactor(RuleOptimizer):
     """
 
     rule = adafactor_rule
+    elementwise = False
     later_options: ClassVar = {"foreach": None}
 
     def __init__(
@@ -112,13 +113,13 @@ class Adafactor(RuleOptimizer):
         # The rule decays by itself, after it has measured the parameter.
         return {}
 
-    def _scalars(self, group: dict[str, Any], state: dict[str, Any], step: float) -> dict[str, Any]:
+    def _scalars(self, group: dict[str, Any], values: dict[str, float], step: float) -> dict[str, Any]:
         lr = self._number(group["lr"])
         eps1, eps2 = group["eps"]
         return {
             "relative_step": min(lr, 1 / step**0.5),
             "one_minus_beta2": step ** group["beta2_decay"],
-            "shrink": 1 - lr * group["weight_decay"] if group["weight_decay"] != 0 else None,
+            "decay": 1 - lr * group["weight_decay"] if group["weight_decay"] != 0 else None,
             "eps1": eps1,
             "eps2": eps2,
             "d": group["d"],

@@ -83,7 +83,7 @@ class Adagrad(RuleOptimizer):
             "sum": ops.full_like(param, complex(value, value) if param.is_complex() else value),
         }
 
-    def _scalars(self, group: dict[str, Any], state: dict[str, Any], step: float) -> dict[str, Any]:
+    def _scalars(self, group: dict[str, Any], values: dict[str, float], step: float) -> dict[str, Any]:
         return {
             "step_size": self._number(group["lr"]) / (1 + (step - 1) * group["lr_decay"]),
             "eps": group["eps"],

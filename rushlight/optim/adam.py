@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from .. import ops
 from ..tensor import Tensor
 from .optimizer import ParamsT
 from .rule_optimizer import RuleOptimizer, check_betas, check_lr, check_range, snapshot
@@ -29,7 +28,7 @@ def adam_rule(
     else:
         exp_avg_sq.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
     if max_exp_avg_sq is not None:
-        exp_avg_sq = max_exp_avg_sq.copy_(ops.maximum(snapshot(max_exp_avg_sq), snapshot(exp_avg_sq)))
+        exp_avg_sq = max_exp_avg_sq.copy_(snapshot(max_exp_avg_sq).maximum(snapshot(exp_avg_sq)))
     denom = exp_avg_sq.sqrt() / bias_correction2_sqrt + eps
     if isinstance(step_size, Tensor):
         param.addcdiv_(snapshot(exp_avg) * -step_size, denom)
@@ -115,7 +114,7 @@ class Adam(RuleOptimizer):
             raise RuntimeError("lr as a Tensor is not supported for capturable=False and foreach=True")
         super()._check_step(group, params)
 
-    def _scalars(self, group: dict[str, Any], state: dict[str, Any], step: float) -> dict[str, Any]:
+    def _scalars(self, group: dict[str, Any], values: dict[str, float], step: float) -> dict[str, Any]:
         beta1, beta2 = map(self._number, group["betas"])
         return {
             "beta1": beta1,

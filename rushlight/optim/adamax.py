@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import ops
 from ..tensor import Tensor
 from .optimizer import ParamsT
 from .rule_optimizer import RuleOptimizer, check_betas, check_lr, check_range, snapshot
@@ -22,7 +21,7 @@ def adamax_rule(
     eps: float,
 ) -> None:
     exp_avg.lerp_(grad, 1 - beta1)
-    exp_inf.copy_(ops.maximum(exp_inf * beta2, grad.abs() + eps))
+    exp_inf.copy_((exp_inf * beta2).maximum(grad.abs() + eps))
     param.addcdiv_(snapshot(exp_avg), snapshot(exp_inf), value=-step_size)
 
 
@@ -73,7 +72,7 @@ class Adamax(RuleOptimizer):
     def _buffers(self, group: dict[str, Any], param: Tensor) -> tuple[str, ...]:
         return ("exp_avg", "exp_inf")
 
-    def _scalars(self, group: dict[str, Any], state: dict[str, Any], step: float) -> dict[str, Any]:
+    def _scalars(self, group: dict[str, Any], values: dict[str, float], step: float) -> dict[str, Any]:
         beta1, beta2 = group["betas"]
         return {
             "beta1": beta1,

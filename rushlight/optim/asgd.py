@@ -33,7 +33,6 @@ class ASGD(RuleOptimizer):
     """
 
     rule = asgd_rule
-    scalars_by_state = True
     scalar_keys = ("step", "eta", "mu")
     capturable_tensors = "params, mus, etas, and state_steps"
 
@@ -76,15 +75,14 @@ class ASGD(RuleOptimizer):
             "ax": ops.zeros_like(param),
         }
 
-    def _scalars(self, group: dict[str, Any], state: dict[str, Any], step: float) -> dict[str, Any]:
+    def _scalars(self, group: dict[str, Any], values: dict[str, float], step: float) -> dict[str, Any]:
         scalars = {
             "lambd": group["lambd"],
-            "eta": self._known.read(state["eta"]),
-            "mu": self._known.read(state["mu"]),
+            "eta": values["eta"],
+            "mu": values["mu"],
         }
         # The state holds the values that the next step uses.
         lr = float(self._number(group["lr"]))
-        next_eta = lr / (1 + group["lambd"] * lr * step) ** group["alpha"]
-        next_mu = 1 / max(1, step - group["t0"])
-        self._known.write([state["eta"], state["mu"]], [next_eta, next_mu])
+        values["eta"] = lr / (1 + group["lambd"] * lr * step) ** group["alpha"]
+        values["mu"] = 1 / max(1, step - group["t0"])
         return scalars

@@ -67,6 +67,7 @@ class Muon(RuleOptimizer):
     """
 
     rule = muon_rule
+    elementwise = False
     scalar_keys = ()
     later_options: ClassVar = {}
 
@@ -122,6 +123,6 @@ class Muon(RuleOptimizer):
     def _decay(self, group: dict[str, Any]) -> dict[str, Any]:
         return {"shrink": 1 - self._number(group["lr"]) * group["weight_decay"]}
 
-    def _scalars(self, group: dict[str, Any], state: dict[str, Any], step: float) -> dict[str, Any]:
+    def _scalars(self, group: dict[str, Any], values: dict[str, float], step: float) -> dict[str, Any]:
         options = ("momentum", "nesterov", "ns_coefficients", "ns_steps", "eps", "adjust_lr_fn")
         return {"lr": self._number(group["lr"]), **{option: group[option] for option in options}}

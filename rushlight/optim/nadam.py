@@ -51,7 +51,6 @@ class NAdam(RuleOptimizer):
     """
 
     rule = nadam_rule
-    scalars_by_state = True
     scalar_keys = ("step", "mu_product")
     later_options: ClassVar = {**RuleOptimizer.later_options, "decoupled_weight_decay": False}
     capturable_tensors = "params, mu_products and state_steps"
@@ -101,14 +100,13 @@ class NAdam(RuleOptimizer):
             "exp_avg_sq": ops.zeros_like(param),
         }
 
-    def _scalars(self, group: dict[str, Any], state: dict[str, Any], step: float) -> dict[str, Any]:
+    def _scalars(self, group: dict[str, Any], values: dict[str, float], step: float) -> dict[str, Any]:
         beta1, beta2 = group["betas"]
         lr, decay = self._number(group["lr"]), group["momentum_decay"]
         mu = beta1 * (1.0 - 0.5 * 0.96 ** (step * decay))
         mu_next = beta1 * (1.0 - 0.5 * 0.96 ** ((step + 1) * decay))
-        mu_product = self._known.read(state["mu_product"]) * mu
-        self._known.write([state["mu_product"]], [mu_product])
-        mu_product = self._known.read(state["mu_product"])
+        values["mu_product"] *= mu
+        mu_product = values["mu_product"]
         return {
             "beta1": beta1,
             "beta2": beta2,

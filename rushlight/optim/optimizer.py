@@ -140,25 +140,29 @@ class Optimizer:
             self: Optimizer = args[0]
             if self._stepping:  # `super().step()` in a subclass: the hooks are the outer step's
                 return func(*args, **kwargs)
-            for pre_hook in chain(_global_step_pre_hooks.values(), self._optimizer_step_pre_hooks.values()):
-                result = pre_hook(self, args, kwargs)
-                if result is not None:
-                    if not (isinstance(result, tuple) and len(result) == 2):
-                        raise RuntimeError(
-                            f"{func} must return None or a tuple of (new_args, new_kwargs), but got {result}."
-                        )
-                    args, kwargs = result
+            if _global_step_pre_hooks or self._optimizer_step_pre_hooks:
+                args, kwargs = self._run_step_pre_hooks(func, args, kwargs)
             self._stepping = True
             try:
                 out = func(*args, **kwargs)
             finally:
                 self._stepping = False
-            for post_hook in chain(self._optimizer_step_post_hooks.values(), _global_step_post_hooks.values()):
-                post_hook(self, args, kwargs)
+            if _global_step_post_hooks or self._optimizer_step_post_hooks:
+                for post_hook in chain(self._optimizer_step_post_hooks.values(), _global_step_post_hooks.values()):
+                    post_hook(self, args, kwargs)
             tape.step_boundary()
             return out
 
         return wrapper
+
+    def _run_step_pre_hooks(self, func: Callable[..., Any], args: Any, kwargs: Any) -> tuple[Any, Any]:
+        for pre_hook in chain(_global_step_pre_hooks.values(), self._optimizer_step_pre_hooks.values()):
+            result = pre_hook(self, args, kwargs)
+            if result is not None:
+                if not (isinstance(result, tuple) and len(result) == 2):
+                    raise RuntimeError(f"{func} must return None or a tuple of (new_args, new_kwargs), but got {result}.")
+                args, kwargs = result
+        return args, kwargs
 
     def _patch_step_function(self) -> None:
         cls: Any = type(self)

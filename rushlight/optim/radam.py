@@ -80,7 +80,7 @@ class RAdam(RuleOptimizer):
     def _buffers(self, group: dict[str, Any], param: Tensor) -> tuple[str, ...]:
         return ("exp_avg", "exp_avg_sq")
 
-    def _scalars(self, group: dict[str, Any], state: dict[str, Any], step: float) -> dict[str, Any]:
+    def _scalars(self, group: dict[str, Any], values: dict[str, float], step: float) -> dict[str, Any]:
         beta1, beta2 = group["betas"]
         bias_correction2 = 1 - beta2**step
         # The length of the simple moving average that the exponential one amounts to, in the limit and now.

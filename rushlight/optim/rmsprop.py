@@ -89,7 +89,7 @@ class RMSprop(RuleOptimizer):
         momentum = ("momentum_buffer",) if group["momentum"] > 0 else ()
         return ("square_avg", *momentum, "grad_avg") if group["centered"] else ("square_avg", *momentum)
 
-    def _scalars(self, group: dict[str, Any], state: dict[str, Any], step: float) -> dict[str, Any]:
+    def _scalars(self, group: dict[str, Any], values: dict[str, float], step: float) -> dict[str, Any]:
         return {
             "lr": self._number(group["lr"]),
             "alpha": group["alpha"],

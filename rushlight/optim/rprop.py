@@ -23,11 +23,11 @@ def rprop_rule(
 ) -> None:
     agreement = (grad * snapshot(prev)).sign()
     # The innermost default keeps NaN where the gradient is NaN.
-    factor = ops.where(agreement == 0, 1, agreement)
-    factor = ops.where(agreement < 0, etaminus, factor)
-    factor = ops.where(agreement > 0, etaplus, factor)
+    factor = agreement.masked_fill(agreement == 0, 1)
+    factor = factor.masked_fill(agreement < 0, etaminus)
+    factor = factor.masked_fill(agreement > 0, etaplus)
     step_size.mul_(factor).clamp_(step_size_min, step_size_max)
-    grad = ops.where(agreement < 0, 0, grad)
+    grad = grad.masked_fill(agreement < 0, 0)
     param.addcmul_(grad.sign(), snapshot(step_size), value=-1)
     prev.copy_(grad)
 
@@ -85,7 +85,7 @@ class Rprop(RuleOptimizer):
             "step_size": ops.full_like(grad, complex(lr, lr) if param.is_complex() else lr),
         }
 
-    def _scalars(self, group: dict[str, Any], state: dict[str, Any], step: float) -> dict[str, Any]:
+    def _scalars(self, group: dict[str, Any], values: dict[str, float], step: float) -> dict[str, Any]:
         etaminus, etaplus = group["etas"]
         step_size_min, step_size_max = group["step_sizes"]
         return {

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from operator import itemgetter
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,7 +12,7 @@ import numpy as np
 from .. import ops
 from ..autograd import enable_grad, is_grad_enabled, set_grad_enabled
 from ..dtypes import float32, float64, get_default_dtype
-from ..ops.optimizer_step import ParamUpdate, UpdateRule, fill_scalars, optimizer_step
+from ..ops.optimizer_step import UpdateRule, optimizer_step
 from ..tensor import Tensor
 from .optimizer import Closure, Optimizer
 
@@ -60,21 +62,48 @@ class KnownValues:
 
     def read(self, scalar: Tensor) -> float:
         entry = self._entries.get(id(scalar))
-        if entry is not None and entry[1] == scalar._version:
+        storage = scalar._storage
+        if entry is not None and entry[1] == storage.version and not storage.special:
             return entry[2]
         value = scalar.item()
-        self._entries[id(scalar)] = (scalar, scalar._version, value)
+        self._entries[id(scalar)] = (scalar, storage.version, value)
         return value
 
-    def write(self, scalars: Sequence[Tensor], values: Sequence[float]) -> None:
-        fill_scalars(scalars, values)
-        for scalar, value in zip(scalars, values, strict=True):
-            if scalar.dtype is float32:
-                value = float(np.float32(value))
-            elif scalar.dtype is not float64:
-                self._entries.pop(id(scalar), None)
-                continue
-            self._entries[id(scalar)] = (scalar, scalar._version, value)
+    def remember(self, scalars: Sequence[Tensor], value: float) -> None:
+        """Note that the ``scalars`` have been set to ``value``."""
+        dtype = None
+        for scalar in scalars:
+            if scalar._layout.dtype is not dtype:
+                dtype = scalar._layout.dtype
+                held = rounded(value, dtype)
+            self._entries[id(scalar)] = (scalar, scalar._storage.version, held)
+
+
+def rounded(value: float, dtype: Any) -> float:
+    """``value`` as a 0-dim tensor of this dtype holds it."""
+    return value if dtype is float64 else float(np.float32(value)) if dtype is float32 else scalar_state(value, dtype).item()
+
+
+@lru_cache(maxsize=256)
+def _fetch(names: tuple[str, ...]) -> Callable[[dict[str, Any]], tuple[Any, ...]]:
+    """A function that takes the values of these names out of a state."""
+    if len(names) > 1:
+        return itemgetter(*names)
+    return lambda state: tuple([state[name] for name in names])
+
+
+_NO_STATE: dict[str, Any] = {}
+
+
+class HeldValues(dict[str, float]):
+    """Values of the scalars in a state, by name: setting one rounds it as its tensor does."""
+
+    def __init__(self, scalars: dict[str, Tensor], values: Sequence[float]) -> None:
+        super().__init__(zip(scalars, values, strict=True))
+        self._scalars = scalars
+
+    def __setitem__(self, key: str, value: float) -> None:
+        super().__setitem__(key, rounded(value, self._scalars[key].dtype))
 
 
 class RuleOptimizer(Optimizer):
@@ -95,8 +124,8 @@ class RuleOptimizer(Optimizer):
         "differentiable": False,
         "capturable": False,
     }
-    #: Whether `_scalars` reads the state. If not, parameters at the same step share the numbers.
-    scalars_by_state: ClassVar[bool] = False
+    #: Whether the rule treats all elements alike.
+    elementwise: ClassVar[bool] = True
     capturable_tensors: ClassVar[str] = "params and state_steps"
     capturable_devices: ClassVar[list[str]] = CAPTURABLE_DEVICES
 
@@ -109,9 +138,10 @@ class RuleOptimizer(Optimizer):
         scalars = {key: scalar_state(0.0, dtype) for key in self.scalar_keys}
         return scalars | {name: ops.zeros_like(param) for name in self._buffers(group, param)}
 
-    def _scalars(self, group: dict[str, Any], state: dict[str, Any], step: float) -> dict[str, Any]:
+    def _scalars(self, group: dict[str, Any], values: dict[str, float], step: float) -> dict[str, Any]:
         """The rule's keyword arguments at a parameter's step number ``step``, counted from 1.
 
+        ``values`` are those of the scalars in the state, in which this sets what they become; the step count is set.
         An optimizer that keeps no step count gets 1 when the state is new and 0 from then on.
         """
         raise NotImplementedError
@@ -160,39 +190,53 @@ class RuleOptimizer(Optimizer):
         return loss
 
     def _step_group(self, group: dict[str, Any]) -> None:
-        pairs = [(param, grad) for param in group["params"] if (grad := param.grad) is not None]
-        if not pairs:
+        params, grads = [], []
+        for param in group["params"]:
+            grad = param.grad
+            if grad is not None:
+                params.append(param)
+                grads.append(grad)
+        if not params:
             return
-        self._check_step(group, [param for param, _ in pairs])
-        if self._skipped_by_amp(group, [grad for _, grad in pairs]):
+        self._check_step(group, params)
+        if self._skipped_by_amp(group, grads):
             return
-        counts_steps = "step" in self.scalar_keys
-        known = self._known
-        counters: list[Tensor] = []
-        counts: list[float] = []
-        updates = []
-        scalars: dict[str, Any] = {}
-        scalars_step = -1.0
-        for param, grad in pairs:
-            names = self._buffers(group, param)
-            state = self.state[param] if names else {}
-            step = 0.0
-            if names and not state:
+        keys = self.scalar_keys
+        read = self._known.read
+        # Parameters that are at the same step, and whose other scalars are equal, take the step together.
+        batches: dict[tuple[float, ...], list[list[Tensor]]] = {}
+        buffers: Sequence[str] | None = None
+        for param, grad in zip(params, grads, strict=True):
+            if buffers is None or not self.elementwise:
+                buffers = self._buffers(group, param)
+                fetch = _fetch((*buffers, *keys) if buffers else ())
+            state = self.state[param] if buffers else _NO_STATE
+            first = 0.0
+            if not state and buffers:
                 state.update(self._new_state(param, grad, group))
-                step = 1.0
-            if counts_steps:
-                counter = state["step"]
-                step = known.read(counter) + 1
-                counters.append(counter)
-                counts.append(step)
-            if step != scalars_step or self.scalars_by_state:
-                scalars, scalars_step = self._scalars(group, state, step), step
-            tensors = [param, grad, *(state[name] for name in names)]
-            if param.is_complex():
-                tensors = [ops.view_as_real(tensor) for tensor in tensors]
-            updates.append(ParamUpdate(tensors[0], tensors[1], tensors[2:], scalars))
-        known.write(counters, counts)
-        optimizer_step(type(self).rule, updates, maximize=group.get("maximize", False), **self._decay(group))
+                first = 1.0
+            tensors = [param, grad, *fetch(state)]
+            if param._layout.dtype.is_complex:
+                counters = 2 + len(buffers)
+                tensors[:counters] = map(ops.view_as_real, tensors[:counters])
+            key: tuple[float, ...] = (first,)
+            for counter in tensors[2 + len(buffers) :]:
+                key += (read(counter),)
+            if key in batches:
+                batches[key].append(tensors)
+            else:
+                batches[key] = [tensors]
+        decay = self._decay(group)
+        for (first, *values), members in batches.items():
+            scalar_tensors = members[0][len(members[0]) - len(values) :]
+            held = HeldValues(dict(zip(keys, scalar_tensors, strict=False)), values)
+            if "step" in held:
+                first = held["step"] = held["step"] + 1
+            scalars = self._scalars(group, held, first) | decay
+            counts = list(held.values())
+            optimizer_step(type(self).rule, members, scalars, counts, elementwise=self.elementwise, maximize=group.get("maximize", False))
+            for n, count in enumerate(counts, -len(counts)):
+                self._known.remember([tensors[n] for tensors in members], count)
 
     def _number(self, value: Any) -> Any:
         """A hyperparameter as a Python number. It stays a tensor when the step is to be differentiated by it."""
@@ -220,7 +264,8 @@ class RuleOptimizer(Optimizer):
 
     def _skipped_by_amp(self, group: dict[str, Any], grads: list[Tensor]) -> bool:
         """Do a gradient scaler's part, which it leaves to fused optimizers; True if there were infinities."""
-        grad_scale, found_inf = getattr(self, "grad_scale", None), getattr(self, "found_inf", None)
+        own = self.__dict__
+        grad_scale, found_inf = own.get("grad_scale"), own.get("found_inf")
         if grad_scale is None and found_inf is None:
             return False
         if not group.get("fused"):

@@ -99,7 +99,7 @@ class SGD(RuleOptimizer):
     def _new_state(self, param: Tensor, grad: Tensor, group: dict[str, Any]) -> dict[str, Any]:
         return {"momentum_buffer": ops.empty_like(grad)}
 
-    def _scalars(self, group: dict[str, Any], state: dict[str, Any], step: float) -> dict[str, Any]:
+    def _scalars(self, group: dict[str, Any], values: dict[str, float], step: float) -> dict[str, Any]:
         return {
             "lr": self._number(group["lr"]),
             "momentum": group["momentum"],

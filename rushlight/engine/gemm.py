@@ -40,8 +40,11 @@ _CHUNK_WORK = 500_000
 _VECTOR_WORK = 100_000
 _COPY_WORK = 50_000
 _MOST_CHUNKS = 8
-#: The bytes between lines that collide in a first-level cache, where every line of A would push the last one out.
-_COLLIDING = 2048
+#: The bytes between lines that share sets of a first-level cache, so that few of them stay in it together.
+_COLLIDING_A = 4096
+_COLLIDING_B = 2048
+#: Rows at such a distance that a first-level cache holds together, with room for B.
+_COLLIDING_ROWS = 10
 _ALIGNMENT = 64
 
 
@@ -50,7 +53,8 @@ class Product:
     """``out[..., i, j] = bias[..., i, j] + sum(a[..., i, k] * b[..., k, j] for k)``
 
     Strides are in elements, not negative: those of the batch's dims and then the two of the matrix; 0 repeats.
-    `operands` are the numbers of a, b, the bias (if there is one) and the output; `offsets` their first elements.
+    `operands` are the numbers of a, b, the bias (if there is one) and the output; `offsets`, in the same order, are
+    their first elements.
     """
 
     m: int
@@ -161,7 +165,8 @@ class _Plan:
 
     def _dense(self, operand: _Operand, rows: int, columns: int, copy: bool = True) -> _Operand:
         """A copy of an operand with contiguous rows, in the workspace. What the batch repeats is copied as often."""
-        strides, elements = [], rows * columns
+        strides: list[int] = []
+        elements = rows * columns
         for extent in reversed(self.batch):
             strides.insert(0, elements)
             elements *= extent
@@ -230,26 +235,28 @@ class _Plan:
         lanes = llvm.vector_width() // BITS[self.type]
         k_block = -(-self.k // max(-(-self.k // _K_BLOCK), 1))
         k_block = max(-(-k_block // lanes) * lanes, lanes)
+        a_step = a.row if a_rows else a.column
+        b_step = b.row if b_rows else b.column
         most_rows, vectors = _tile(self.m, self.n, lanes)
         width = vectors * lanes
         panels = -(-self.n // width)
+        a_collides = a_step > 0 and a_step * self.size % _COLLIDING_A == 0
+        a_packed = a_collides and panels >= 4
+        if a_collides and a_rows and not a_packed:
+            most_rows = min(most_rows, _COLLIDING_ROWS)
         blocks = -(-self.m // most_rows)
-        small, first_blocks = divmod(self.m, blocks)
-        rows = (small + 1, small) if first_blocks else (small,)
-        if first_blocks == 0:
-            first_blocks = blocks
-
+        rows, first_blocks = _row_blocks(self.m, blocks, most_rows)
         tail = -(-(self.n - (panels - 1) * width) // lanes) % vectors
-        a_step = a.row if a_rows else a.column
-        b_step = b.row if b_rows else b.column
         b_packed = not b_rows or (
-            blocks >= 4 and (b_step * self.size % _COLLIDING == 0 or self.k * self.n * self.size > _SLAB_BYTES)
+            blocks >= 4 and (b_step * self.size % _COLLIDING_B == 0 or self.k * self.n * self.size > _SLAB_BYTES)
         )
         if not has_masks() and self.n % width:
             b_packed = True
-        a_packed = panels >= 4 and a_step * self.size % _COLLIDING == 0 and a_step > 0
         variant = Variant(self.type, rows, vectors, tail, a_rows, a_packed, b_rows, b_packed)
 
+        # Packing an element takes as long as so many fused multiplications and additions.
+        a_cost = 4 * a_packed / self.n
+        b_cost = (4 if b_rows else 10) * b_packed / self.m
         work = math.prod(self.batch) * self.m * self.n * self.k
         chunks = max(1, min(work // _CHUNK_WORK, _MOST_CHUNKS))
         row_slabs = min(max(-(-self.m * k_block * self.size // _SLAB_BYTES), 1), blocks)
@@ -263,8 +270,7 @@ class _Plan:
 
         def call(operands: Sequence[_Operand | None], batch: tuple[int, ...]) -> Call:
             products = math.prod(batch)
-            panel_slabs = min(-(-chunks // products), panels)
-            slabs = min(max(row_slabs, -(-chunks // (products * panel_slabs))), blocks)
+            slabs, panel_slabs = _slabs(-(-chunks // products), blocks, panels, row_slabs, a_cost, b_cost)
             jobs = products * panel_slabs * slabs
             parts = min(chunks, jobs)
             words: list[int | Pointer] = [0] * (Word.BATCH + 5 * BATCH_DIMS)
@@ -296,6 +302,35 @@ class _Plan:
         self._per_batch((a, b, bias, out), call)
 
 
+def _row_blocks(m: int, blocks: int, most: int) -> tuple[tuple[int, ...], int]:
+    """The sizes of the blocks that `m` rows make, and how many have the first one.
+
+    Where one size would do, a second one is there for the sake of other shapes: kernels are shared.
+    """
+    small, larger = divmod(m, blocks)
+    if larger:
+        return (small + 1, small), larger
+    if blocks < 4 or small == 1:
+        return (small,), blocks
+    return ((small, small - 1), blocks) if small == most else ((small + 1, small), 0)
+
+
+def _slabs(parts: int, blocks: int, panels: int, least: int, a_cost: float, b_cost: float) -> tuple[int, int]:
+    """How many slabs of rows and of panels give `parts` jobs for the least packing and the most even jobs.
+
+    The costs are those of packing all of A and all of B, as parts of the whole work.
+    """
+
+    def cost(slabs: tuple[int, int]) -> float:
+        rows, columns = slabs
+        uneven = -(-blocks // rows) * rows / blocks * (-(-panels // columns) * columns / panels)
+        idle = max(parts / (rows * columns), 1)
+        return uneven * idle + rows * b_cost + columns * a_cost
+
+    choices = [(min(max(-(-parts // columns), least), blocks), columns) for columns in range(1, min(parts, panels) + 1)]
+    return min(choices, key=cost)
+
+
 def _set_dims(words: list[int | Pointer], first: int, dims: int, values: Sequence[int], missing: int = 1) -> None:
     """`dims` words from `first` on: the values, and what stands for dims that are not there before them."""
     words[first : first + dims] = [missing] * (dims - len(values)) + list(values)
@@ -315,7 +350,7 @@ def _tile(m: int, n: int, lanes: int) -> tuple[int, int]:
     registers = llvm.vector_registers()[0]
     wide = -(-n // lanes)
     if registers == 32:
-        tiles = ((28, 1), (14, 2), (6, 4), (3, 6))
+        tiles = ((16, 1), (14, 2), (6, 4), (3, 6))
     else:
         tiles = ((12, 1), (6, 2), (2, 4), (2, 4))
     if wide == 1:

@@ -20,6 +20,8 @@ from . import llvm
 from .emit import BITS, Builder, Value, module
 from .kernel import Kernel
 
+#: Bytes of a line of the cache.
+LINE = 64
 #: Most dims of a batch that one call walks over.
 BATCH_DIMS = 3
 
@@ -148,6 +150,12 @@ def _invoke(k: Builder, name: str, arguments: Sequence[Value]) -> None:
     k.do(f"call void @{name}({', '.join(a.typed for a in arguments)})")
 
 
+def _prefetch(k: Builder, address: Value) -> None:
+    """Have a line of memory near, to be written soon. Any address will do."""
+    k.declare("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
+    k.do(f"call void @llvm.prefetch.p0({address.typed}, i32 1, i32 3, i32 1)")
+
+
 def _masks(k: Builder, columns: Value, vectors: int, lanes: int) -> list[Value]:
     """For each vector of a row, which of its lanes are columns."""
     masks = []
@@ -175,15 +183,17 @@ def _panel(variant: Variant, name: str, vectors: int) -> Builder:
         with k.loop(0, count, carried=pointers) as block:
             a, start, out = block.carried
             sums = _start(k, variant, rows, start, p["start_step"], p["has_start"], masks)
+            out_next = k.address(out, k.mul(p["out_step"], k.constant(rows, "i64")), variant.type)
+            for row in _rows(k, variant.type, out_next, p["out_step"], rows):
+                for v in range(0, vectors, max(LINE * 8 // llvm.vector_width(), 1)):
+                    _prefetch(k, k.address(row, v * variant.lanes, variant.type))
             sums = _multiply(k, variant, rows, a, b_step, sums, masks)
             for i, row in enumerate(_rows(k, variant.type, out, p["out_step"], rows)):
                 for v, mask in enumerate(masks):
                     k.masked_store(sums[i * vectors + v], k.address(row, v * variant.lanes, variant.type), mask)
             a_next = k.mul(p["a_step"], k.constant(rows, "i64")) if variant.a_rows else rows
-            block.next = [k.address(a, a_next, variant.type)] + [
-                k.address(pointer, k.mul(p[step], k.constant(rows, "i64")), variant.type)
-                for pointer, step in ((start, "start_step"), (out, "out_step"))
-            ]
+            start_next = k.address(start, k.mul(p["start_step"], k.constant(rows, "i64")), variant.type)
+            block.next = [k.address(a, a_next, variant.type), start_next, out_next]
         pointers = block.results
     return k
 

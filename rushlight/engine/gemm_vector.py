@@ -147,7 +147,7 @@ def _group_of_rows(k: Builder, variant: VectorVariant, column: Value, a: Value, 
     bias_step, out_step = read_word(k, VectorWord.BIAS_STEP), read_word(k, VectorWord.OUT_STEP)
     with k.loop(0, k.intrinsic("smin", count, k.constant(lanes, "i64"))) as lane:
         one = k.new(f"extractelement {total.typed}, i64 {lane.index.text}", type)
-        n = k.add(column, lane.index)
+        number = k.add(column, lane.index)
         if variant.bias:
-            one = k.add(one, k.load(k.address(bias, k.mul(n, bias_step), type), type))
-        k.store(one, k.address(out, k.mul(n, out_step), type))
+            one = k.add(one, k.load(k.address(bias, k.mul(number, bias_step), type), type))
+        k.store(one, k.address(out, k.mul(number, out_step), type))

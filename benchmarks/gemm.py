@@ -1,0 +1,152 @@
+"""GF/s of matrix products on one core: ours, NumPy's, PyTorch's where it is installed, and the core's peak.
+
+Each figure is the best of many short samples of interleaved rounds. A shape is m, n, k; "linear" has B transposed, as
+a layer has its weight; "a.T" has A transposed, as the gradient of a weight.
+
+    OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python benchmarks/gemm.py
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import importlib.util
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from rushlight.engine import gemm, llvm
+from rushlight.engine.emit import Builder, module
+from rushlight.engine.kernel import WORKSPACE, Lowered, Pointer
+
+FUNCTION = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)
+SHAPES = (
+    *((n, n, n) for n in (64, 128, 256, 512, 1024)),
+    (64, 1000, 100),
+    (64, 10, 100),
+    (784, 128, 64),
+    (512, 16, 512),
+    (32, 768, 768),
+    (128, 512, 784),
+    (512, 784, 128),
+    (64, 32, 30),
+    (1, 64, 192),
+    (1, 30, 32),
+)
+
+
+def native(lowered: Lowered, arrays: list[np.ndarray]) -> Callable[[], None]:
+    """A call of all chunks, one after the other, on this thread."""
+    scratch = np.zeros(lowered.workspace + 64, np.uint8)
+    at = -scratch.ctypes.data % 64 + scratch.ctypes.data
+    calls = []
+    for call in lowered.calls:
+        code = llvm.load(call.kernel.source, [call.kernel.name])
+        function = FUNCTION(code.addresses[call.kernel.name])
+        words = [
+            (at if word.operand == WORKSPACE else arrays[word.operand].ctypes.data) + word.offset if isinstance(word, Pointer) else word
+            for word in call.words
+        ]
+        args = np.array(words, np.int64)
+        calls += [(function, args.ctypes.data, chunk, (args, code)) for chunk in range(call.chunks)]
+
+    def run(keep: Any = (scratch, arrays)) -> None:
+        for function, address, chunk, _ in calls:
+            function(address, chunk)
+
+    return run
+
+
+def peak() -> Callable[[], None]:
+    """Fused multiplications and additions in registers only: 24 independent chains of 1,000,000 / 24 each."""
+    k = Builder("peak", [("ptr", "args"), ("i64", "chunk")])
+    lanes = llvm.vector_width() // 32
+    target = k.parameters["args"]
+    factor = k.splat(k.load(target, "float"), lanes)
+    with k.loop(0, PEAK_TURNS, carried=[k.constant(n, "float", lanes) for n in range(24)]) as turn:
+        turn.next = [k.fma(factor, factor, total) for total in turn.carried]
+    total = turn.results[0]
+    for other in turn.results[1:]:
+        total = k.add(total, other)
+    k.store(total, target)
+    code = llvm.load(module([k]), ["peak"])
+    memory = np.zeros(64, np.float32)
+    function = FUNCTION(code.addresses["peak"])
+    return lambda keep=code: function(memory.ctypes.data, 0)
+
+
+PEAK_TURNS = 20_000
+
+
+def aligned(*shape: int) -> np.ndarray:
+    memory = np.random.default_rng(0).standard_normal(int(np.prod(shape)) + 16).astype(np.float32)
+    first = (-memory.ctypes.data % 64) // 4
+    return memory[first : first + int(np.prod(shape))].reshape(shape)
+
+
+def competitors(m: int, n: int, k: int, form: str) -> dict[str, Callable[[], object]]:
+    a = aligned(k, m).T if form == "a.T" else aligned(m, k)
+    b = aligned(n, k).T if form == "linear" else aligned(k, n)
+    out, bias = aligned(m, n), aligned(n)
+    strides = [tuple(s // 4 for s in x.strides) for x in (a, b, out)]
+    product = gemm.Product(m, n, k, *strides, bias_strides=(0, 1) if form == "linear" else None, operands=(0, 1, 2, 3) if form == "linear" else (0, 1, 2))
+    arrays = [a, b, bias, out] if form == "linear" else [a, b, out]
+    cases: dict[str, Callable[[], object]] = {"rushlight": native(gemm.lower(product), arrays)}
+    numpy_out = np.empty((m, n), np.float32)
+    cases["numpy"] = lambda: np.matmul(a, b, out=numpy_out)
+    if importlib.util.find_spec("torch"):
+        import torch
+
+        torch.set_num_threads(1)
+        ta, tb, tout, tbias = torch.from_numpy(a), torch.from_numpy(b), torch.empty(m, n), torch.from_numpy(bias)
+        if form == "linear":
+            cases["torch"] = lambda: torch.addmm(tbias, ta, tb, out=tout)
+        else:
+            cases["torch"] = lambda: torch.mm(ta, tb, out=tout)
+    expected = a.astype(float) @ b.astype(float) + (bias if form == "linear" else 0)
+    cases["rushlight"]()
+    assert np.abs(out - expected).max() < 1e-3 * k**0.5, (m, n, k, form)
+    return cases
+
+
+def best(cases: dict[str, Callable[[], object]], seconds: float, rounds: int = 15) -> dict[str, float]:
+    """The least time of a call of each case, in seconds."""
+    found = dict.fromkeys(cases, float("inf"))
+    for _ in range(rounds):
+        for name, call in cases.items():
+            call()
+            spent = 0.0
+            while spent < seconds / rounds:
+                start = time.perf_counter()
+                for _ in range(CALLS):
+                    call()
+                took = time.perf_counter() - start
+                spent += took
+                found[name] = min(found[name], took / CALLS)
+    return found
+
+
+CALLS = 5
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=0.15, help="for each figure")
+    parser.add_argument("--forms", default="plain,linear,a.T")
+    parser.add_argument("shapes", nargs="*", help="m,n,k")
+    options = parser.parse_args()
+    shapes = [tuple(int(n) for n in s.split(",")) for s in options.shapes] or SHAPES
+    top = 2 * 24 * llvm.vector_width() / 32 * PEAK_TURNS / best({"peak": peak()}, 0.3)["peak"] / 1e9
+    print(f"peak {top:.0f} GF/s")
+    for form in options.forms.split(","):
+        for m, n, k in shapes:
+            times = best(competitors(m, n, k, form), options.seconds)
+            rates = {name: 2 * m * n * k / t / 1e9 for name, t in times.items()}
+            text = "  ".join(f"{name} {rate:6.1f}" for name, rate in rates.items())
+            print(f"{form:7} {m:5} {n:5} {k:5}  {text}  {100 * rates['rushlight'] / top:4.0f} %  {times['rushlight'] * 1e6:9.1f} us", flush=True)
+
+
+if __name__ == "__main__":
+    main()

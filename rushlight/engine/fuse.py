@@ -123,11 +123,18 @@ def _place(units: list[Unit], trace: Trace, step: Step, earliest: int) -> int:
         if join(group, trace.slots, step, lowering, space):
             units.append(group)
             return len(units) - 1
-    if isinstance(lowering, Calls) and _sizes(step, trace) and (lowered := lowering.make(step.plan)) is not None:
+    if isinstance(lowering, Calls) and _sizes(step, trace) and (lowered := _calls(lowering, step)) is not None:
         units.append(Library(step, lowered))
     else:
         units.append(Interpreted(step))
     return len(units) - 1
+
+
+def _calls(lowering: Calls, step: Step) -> Lowered | None:
+    try:
+        return lowering.make(step.plan)
+    except Unsupported:
+        return None
 
 
 def _sizes(step: Step, trace: Trace) -> bool:

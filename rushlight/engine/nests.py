@@ -86,8 +86,14 @@ def lower_group(group: Group, needed: Callable[[int], bool]) -> Lowered | None:
         return _in_blocks(form)
     if not form.outer and not any(node.op in REDUCTIONS for node in form.nodes):
         return Lowered((elementwise_call(form),))
+    return row_call(form)
+
+
+def row_call(form: Form, used: int = 0) -> Lowered:
+    """The call of a loop over rows, which are shared out; its scratch rows come after `used` bytes of the workspace."""
     extent = form.outer[0] if form.outer else 1
-    return _lowered(_call(form, "outer", extent, _share(extent, form.cost() * form.row * math.prod(form.outer[1:]))))
+    call, end = _call(form, "outer", extent, _share(extent, form.cost() * form.row * math.prod(form.outer[1:])), used)
+    return Lowered((call,), max(end, used))
 
 
 def elementwise_call(form: Form) -> Call:

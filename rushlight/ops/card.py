@@ -502,6 +502,21 @@ def array_of(tensor: TensorBase) -> np.ndarray:
     return tape.observe(tensor._storage).array(tensor._offset, tensor._layout)
 
 
+def value_range(tensor: TensorBase) -> tuple[Any, Any]:
+    """The least and the largest value of a tensor that has some, looked up again only after a write.
+
+    Indices are checked against it at each call: data that stays the same is not read again, and nothing pending has to run.
+    """
+    storage = tensor._storage
+    key = (tensor._offset, tensor._layout)
+    known = storage.__dict__.setdefault("ranges", {})
+    found = known.get(key)
+    if found is None or found[0] != storage.version or storage.special:
+        values = array_of(tensor)
+        found = known[key] = (storage.version, values.min(), values.max())
+    return found[1], found[2]
+
+
 def tensor_of_array(array: np.ndarray) -> Tensor:
     """A fresh tensor that owns `array`, copied unless the array owns its memory in row-major order."""
     array = np.ascontiguousarray(array) if array.ndim else array

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import dtypes as dt
+from ..engine import class_loss
+from ..engine.lowering import Calls
 from ..errors import sizes
 from ..shape import Layout, contiguous
 from ..storage import ON_META, TensorBase
 from . import elementwise_loss
-from .card import Card, Pointwise, apply, array_of
+from .card import Card, Pointwise, apply, array_of, value_range
 from .define import as_tensor_argument
 from .gradient_entry import through
 from .loss import legacy_reduction, reduce_loss
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 def check_targets(target: TensorBase, classes: int, ignore_index: int) -> None:
     """Raise PyTorch's IndexError for a class that does not exist."""
     if not target._layout.numel or target._storage.special == ON_META:
+        return
+    least, largest = value_range(target)
+    if least >= 0 and largest < classes:
         return
     values = array_of(target)
     wrong = ((values < 0) | (values >= classes)) & (values != ignore_index)
@@ -126,7 +131,7 @@ def _nll_double_gradient(g: Tensor, target: Tensor, weight: Tensor | None, needs
 _nll_backward = Card(
     "nll_loss_backward", "grad_output input target weight",
     statics="ignore_index reduction", outputs="grad_input",
-    infer=_infer_backward, numpy=_nll_backward_rule, backward=_nll_double_gradient,
+    infer=_infer_backward, numpy=_nll_backward_rule, backward=_nll_double_gradient, lowering=Calls(class_loss.backward),
 )  # fmt: skip
 
 
@@ -138,7 +143,7 @@ def _nll_gradient(g: Tensor, input: Tensor, target: Tensor, weight: Tensor | Non
 _nll = Card(
     "nll_loss", "input target weight",
     statics="ignore_index reduction",
-    infer=_infer_loss, numpy=_nll_rule, backward=_nll_gradient,
+    infer=_infer_loss, numpy=_nll_rule, backward=_nll_gradient, lowering=Calls(class_loss.forward),
     onnx="NegativeLogLikelihoodLoss",
 )  # fmt: skip
 
@@ -240,7 +245,7 @@ def _cross_entropy_double_gradient(g: Tensor, grad_output: Tensor, input: Tensor
 _cross_entropy_backward = Card(
     "cross_entropy_backward", "grad_output input target weight",
     statics="ignore_index reduction label_smoothing", outputs="grad_input",
-    infer=_infer_backward, numpy=_cross_entropy_backward_rule, backward=_cross_entropy_double_gradient,
+    infer=_infer_backward, numpy=_cross_entropy_backward_rule, backward=_cross_entropy_double_gradient, lowering=Calls(class_loss.backward),
 )  # fmt: skip
 
 
@@ -252,7 +257,7 @@ def _cross_entropy_gradient(g: Tensor, input: Tensor, target: Tensor, weight: Te
 _cross_entropy = Card(
     "cross_entropy", "input target weight",
     statics="ignore_index reduction label_smoothing",
-    infer=_infer_loss, numpy=_cross_entropy_rule, backward=_cross_entropy_gradient,
+    infer=_infer_loss, numpy=_cross_entropy_rule, backward=_cross_entropy_gradient, lowering=Calls(class_loss.forward),
     node_name="NllLossBackward0", onnx="SoftmaxCrossEntropyLoss",
 )  # fmt: skip
 

@@ -420,9 +420,10 @@ def apply(card: Card, operands: Sequence[Any], static: Static = ()) -> Any:
                 r._storage.special = ON_META
         else:
             flush_if_shared(operands)
-    if follow and grad_state.enabled:
+    modes = grad_state.__dict__
+    if follow and modes["enabled"]:
         _attach(plan, operands, results, position)
-    if grad_state.tracer is not None:
+    if modes["tracer"] is not None:
         tracing(card, operands, plan.params, results)
     return results[0] if len(results) == 1 else results
 
@@ -649,13 +650,19 @@ def apply_view(card: View, input: TensorBase, static: Static = ()) -> Any:
         pairs = geometry if card.multi else [geometry]
         found = _remember(key, Plan(card, static, (input._layout,), tuple(p[0] for p in pairs)))
         found.deltas = tuple(p[1] for p in pairs)
-    views = tuple(make_view(input, out, input._offset + delta) for out, delta in zip(found.outs, found.deltas, strict=True))
+    offset = input._offset
+    views: tuple[Tensor, ...]
+    if card.multi:
+        views = tuple([make_view(input, out, offset + delta) for out, delta in zip(found.outs, found.deltas, strict=True)])
+    else:
+        views = (make_view(input, found.outs[0], offset + found.deltas[0]),)
     base = input._base
     follow = input._requires_grad or base is not None
-    if not grad_state.enabled:
+    modes = grad_state.__dict__
+    if not modes["enabled"]:
         needed = follow and requires_grad(input)
         for v in views:
-            v._view_kind = VIEW_INFERENCE if grad_state.inference else VIEW_NO_GRAD
+            v._view_kind = VIEW_INFERENCE if modes["inference"] else VIEW_NO_GRAD
             if needed and v._layout.dtype.category >= dt.FLOAT:
                 v._requires_grad = True  # a leaf of its own
     else:
@@ -669,7 +676,7 @@ def apply_view(card: View, input: TensorBase, static: Static = ()) -> Any:
             for n, v in enumerate(views):
                 if v._layout.dtype.category >= dt.FLOAT:
                     set_history(v, node, n)
-    if grad_state.tracer is not None:
+    if modes["tracer"] is not None:
         tracing(card, (input,), found.params, views)
     return views if card.multi else views[0]
 

@@ -6,6 +6,7 @@ The functions below normalise arguments the way PyTorch does, with its errors.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,10 @@ def shape_argument(shape: tuple[Any, ...]) -> Shape:
     """A shape given as separate ints or as one sequence; 0-dim integer tensors count as ints."""
     if len(shape) == 1 and isinstance(shape[0], (tuple, list)):
         shape = tuple(shape[0])
-    return tuple(n if type(n) is int else _as_int(n) for n in shape)
+    for n in shape:
+        if type(n) is not int:
+            return tuple([_as_int(n) for n in shape])
+    return shape
 
 
 def sequence_argument(given: tuple[Any, ...], kwargs: dict[str, Any], name: str) -> Shape:
@@ -140,6 +144,13 @@ def _reshaped(input: Layout, shape: Shape) -> tuple[Layout, int]:
     return layout(shape, stride, input.dtype), 0
 
 
+@functools.lru_cache(1 << 12)  # a program asks for the same few again and again
+def _seen_as(input: Layout, shape: Shape) -> tuple[Shape, bool]:
+    """`shape` with its -1 filled in, and whether the memory of `input` can be seen with it."""
+    wanted = infer_shape(shape, input.numel)
+    return wanted, view_strides(input.shape, input.stride, wanted) is not None
+
+
 _view = View(
     "view",
     geometry=_reshaped,
@@ -159,7 +170,7 @@ def view(input: Tensor, *shape: Any, dtype: dt.dtype | None = None) -> Tensor:
         dtype = shape[0]
     if dtype is not None:
         return view_dtype(input, dtype)
-    return apply_view(_view, input, (infer_shape(shape_argument(shape), input._layout.numel),))
+    return apply_view(_view, input, (_seen_as(input._layout, shape_argument(shape))[0],))
 
 
 def view_as(input: Tensor, other: Tensor) -> Tensor:
@@ -178,8 +189,8 @@ def reshape(input: Tensor, *shape: Any, **kwargs: Any) -> Tensor:
     tensor([0, 2, 1, 3])
     """
     as_tensor_argument(input, "reshape")
-    wanted = infer_shape(sequence_argument(shape, kwargs, "shape"), input._layout.numel)
-    if view_strides(input._layout.shape, input._layout.stride, wanted) is not None:
+    wanted, possible = _seen_as(input._layout, sequence_argument(shape, kwargs, "shape"))
+    if possible:
         return apply_view(_view, input, (wanted,))
     from ..memory_formats import contiguous_format
     from .arithmetic import clone

@@ -71,6 +71,9 @@ class Linear(Module):
             init.uniform_(self.bias, -bound, bound)
 
     def forward(self, input: Tensor) -> Tensor:
+        members = self._parameters
+        if "weight" in members and "bias" in members:  # `self.weight` finds the same by a longer way, `__getattr__`
+            return F.linear(input, members["weight"], members["bias"])  # type: ignore[arg-type]
         return F.linear(input, self.weight, self.bias)
 
     def extra_repr(self) -> str:

@@ -97,6 +97,9 @@ class LayerNorm(_ScaleAndShift):
         )
 
     def forward(self, input: Tensor) -> Tensor:
+        members = self._parameters
+        if "weight" in members and "bias" in members:  # `self.weight` finds the same by a longer way, `__getattr__`
+            return F.layer_norm(input, self.normalized_shape, members["weight"], members["bias"], self.eps)
         return F.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:

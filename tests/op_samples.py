@@ -271,6 +271,7 @@ def gradients() -> None:
     for mask in ((True, True, True), (False, True), (False, False, True)):
         add_card("linear_backward", (mask,), real(2, 3, 4, seed=2), real(2, 3, 5), real(4, 5, seed=1))
     add_card("linear_backward", ((True, True, True),), real(3, seed=2), real(3, 5), real(5, seed=1))
+    add_card("embedding_dense_backward", (3, 1, False), real(2, 2, 2), more=(torch.tensor([[0, 2], [2, 1]]),))
     g, x, y = real(3, 4, seed=2), real(3, 4, low=-3.0, high=3.0), real(3, 4, low=0.1, high=0.9, seed=1)
     for name, numbers in (("mse_loss", (0.3,)), ("smooth_l1_loss", (0.3, 1.3)), ("huber_loss", (0.3, 1.3)), ("binary_cross_entropy_with_logits", (0.3,))):
         add_card(f"{name}_backward", (), g, x, y, more=numbers)

@@ -147,15 +147,24 @@ def _accumulate(target: np.ndarray, positions: Shape, indices: Sequence[np.ndarr
         front[...] = whole.reshape(front.shape)
 
 
+#: How often a row may come for all such rows to be added together, one occurrence after another.
+_SELDOM = 8
+
+
 def add_along(target: np.ndarray, index: np.ndarray, values: np.ndarray) -> None:
     """``target[index] += values`` with repeats adding up in the order of `index`, which is flat.
 
-    Sorted runs and one `reduceat` are many times as fast as `np.add.at` where rows are wide or many.
+    As `np.add.at`, which is many times slower where rows are wide or many.
     """
     if index.size == 0:
         return
     if target.dtype.kind == "b":
         np.logical_or.at(target, index, values)
+        return
+    if target.dtype.itemsize == 2 and target.dtype.kind not in "iu":
+        wide = target.astype(np.float32)
+        add_along(wide, index, values.astype(np.float32))
+        target[...] = wide
         return
     index = np.where(index < 0, index + target.shape[0], index)
     if target.ndim == 1 and target.dtype in (np.float32, np.float64) and index.size > 64:
@@ -163,12 +172,23 @@ def add_along(target: np.ndarray, index: np.ndarray, values: np.ndarray) -> None
         sums = np.bincount(index, values, target.size)
         np.add(target, sums, out=target, where=sums != 0, casting="unsafe")
         return
+    # A sum over the first dim adds row after row only where rows have several elements.
+    if values.size <= 1024 or values.size == values.shape[0]:
+        np.add.at(target, index, values)
+        return
     order = np.argsort(index, kind="stable")
     ordered = index[order]
     starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
-    wide = np.float32 if target.dtype.itemsize == 2 and target.dtype.kind not in "iu" else target.dtype
-    sums = np.add.reduceat(values[order], starts, axis=0, dtype=wide) if starts.size < index.size else values[order]
-    target[ordered[starts]] = (target[ordered[starts]] + sums).astype(target.dtype)
+    rows, counts = ordered[starts], np.diff(starts, append=index.size)
+    often = counts > _SELDOM
+    for row, start, count in zip(rows[often].tolist(), starts[often].tolist(), counts[often].tolist(), strict=True):
+        found = values[order[start : start + count]]
+        found[0] += target[row]
+        target[row] = found.sum(0)
+    rows, starts, counts = rows[~often], starts[~often], counts[~often]
+    for n in range(counts.max(initial=0)):
+        more = counts > n
+        target[rows[more]] += values[order[starts[more] + n]]
 
 
 def _index_put_backward(g: Tensor, indices: Sequence[Tensor], layouts: Sequence[Layout], positions: Shape, accumulate: bool, needs: tuple[bool, ...]) -> list[Any]:

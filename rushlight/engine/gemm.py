@@ -26,6 +26,7 @@ from .gemm_kernel import (
     has_masks,
     panel_bytes,
     product_kernel,
+    shares,
 )
 from .gemm_vector import VectorVariant, VectorWord, vector_kernel
 from .kernel import WORKSPACE, Call, Lowered, Pointer
@@ -144,7 +145,7 @@ class _Plan:
             lines = math.prod(dims)
             chunks = max(1, min(lines * columns // _COPY_WORK, lines, _MOST_CHUNKS))
             words: list[int | Pointer] = [0] * (CopyWord.DIMS + 3 * COPY_DIMS)
-            words[: CopyWord.DIMS] = [0, 0, lines, columns, 0, 0, chunks]
+            words[: CopyWord.DIMS] = [0, 0, columns, 0, 0, *shares(lines, chunks)]
             _set_dims(words, CopyWord.DIMS, COPY_DIMS, dims)
             for n, operand in enumerate(operands):
                 assert operand is not None
@@ -201,10 +202,9 @@ class _Plan:
                 b.row if not b_columns else b.column,
                 bias.column if bias else 0,
                 out.column,
-                groups,
                 slabs,
-                products * slabs,
-                parts,
+                *shares(groups, slabs),
+                *shares(products * slabs, parts),
             ]
             _set_operands(words, VectorWord.BATCH, operands, batch)
             return Call(vector_kernel(variant), tuple(words), parts)
@@ -286,16 +286,14 @@ class _Plan:
                 Word.BIAS_STEP: bias.row if bias else 0,
                 Word.OUT_STEP: out.row,
                 Word.HAS_BIAS: int(bias is not None),
-                Word.ROW_BLOCKS: blocks,
                 Word.FIRST_BLOCKS: first_blocks,
                 Word.ROW_SLABS: slabs,
-                Word.PANELS: panels,
                 Word.PANEL_SLABS: panel_slabs,
-                Word.JOBS: jobs,
-                Word.CHUNKS: parts,
             }
             for word, value in settings.items():
                 words[word] = value
+            for word, whole, divided in ((Word.BLOCKS, blocks, slabs), (Word.PANELS, panels, panel_slabs), (Word.JOBS, jobs, parts)):
+                words[word : word + 2] = shares(whole, divided)
             return Call(product_kernel(variant), tuple(words), parts)
 
         workspace: int | Pointer = self._room(own * chunks) if own else 0

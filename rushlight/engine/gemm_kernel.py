@@ -43,14 +43,14 @@ class Word(IntEnum):
     BIAS_STEP = auto()
     OUT_STEP = auto()
     HAS_BIAS = auto()
-    ROW_BLOCKS = auto()
-    FIRST_BLOCKS = auto()  # that have `Variant.rows[0]` rows; the others have `rows[1]`
+    FIRST_BLOCKS = auto()  # blocks of rows that have `Variant.rows[0]` of them; the others have `rows[1]`
     ROW_SLABS = auto()
-    PANELS = auto()
     PANEL_SLABS = auto()
-    JOBS = auto()  # the batch's products times their row slabs times their panel slabs
-    CHUNKS = auto()
-    BATCH = auto()  # BATCH_DIMS extents, then as many strides of a, of b, of the bias and of the output
+    # Shares, each two words; see `shares`.
+    BLOCKS = auto()  # of rows in a slab
+    PANELS = BLOCKS + 2  # in a slab
+    JOBS = PANELS + 2  # in a chunk: the batch's products times their row slabs times their panel slabs
+    BATCH = JOBS + 2  # BATCH_DIMS extents, then as many strides of a, of b, of the bias and of the output
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +107,17 @@ def divide(k: Builder, a: Value, b: Value) -> tuple[Value, Value]:
     return quotient, k.sub(a, k.mul(quotient, b))
 
 
-def share(k: Builder, part: Value, parts: Value, whole: Value) -> Value:
-    """Where part `part` of `whole` things begins."""
-    return k.binary("udiv", k.mul(part, whole), parts)
+def shares(whole: int, parts: int) -> tuple[int, int]:
+    """How `whole` things are shared among `parts`: so many each, and so many parts have one more."""
+    return divmod(whole, parts)
 
 
-def following(k: Builder, a: Value) -> Value:
-    return k.add(a, k.constant(1, "i64"))
+def share(k: Builder, part: Value, word: int) -> tuple[Value, Value]:
+    """Where a part's things begin and end, by the words that `shares` gave."""
+    each, more = read_word(k, word), read_word(k, word + 1)
+    following = k.add(part, k.constant(1, "i64"))
+    start, stop = (k.add(k.mul(n, each), k.intrinsic("smin", n, more)) for n in (part, following))
+    return start, stop
 
 
 def at_batch(k: Builder, type: str, number: Value, bases: list[Value], first: int, dims: int = BATCH_DIMS) -> list[Value]:
@@ -278,7 +282,7 @@ def _pack_columns(variant: Variant) -> Builder:
     p, type, lanes = k.parameters, variant.type, variant.lanes
     zero = k.constant(0, type, lanes)
     last = k.sub(p["columns"], k.constant(1, "i64"))
-    whole = k.and_(p["k"], k.constant(-lanes, "i64"))
+    whole = k.constant(0, "i64") if has_masks() else k.and_(p["k"], k.constant(-lanes, "i64"))
     with k.loop(0, variant.width, lanes) as group:
         columns = [
             k.address(p["source"], k.mul(_smaller(k, k.add(group.index, k.constant(i, "i64")), last), p["step"]), type)
@@ -295,8 +299,9 @@ def _pack_columns(variant: Variant) -> Builder:
             for i, row in enumerate(transpose(k, found)):
                 k.store(row, k.address(target, i * variant.width, type))
 
-        with k.loop(0, whole, lanes) as step:
-            block(step.index, None)
+        if not has_masks():
+            with k.loop(0, whole, lanes) as step:
+                block(step.index, None)
         with k.loop(whole, p["k"], lanes) as step:
             block(step.index, k.first_lanes(k.sub(p["k"], step.index), lanes))
     return k
@@ -349,20 +354,19 @@ def _product(variant: Variant) -> Builder:
     n, depth, k_block = word(Word.N), word(Word.K), word(Word.K_BLOCK)
     a_step, b_step, bias_step, out_step = (word(w) for w in (Word.A_STEP, Word.B_STEP, Word.BIAS_STEP, Word.OUT_STEP))
     has_bias = k.compare("ne", word(Word.HAS_BIAS), number(0))
-    row_blocks, first_blocks, row_slabs = word(Word.ROW_BLOCKS), word(Word.FIRST_BLOCKS), word(Word.ROW_SLABS)
-    panels, panel_slabs = word(Word.PANELS), word(Word.PANEL_SLABS)
-    jobs, chunks, chunk = word(Word.JOBS), word(Word.CHUNKS), k.parameters["chunk"]
+    first_blocks, row_slabs, panel_slabs = word(Word.FIRST_BLOCKS), word(Word.ROW_SLABS), word(Word.PANEL_SLABS)
+    chunk = k.parameters["chunk"]
     panel_room = k.address(word(Word.WORKSPACE), k.mul(chunk, word(Word.WORKSPACE_BYTES)), "i8")
     a_room = panel_room
     if variant.a_packed and variant.b_packed:
         whole_block = k.and_(k.add(k_block, number(variant.lanes - 1)), number(-variant.lanes))
         a_room = k.address(panel_room, k.mul(whole_block, number(variant.width)), type)
 
-    with k.loop(share(k, chunk, chunks, jobs), share(k, following(k, chunk), chunks, jobs)) as job:
+    with k.loop(*share(k, chunk, Word.JOBS)) as job:
         rest, panel_slab = divide(k, job.index, panel_slabs)
         rest, row_slab = divide(k, rest, row_slabs)
         a, b, bias, out = at_batch(k, type, rest, [word(w) for w in (Word.A, Word.B, Word.BIAS, Word.OUT)], Word.BATCH)
-        block, block_stop = share(k, row_slab, row_slabs, row_blocks), share(k, following(k, row_slab), row_slabs, row_blocks)
+        block, block_stop = share(k, row_slab, Word.BLOCKS)
         first = _smaller(k, block, first_blocks)
         firsts = k.sub(_smaller(k, block_stop, first_blocks), first)
         seconds = k.sub(k.sub(block_stop, block), firsts)
@@ -387,7 +391,7 @@ def _product(variant: Variant) -> Builder:
                 a_block = a_room
             has_start = k.or_(behind, has_bias)
             start_step = k.select(behind, out_step, bias_step)
-            with k.loop(share(k, panel_slab, panel_slabs, panels), share(k, following(k, panel_slab), panel_slabs, panels)) as panel:
+            with k.loop(*share(k, panel_slab, Word.PANELS)) as panel:
                 column = k.mul(panel.index, number(variant.width))
                 columns = _smaller(k, number(variant.width), k.sub(n, column))
                 line, inside = (outer.index, column) if variant.b_rows else (column, outer.index)
@@ -418,12 +422,11 @@ class CopyWord(IntEnum):
 
     SOURCE = 0
     TARGET = auto()
-    LINES = auto()
     LENGTH = auto()
     SOURCE_STEP = auto()
     TARGET_STEP = auto()
-    CHUNKS = auto()
-    DIMS = auto()
+    LINES = auto()  # in a chunk: two words; see `shares`
+    DIMS = LINES + 2
 
 
 #: Dims of a copy over and above the innermost.
@@ -434,11 +437,10 @@ COPY_DIMS = BATCH_DIMS + 1
 def copy_kernel(type: str) -> Kernel:
     """Elements from one layout to another: for the few operands that no tile can read where they are."""
     k = Builder("copy", [("ptr", "args"), ("i64", "chunk")])
-    chunk, chunks, lines = k.parameters["chunk"], read_word(k, CopyWord.CHUNKS), read_word(k, CopyWord.LINES)
     bases = [read_word(k, CopyWord.SOURCE, "ptr"), read_word(k, CopyWord.TARGET, "ptr")]
     steps = [read_word(k, CopyWord.SOURCE_STEP), read_word(k, CopyWord.TARGET_STEP)]
     length = read_word(k, CopyWord.LENGTH)
-    with k.loop(share(k, chunk, chunks, lines), share(k, following(k, chunk), chunks, lines)) as line:
+    with k.loop(*share(k, k.parameters["chunk"], CopyWord.LINES)) as line:
         source, target = at_batch(k, type, line.index, bases, CopyWord.DIMS, COPY_DIMS)
         with k.loop(0, length, carried=[source, target]) as turn:
             k.store(k.load(turn.carried[0], type), turn.carried[1])

@@ -13,7 +13,7 @@ from functools import lru_cache
 
 from . import llvm
 from .emit import BITS, LANES, Builder, Value, module
-from .gemm_kernel import at_batch, divide, following, read_word, share
+from .gemm_kernel import at_batch, divide, read_word, share
 from .kernel import Kernel
 
 
@@ -30,11 +30,10 @@ class VectorWord(IntEnum):
     B_STEP = auto()  # between columns if those are contiguous, else between rows
     BIAS_STEP = auto()
     OUT_STEP = auto()
-    GROUPS = auto()  # of `VectorVariant.width` columns
-    SLABS = auto()  # in which the groups are divided
-    JOBS = auto()  # the batch's products times the slabs
-    CHUNKS = auto()
-    BATCH = auto()  # as in gemm_kernel.Word
+    SLABS = auto()  # in which the groups of `VectorVariant.width` columns are divided
+    GROUPS = auto()  # in a slab: two words, as in gemm_kernel.Word
+    JOBS = GROUPS + 2  # in a chunk: the batch's products times the slabs
+    BATCH = JOBS + 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +54,13 @@ class VectorVariant:
 @lru_cache(maxsize=16)
 def vector_kernel(variant: VectorVariant) -> Kernel:
     k = Builder("vector", [("ptr", "args"), ("i64", "chunk")])
-    chunk, chunks, jobs = k.parameters["chunk"], read_word(k, VectorWord.CHUNKS), read_word(k, VectorWord.JOBS)
-    slabs, groups = read_word(k, VectorWord.SLABS), read_word(k, VectorWord.GROUPS)
+    slabs = read_word(k, VectorWord.SLABS)
     operands = [read_word(k, w, "ptr") for w in (VectorWord.A, VectorWord.B, VectorWord.BIAS, VectorWord.OUT)]
     group = _group_of_columns if variant.b_columns else _group_of_rows
-    with k.loop(share(k, chunk, chunks, jobs), share(k, following(k, chunk), chunks, jobs)) as job:
+    with k.loop(*share(k, k.parameters["chunk"], VectorWord.JOBS)) as job:
         batch, slab = divide(k, job.index, slabs)
         bases = at_batch(k, variant.type, batch, operands, VectorWord.BATCH)
-        with k.loop(share(k, slab, slabs, groups), share(k, following(k, slab), slabs, groups)) as turn:
+        with k.loop(*share(k, slab, VectorWord.GROUPS)) as turn:
             group(k, variant, k.mul(turn.index, k.constant(variant.width, "i64")), *bases)
     return Kernel("vector", module([k]))
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from .. import dtypes
 from .combine import cat
-from .creation import ones, zeros, zeros_like
+from .creation import zeros, zeros_like
 from .dropout import dropout
+from .flash_attention import attention_weights, flash_attention, is_common
 from .matmul import bmm, c_name, linear
 
 if TYPE_CHECKING:
@@ -84,31 +85,17 @@ def scaled_dot_product_attention(
     if scale is None:
         scale = 1 / math.sqrt(query.size(-1)) if query.size(-1) else math.inf
 
+    if is_common(query, key, value, attn_mask, dropout_p) and SDPBackend.FLASH_ATTENTION in _enabled_backends:
+        return flash_attention(query, key, value, attn_mask, scale, is_causal)
+
     # Scores and their softmax are computed in float32 at least.
     out_dtype = query.dtype
     if out_dtype in (dtypes.float16, dtypes.bfloat16):
         query, key, value = query.float(), key.float(), value.float()
-    scores = (query * scale) @ key.transpose(-2, -1)
-    if is_causal:
-        allowed = ones(scores.shape[-2:], dtype=dtypes.bool_, device=query.device).tril()
-        scores = scores.masked_fill(allowed.logical_not(), _NEGATIVE_INFINITY)
-    if attn_mask is None:
-        weights = scores.softmax(-1)
-    else:
-        if attn_mask.dtype == dtypes.bool_:
-            scores = scores.masked_fill(attn_mask.logical_not(), _NEGATIVE_INFINITY)
-        else:
-            scores = scores + attn_mask
-        weights = _safe_softmax(scores)
+    weights = attention_weights(query, key, attn_mask, scale, is_causal)
     if dropout_p > 0:
         weights = dropout(weights, dropout_p, True)
     return (weights @ value).to(out_dtype)
-
-
-def _safe_softmax(scores: Tensor) -> Tensor:
-    """Softmax over the last dimension, zero instead of NaN where a whole row is -inf."""
-    nothing = (scores == _NEGATIVE_INFINITY).all(-1, keepdim=True)
-    return scores.masked_fill(nothing, 0.0).softmax(-1).masked_fill(nothing, 0.0)
 
 
 def _repeat_heads(query: Tensor, shared: Tensor) -> Tensor:

@@ -201,16 +201,15 @@ class RuleOptimizer(Optimizer):
         self._check_step(group, params)
         if self._skipped_by_amp(group, grads):
             return
-        keys = self.scalar_keys
-        read = self._known.read
+        keys, states, read, alike = self.scalar_keys, self.state, self._known.read, self.elementwise
         # Parameters that are at the same step, and whose other scalars are equal, take the step together.
         batches: dict[tuple[float, ...], list[list[Tensor]]] = {}
         buffers: Sequence[str] | None = None
         for param, grad in zip(params, grads, strict=True):
-            if buffers is None or not self.elementwise:
+            if buffers is None or not alike:
                 buffers = self._buffers(group, param)
                 fetch = _fetch((*buffers, *keys) if buffers else ())
-            state = self.state[param] if buffers else _NO_STATE
+            state = states[param] if buffers else _NO_STATE
             first = 0.0
             if not state and buffers:
                 state.update(self._new_state(param, grad, group))
@@ -222,10 +221,11 @@ class RuleOptimizer(Optimizer):
             key: tuple[float, ...] = (first,)
             for counter in tensors[2 + len(buffers) :]:
                 key += (read(counter),)
-            if key in batches:
-                batches[key].append(tensors)
-            else:
+            batch = batches.get(key)
+            if batch is None:
                 batches[key] = [tensors]
+            else:
+                batch.append(tensors)
         decay = self._decay(group)
         for (first, *values), members in batches.items():
             scalar_tensors = members[0][len(members[0]) - len(values) :]
@@ -234,7 +234,7 @@ class RuleOptimizer(Optimizer):
                 first = held["step"] = held["step"] + 1
             scalars = self._scalars(group, held, first) | decay
             counts = list(held.values())
-            optimizer_step(type(self).rule, members, scalars, counts, elementwise=self.elementwise, maximize=group.get("maximize", False))
+            optimizer_step(type(self).rule, members, scalars, counts, elementwise=alike, maximize=group.get("maximize", False))
             for n, count in enumerate(counts, -len(counts)):
                 self._known.remember([tensors[n] for tensors in members], count)
 

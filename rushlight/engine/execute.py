@@ -18,9 +18,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .. import config
+from ..buffers import cache
 from ..storage import Storage
 from . import llvm
-from .memory import address_of, arena
+from .memory import address_of
 from .interpret import run_entry
 from .pipeline import Compiled, Segment, compile_trace, is_exact
 from .trace import Fate, Scan, Trace, scan, trace_of
@@ -108,18 +109,24 @@ def run_segment(segment: Segment, storages: Sequence[Storage], regions: Sequence
     for s in segment.allocated:
         if storages[s].data is None:
             storages[s].allocate()
-    base = arena(segment.arena) if segment.arena else 0
-    values: list[float] = [base]
-    for slot, offset, itemsize in segment.temporaries:
-        values.append(base + offset + regions[slot][1] * itemsize)
-    for slot, storage, itemsize in segment.regions:
-        values.append(address_of(storages[storage]) + regions[slot][1] * itemsize)
-    for number, is_float in segment.numbers:
-        values.append(float(numbers[number]) if is_float else int(numbers[number]))
-    start = time.perf_counter()
-    segment.program.run(values)
-    counts.native_seconds += time.perf_counter() - start
-    counts.native_calls += 1
+    # A buffer of this run's own: a finalizer may observe a tensor, and so run another segment, before the native call.
+    scratch = cache.take(segment.arena) if segment.arena else None
+    try:
+        base = scratch.address if scratch is not None else 0
+        values: list[float] = [base]
+        for slot, offset, itemsize in segment.temporaries:
+            values.append(base + offset + regions[slot][1] * itemsize)
+        for slot, storage, itemsize in segment.regions:
+            values.append(address_of(storages[storage]) + regions[slot][1] * itemsize)
+        for number, is_float in segment.numbers:
+            values.append(float(numbers[number]) if is_float else int(numbers[number]))
+        start = time.perf_counter()
+        segment.program.run(values)
+        counts.native_seconds += time.perf_counter() - start
+        counts.native_calls += 1
+    finally:
+        if scratch is not None:
+            cache.give(scratch)
 
 
 def run_single(plan: Any, outputs: Sequence[Any], inputs: Sequence[Any]) -> None:

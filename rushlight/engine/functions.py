@@ -88,10 +88,10 @@ _NORMAL_TAIL = (
     0.11372511088848114, -0.10995621234178543, 0.2592596113681793, -0.21002940833568573, 0.05540499836206436,
 )  # fmt: skip
 
-# erfc(x) = exp(-x^2) t p(t) for t = 1 / (x + 2.5), 0 <= x <= 10.1
+# erfc(x) = exp(-x^2) t p(x t) for t = 1 / (x + 2.125) and 0 <= x <= 10.2
 _ERFC = (
-    0.564214825630188, 1.4089699983596802, 3.2827107906341553, 6.140856742858887, 16.863338470458984, -11.415748596191406,
-    101.272705078125, -140.2103729248047, -299.1761474609375, 749.7452392578125, -442.7055969238281,
+    2.125, -2.9703376293182373, 1.5300543308258057, 0.28650176525115967, -0.368108868598938, -0.19466499984264374,
+    0.1653330773115158, -0.15778328478336334, 0.3681303560733795, -0.29925069212913513, 0.07932331413030624,
 )  # fmt: skip
 
 # -2 sqrt(2 / pi) (x + 0.044715 x^3) = x (linear + cubic x^2), the coefficients in two floats each
@@ -422,14 +422,16 @@ def erfc(k: Builder, x: Value) -> Value:
     """``1 - erf(x)``."""
     _check(x)
     a = _at_most(k, k.abs(x), 10.2)
-    t = k.div(k.like(1, x), k.add(a, k.like(2.5, x)))
-    factor = k.mul(t, _polynomial(k, t, _ERFC))
+    t = k.div(k.like(1, x), k.add(a, k.like(2.125, x)))
+    factor = k.mul(t, _polynomial(k, k.mul(a, t), _ERFC))
     power = k.mul(k.neg(a), a)
     rest = k.fma(k.neg(a), a, k.neg(power))
     small = k.compare("olt", power, k.like(-86, x))
     fraction, scale = _power(k, power, rest, shift=_shift_where(k, small, 64))
     tail = _unscale(k, small, k.mul(k.fma(fraction, factor, factor), scale))
-    return k.select(k.compare("olt", x, k.like(0, x)), k.sub(k.like(2, x), tail), tail)
+    large = k.select(k.compare("olt", x, k.like(0, x)), k.sub(k.like(2, x), tail), tail)
+    little = k.sub(k.like(1, x), k.fma(_polynomial(k, k.mul(a, a), _ERF), x, x))
+    return k.select(k.compare("olt", a, k.like(0.45, x)), little, large)
 
 
 def gelu_gradient(k: Builder, g: Value, x: Value) -> Value:

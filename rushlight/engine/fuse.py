@@ -56,7 +56,11 @@ class Group:
 
     def reduces(self) -> bool:
         """Whether a row takes several passes, or has results that are there only at the end."""
-        return any(n.op in REDUCTIONS for n in self.terms.nodes) or any(isinstance(w.value, Column) for w in self.written.values())
+        return any(n.op in REDUCTIONS for n in self.terms.nodes) or self.columns()
+
+    def columns(self) -> bool:
+        """Whether something is summed over all rows."""
+        return any(isinstance(w.value, Column) for w in self.written.values())
 
 
 @dataclass(eq=False)
@@ -131,10 +135,14 @@ def _place(units: list[Unit], trace: Trace, step: Step, earliest: int) -> int:
 
 
 def _calls(lowering: Calls, step: Step) -> Lowered | None:
-    try:
-        return lowering.make(step.plan)
-    except Unsupported:
-        return None
+    """The kernel calls of an entry, made once for its plan."""
+    plan = step.plan
+    if plan.calls is None:
+        try:
+            plan.calls = lowering.make(plan) or False
+        except Unsupported:
+            plan.calls = False
+    return plan.calls or None
 
 
 def _sizes(step: Step, trace: Trace) -> bool:

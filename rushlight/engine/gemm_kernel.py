@@ -308,14 +308,30 @@ def _pack_columns(variant: Variant) -> Builder:
 
 
 def transpose(k: Builder, rows: list[Value]) -> list[Value]:
-    """The columns of a square of vectors: interleave its halves as often as its side has bits."""
-    lanes, half = len(rows), len(rows) // 2
-    low = [n // 2 + (n % 2) * lanes for n in range(lanes)]
-    high = [n + half for n in low]
-    for _ in range(lanes.bit_length() - 1):
-        pairs = zip(rows[:half], rows[half:], strict=True)
-        rows = [_shuffle(k, a, b, lanes_of) for a, b in pairs for lanes_of in (low, high)]
-    return rows
+    """The columns of a square of vectors, by shuffles that are cheap: within blocks of 128 bits, then of whole blocks."""
+    lanes = len(rows)
+    side = min(128 // BITS[rows[0].type], lanes)
+    blocks = lanes // side
+    # In each block the two operands' lanes by turns: those of its first half, those of its second.
+    low = [n - n % side + n % side // 2 + n % 2 * lanes for n in range(lanes)]
+    high = [n + side // 2 for n in low]
+    # The blocks with even numbers, and those with odd ones, of two operands behind each other.
+    even = [2 * (n - n % side) + n % side for n in range(lanes)]
+    odd = [n + side for n in even]
+    columns: list[Value] = [rows[0]] * lanes
+    squares = []
+    for first in range(0, lanes, side):
+        square = rows[first : first + side]
+        for _ in range(side.bit_length() - 1):
+            pairs = zip(square[: side // 2], square[side // 2 :], strict=True)
+            square = [_shuffle(k, x, y, order) for x, y in pairs for order in (low, high)]
+        squares.append(square)
+    for n, group in enumerate(zip(*squares, strict=True)):
+        line = list(group)
+        for _ in range(blocks.bit_length() - 1):
+            line = [_shuffle(k, x, y, order) for order in (even, odd) for x, y in zip(line[::2], line[1::2], strict=True)]
+        columns[n::side] = line
+    return columns
 
 
 def _shuffle(k: Builder, a: Value, b: Value, lanes: list[int]) -> Value:

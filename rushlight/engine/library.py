@@ -7,6 +7,7 @@ is no native form. What a sum over rows is here, it is in loops.py: the two agre
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ..shape import Layout, Shape
@@ -14,7 +15,7 @@ from . import gemm
 from .emit import LANES, Builder, module
 from .kernel import Call, Kernel, Lowered, Pointer
 from .lowering import FLOATING
-from .nests import Bound, Form, elementwise_call, sum_over_rows
+from .nests import Bound, Form, elementwise_call, strided_copy, sum_over_rows
 from .terms import MEMORY, Node, Term, Terms
 
 if TYPE_CHECKING:
@@ -117,6 +118,7 @@ def table_sum(plan: Plan) -> Lowered | None:
     return Lowered((Call(_table_kernel(type, MEMORY[index.dtype]), tuple(words)),))
 
 
+@cache
 def _table_kernel(type: str, index_type: str) -> Kernel:
     k = Builder("table_sum", [("ptr", "args"), ("i64", "chunk")])
     words = [k.load(k.address(k.parameters["args"], n, "i64"), "ptr" if n < 3 else "i64") for n in range(7)]
@@ -183,3 +185,56 @@ def _update_nodes(update: Any, type: str) -> list[Node]:
     for tensor, value in update.results:
         k.store(tensor, values[value], type)
     return k.nodes
+
+
+# Copies
+
+
+def table_rows(plan: Plan) -> Lowered | None:
+    """The rows of a table that an index names. The index has been checked."""
+    table, index = plan.operands
+    if table.dtype not in MEMORY or index.dtype not in MEMORY or table.ndim != 2 or table.stride[1] != 1 or not index.contiguous:
+        return None
+    words = (Pointer(0), Pointer(1), Pointer(2), index.numel, table.shape[1], table.stride[0], _rows_each(index.numel, table.shape[1]))
+    return Lowered((Call(_rows_kernel(MEMORY[table.dtype], MEMORY[index.dtype]), words, -(-index.numel // int(words[-1]))),))
+
+
+def _rows_each(rows: int, width: int) -> int:
+    """How many rows a chunk copies."""
+    return max(1, -(-rows // max(1, min(8, rows * width // 32768))))
+
+
+@cache
+def _rows_kernel(type: str, index_type: str) -> Kernel:
+    k = Builder("table_rows", [("ptr", "args"), ("i64", "chunk")])
+    table, index, out, count, width, stride, each = (k.load(k.address(k.parameters["args"], n, "i64"), "ptr" if n < 3 else "i64") for n in range(7))
+    begin = k.mul(k.parameters["chunk"], each)
+    with k.loop(begin, k.intrinsic("smin", k.add(begin, each), count)) as place:
+        row = k.convert(k.load(k.address(index, place.index, index_type), index_type), "i64")
+        source = k.address(table, k.mul(row, stride), type)
+        target = k.address(out, k.mul(place.index, width), type)
+        with k.loop(0, width, LANES) as along:
+            mask = k.first_lanes(k.sub(width, along.index))
+            k.masked_store(k.masked_load(k.address(source, along.index, type), type, mask, k.constant(0, type, LANES)), k.address(target, along.index, type), mask)
+    return Kernel("table_rows", module([k]))
+
+
+def concatenation(plan: Plan) -> Lowered | None:
+    """``cat`` and ``stack``: each operand is copied to its part of the output."""
+    (out,) = plan.outs
+    dim, stacks = plan.params["dim"], plan.card.name == "stack"
+    calls: list[Call] = []
+    at = 0
+    for n, part in enumerate(plan.operands):
+        if part.dtype is not out.dtype or part.dtype not in MEMORY or (not stacks and part.ndim != out.ndim):
+            return None
+        target = out.stride[:dim] + out.stride[dim + 1 :] if stacks else out.stride
+        if part.numel:
+            type = MEMORY[part.dtype]
+            source = (Pointer(n), part.stride)
+            copied = strided_copy(type, part.shape, source, (Pointer(len(plan.operands), at * out.stride[dim] * part.dtype.itemsize), target))
+            if copied is None:
+                return None
+            calls.extend(copied.calls)
+        at += 1 if stacks else part.shape[dim]
+    return Lowered(tuple(calls))

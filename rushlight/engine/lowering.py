@@ -62,12 +62,15 @@ class Loop:
 
 
 class Calls:
-    """``make(plan)`` gives the kernel calls of an entry, or None where there is no native form."""
+    """``make(plan)`` gives the kernel calls of an entry, or None where there is no native form.
 
-    __slots__ = ("make",)
+    exact: whether NumPy's bits are the same, as they are of copies.
+    """
 
-    def __init__(self, make: Callable[[Plan], Lowered | None]) -> None:
-        self.make = make
+    __slots__ = ("make", "exact")
+
+    def __init__(self, make: Callable[[Plan], Lowered | None], *, exact: bool = False) -> None:
+        self.make, self.exact = make, exact
 
 
 Lowering = Loop | Calls

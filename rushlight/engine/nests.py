@@ -102,6 +102,19 @@ def elementwise_call(form: Form) -> Call:
     return _call(form, "row", form.row, min(share, form.row))[0]
 
 
+def strided_copy(type: str, shape: Shape, source: tuple[Pointer, Shape], target: tuple[Pointer, Shape]) -> Lowered | None:
+    """A copy of elements from one set of strides to another; None if that takes too many loops."""
+    dims = sorted((d for d, n in enumerate(shape) if n != 1), key=lambda d: -target[1][d])
+    loops = _merged(shape, dims, [source[1], target[1]])
+    row, along = loops.pop() if loops else (1, [1, 1])
+    if len(loops) > OUTER_AT_MOST:
+        return None
+    nodes = [Node("load", (), type, 0), Node("store", (0,), type, 1)]
+    bound = [Bound(pointer, type, tuple(steps[n] for _, steps in loops), along[n]) for n, (pointer, _) in enumerate((source, target))]
+    form = Form(tuple(n for n, _ in loops), row, nodes, bound)
+    return row_call(form) if loops else Lowered((elementwise_call(form),))
+
+
 def sum_over_rows(source: Bound, target: Bound, rows: int, columns: int) -> Lowered:
     """The sum of a matrix over its rows."""
     nodes = [Node("load", (), source.type, 0), Node("column_sum", (0,), source.type, 1)]

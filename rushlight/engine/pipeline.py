@@ -11,6 +11,8 @@ after it can still be run entry by entry.
 
 from __future__ import annotations
 
+import bisect
+import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -75,9 +77,14 @@ def compile_trace(trace: Trace) -> Compiled:
 
 
 def is_exact(trace: Trace) -> bool:
-    """Whether all of a trace is loops of operations whose bits IEEE fixes, so that NumPy gives the same."""
-    units = fuse(trace)
-    return all(isinstance(u, Group) and all(node.op in EXACT for node in u.terms.nodes) for u in units)
+    """Whether the bits of all of a trace are fixed by IEEE, so that NumPy's rules give the same."""
+    return all(_is_exact(unit) for unit in fuse(trace))
+
+
+def _is_exact(unit: Unit) -> bool:
+    if isinstance(unit, Group):
+        return all(node.op in EXACT for node in unit.terms.nodes) and not unit.columns()
+    return isinstance(unit, Library) and unit.step.plan.card.lowering.exact
 
 
 def _touching_parts(trace: Trace, units: Sequence[Unit]) -> dict[int, set[int]]:
@@ -197,23 +204,43 @@ def _float_numbers(units: Sequence[Unit]) -> set[int]:
 def _arena(temporaries: list[tuple[int, int, int, int]], workspaces: dict[int, int]) -> tuple[dict[int, int], int]:
     """Offsets in one buffer for temporaries (first and last unit, bytes, storage) and the units' workspaces (key ``-1 - unit``).
 
-    Each takes the first gap among those that live at the same time, the largest first.
+    In the order of units, each takes the first gap that is large enough, which those that have ended leave.
     """
     wanted = temporaries + [(n, n, size, -1 - n) for n, size in workspaces.items() if size]
-    wanted.sort(key=lambda w: -w[2])
-    placed: list[tuple[int, int, int, int]] = []  # begin, end, first, last
+    wanted.sort(key=lambda w: w[0])
+    gaps: list[tuple[int, int]] = []  # begin and end, in order
+    living: list[tuple[int, int, int]] = []  # a heap of last unit, begin, end
     offsets: dict[int, int] = {-1 - n: 0 for n in workspaces}
-    for first, last, size, name in wanted:
-        begin = 0
-        for other_begin, other_end, other_first, other_last in sorted(placed):
-            if other_first <= last and first <= other_last:
-                if other_begin - begin >= size:
-                    break
-                begin = max(begin, other_end)
-        end = begin + -(-size // _ALIGNED) * _ALIGNED
-        placed.append((begin, end, first, last))
+    top = 0
+    for first, last, nbytes, name in wanted:
+        while living and living[0][0] < first:
+            _, begin, end = heapq.heappop(living)
+            gaps = _with_gap(gaps, begin, end)
+        size = -(-nbytes // _ALIGNED) * _ALIGNED
+        for n, (begin, end) in enumerate(gaps):
+            if end - begin >= size:
+                gaps[n : n + 1] = [(begin + size, end)] if end - begin > size else []
+                break
+        else:
+            begin = top
+            top += size
         offsets[name] = begin
-    return offsets, max((end for _, end, _, _ in placed), default=0)
+        heapq.heappush(living, (last, begin, begin + size))
+    return offsets, top
+
+
+def _with_gap(gaps: list[tuple[int, int]], begin: int, end: int) -> list[tuple[int, int]]:
+    """The gaps with one more, joined to its neighbours."""
+    found = []
+    for other_begin, other_end in gaps:
+        if other_end == begin:
+            begin = other_begin
+        elif other_begin == end:
+            end = other_end
+        else:
+            found.append((other_begin, other_end))
+    bisect.insort(found, (begin, end))
+    return found
 
 
 def _allocations(trace: Trace, parts: Sequence[Part]) -> None:

@@ -85,7 +85,8 @@ def scan(entries: Sequence[Any]) -> Scan:
     owed: dict[int, Storage] = {}  # by the identity of the operand: one may stand in several places
     for plan, outputs, inputs, _ in entries:
         key.append(plan)
-        for operands in (inputs, outputs):
+        # What an entry in place writes are some of its inputs, which ones says its plan.
+        for operands in (inputs,) if plan.card.in_place else (inputs, outputs):
             for operand in operands:
                 if type(operand) is tuple:
                     number = regions.get(operand)

@@ -71,7 +71,7 @@ Rule = Callable[..., Any]
 class Plan:
     """What a card does on given layouts with given static arguments: inferred once, then looked up."""
 
-    __slots__ = ("card", "params", "operands", "outs", "nbytes", "rule", "compute", "low", "uncast", "ufunc", "settled", "flows", "deltas", "native", "gradients")
+    __slots__ = ("card", "params", "operands", "outs", "nbytes", "rule", "compute", "low", "uncast", "ufunc", "settled", "flows", "deltas", "native", "calls", "gradients")
 
     def __init__(self, card: Card, static: Static, operands: tuple[Any, ...], outs: tuple[Layout, ...], compute: np.dtype | None = None) -> None:
         self.card = card
@@ -84,6 +84,7 @@ class Plan:
         self.low: np.dtype | None = None  # the half-precision dtype to which operands are rounded before
         self.uncast: Sequence[int] = ()
         self.ufunc = False
+        self.calls: Any = None  # the kernel calls that `Calls` gave for it, False for none (engine/fuse.py)
         self.native: Any = None  # how the engine runs such an entry by itself, once it has decided (engine/execute.py)
         self.deltas: tuple[int, ...] = ()  # of a view: how far its outputs begin behind the input
         self.gradients: dict[int, Gradient] = {}  # by the set of operands that need one, a bit for each

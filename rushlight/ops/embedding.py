@@ -56,7 +56,7 @@ _embedding = Card(
     "embedding", "weight index",
     statics="padding_idx scale_grad_by_freq",
     infer=lambda weight, index, padding_idx, scale_grad_by_freq: contiguous((*index.shape, *weight.shape[1:]), weight.dtype),
-    numpy=lambda weight, index, padding_idx, scale_grad_by_freq: np.take(weight, index, 0),
+    numpy=lambda weight, index, padding_idx, scale_grad_by_freq: np.take(weight, index, 0), lowering=Calls(library.table_rows, exact=True),
     grads={
         "weight": lambda g, index, layouts, padding_idx, scale_grad_by_freq: apply(
             _embedding_backward, (g, index), (layouts[0].shape[0], padding_idx, scale_grad_by_freq)

@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import dtypes as dt
 from ..engine.lowering import Loop
+from ..graph import grad_state
 from ..storage import TensorBase
 from .card import Pointwise, apply
 from .define import CARD_OF, alias, as_operand, as_tensor_argument, binary, kernel_for, unary, write_out
@@ -168,6 +169,16 @@ def _pow_grad_other(g: Tensor, input: Any, other: Any, output: Tensor) -> Tensor
 _pow = Pointwise("pow", "input other", numpy=_pow_rule, grads={"input": _pow_grad_input, "other": _pow_grad_other}, result=kernel_for("pow", bools="none", integers="same"), overloads="102", onnx="Pow")
 
 
+_power_by = Pointwise(
+    "power_by", "input",
+    statics="exponent",
+    numpy=lambda input, exponent: input * input if exponent == 2 else input * input * input,
+    lowering=Loop(lambda k, input, exponent: input * input if exponent == 2 else input * input * input),
+    grads={"input": lambda g, input, exponent: g * (2 * input if exponent == 2 else 3 * (input * input))},
+    node_name="PowBackward0",
+)  # fmt: skip
+
+
 def pow(input: Any, exponent: Any, *, out: Tensor | None = None) -> Tensor:
     """``input ** exponent``. Integers to a negative number are refused.
 
@@ -182,9 +193,16 @@ def pow(input: Any, exponent: Any, *, out: Tensor | None = None) -> Tensor:
         raise RuntimeError("Integers to negative integer powers are not allowed.")
     if type(exponent) is bool and input._layout.dtype is dt.bool_:
         found = input.clone() if exponent else input.new_ones(input.shape)
+    elif _is_small_power(input, exponent):
+        found = apply(_power_by, (input,), (int(exponent),))
     else:
         found = apply(_pow, (input, exponent))
     return found if out is None else write_out(out, found, input, exponent)
+
+
+def _is_small_power(input: Any, exponent: Any) -> bool:
+    """Whether products of `input` with itself give the power. A recorded graph keeps it as a power."""
+    return type(exponent) in (int, float) and exponent in (2, 3) and input._layout.dtype.is_floating_point and grad_state.tracer is None
 
 
 CARD_OF[pow] = _pow

@@ -235,3 +235,23 @@ def test_kernels_are_shared_between_shapes() -> None:
     for m, n, k in itertools.product((182, 256, 500, 1000), (256, 320, 512), (40, 64, 100)):
         kernels.add(gemm.lower(gemm.Product(m, n, k, (k, 1), (1, k), (n, 1))).calls[0].kernel)
     assert len(kernels) == 1
+
+
+@pytest.mark.parametrize(("registers", "bits"), [(16, 256), (32, 128), (16, 128)])
+def test_other_processors(registers: int, bits: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Code for narrower vectors and without masks, which this processor runs as well, has the same bits."""
+    shapes = [(40, 70, 33), (30, 9, 18), (3, 50, 20), (1, 70, 45), (7, 1, 33), (5, 3, 4)]
+    operands = [(numbers(m, k), numbers(k, n, seed=1), numbers(n)) for m, n, k in shapes]
+    expected = [product(*each) for each in operands]
+    monkeypatch.setattr(llvm, "vector_registers", lambda: (registers, bits))
+    monkeypatch.setattr(llvm, "host_features", set)
+    caches = (gemm.product_kernel, gemm.vector_kernel)
+    for cache in caches:
+        cache.cache_clear()
+    try:
+        for (a, b, bias), each in zip(operands, expected, strict=True):
+            for x, y in itertools.product(layouts(a).values(), layouts(b).values()):
+                assert np.array_equal(product(x, y, bias), each)
+    finally:
+        for cache in caches:
+            cache.cache_clear()

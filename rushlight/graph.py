@@ -126,6 +126,7 @@ class Packed:
             )
 
     def get(self, node: Node) -> Any:
+        tape.thread.position = None
         found = self.unpack(self.value)
         if not isinstance(found, TensorBase):
             raise TypeError(f"Output of saved tensor unpack_hook expected to be a Tensor but got result of type {type(found).__name__}")

@@ -57,17 +57,25 @@ _HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _internal: dict[str, bool] = {}
 
 
-def record(plan: Plan, outputs: Sequence[Operand], inputs: Sequence[Operand]) -> Position:
-    """Append an entry; run what is pending if the mode or the budget of owed bytes says so.
+class _Thread(threading.local):
+    """Per thread: where `backward` was called, while gradient rules run.
 
-    Answers the user's position, for the node of a gradient to keep.
+    All that the rules record has this one position, and `record` need not look for it through a dozen frames. Whoever
+    calls code of the user's from inside the backward pass sets it to None.
     """
-    # Inline, since it is on the path of every call: the first frame whose file is not the package's.
-    # It begins behind this function, the one that applies cards, and the op.
+
+    position: Position = None
+
+
+thread = _Thread()
+
+
+def user_position(depth: int) -> Position:
+    """Where the program has called into the package: the first frame, from `depth` on, whose file is not the package's."""
     try:
-        frame: Any = sys._getframe(3)
+        frame: Any = sys._getframe(depth)
     except ValueError:  # called from C, with no Python beneath
-        frame = sys._getframe(2)
+        frame = sys._getframe(depth - 1)
     code = frame.f_code
     while (internal := _internal.get(code.co_filename)) is not False and frame.f_back is not None:
         if internal is None:
@@ -75,7 +83,16 @@ def record(plan: Plan, outputs: Sequence[Operand], inputs: Sequence[Operand]) ->
         else:
             frame = frame.f_back
             code = frame.f_code
-    position = (code, frame.f_lasti)
+    return (code, frame.f_lasti)
+
+
+def record(plan: Plan, outputs: Sequence[Operand], inputs: Sequence[Operand]) -> Position:
+    """Append an entry; run what is pending if the mode or the budget of owed bytes says so.
+
+    Answers the user's position, for the node of a gradient to keep.
+    """
+    # The search begins behind `user_position`, this function, the one that applies cards, and the op.
+    position = thread.position or user_position(4)
     pending.append((plan, outputs, inputs, position))
     state.owed += plan.nbytes
     if state.immediate:

@@ -212,3 +212,22 @@ def test_memory_that_nothing_outside_refers_to_is_deferred() -> None:
     assert rest.tolist() == [3.0, 3.0]
     del rest
     assert waits(x)
+
+
+def test_code_of_the_users_in_a_backward_pass_keeps_its_own_position() -> None:
+    seen = []
+
+    def hook(grad: torch.Tensor) -> None:
+        _ = grad * 3
+        seen.append(tape.where(tape.pending[-1][3]))
+
+    x = torch.ones(2, requires_grad=True)
+    y = x * 2
+    y.register_hook(hook)
+    x.register_hook(hook)
+    loss = (y * y).sum()
+    tape.flush()
+    loss.backward()
+    positions = {tape.where(entry[3]) for entry in tape.pending}
+    assert len(seen) == 2 and all(where.endswith(", in hook") for where in seen)
+    assert {where.rpartition(", in ")[2] for where in positions} == {"hook", "test_code_of_the_users_in_a_backward_pass_keeps_its_own_position"}

@@ -59,6 +59,7 @@ class _Pass:
         self.create_graph, self.retain_graph, self.accumulate = create_graph, retain_graph, accumulate
         # Nodes that have been sent something, by their negated sequence number: the newest is the heap's smallest.
         self.heap: list[int] = []
+        self.position = tape.user_position(2)  # of all that gradient rules record
         self.waiting: dict[int, tuple[Node, list[Tensor | None]]] = {}
         self.leaves: dict[int, tuple[Tensor, Tensor]] = {}
         # By id of a leaf, or by (id of a node, output number).
@@ -170,8 +171,12 @@ class _Pass:
             if self.useful is None or id(node) in self.useful:
                 self.step(node, grads)
         if self.accumulate and not AccumulateGrad.in_use:  # no leaf has a hook
-            for leaf, grad in self.leaves.values():
-                accumulate_grad(leaf, grad, self.create_graph, self.shared)
+            tape.thread.position = self.position
+            try:
+                for leaf, grad in self.leaves.values():
+                    accumulate_grad(leaf, grad, self.create_graph, self.shared)
+            finally:
+                tape.thread.position = None
         else:
             for leaf, grad in self.leaves.values():
                 self.finish(leaf, grad)
@@ -189,33 +194,43 @@ class _Pass:
 
     def step(self, node: Node, grads: list[Tensor | None]) -> None:
         """Run one node and send its gradients on."""
-        if node.prehooks:
-            for hook in list(node.prehooks.values()):
-                grads = list(self.node_hook(hook, grads, (tuple(grads),)))
-        if grad_state.anomaly:
-            found = self.watched(node, grads)
-        else:
+        if type(node) is not CardNode or node.hooks or node.prehooks or grad_state.anomaly:
+            self.step_with_hooks(node, grads)
+            return
+        tape.thread.position = self.position
+        try:
             try:
                 found = node.backward(grads)
             except Exception as error:
-                if isinstance(node, CardNode):
-                    tape.located(error, f"in the gradient of {tape.describe(node.plan)}", node.position)
+                tape.located(error, f"in the gradient of {tape.describe(node.plan)}", node.position)
                 raise
+            if not self.retain_graph:
+                node.release()
+            for nr, (edge, g) in enumerate(zip(node.edges, found, strict=True)):
+                if edge is not None:
+                    self.send(edge, g if g is None else self.fitted(g, edge, node, nr))
+        finally:
+            tape.thread.position = None
+
+    def step_with_hooks(self, node: Node, grads: list[Tensor | None]) -> None:
+        """The same for any node: the user's own, or one that is watched."""
+        if node.prehooks:
+            for hook in list(node.prehooks.values()):
+                grads = list(self.node_hook(hook, grads, (tuple(grads),)))
+        try:
+            found = self.watched(node, grads) if grad_state.anomaly else node.backward(grads)
+        except Exception as error:
+            if isinstance(node, CardNode) and not grad_state.anomaly:
+                tape.located(error, f"in the gradient of {tape.describe(node.plan)}", node.position)
+            raise
         if type(node) is not CardNode:
             self.shared.update([id(g._storage) for g in found if g is not None])
         edges = node.edges
-        if not node.hooks:
-            if not self.retain_graph:
-                node.release()
-            for nr, (edge, g) in enumerate(zip(edges, found, strict=True)):
-                if edge is not None:
-                    self.send(edge, g if g is None else self.fitted(g, edge, node, nr))
-            return
         results: Sequence[Tensor | None] = [
             g if g is None or edge is None else self.fitted(g, edge, node, nr)
             for nr, (edge, g) in enumerate(zip(edges, found, strict=True))
         ]
-        for hook in list(node.hooks.values()):
+        for hook in list((node.hooks or {}).values()):
             results = list(self.node_hook(hook, results, (tuple(results), tuple(grads))))
         if not self.retain_graph:
             node.release()
@@ -250,6 +265,7 @@ class _Pass:
 
     def finish(self, leaf: Tensor, grad: Tensor) -> None:
         """The gradient of a leaf is complete: run its hooks, and keep it or add it to ``.grad``."""
+        tape.thread.position = None
         notes = leaf.__dict__
         if "_hooks" in notes:
             grad = self.call_hooks(notes["_hooks"], grad)

@@ -14,6 +14,7 @@ import numpy as np
 import rushlight as torch
 import rushlight.nn.functional as F
 from rushlight.ops.card import CARDS, apply
+from rushlight.ops.optimizer_step import optimizer_step
 
 Tensor = torch.Tensor
 
@@ -83,6 +84,9 @@ def pointwise() -> None:
         if name not in ("maximum", "minimum", "fmax", "fmin", "atan2", "hypot", "logaddexp", "logaddexp2", "nextafter", "logical_and", "logical_or", "logical_xor"):
             add(name, lambda t, function=function: function(t, 1.3), real(2, 3, low=0.5, high=1.2))
     add("add_scaled", lambda a, b: torch.add(a, b, alpha=0.3), real(2, 3), real(3, seed=1))
+    add("sub_scaled", lambda a, b: torch.sub(a, b, alpha=0.3), real(2, 3), real(3, seed=1))
+    add("clamp_min", lambda t: torch.clamp_min(t, -0.5), real(2, 5))
+    add("clamp_max", lambda t: torch.clamp_max(t, 0.6), real(2, 5))
     add("rsub", lambda t: torch.rsub(t, 2.0), real(2, 3))
     add("trunc_divide", lambda a, b: torch.div(a, b, rounding_mode="trunc"), real(3, low=1, high=5), real(3, low=0.6, high=1.7))
     add("heaviside", torch.heaviside, real(3), real(3, seed=1))
@@ -155,6 +159,7 @@ def views() -> None:
 def movement() -> None:
     t, index = real(3, 4), whole(2, 4, high=3)
     add("cat", lambda a, b: torch.cat((a, b), 1), real(2, 3), real(2, 2, seed=1))
+    add("stack", lambda a, b: torch.stack((a, b), 1), real(2, 3), real(2, 3, seed=1))
     add("where", lambda a, b: torch.where(flags(2, 3), a, b), real(2, 3), real(3, seed=1))
     add("to_copy", lambda x: x.to(torch.complex128), real(3))
     add("clone_strided", lambda x: x.clone(memory_format=torch.channels_last), real(1, 2, 2, 3))
@@ -219,6 +224,7 @@ def layers() -> None:
     x = real(2, 4, 3)
     add("layer_norm", lambda x, w, b: F.layer_norm(x, (4, 3), w, b), x, real(4, 3, seed=1), real(4, 3, seed=2))
     add("group_norm", lambda x, w, b: F.group_norm(x, 2, w, b), x, real(4, seed=1), real(4, seed=2))
+    add("rms_norm", lambda x, w: F.rms_norm(x, (4, 3), w, 1e-5), x, real(4, 3, seed=1))
     add("batch_norm", lambda x, w, b: F.batch_norm(x, None, None, w, b, training=True), x, real(4, seed=1), real(4, seed=2))
     mean, spread = torch.zeros(4, dtype=torch.float64), torch.ones(4, dtype=torch.float64)
     add("batch_norm_eval", lambda x, w, b: F.batch_norm(x, mean, spread, w, b), x, real(4, seed=1), real(4, seed=2))
@@ -268,6 +274,7 @@ def gradients() -> None:
         add_norm_backward("group_norm", lambda x: torch.native_group_norm(x, None, None, 2, 4, 3, 2, 1e-5), (2, 1e-5, mask), g, x, w)
         add_norm_backward("batch_norm", lambda x: torch.native_batch_norm(x, None, None, None, None, True, 0.1, 1e-5), (1e-5, mask), g, x, w)
         add_card("batch_norm_eval_backward", (1e-5, mask), g, x, w, real(4, seed=3), real(4, low=0.5, high=1.5, seed=4))
+    add("rms_norm_backward", rms_norm_backward, g, x, real(4, 3, seed=1))
     for mask in ((True, True, True), (False, True), (False, False, True)):
         add_card("linear_backward", (mask,), real(2, 3, 4, seed=2), real(2, 3, 5), real(4, 5, seed=1))
     add_card("linear_backward", ((True, True, True),), real(3, seed=2), real(3, 5), real(5, seed=1))
@@ -285,9 +292,31 @@ def gradients() -> None:
         add_card("nll_loss_backward", (-1, reduction), g, x, more=(target, weight))
 
 
+def steps() -> None:
+    """Optimizer steps, each on copies of the parameter and its buffers."""
+    for scalars, counts in (({"lr": 0.3, "momentum": 0.7}, ()), ({"lr": 0.3, "momentum": 0.7, "weight_decay": 0.1}, (3.0,))):
+        add("optimizer_step", lambda *tensors, s=scalars, c=counts: momentum_step(tensors, s, c), real(2, 3), real(2, 3, seed=1), real(2, 3, seed=2))
+
+
+def momentum_step(tensors: tuple[Tensor, ...], scalars: dict[str, float], counts: tuple[float, ...]) -> list[Tensor]:
+    def rule(param: Tensor, grad: Tensor, velocity: Tensor, *, lr: float, momentum: float) -> None:
+        velocity.lerp_(grad, 1 - momentum)
+        param.addcmul_(velocity, velocity, value=-lr)
+
+    with torch.no_grad():
+        changed = [*(tensor.clone() for tensor in tensors), *(torch.zeros(()) for _ in counts)]
+        optimizer_step(rule, [changed], scalars, counts)
+    return changed
+
+
 def add_card(card: str, static: tuple[Any, ...], *tensors: Tensor, more: tuple[Any, ...] = ()) -> None:
     """A card applied to the tensors and to further operands, which are not differentiated."""
     add(card, lambda *tensors: apply(CARDS[card], (*tensors, *more), static), *tensors)
+
+
+def rms_norm_backward(g: Tensor, x: Tensor, w: Tensor) -> Any:
+    rstd = (x.detach().square().mean((1, 2), keepdim=True) + 1e-5).rsqrt()
+    return apply(CARDS["rms_norm_backward"], (g, x, w, rstd), (2, 1e-5, (True, True)))
 
 
 def add_norm_backward(name: str, forward: Callable[..., Any], static: tuple[Any, ...], *tensors: Tensor) -> None:
@@ -300,5 +329,5 @@ def add_norm_backward(name: str, forward: Callable[..., Any], static: tuple[Any,
     add(f"{name}_backward", call, *tensors)
 
 
-for family in (pointwise, reductions, views, movement, products, layers, gradients):
+for family in (pointwise, reductions, views, movement, products, layers, gradients, steps):
     family()

@@ -11,6 +11,7 @@ from . import autograd, devices, dtypes as dt, graph, memory_formats, ops, tape
 from .graph import edge_of, grad_state, make_tensor, refresh_view
 from .methods import Methods
 from .ops.card import array_of, share
+from .ops.define import NUMBERS
 from .shape import Size, contiguous, layout as make_layout
 from .storage import ON_META, Storage, TensorBase
 from .untyped_storage import TypedStorage, UntypedStorage, storage_handle
@@ -346,8 +347,8 @@ class Tensor(Methods):
             raise RuntimeError(f"a Tensor with {self._layout.numel} elements cannot be converted to Scalar")
         if self._storage.special == ON_META:
             raise RuntimeError("Tensor.item() cannot be called on meta tensors")
-        value = array_of(self).reshape(-1)[0]
-        return value.item() if value.dtype.kind in "biufc" else float(value)
+        value = array_of(self).item()
+        return value if type(value) in NUMBERS else float(value)  # of half precision: a NumPy scalar
 
     def tolist(self) -> Any:
         """The values as nested lists of Python numbers."""

@@ -39,12 +39,14 @@ class SDPBackend(Enum):
 
 _CPU_BACKENDS = {SDPBackend.MATH, SDPBackend.FLASH_ATTENTION}
 _enabled_backends: frozenset[SDPBackend] = frozenset(SDPBackend)
+_flash_enabled = True
 
 
 def enable_backends(backends: Sequence[SDPBackend] | frozenset[SDPBackend]) -> frozenset[SDPBackend]:
     """Allow only these implementations, as `nn.attention.sdpa_kernel` does; returns those allowed before."""
-    global _enabled_backends
+    global _enabled_backends, _flash_enabled
     previous, _enabled_backends = _enabled_backends, frozenset(backends)
+    _flash_enabled = SDPBackend.FLASH_ATTENTION in _enabled_backends
     return previous
 
 
@@ -70,6 +72,8 @@ def scaled_dot_product_attention(
     tensor([[[0.0000],
              [0.5000]]])
     """
+    if _flash_enabled and not enable_gqa and is_common(query, key, value, attn_mask, dropout_p):
+        return flash_attention(query, key, value, attn_mask, scale, is_causal)
     _check_attention(query, key, value, attn_mask, dropout_p)
     if not _enabled_backends & _CPU_BACKENDS:
         raise RuntimeError(
@@ -82,11 +86,9 @@ def scaled_dot_product_attention(
         )
     if enable_gqa:
         key, value = _repeat_heads(query, key), _repeat_heads(query, value)
+        return scaled_dot_product_attention(query, key, value, attn_mask, dropout_p, is_causal, scale=scale)
     if scale is None:
         scale = 1 / math.sqrt(query.size(-1)) if query.size(-1) else math.inf
-
-    if is_common(query, key, value, attn_mask, dropout_p) and SDPBackend.FLASH_ATTENTION in _enabled_backends:
-        return flash_attention(query, key, value, attn_mask, scale, is_causal)
 
     # Scores and their softmax are computed in float32 at least.
     out_dtype = query.dtype

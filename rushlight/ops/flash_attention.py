@@ -7,6 +7,7 @@ weights again.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,22 +37,30 @@ def is_common(query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | Non
         dropout_p == 0
         and grad_state.tracer is None  # a recorded graph has the parts
         and q.ndim == k.ndim == v.ndim == 4
+        and q.dtype is k.dtype is v.dtype
         and q.dtype.is_floating_point
         and q.numel > 0
         and k.numel > 0
         and k.shape == v.shape == (*q.shape[:2], k.shape[2], q.shape[3])
         and q.stride[3] == k.stride[3] == v.stride[3] == 1
-        and (attn_mask is None or _is_common_mask(attn_mask, (*q.shape[:3], k.shape[2])))
+        and (attn_mask is None or _is_common_mask(attn_mask, q.dtype, (*q.shape[:3], k.shape[2])))
     )
 
 
-def _is_common_mask(mask: Tensor, scores: tuple[int, ...]) -> bool:
+def _is_common_mask(mask: Tensor, dtype: dt.dtype, scores: tuple[int, ...]) -> bool:
     shape = mask._layout.shape
-    return mask.dim() in (2, 4) and all(n in (1, wanted) for n, wanted in zip(shape, scores[-len(shape) :], strict=True)) and not mask.requires_grad
+    return (
+        len(shape) in (2, 4)
+        and mask._layout.dtype in (dt.bool_, dt.float32, dtype)
+        and all(n in (1, wanted) for n, wanted in zip(shape, scores[-len(shape) :], strict=True))
+        and not mask.requires_grad
+    )
 
 
-def flash_attention(query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None, scale: float, is_causal: bool) -> Tensor:
+def flash_attention(query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None, scale: float | None, is_causal: bool) -> Tensor:
     """The attention of tensors that `is_common` accepts."""
+    if scale is None:
+        scale = 1 / math.sqrt(query._layout.shape[3])
     masks = () if attn_mask is None else (attn_mask.expand(*query.shape[:3], key.shape[2]),)
     return apply(_attention, (query, key, value, *masks), (float(scale), bool(is_causal)))[0]
 

@@ -1,9 +1,9 @@
-"""GF/s of matrix products on one core: ours, NumPy's, PyTorch's where it is installed, and the core's peak.
+"""GF/s of matrix products: ours, NumPy's, PyTorch's where it is installed, and the peak of a core.
 
 Each figure is the best of many short samples of interleaved rounds. A shape is m, n, k; "linear" has B transposed, as
 a layer has its weight; "a.T" has A transposed, as the gradient of a weight.
 
-    OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python benchmarks/gemm.py
+    OPENBLAS_NUM_THREADS=1 python benchmarks/gemm.py --threads 1
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from rushlight.engine import gemm, llvm
+from rushlight.engine import gemm, llvm, pool
 from rushlight.engine.emit import Builder, module
 from rushlight.engine.kernel import WORKSPACE, Lowered, Pointer
 
@@ -38,29 +38,30 @@ SHAPES = (
 
 
 def native(lowered: Lowered, arrays: list[np.ndarray]) -> Callable[[], None]:
-    """A call of all chunks, one after the other, on this thread."""
+    """A call of the pool for each kernel."""
     scratch = np.zeros(lowered.workspace + 64, np.uint8)
     at = -scratch.ctypes.data % 64 + scratch.ctypes.data
-    calls = []
+    parallel = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)(pool.parallel())
+    calls, codes = [], []
     for call in lowered.calls:
         code = llvm.load(call.kernel.source, [call.kernel.name])
-        function = FUNCTION(code.addresses[call.kernel.name])
         words = [
             (at if word.operand == WORKSPACE else arrays[word.operand].ctypes.data) + word.offset if isinstance(word, Pointer) else word
             for word in call.words
         ]
         args = np.array(words, np.int64)
-        calls += [(function, args.ctypes.data, chunk, (args, code)) for chunk in range(call.chunks)]
+        codes.append((code, args))
+        calls.append((code.addresses[call.kernel.name], args.ctypes.data, call.chunks))
 
-    def run(keep: Any = (scratch, arrays)) -> None:
-        for function, address, chunk, _ in calls:
-            function(address, chunk)
+    def run(keep: Any = (scratch, arrays, codes)) -> None:
+        for kernel, args, chunks in calls:
+            parallel(kernel, args, chunks)
 
     return run
 
 
 def peak() -> Callable[[], None]:
-    """Fused multiplications and additions in registers only: 24 independent chains of 1,000,000 / 24 each."""
+    """Fused multiplications and additions in registers only, in 24 independent chains."""
     k = Builder("peak", [("ptr", "args"), ("i64", "chunk")])
     lanes = llvm.vector_width() // 32
     target = k.parameters["args"]
@@ -86,7 +87,7 @@ def aligned(*shape: int) -> np.ndarray:
     return memory[first : first + int(np.prod(shape))].reshape(shape)
 
 
-def competitors(m: int, n: int, k: int, form: str) -> dict[str, Callable[[], object]]:
+def competitors(m: int, n: int, k: int, form: str, threads: int) -> dict[str, Callable[[], object]]:
     a = aligned(k, m).T if form == "a.T" else aligned(m, k)
     b = aligned(n, k).T if form == "linear" else aligned(k, n)
     out, bias = aligned(m, n), aligned(n)
@@ -99,7 +100,7 @@ def competitors(m: int, n: int, k: int, form: str) -> dict[str, Callable[[], obj
     if importlib.util.find_spec("torch"):
         import torch
 
-        torch.set_num_threads(1)
+        torch.set_num_threads(threads)
         ta, tb, tout, tbias = torch.from_numpy(a), torch.from_numpy(b), torch.empty(m, n), torch.from_numpy(bias)
         if form == "linear":
             cases["torch"] = lambda: torch.addmm(tbias, ta, tb, out=tout)
@@ -112,23 +113,21 @@ def competitors(m: int, n: int, k: int, form: str) -> dict[str, Callable[[], obj
 
 
 def best(cases: dict[str, Callable[[], object]], seconds: float, rounds: int = 15) -> dict[str, float]:
-    """The least time of a call of each case, in seconds."""
+    """The least time of a call of each case, in seconds; a sample is as many calls as take some 100 us."""
     found = dict.fromkeys(cases, float("inf"))
     for _ in range(rounds):
         for name, call in cases.items():
             call()
+            calls = max(1, min(int(100e-6 / found[name]), 100))
             spent = 0.0
             while spent < seconds / rounds:
                 start = time.perf_counter()
-                for _ in range(CALLS):
+                for _ in range(calls):
                     call()
                 took = time.perf_counter() - start
                 spent += took
-                found[name] = min(found[name], took / CALLS)
+                found[name] = min(found[name], took / calls)
     return found
-
-
-CALLS = 5
 
 
 def main() -> None:
@@ -136,16 +135,18 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.15, help="for each figure")
     parser.add_argument("--forms", default="plain,linear,a.T")
     parser.add_argument("shapes", nargs="*", help="m,n,k")
+    parser.add_argument("--threads", type=int, default=1, help="ours and PyTorch's; NumPy's are its own matter")
     options = parser.parse_args()
+    pool.set_threads(options.threads)
     shapes = [tuple(int(n) for n in s.split(",")) for s in options.shapes] or SHAPES
     top = 2 * 24 * llvm.vector_width() / 32 * PEAK_TURNS / best({"peak": peak()}, 0.3)["peak"] / 1e9
     print(f"peak {top:.0f} GF/s")
     for form in options.forms.split(","):
         for m, n, k in shapes:
-            times = best(competitors(m, n, k, form), options.seconds)
+            times = best(competitors(m, n, k, form, options.threads), options.seconds)
             rates = {name: 2 * m * n * k / t / 1e9 for name, t in times.items()}
             text = "  ".join(f"{name} {rate:6.1f}" for name, rate in rates.items())
-            print(f"{form:7} {m:5} {n:5} {k:5}  {text}  {100 * rates['rushlight'] / top:4.0f} %  {times['rushlight'] * 1e6:9.1f} us", flush=True)
+            print(f"{form:7} {m:5} {n:5} {k:5}  {text}  {100 * rates['rushlight'] / top / options.threads:4.0f} %  {times['rushlight'] * 1e6:9.1f} us", flush=True)
 
 
 if __name__ == "__main__":

@@ -33,8 +33,8 @@ from .kernel import WORKSPACE, Call, Lowered, Pointer
 
 #: Bytes of A that a slab of rows may have in one block of K: half of a usual second-level cache.
 _SLAB_BYTES = 512 * 1024
-#: Most of K at once: a panel of B stays in the first-level cache.
-_K_BLOCK = 320
+#: Most of K at once: a panel of B stays near, and the output is not read and written too often.
+_K_BLOCK = 512
 #: Multiplications a chunk should have at least: some ten microseconds.
 _CHUNK_WORK = 500_000
 #: The same where memory, not arithmetic, takes the time: of products with a vector, and elements of a copy.

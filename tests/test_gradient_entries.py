@@ -39,6 +39,7 @@ LOGITS, CLASSES = leaf(8, 10), torch.arange(8)
 IMAGE, SCALE, SHIFT = leaf(2, 4, 3, 3), leaf(4), leaf(4)
 CALLS: dict[str, Callable[[], torch.Tensor]] = {
     "layer_norm": lambda: F.layer_norm(X, (6,), W, B),
+    "rms_norm": lambda: F.rms_norm(X, (6,), W),
     "group_norm": lambda: F.group_norm(IMAGE, 2, SCALE, SHIFT),
     "batch_norm": lambda: F.batch_norm(IMAGE, None, None, SCALE, SHIFT, training=True),
     "batch_norm_eval": lambda: F.batch_norm(IMAGE, torch.zeros(4), torch.ones(4), SCALE, SHIFT),

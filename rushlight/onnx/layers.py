@@ -216,6 +216,15 @@ def _layer_norm(g: Graph, op: Op) -> tuple[str, ...]:
     return name, "", ""
 
 
+@card("rms_norm")
+def _rms_norm(g: Graph, op: Op) -> tuple[str, str]:
+    input, weight = op.inputs
+    name, dtype = g.read(input), input.dtype
+    mean = reduce(g, "ReduceMean", g.node("Mul", name, name), list(range(len(input.shape) - op.params["count"], len(input.shape))), True)
+    name = g.node("Div", name, g.node("Sqrt", g.node("Add", mean, g.number(op.params["eps"], dtype))))
+    return g.node("Mul", name, g.read_as(weight, dtype)) if isinstance(weight, Value) else name, ""
+
+
 @card("group_norm")
 def _group_norm(g: Graph, op: Op) -> tuple[str, ...]:
     input, groups = op.inputs[0], op.params["groups"]

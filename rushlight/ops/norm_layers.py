@@ -31,6 +31,7 @@ from .norm_backward import (
 )
 from .pool import avg_pool2d, avg_pool3d
 from .reduction import widened
+from .rms_norm import fits, rms_norm_entry
 from .separable import in_format_of
 
 if TYPE_CHECKING:
@@ -431,6 +432,8 @@ def rms_norm(input: Tensor, normalized_shape: Sequence[int], weight: Tensor | No
         raise NotImplementedError(f"\"rms_norm\" not implemented for '{here.dtype.type_name}'")
     wide = dt.float32 if here.dtype in dt.HALF else here.dtype
     epsilon = float(np.finfo(wide.to_real().numpy).eps) if eps is None else eps
+    if fits(input, weight):
+        return rms_norm_entry(input, weight, len(wanted), float(epsilon))
     values = input.to(wide)
     found = values * (values.pow(2).mean(tuple(range(-len(wanted), 0)), keepdim=True) + epsilon).rsqrt()
     if weight is not None:

@@ -12,7 +12,7 @@ from .graph import edge_of, grad_state, make_tensor, refresh_view
 from .methods import Methods
 from .ops.card import array_of, share
 from .ops.define import NUMBERS
-from .shape import Size, contiguous, layout as make_layout
+from .shape import Size, contiguous, layout as make_layout, wrap_dim
 from .storage import ON_META, Storage, TensorBase
 from .untyped_storage import TypedStorage, UntypedStorage, storage_handle
 
@@ -87,8 +87,6 @@ class Tensor(Methods):
         """The shape, or the size of one dim."""
         if dim is None:
             return self._layout.size
-        from .shape import wrap_dim
-
         return self._layout.shape[wrap_dim(dim, self._layout.ndim, scalar_ok=False)] if self._layout.ndim else self._no_dim(dim)
 
     @staticmethod
@@ -99,8 +97,6 @@ class Tensor(Methods):
         """The strides in elements, or that of one dim."""
         if dim is None:
             return self._layout.stride
-        from .shape import wrap_dim
-
         return self._layout.stride[wrap_dim(dim, self._layout.ndim, scalar_ok=False)]
 
     def storage_offset(self) -> int:

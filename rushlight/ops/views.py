@@ -10,8 +10,9 @@ import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from .. import dtypes as dt
+from .. import dtypes as dt, memory_formats as formats
 from ..errors import sizes
+from ..graph import grad_state, make_tensor, tracing
 from ..shape import (
     Layout,
     Shape,
@@ -192,10 +193,9 @@ def reshape(input: Tensor, *shape: Any, **kwargs: Any) -> Tensor:
     wanted, possible = _seen_as(input._layout, sequence_argument(shape, kwargs, "shape"))
     if possible:
         return apply_view(_view, input, (wanted,))
-    from ..memory_formats import contiguous_format
     from .arithmetic import clone
 
-    fresh = clone(input, memory_format=contiguous_format)
+    fresh = clone(input, memory_format=formats.contiguous_format)
     out = apply_view(_view, fresh, (wanted,))
     # The copy is nobody else's: the result is not a view of anything the user has.
     out._base = None
@@ -822,8 +822,6 @@ def contiguous(input: Tensor, *, memory_format: Any = None) -> Tensor:
 
 def is_contiguous(input: TensorBase, *, memory_format: Any = None) -> bool:
     """Whether the elements lie in row-major order (or in the order of `memory_format`)."""
-    from .. import memory_formats as formats
-
     here = input._layout
     if memory_format is None or memory_format is formats.contiguous_format:
         return here.contiguous
@@ -839,14 +837,10 @@ def detach(input: Tensor) -> Tensor:
     >>> torch.detach(torch.ones(1, requires_grad=True) * 2).requires_grad
     False
     """
-    from ..graph import grad_state, make_tensor
-
     out = make_tensor(input._storage, input._offset, input._layout)
     if not input._tracks_version:
         out._tracks_version = False
     if grad_state.tracer is not None:
-        from ..graph import tracing
-
         tracing(_detach, (input,), {}, (out,))
     return out
 

@@ -204,17 +204,6 @@ def test_the_report_counts_memory():
     assert "MB in use" in str(after)
 
 
-def test_scratch_memory():
-    first = memory.arena(100_000)
-    assert first % 64 == 0
-    assert memory.arena(90_000) == first
-    live = cache.live
-    memory.arena(40 << 20)
-    assert cache.live >= 40 << 20
-    memory.arena(100_000)
-    assert cache.live <= live + 100_000  # the large one went back
-
-
 def test_threads_take_and_give():
     failures = []
 

@@ -21,8 +21,8 @@ from .. import config
 from ..buffers import cache
 from ..storage import Storage
 from . import llvm
-from .memory import address_of
 from .interpret import run_entry
+from .memory import address_of
 from .pipeline import Compiled, Segment, compile_trace, is_exact
 from .trace import Fate, Scan, Trace, scan, trace_of
 

@@ -46,6 +46,8 @@ _COLLIDING_A = 4096
 _COLLIDING_B = 2048
 #: Rows at such a distance that a first-level cache holds together, with room for B.
 _COLLIDING_ROWS = 10
+#: The part of the work that a last panel may waste before it gets code of its own, which takes time to compile.
+_TAIL_WASTE = 0.03
 _ALIGNMENT = 64
 
 
@@ -247,6 +249,8 @@ class _Plan:
         blocks = -(-self.m // most_rows)
         rows, first_blocks = _row_blocks(self.m, blocks, most_rows)
         tail = -(-(self.n - (panels - 1) * width) // lanes) % vectors
+        if tail and (vectors - tail) < _TAIL_WASTE * vectors * panels:
+            tail = 0
         b_packed = not b_rows or (
             blocks >= 4 and (b_step * self.size % _COLLIDING_B == 0 or self.k * self.n * self.size > _SLAB_BYTES)
         )

@@ -150,6 +150,16 @@ def has_internal_overlap(shape: Shape, stride: Shape) -> bool:
     return any(s == 0 and n > 1 for n, s in zip(shape, stride, strict=True))
 
 
+def is_injective(shape: Shape, stride: Shape) -> bool:
+    """Whether each element certainly has a place of its own in memory: every dim steps over all that the smaller ones reach."""
+    reach = 0
+    for s, n in sorted((s, n) for n, s in zip(shape, stride, strict=True) if n != 1):
+        if s <= reach:
+            return False
+        reach += (n - 1) * s
+    return True
+
+
 def wrap_dim(dim: int, ndim: int, *, scalar_ok: bool = True) -> int:
     """A non-negative `dim`; a 0-dim tensor has one dim for this purpose unless `scalar_ok` is false."""
     dim = operator.index(dim)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from .. import dtypes as dt
-from ..shape import Layout, Shape, expand_strides
+from ..shape import Layout, Shape, expand_strides, is_injective
 from .kernel import Lowered
 from .lowering import Calls, Column, Loop, Space
 from .terms import FLOATS, MEMORY, REDUCTIONS, REGISTER, Term, Terms, Unsupported
@@ -113,7 +113,7 @@ def _latest(last: dict[int, int], storages: Iterable[int]) -> int:
 def _place(units: list[Unit], trace: Trace, step: Step, earliest: int) -> int:
     """Put a step into one of the units from `earliest` on, or into a new one; answers which."""
     lowering = step.plan.card.lowering
-    if isinstance(lowering, Loop) and (space := lowering.space(step.plan)) is not None and _sizes(step, trace):
+    if isinstance(lowering, Loop) and (space := lowering.space(step.plan)) is not None and _native_operands(step, trace):
         looked_at = 0
         for at in range(len(units) - 1, earliest - 1, -1):
             unit = units[at]
@@ -127,7 +127,7 @@ def _place(units: list[Unit], trace: Trace, step: Step, earliest: int) -> int:
         if join(group, trace.slots, step, lowering, space):
             units.append(group)
             return len(units) - 1
-    if isinstance(lowering, Calls) and _sizes(step, trace) and (lowered := _calls(lowering, step)) is not None:
+    if isinstance(lowering, Calls) and _native_operands(step, trace) and (lowered := _calls(lowering, step)) is not None:
         units.append(Library(step, lowered))
     else:
         units.append(Interpreted(step))
@@ -145,9 +145,10 @@ def _calls(lowering: Calls, step: Step) -> Lowered | None:
     return plan.calls or None
 
 
-def _sizes(step: Step, trace: Trace) -> bool:
-    """Whether there is something to loop over: empty tensors are left to the interpreter."""
-    return all(trace.slots[s].layout.numel for s in (*step.inputs, *step.outputs) if s < len(trace.slots))
+def _native_operands(step: Step, trace: Trace) -> bool:
+    """Whether native code can have these operands: it has not all dtypes, and empty tensors are left to the interpreter."""
+    layouts = (trace.slots[s].layout for s in (*step.inputs, *step.outputs) if s < len(trace.slots))
+    return all(layout.numel and layout.dtype in MEMORY for layout in layouts)
 
 
 def join(group: Group, slots: Sequence[Slot], step: Step, lowering: Loop, space: Space) -> bool:
@@ -261,7 +262,9 @@ def _readable(group: Group, slots: Sequence[Slot], slot: int, strides: Shape, sp
 
 def _writable(group: Group, slots: Sequence[Slot], slot: int, strides: Shape, reads: dict[int, Shape]) -> bool:
     """Whether all that the group and this step touch of the storage is this region, element for element."""
-    storage = slots[slot].storage
+    storage, layout = slots[slot].storage, slots[slot].layout
+    if not (layout.dense or is_injective(layout.shape, layout.stride)):
+        return False
     touched = [*group.regions.get(storage, {}).items(), *((s, r) for s, r in reads.items() if slots[s].storage == storage)]
     return all(other == slot and theirs == strides for other, theirs in touched)
 

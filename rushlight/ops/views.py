@@ -809,7 +809,6 @@ def contiguous(input: Tensor, *, memory_format: Any = None) -> Tensor:
     >>> torch.zeros(2, 3).t().contiguous().stride()
     (2, 1)
     """
-    from .. import memory_formats as formats
     from .arithmetic import clone
 
     wanted = formats.contiguous_format if memory_format is None else memory_format

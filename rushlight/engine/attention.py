@@ -32,7 +32,11 @@ GROUP = 8
 #: The longest head: scratch memory, which lies on the stack, grows with it.
 HEAD_AT_MOST = 256
 
-TURNS = 2
+#: Floats between lines that fall into the same set of a first-level cache.
+_COLLIDING = 1024
+#: Steps of a product's loop written one after another.
+_TURNS = 2
+
 _LOG2_E = math.log2(math.e)
 
 #: 2**x on [-1/2, 1/2] from the highest power down: minimax with p(0) = 1, relative error 9e-8.
@@ -263,7 +267,7 @@ class _Writer(Builder):
             carried = [self.get(p, m) if add else self.zero() for place in places for p, m in zip(place, masks, strict=True)]
             corner = self.address(a, self.times(first, row), "float")
             offsets = [self.times(r, row) for r in range(height)]
-            turns = TURNS if isinstance(count, int) and count % TURNS == 0 else 1
+            turns = _TURNS if isinstance(count, int) and count % _TURNS == 0 else 1
             with self.loop(0, count, turns, carried) as loop:
                 sums = list(loop.carried)
                 for turn in range(turns):
@@ -378,8 +382,8 @@ class _Kernel(_Writer):
         """Floats on the stack, aligned to vectors. To be called in the entry block."""
         return self.new(f"alloca [{count} x float], align 64", "ptr")
 
-    def block_of_rows(self) -> Rows:
-        return Rows(self.scratch(LANES * self.padded), self.padded)
+    def block_of_rows(self, count: int = LANES) -> Rows:
+        return Rows(self.scratch(count * self.padded), self.padded)
 
     def last_tile(self, rows: Rows) -> tuple[Rows, Value]:
         """The rows that do not fill a tile of 16, and their number."""
@@ -394,10 +398,23 @@ class _Kernel(_Writer):
         self.copy(rest, target, count)
         return target
 
-    def tile(self, rows: Rows, padded: Rows, key: Value) -> Rows:
-        """Sixteen rows from `key` on: in place, or where they end before that, the padded copy."""
+    def tile(self, rows: Rows, padded: Rows, key: Value, packed: Rows | None = None) -> Rows:
+        """Sixteen rows from `key` on: in place, or where they end before that, the padded copy; or in `packed` (see `apart`)."""
         inside = self.compare("sle", self.add(key, self.index(LANES)), self.keys)
-        return Rows(self.select(inside, self.at(rows, key), padded.base), self.select(inside, self.index(rows.step), self.index(padded.step)))
+        place = Rows(self.at(rows, key), rows.step)
+        if packed is not None:
+            place = self.apart(place, self.select(inside, self.index(LANES), self.index(0)), packed)
+        return self.either(inside, place, padded)
+
+    def apart(self, rows: Rows, count: Index, packed: Rows) -> Rows:
+        """The rows, or a copy of `count` of them if they would push each other out of the first-level cache."""
+        collide = self.compare("eq", self.and_(self.index(rows.step), self.index(_COLLIDING - 1)), self.index(0))
+        with self.when(collide):
+            self.copy(rows, packed, count)
+        return self.either(collide, packed, rows)
+
+    def either(self, condition: Value, a: Rows, b: Rows) -> Rows:
+        return Rows(self.select(condition, a.base, b.base), self.select(condition, self.index(a.step), self.index(b.step)))
 
     def stop_key(self, query: Value) -> Value:
         """How many keys a block of queries looks at."""
@@ -443,7 +460,7 @@ def _forward_kernel(head: int, causal: bool, mask_type: str) -> Kernel:
     operands = k.open(pair)
     query, key, value, output = (operands[n] for n in ("query", "key", "value", "output"))
     across, weights, factors = k.scratch(LANES * k.padded), k.scratch(LANES * BLOCK), k.scratch(LANES)
-    sums = k.block_of_rows()
+    sums, packed_keys, packed_values = k.block_of_rows(), k.block_of_rows(), k.block_of_rows(BLOCK)
     last_keys = k.padded_copy(key)
     first = k.mul(group, k.index(LANES * GROUP))
     end = k.least(k.add(first, k.index(LANES * GROUP)), k.queries)
@@ -457,7 +474,7 @@ def _forward_kernel(head: int, causal: bool, mask_type: str) -> Kernel:
             count = k.least(k.sub(stop, steps.index), BLOCK)
             with k.loop(0, count, LANES) as tiles:
                 position = k.add(steps.index, tiles.index)
-                keys = k.tile(key, last_keys, position)
+                keys = k.tile(key, last_keys, position, packed_keys)
                 scores = k.row_of(weights, tiles.index)
                 k.call(k.scores, keys.base, k.index(keys.step), across, scores)
                 k.restrict(scores, blocks.index, position, operands.get("mask"))
@@ -483,7 +500,8 @@ def _forward_kernel(head: int, causal: bool, mask_type: str) -> Kernel:
             with k.when(k.compare("sgt", steps.index, k.index(0))):
                 k.store(factor, factors)
                 k.copy(sums, sums, LANES, factors)
-            k.call(k.accumulate_across, weights, k.at(value, steps.index), k.index(value.step), count, sums.base, k.index(sums.step))
+            values = k.apart(Rows(k.at(value, steps.index), value.step), count, packed_values)
+            k.call(k.accumulate_across, weights, values.base, k.index(values.step), count, sums.base, k.index(sums.step))
             steps.next = [highest, loop.results[0]]
         maximum, total = steps.results
         nothing = k.compare("oeq", total, k.zero())
@@ -505,6 +523,7 @@ def _backward_kernel(head: int, causal: bool, mask_type: str) -> Kernel:
     queries_across, grads_across = k.scratch(LANES * k.padded), k.scratch(LANES * k.padded)
     weights, slopes = k.scratch(LANES * LANES), k.scratch(LANES * LANES)
     sums, last_grad_keys, last_grad_values = (k.block_of_rows() for _ in range(3))
+    packed_queries, packed_grads, packed_keys, packed_values = (k.block_of_rows() for _ in range(4))
     last_keys, last_values = k.padded_copy(key), k.padded_copy(value)
     for rows in (last_grad_keys, last_grad_values):
         k.clear(rows, LANES)
@@ -516,6 +535,8 @@ def _backward_kernel(head: int, causal: bool, mask_type: str) -> Kernel:
         count = k.least(left, LANES)
         for rows, factor, across in ((query, k.score_scale, queries_across), (grad, one, grads_across), (output, one, sums.base)):
             k.call(k.across, k.at(rows, blocks.index), k.index(rows.step), left, factor, across)
+        k.copy(Rows(k.at(query, blocks.index), query.step), packed_queries, count)
+        k.copy(Rows(k.at(grad, blocks.index), grad.step), packed_grads, count)
         # The mean of a weight's gradient under the weights is grad @ output.
         with k.loop(0, head, 1, [k.zero()]) as loop:
             loop.next = [k.fma(k.get(k.row_of(grads_across, loop.index)), k.get(k.row_of(sums.base, loop.index)), loop.carried[0])]
@@ -525,7 +546,8 @@ def _backward_kernel(head: int, causal: bool, mask_type: str) -> Kernel:
         k.clear(sums, LANES)
         with k.loop(0, k.stop_key(blocks.index), LANES) as tiles:
             position = tiles.index
-            keys, values = k.tile(key, last_keys, position), k.tile(value, last_values, position)
+            keys = k.tile(key, last_keys, position, packed_keys)
+            values = k.tile(value, last_values, position, packed_values)
             k.call(k.scores, keys.base, k.index(keys.step), queries_across, weights)
             k.restrict(weights, blocks.index, position, operands.get("mask"))
             k.call(k.scores, values.base, k.index(values.step), grads_across, slopes)
@@ -535,9 +557,9 @@ def _backward_kernel(head: int, causal: bool, mask_type: str) -> Kernel:
                     weight = k.exp2(k.sub(k.get(at), known))
                     k.store(weight, at)
                     k.store(k.mul(k.mul(weight, k.sub(k.get(slope_at), mean)), scale), slope_at)
-            for factors, rows, sum, last in ((weights, grad, grad_value, last_grad_values), (slopes, query, grad_key, last_grad_keys)):
+            for factors, rows, sum, last in ((weights, packed_grads, grad_value, last_grad_values), (slopes, packed_queries, grad_key, last_grad_keys)):
                 place = k.tile(sum, last, position)
-                k.call(accumulate, factors, k.at(rows, blocks.index), k.index(rows.step), count, place.base, k.index(place.step))
+                k.call(accumulate, factors, rows.base, k.index(rows.step), count, place.base, k.index(place.step))
             k.call(k.accumulate_across, slopes, keys.base, k.index(keys.step), k.index(LANES), sums.base, k.index(sums.step))
         k.copy(sums, Rows(k.at(grad_query, blocks.index), grad_query.step), count)
     for sum, last in ((grad_key, last_grad_keys), (grad_value, last_grad_values)):

@@ -124,6 +124,18 @@ def test_every_short_length_agrees_with_float64() -> None:
 
 
 @native
+@pytest.mark.parametrize("is_causal", [False, True])
+def test_rows_that_collide_in_the_cache_are_packed_to_the_same_result(is_causal: bool) -> None:
+    apart, g, _ = operands(40, 70, 64, True, "", batch=1, heads=16)
+    assert layout_of(apart[1]).stride[2] % 1024 == 0
+    found = both(apart, g, None, 0.1, is_causal)
+    assert_close(found, reference(*apart, g, None, 0.1, is_causal), 3e-6)
+    together = [np.ascontiguousarray(t) for t in apart]
+    for a, b in zip(found, both(together, np.ascontiguousarray(g), None, 0.1, is_causal), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@native
 def test_nothing_is_written_outside_of_the_outputs() -> None:
     tensors, g, _ = operands(19, 21, 5, False, "", batch=1, heads=2)
     arrays = [*tensors]

@@ -368,8 +368,8 @@ class _Kernel(_Writer):
     def open(self, pair: Value) -> dict[str, Rows]:
         """The rows of one head, of each strided operand; and where its logsumexp begins."""
         batch, head = self.binary("sdiv", pair, self.heads), self.binary("srem", pair, self.heads)
-        self.logsumexp = Rows(self.word(self.names.index("logsumexp"), "ptr"), self.queries)
-        self.logsumexp = Rows(self.at(self.logsumexp, pair), 1)
+        all_heads = Rows(self.word(self.names.index("logsumexp"), "ptr"), self.queries)
+        self.logsumexp = Rows(self.at(all_heads, pair), 1)
         found = {}
         for n, name in enumerate(_strided(self.names)):
             by_batch, by_head, step = (self.word(len(self.names) + len(_NUMBERS) + 3 * n + i, "i64") for i in range(3))
@@ -390,13 +390,11 @@ class _Kernel(_Writer):
         whole = self.and_(self.keys, self.index(-LANES))
         return Rows(self.at(rows, whole), rows.step), self.sub(self.keys, whole)
 
-    def padded_copy(self, rows: Rows) -> Rows:
-        """What does not fill a tile of 16, with zeros behind; see `tile`."""
-        target = self.block_of_rows()
+    def pad(self, rows: Rows, target: Rows) -> None:
+        """Copy what does not fill a tile of 16, with zeros behind; see `tile`."""
         self.clear(target, LANES)
         rest, count = self.last_tile(rows)
         self.copy(rest, target, count)
-        return target
 
     def tile(self, rows: Rows, padded: Rows, key: Value, packed: Rows | None = None) -> Rows:
         """Sixteen rows from `key` on: in place, or where they end before that, the padded copy; or in `packed` (see `apart`)."""
@@ -461,7 +459,8 @@ def _forward_kernel(head: int, causal: bool, mask_type: str) -> Kernel:
     query, key, value, output = (operands[n] for n in ("query", "key", "value", "output"))
     across, weights, factors = k.scratch(LANES * k.padded), k.scratch(LANES * BLOCK), k.scratch(LANES)
     sums, packed_keys, packed_values = k.block_of_rows(), k.block_of_rows(), k.block_of_rows(BLOCK)
-    last_keys = k.padded_copy(key)
+    last_keys = k.block_of_rows()
+    k.pad(key, last_keys)
     first = k.mul(group, k.index(LANES * GROUP))
     end = k.least(k.add(first, k.index(LANES * GROUP)), k.queries)
     with k.loop(first, end, LANES) as blocks:
@@ -524,7 +523,9 @@ def _backward_kernel(head: int, causal: bool, mask_type: str) -> Kernel:
     weights, slopes = k.scratch(LANES * LANES), k.scratch(LANES * LANES)
     sums, last_grad_keys, last_grad_values = (k.block_of_rows() for _ in range(3))
     packed_queries, packed_grads, packed_keys, packed_values = (k.block_of_rows() for _ in range(4))
-    last_keys, last_values = k.padded_copy(key), k.padded_copy(value)
+    last_keys, last_values = k.block_of_rows(), k.block_of_rows()
+    k.pad(key, last_keys)
+    k.pad(value, last_values)
     for rows in (last_grad_keys, last_grad_values):
         k.clear(rows, LANES)
     for rows in (grad_key, grad_value):

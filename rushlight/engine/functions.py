@@ -1,9 +1,10 @@
 """Elementary functions of float32 values as IR: each takes a `Builder` and a value of any number of lanes.
 
-Every function is branch-free polynomial arithmetic with the same bits in every lane and for every number of lanes. The
-docstrings give the largest error over all float32 arguments, in units in the last place of the exact result.
-Polynomials were fitted for the smallest maximum of the relative error, with coefficients rounded to float32; they are
-written from the lowest power up.
+They are polynomials and selects, with the same bits in every lane and for every number of lanes, and right for nan,
+infinities, zeros and subnormals. The docstrings give the largest error that was found, in units in the last place of
+the exact result: over every float32 from 1e-8 to 256 in magnitude and a sample beyond; for log, sin and cos over every one
+that is not tiny (benchmarks/functions.py). Polynomials were fitted for the smallest maximum of the relative error, with
+coefficients rounded to float32; they are written from the lowest power up.
 """
 
 from __future__ import annotations
@@ -145,7 +146,9 @@ def _copysign(k: Builder, magnitude: Value, sign: Value) -> Value:
     return k.intrinsic("copysign", magnitude, sign)
 
 
-def _power(k: Builder, x: Value, rest: Value | None = None, precise: bool = False, shift: Value | None = None, halvings: int = 0) -> tuple[Value, Value]:
+def _power(
+    k: Builder, x: Value, rest: Value | None = None, precise: bool = False, shift: Value | None = None, halvings: int = 0
+) -> tuple[Value, Value]:
     """``exp(x) = (1 + fraction) * scale``: the fraction, in +-0.42, and the scale, a power of two, for -87 < x < 88.
 
     `rest` is what `x` lacks, below its last place. The fraction is off by 2^-25, or half of that if `precise`. `shift`
@@ -182,7 +185,7 @@ def _unscale(k: Builder, where: Value, value: Value) -> Value:
 
 
 def exp(k: Builder, x: Value) -> Value:
-    """``e ** x``."""
+    """``e ** x``. Within 1.02 ulp."""
     _check(x)
     x = _at_most(k, _at_least(k, x, -104.0), 89.0)
     small = k.compare("olt", x, k.like(-86, x))
@@ -197,7 +200,7 @@ def _twice(k: Builder, fraction: Value) -> Value:
 
 
 def exp2(k: Builder, x: Value) -> Value:
-    """``2 ** x``."""
+    """``2 ** x``. Within 1.02 ulp."""
     _check(x)
     x = _at_most(k, _at_least(k, x, -151.0), 129.0)
     small = k.compare("olt", x, k.like(-124, x))
@@ -210,7 +213,7 @@ def exp2(k: Builder, x: Value) -> Value:
 
 
 def expm1(k: Builder, x: Value) -> Value:
-    """``e ** x - 1``."""
+    """``e ** x - 1``. Within 1.46 ulp."""
     _check(x)
     bounded = _at_most(k, _at_least(k, x, -20.0), 89.0)
     fraction, half_scale = _power(k, bounded, precise=True, halvings=1)
@@ -219,13 +222,13 @@ def expm1(k: Builder, x: Value) -> Value:
 
 
 def sigmoid(k: Builder, x: Value) -> Value:
-    """``1 / (1 + exp(-x))``."""
+    """``1 / (1 + exp(-x))``. Within 1.66 ulp."""
     _check(x)
     return _divided_by_one_plus_exp(k, k.like(1, x), k.neg(x))
 
 
 def silu(k: Builder, x: Value) -> Value:
-    """``x * sigmoid(x)``; nan for -inf, as in PyTorch."""
+    """``x * sigmoid(x)``; nan for -inf, as in PyTorch. Within 1.63 ulp."""
     _check(x)
     return _divided_by_one_plus_exp(k, x, k.neg(x))
 
@@ -236,12 +239,15 @@ def _divided_by_one_plus_exp(k: Builder, numerator: Value, x: Value, rest: Value
     x = k.select(k.compare("ogt", x, k.like(110, x)), k.like(_INFINITE_EXP, x), x)
     large = k.compare("ogt", x, k.like(86, x))
     fraction, scale = _power(k, x, rest, precise=True, shift=_shift_where(k, large, -64))
-    # Where the scale is shifted, 1 is nothing beside it.
-    return _unscale(k, large, k.div(numerator, k.fma(fraction, scale, k.add(scale, k.like(1, x)))))
+    # Where the scale is shifted, 1 is nothing beside it. From 2^12 on it joins the small part, not to be lost at 2^24.
+    one, zero = k.like(1, x), k.like(0, x)
+    apart = k.compare("oge", scale, k.like(4096, x))
+    denominator = k.fma(fraction, scale, k.select(apart, one, k.add(scale, one)))
+    return _unscale(k, large, k.div(numerator, k.add(denominator, k.select(apart, scale, zero))))
 
 
 def tanh(k: Builder, x: Value) -> Value:
-    """The hyperbolic tangent."""
+    """The hyperbolic tangent. Within 1.23 ulp."""
     _check(x)
     magnitude = _at_most(k, k.abs(x), 9.5)
     one = k.like(1, x)
@@ -253,7 +259,7 @@ def tanh(k: Builder, x: Value) -> Value:
 
 
 def sinh(k: Builder, x: Value) -> Value:
-    """The hyperbolic sine."""
+    """The hyperbolic sine. Within 1.62 ulp."""
     _check(x)
     magnitude = _at_most(k, k.abs(x), 90.0)
     half = _half_exp(k, magnitude)
@@ -264,7 +270,7 @@ def sinh(k: Builder, x: Value) -> Value:
 
 
 def cosh(k: Builder, x: Value) -> Value:
-    """The hyperbolic cosine."""
+    """The hyperbolic cosine. Within 1.35 ulp."""
     _check(x)
     half = _half_exp(k, _at_most(k, k.abs(x), 90.0))
     return k.add(half, k.div(k.like(0.25, x), half))
@@ -303,7 +309,7 @@ def _log_outside(k: Builder, x: Value, found: Value) -> Value:
 
 
 def log(k: Builder, x: Value) -> Value:
-    """The natural logarithm."""
+    """The natural logarithm. Within 0.80 ulp."""
     _check(x)
     f, e = _log_of_subnormals(k, x)
     return _log_outside(k, x, _log_of_parts(k, f, e))
@@ -318,12 +324,12 @@ def _log_of_parts(k: Builder, f: Value, e: Value) -> Value:
 
 
 def log2(k: Builder, x: Value) -> Value:
-    """The logarithm to base 2."""
+    """The logarithm to base 2. Within 0.95 ulp."""
     return _log_to_base(k, x, _BASE_2)
 
 
 def log10(k: Builder, x: Value) -> Value:
-    """The logarithm to base 10."""
+    """The logarithm to base 10. Within 0.95 ulp."""
     return _log_to_base(k, x, _BASE_10)
 
 
@@ -337,7 +343,7 @@ def _log_to_base(k: Builder, x: Value, base: _Base) -> Value:
 
 
 def log1p(k: Builder, x: Value) -> Value:
-    """``log(1 + x)``."""
+    """``log(1 + x)``. Within 1.39 ulp."""
     _check(x)
     total = k.add(x, k.like(1, x))
     found = _log_outside(k, total, _log1p_inside(k, x))
@@ -357,13 +363,13 @@ def _log1p_inside(k: Builder, x: Value) -> Value:
 
 
 def log_sigmoid(k: Builder, x: Value) -> Value:
-    """``log(sigmoid(x))``."""
+    """``log(sigmoid(x))``. Within 1.68 ulp."""
     _check(x)
     return k.sub(_at_most(k, x, 0.0), _log1p_inside(k, exp(k, k.neg(k.abs(x)))))
 
 
 def log1p_exp(k: Builder, x: Value) -> Value:
-    """``log(1 + exp(x))``, what softplus is below its threshold."""
+    """``log(1 + exp(x))``, what softplus is below its threshold. Within 1.68 ulp."""
     _check(x)
     return k.add(_at_least(k, x, 0.0), _log1p_inside(k, exp(k, k.neg(k.abs(x)))))
 
@@ -372,7 +378,7 @@ def log1p_exp(k: Builder, x: Value) -> Value:
 
 
 def erf(k: Builder, x: Value) -> Value:
-    """The error function."""
+    """The error function. Within 0.92 ulp."""
     _check(x)
     magnitude = _at_most(k, k.abs(x), 4.0)
     tail = k.fma(_polynomial(k, magnitude, _ERF_TAIL), magnitude, k.neg(magnitude))
@@ -383,7 +389,7 @@ def erf(k: Builder, x: Value) -> Value:
 
 
 def gelu(k: Builder, x: Value) -> Value:
-    """``x * P(X <= x)`` for a normal X; nan for -inf, as in PyTorch."""
+    """``x * P(X <= x)`` for a normal X; nan for -inf, as in PyTorch. Within 3.1 ulp for -4 < x, 4.5 below."""
     _check(x)
     # x P(X <= x) = max(x, 0) - a P(X <= -a) for a = |x|.
     a = k.abs(_at_most(k, x, 30.0))
@@ -400,7 +406,7 @@ def gelu(k: Builder, x: Value) -> Value:
 
 
 def gelu_tanh(k: Builder, x: Value) -> Value:
-    """``x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3))) / 2``; nan for -inf, as in PyTorch."""
+    """``x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3))) / 2``; nan for -inf, as in PyTorch. Within 1.68 ulp."""
     _check(x)
     # It is x / (1 + exp(-2 y)), the argument in two floats.
     bounded = _at_most(k, _at_least(k, x, -12.0), 12.0)
@@ -412,14 +418,15 @@ def gelu_tanh(k: Builder, x: Value) -> Value:
     added = k.sub(slope, linear)
     slope_rest = k.add(k.sub(linear, k.sub(slope, added)), k.sub(product, added))
     slope_rest = k.add(slope_rest, k.fma(square, cubic, k.neg(product)))
-    slope_rest = k.add(slope_rest, k.fma(square, k.like(_GELU_CUBIC_REST, x), k.fma(square_rest, cubic, k.like(_GELU_LINEAR_REST, x))))
+    slope_rest = k.add(slope_rest, k.fma(square_rest, cubic, k.like(_GELU_LINEAR_REST, x)))
+    slope_rest = k.fma(square, k.like(_GELU_CUBIC_REST, x), slope_rest)
     y = k.mul(bounded, slope)
     rest = k.fma(bounded, slope_rest, k.fma(bounded, slope, k.neg(y)))
     return _divided_by_one_plus_exp(k, x, y, rest)
 
 
 def erfc(k: Builder, x: Value) -> Value:
-    """``1 - erf(x)``."""
+    """``1 - erf(x)``. Within 4.4 ulp, and 3 for x < 1."""
     _check(x)
     a = _at_most(k, k.abs(x), 10.2)
     t = k.div(k.like(1, x), k.add(a, k.like(2.125, x)))
@@ -456,7 +463,7 @@ def gelu_tanh_gradient(k: Builder, g: Value, x: Value) -> Value:
 
 
 def mish(k: Builder, x: Value) -> Value:
-    """``x * tanh(log(1 + exp(x)))``; nan for -inf, as in PyTorch."""
+    """``x * tanh(log(1 + exp(x)))``; nan for -inf, as in PyTorch. Within 4.0 ulp, and 2.9 for x > 0."""
     _check(x)
     # tanh(log(1 + e)) = n / (n + 2) for n = e (e + 2)
     bounded = _at_most(k, _at_least(k, x, -132.4), 20.0)  # the shifted scale is 0 at the first
@@ -471,21 +478,21 @@ def mish(k: Builder, x: Value) -> Value:
 
 
 def sin(k: Builder, x: Value) -> Value:
-    """The sine, for arguments of any size."""
+    """The sine, for arguments of any size. Within 1.58 ulp."""
     _check(x)
     r, quarters = _quarter_turns(k, x)
     return _sine(k, k.convert(r, "float"), quarters)
 
 
 def cos(k: Builder, x: Value) -> Value:
-    """The cosine, for arguments of any size."""
+    """The cosine, for arguments of any size. Within 1.58 ulp."""
     _check(x)
     r, quarters = _quarter_turns(k, x)
     return _sine(k, k.convert(r, "float"), k.add(quarters, k.like(1, quarters)))
 
 
 def tan(k: Builder, x: Value) -> Value:
-    """The tangent, for arguments of any size."""
+    """The tangent, for arguments of any size. Within 0.51 ulp."""
     _check(x)
     r, quarters = _quarter_turns(k, x)
     sine, cosine = _sine_and_cosine(k, r, _SIN_DOUBLE, _COS_DOUBLE)
@@ -509,7 +516,7 @@ def _sine_and_cosine(k: Builder, r: Value, sine: Sequence[float], cosine: Sequen
 
 
 def _quarter_turns(k: Builder, x: Value) -> tuple[Value, Value]:
-    """``x = r + quarters * pi / 2`` with |r| <= pi / 4 as double, and the quarters as i32, right in their lowest two bits."""
+    """``x = r + quarters * pi / 2``: r as double within pi / 4, and the lowest bits of the quarters as i32."""
     wide = k.convert(x, "double")
     # With fewer than 2^52 quarters the first product and difference are exact.
     n, quarters = _round_double(k, k.mul(wide, k.like(2 / math.pi, wide)))
@@ -539,7 +546,10 @@ def _round_double(k: Builder, x: Value) -> tuple[Value, Value]:
     return k.sub(rounded, rounder), k.convert(k.bitcast(rounded, "i64"), "i32")
 
 
-def _where_any(k: Builder, mask: Value, usual: tuple[Value, ...], rare: Callable[[], tuple[Value, ...]]) -> tuple[Value, ...]:
+_Values = tuple[Value, Value]
+
+
+def _where_any(k: Builder, mask: Value, usual: _Values, rare: Callable[[], _Values]) -> _Values:
     """`rare` in the lanes in `mask` and `usual` elsewhere; nothing of `rare` is computed when the mask is empty."""
     if mask.lanes == 1:
         some = mask
@@ -553,9 +563,11 @@ def _where_any(k: Builder, mask: Value, usual: tuple[Value, ...], rare: Callable
     end = k.block
     k.jump(after)
     k.label(after)
-    return tuple(
-        k.new(f"phi {u.ir} [{u.text}, %{before}], [{c.text}, %{end}]", u.type, u.lanes) for u, c in zip(usual, chosen, strict=True)
+    first, second = (
+        k.new(f"phi {u.ir} [{u.text}, %{before}], [{c.text}, %{end}]", u.type, u.lanes)
+        for u, c in zip(usual, chosen, strict=True)
     )
+    return first, second
 
 
 # Powers
@@ -568,13 +580,13 @@ def reciprocal(k: Builder, x: Value) -> Value:
 
 
 def rsqrt(k: Builder, x: Value) -> Value:
-    """``1 / sqrt(x)``."""
+    """``1 / sqrt(x)``. Within 1.48 ulp."""
     _check(x)
     return k.div(k.like(1, x), k.sqrt(x))
 
 
 def pow(k: Builder, x: Value, y: Value) -> Value:
-    """``x ** y``, with the special cases of IEEE 754: ``x ** 0`` and ``1 ** y`` are 1 even for nan."""
+    """``x ** y``, with the special cases of IEEE 754: ``x ** 0`` and ``1 ** y`` are 1 even for nan. Within 0.54 ulp."""
     _check(x, y)
     lanes = max(x.lanes, y.lanes)
     x, y = k.splat(x, lanes), k.splat(y, lanes)
@@ -588,7 +600,8 @@ def pow(k: Builder, x: Value, y: Value) -> Value:
     odd = k.and_(whole, k.compare("une", k.intrinsic("trunc", half), half))
     sign = k.select(odd, k.and_(k.bitcast(x, "i32"), k.constant(-(2**31), "i32", lanes)), k.constant(0, "i32", lanes))
     result = k.bitcast(k.xor(k.bitcast(result, "i32"), sign), "float")
-    imaginary = k.and_(k.compare("olt", x, k.like(0, x)), k.and_(k.compare("ogt", x, k.like(-INFINITY, x)), k.xor(whole, k.like(1, whole))))
+    negative = k.and_(k.compare("olt", x, k.like(0, x)), k.compare("ogt", x, k.like(-INFINITY, x)))
+    imaginary = k.and_(negative, k.xor(whole, k.like(1, whole)))
     return k.select(imaginary, k.like(NAN, x), result)
 
 

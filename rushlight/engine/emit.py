@@ -7,6 +7,7 @@ IEEE's, with no fast-math flags, so that an expression has the same bits whereve
 from __future__ import annotations
 
 import itertools
+import math
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -46,7 +47,10 @@ def literal(value: float, type: str) -> str:
     if type == "i1":
         return "true" if value else "false"
     if type == "float":
-        value = struct.unpack("f", struct.pack("f", value))[0]
+        try:
+            value = struct.unpack("f", struct.pack("f", value))[0]
+        except OverflowError:
+            value = math.copysign(math.inf, value)
     if type in ("float", "double"):
         return f"0x{struct.unpack('Q', struct.pack('d', value))[0]:016X}"
     return str(int(value))

@@ -24,7 +24,7 @@ FLOATS = ("float", "double")
 #: Operations whose result IEEE or two's complement fixes: NumPy's bits are the same.
 EXACT = frozenset("load number constant store add sub mul div neg abs sqrt maximum minimum floor ceil rint trunc and or xor lt le gt ge eq ne select convert position at max min".split())
 #: Functions of float32 (functions.py), worth keeping rather than computing twice.
-FUNCTIONS = frozenset("exp expm1 exp2 log log1p log2 log10 tanh erf erfc sigmoid gelu gelu_tanh silu sin cos rsqrt pow gelu_gradient gelu_tanh_gradient".split())
+FUNCTIONS = frozenset("exp expm1 exp2 log log1p log2 log10 tanh erf erfc sigmoid gelu gelu_tanh silu sin cos tan sinh cosh rsqrt pow log_sigmoid log1p_exp mish gelu_gradient gelu_tanh_gradient".split())
 REDUCTIONS = frozenset(("sum", "max", "min"))
 
 

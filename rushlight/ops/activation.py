@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import dtypes as dt
-from ..engine.lowering import Loop
+from ..engine.lowering import FLOATING, Loop, Space
 from ..shape import wrap_dim
 from ..storage import TensorBase
 from .activation_backward import (
@@ -114,10 +114,17 @@ def _hardtanh_dtypes(common: dt.dtype) -> tuple[dt.dtype, dt.dtype]:
     return common, common
 
 
+def _hardtanh_terms(k: Any, input: Any, min_val: float, max_val: float) -> Any:
+    # Of equal zeros the input's stays, as in np.clip.
+    raised = k.select(input < min_val, min_val, input)
+    return k.select(raised > max_val, max_val, raised)
+
+
 _hardtanh = Pointwise(
     "hardtanh", "input",
     statics="min_val max_val",
     numpy=lambda input, min_val, max_val: np.clip(input, min_val, max_val), result=_hardtanh_dtypes,
+    lowering=Loop(_hardtanh_terms),
     grads={"input": hardtanh_backward},
 )  # fmt: skip
 
@@ -192,7 +199,7 @@ def _log1p_exp(x: np.ndarray) -> np.ndarray:
 
 _mish = Pointwise(
     "mish", "input",
-    numpy=lambda input: input * np.tanh(_log1p_exp(input)), result=_floating("mish_cpu"),
+    numpy=lambda input: input * np.tanh(_log1p_exp(input)), result=_floating("mish_cpu"), lowering=Loop(lambda k, input: k.function("mish", input)),
     grads={"input": mish_backward},
 )  # fmt: skip
 
@@ -210,7 +217,7 @@ _softplus = Pointwise(
     "softplus", "input",
     statics="beta threshold",
     numpy=lambda input, beta, threshold: np.where(input * beta > threshold, input, np.log1p(np.exp(np.minimum(input * beta, threshold))) / beta).astype(input.dtype),
-    result=_floating("softplus_cpu"),
+    result=_floating("softplus_cpu"), lowering=Loop(lambda k, input, beta, threshold: k.select(input * beta > threshold, input, k.function("log1p_exp", input * beta) / beta)),
     grads={"input": softplus_backward},
 )  # fmt: skip
 
@@ -240,8 +247,12 @@ def _elu_rule(input: np.ndarray, alpha: float, scale: float, input_scale: float)
     return np.maximum(input, number(0)) * number(scale) + below
 
 
-_elu = Pointwise("elu", "input", statics="alpha scale input_scale", numpy=_elu_rule, result=_floating("elu_cpu"), grads={"input": elu_backward})
-_celu = Pointwise("celu", "input", statics="alpha scale input_scale", numpy=_elu_rule, result=_floating("elu_cpu"), grads={"input": elu_backward})
+def _elu_terms(k: Any, input: Any, alpha: float, scale: float, input_scale: float) -> Any:
+    return k.maximum(input, 0) * scale + k.function("expm1", k.minimum(input, 0) * input_scale) * (alpha * scale)
+
+
+_elu = Pointwise("elu", "input", statics="alpha scale input_scale", numpy=_elu_rule, result=_floating("elu_cpu"), grads={"input": elu_backward}, lowering=Loop(_elu_terms))
+_celu = Pointwise("celu", "input", statics="alpha scale input_scale", numpy=_elu_rule, result=_floating("elu_cpu"), grads={"input": elu_backward}, lowering=Loop(_elu_terms))
 
 
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
@@ -278,10 +289,15 @@ def _leaky_relu_rule(input: np.ndarray, negative_slope: float) -> np.ndarray:
     return np.maximum(input, below) if 0 <= negative_slope <= 1 else np.where(input > 0, input, below)
 
 
+def _leaky_relu_terms(k: Any, input: Any, negative_slope: float) -> Any:
+    below = input * negative_slope
+    return k.maximum(input, below) if 0 <= negative_slope <= 1 else k.select(input > 0, input, below)
+
+
 _leaky_relu = Pointwise(
     "leaky_relu", "input",
     statics="negative_slope",
-    numpy=_leaky_relu_rule,
+    numpy=_leaky_relu_rule, lowering=Loop(_leaky_relu_terms),
     result=_floating("leaky_relu_cpu"),
     grads={"input": leaky_relu_backward},
 )  # fmt: skip
@@ -300,6 +316,7 @@ _prelu = Pointwise(
     "prelu", "input weight",
     rounds_numbers=False, node_name="PreluKernelBackward0",
     numpy=lambda input, weight: np.where(input > 0, input, input * weight),
+    lowering=Loop(lambda k, input, weight: k.select(input > 0, input, input * weight)),
     grads={
         "input": lambda g, input, weight: _where(input > 0, g, g * weight),
         "weight": lambda g, input: _where(input > 0, 0.0, g * input),
@@ -333,7 +350,7 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
 _hardsigmoid = Pointwise(
     "hardsigmoid", "input",
     numpy=lambda input: np.clip(input + 3, 0, 6) / input.dtype.type(6),
-    result=_floating("hardsigmoid_cpu"),
+    result=_floating("hardsigmoid_cpu"), lowering=Loop(lambda k, input: k.minimum(k.maximum(input + 3, 0), 6) / 6),
     grads={"input": hardsigmoid_backward},
 )  # fmt: skip
 
@@ -350,7 +367,7 @@ def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
 _hardswish = Pointwise(
     "hardswish", "input",
     numpy=lambda input: input * np.clip(input + 3, 0, 6) / input.dtype.type(6),
-    result=_floating("hardswish_cpu"),
+    result=_floating("hardswish_cpu"), lowering=Loop(lambda k, input: input * k.minimum(k.maximum(input + 3, 0), 6) / 6),
     grads={"input": hardswish_backward},
 )  # fmt: skip
 
@@ -369,6 +386,7 @@ _hardshrink = Pointwise(
     statics="lambd",
     numpy=lambda input, lambd: np.where((input >= -lambd) & (input <= lambd), 0, input).astype(input.dtype),
     result=_floating("hardshrink_cpu"),
+    lowering=Loop(lambda k, input, lambd: k.select(k.apply("and", input >= -lambd, input <= lambd), 0, input)),
     grads={"input": shrink_backward},
 )  # fmt: skip
 
@@ -387,6 +405,7 @@ _softshrink = Pointwise(
     statics="lambd",
     numpy=lambda input, lambd: np.where(input > lambd, input - input.dtype.type(lambd), np.where(input < -lambd, input + input.dtype.type(lambd), input * 0)),
     result=_floating("softshrink_check"),
+    lowering=Loop(lambda k, input, lambd: k.select(input > lambd, input - lambd, k.select(input < -lambd, input + lambd, input * 0))),
     grads={"input": shrink_backward},
 )  # fmt: skip
 
@@ -402,10 +421,15 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     return _activate(_softshrink, input, (float(lambd),))
 
 
+def _float_space(plan: Any) -> Space | None:
+    return Space(plan.outs[0].shape) if plan.operands[0].dtype in FLOATING else None
+
+
 _threshold = Pointwise(
     "threshold", "input",
     statics="threshold value",
     numpy=lambda input, threshold, value: np.where(input <= threshold, np.asarray(value).astype(input.dtype), input),
+    lowering=Loop(lambda k, input, threshold, value: k.select(input <= threshold, value, input), _float_space),
     result=kernel_for("threshold_cpu", bools="none", integers="same", complex=False),
     grads={"input": threshold_backward},
 )  # fmt: skip
@@ -423,7 +447,7 @@ def threshold(input: Tensor, threshold: float, value: float, inplace: bool = Fal
 _logsigmoid = Pointwise(
     "logsigmoid", "input",
     numpy=lambda input: np.minimum(input, 0) - np.log1p(np.exp(-np.abs(input))),
-    result=_floating("log_sigmoid_cpu"), node_name="LogSigmoidBackward0",
+    result=_floating("log_sigmoid_cpu"), node_name="LogSigmoidBackward0", lowering=Loop(lambda k, input: k.function("log_sigmoid", input)),
     grads={"input": log_sigmoid_backward},
 )  # fmt: skip
 

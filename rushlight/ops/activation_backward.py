@@ -111,9 +111,14 @@ def _mish_formula(grad_output: Tensor, input: Tensor) -> Tensor:
     return grad_output * (t + input * input.sigmoid() * (1 - t * t))
 
 
+def _mish_terms(k: Any, grad_output: Any, input: Any) -> Any:
+    t = k.function("tanh", k.function("log1p_exp", input))
+    return grad_output * (t + input * k.function("sigmoid", input) * (1 - t * t))
+
+
 _mish = Pointwise(
     "mish_backward", "grad_output input",
-    outputs="grad_input", numpy=_mish_rule,
+    outputs="grad_input", numpy=_mish_rule, lowering=Loop(_mish_terms),
     backward=lambda g, grad_output, input, needs: through(_mish_formula, g, needs, (grad_output, input)),
 )  # fmt: skip
 
@@ -130,6 +135,7 @@ _softplus = Pointwise(
     "softplus_backward", "grad_output input",
     statics="beta threshold", outputs="grad_input",
     numpy=lambda grad_output, input, beta, threshold: np.where(input * beta > threshold, grad_output, grad_output * logistic(input * beta)),
+    lowering=Loop(lambda k, grad_output, input, beta, threshold: k.select(input * beta > threshold, grad_output, grad_output * k.function("sigmoid", input * beta))),
     backward=lambda g, grad_output, input, needs, beta, threshold: through(_softplus_formula, g, needs, (grad_output, input), beta, threshold),
 )  # fmt: skip
 
@@ -147,6 +153,11 @@ def _elu_rule(grad_output: np.ndarray, input: np.ndarray, alpha: float, scale: f
     return grad_output * np.where(input <= 0, slope, number(scale))
 
 
+def _elu_terms(k: Any, grad_output: Any, input: Any, alpha: float, scale: float, input_scale: float) -> Any:
+    below = k.exp(k.minimum(input, 0) * input_scale) * (alpha * scale * input_scale)
+    return grad_output * k.select(input <= 0, below, scale)
+
+
 def _elu_formula(grad_output: Tensor, input: Tensor, alpha: float, scale: float, input_scale: float) -> Tensor:
     below = (input.clamp(max=0) * input_scale).exp() * (alpha * scale * input_scale)
     return grad_output * _where(input <= 0, below, scale)
@@ -154,7 +165,7 @@ def _elu_formula(grad_output: Tensor, input: Tensor, alpha: float, scale: float,
 
 _elu = Pointwise(
     "elu_backward", "grad_output input",
-    statics="alpha scale input_scale", outputs="grad_input", numpy=_elu_rule,
+    statics="alpha scale input_scale", outputs="grad_input", numpy=_elu_rule, lowering=Loop(_elu_terms),
     backward=lambda g, grad_output, input, needs, alpha, scale, input_scale: through(_elu_formula, g, needs, (grad_output, input), alpha, scale, input_scale),
 )  # fmt: skip
 
@@ -167,6 +178,7 @@ _log_sigmoid = Pointwise(
     "log_sigmoid_backward", "grad_output input",
     outputs="grad_input",
     numpy=lambda grad_output, input: grad_output * logistic(-input),
+    lowering=Loop(lambda k, grad_output, input: grad_output * k.function("sigmoid", -input)),
     backward=lambda g, grad_output, input, needs: through(lambda grad_output, input: grad_output * (-input).sigmoid(), g, needs, (grad_output, input)),
 )  # fmt: skip
 
@@ -187,6 +199,7 @@ def _hardswish_formula(grad_output: Tensor, input: Tensor) -> Tensor:
 _hardswish = Pointwise(
     "hardswish_backward", "grad_output input",
     outputs="grad_input", numpy=_hardswish_rule,
+    lowering=Loop(lambda k, grad_output, input: k.select(input <= -3, 0, k.select(input < 3, grad_output * (input / 3 + 0.5), grad_output))),
     backward=lambda g, grad_output, input, needs: through(_hardswish_formula, g, needs, (grad_output, input)),
 )  # fmt: skip
 
@@ -206,6 +219,7 @@ _leaky_relu = Pointwise(
     "leaky_relu_backward", "grad_output input",
     statics="negative_slope", outputs="grad_input",
     numpy=lambda grad_output, input, negative_slope: np.where(input > 0, grad_output, grad_output * input.dtype.type(negative_slope)),
+    lowering=Loop(lambda k, grad_output, input, negative_slope: k.select(input > 0, grad_output, grad_output * negative_slope)),
     grads={"grad_output": lambda g, input, negative_slope: leaky_relu_backward(g, input, negative_slope), "input": _no_slope},
 )  # fmt: skip
 
@@ -218,6 +232,7 @@ _hardtanh = Pointwise(
     "hardtanh_backward", "grad_output input",
     statics="min_val max_val", outputs="grad_input",
     numpy=lambda grad_output, input, min_val, max_val: _gated(grad_output, ~((input <= min_val) | (input >= max_val))),
+    lowering=Loop(lambda k, grad_output, input, min_val, max_val: k.select(k.apply("or", input <= min_val, input >= max_val), 0, grad_output)),
     grads={"grad_output": lambda g, input, min_val, max_val: hardtanh_backward(g, input, min_val, max_val), "input": _no_slope},
 )  # fmt: skip
 
@@ -230,6 +245,7 @@ _hardsigmoid = Pointwise(
     "hardsigmoid_backward", "grad_output input",
     outputs="grad_input",
     numpy=lambda grad_output, input: _gated(grad_output / grad_output.dtype.type(6), (input > -3) & (input < 3)),
+    lowering=Loop(lambda k, grad_output, input: k.select(k.apply("and", input > -3, input < 3), grad_output / 6, 0)),
     grads={"grad_output": lambda g, input: hardsigmoid_backward(g, input), "input": _no_slope},
 )  # fmt: skip
 
@@ -242,6 +258,7 @@ _shrink = Pointwise(
     "shrink_backward", "grad_output input",
     statics="lambd", outputs="grad_input",
     numpy=lambda grad_output, input, lambd: _gated(grad_output, ~((input >= -lambd) & (input <= lambd))),
+    lowering=Loop(lambda k, grad_output, input, lambd: k.select(k.apply("and", input >= -lambd, input <= lambd), 0, grad_output)),
     grads={"grad_output": lambda g, input, lambd: shrink_backward(g, input, lambd), "input": _no_slope},
 )  # fmt: skip
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from .. import dtypes as dt, memory_formats, tape
 from ..engine.lowering import Loop
+from ..engine.terms import FLOATS, Unsupported
 from ..graph import check_in_place, grad_state, requires_grad
 from ..shape import can_broadcast_to, contiguous, layout, preserved_strides
 from ..storage import TensorBase
@@ -208,6 +209,13 @@ def _trunc_divide_rule(a: Any, b: Any) -> Any:
     return np.trunc(np.true_divide(a, b))
 
 
+def _quotient(input: Any, other: Any) -> Any:
+    """The quotient of floats. Integers, whose division checks for zeros, have no native form."""
+    if input.type not in FLOATS:
+        raise Unsupported("division of integers")
+    return input / other
+
+
 _floor_divide = Pointwise(
     "floor_divide", "input other",
     numpy=_floor_divide_rule, result=kernel_for("div_floor_cpu", bools="none", integers="same", complex=False), rounds_numbers=False,
@@ -217,7 +225,7 @@ _trunc_divide = Pointwise(
     "trunc_divide", "input other",
     numpy=_trunc_divide_rule, result=kernel_for("div_trunc_cpu", bools="none", integers="same", complex=False), rounds_numbers=False,
     grads={"input": lambda g: g * 0, "other": lambda g: g * 0},
-    node_name="DivBackward1",
+    node_name="DivBackward1", lowering=Loop(lambda k, input, other: k.apply("trunc", _quotient(input, other))),
 )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import dtypes as dt
 from ..engine import class_loss
-from ..engine.lowering import Calls
+from ..engine.lowering import Calls, Loop
 from ..errors import sizes
 from ..shape import Layout, contiguous
 from ..storage import ON_META, TensorBase
@@ -333,6 +333,7 @@ _binary_cross_entropy_backward = Pointwise(
     "binary_cross_entropy_backward", "grad_output input target",
     outputs="grad_input",
     numpy=lambda grad_output, input, target: grad_output * (input - target) / np.maximum(input * (1 - input), input.dtype.type(1e-12)),
+    lowering=Loop(lambda k, grad_output, input, target: grad_output * (input - target) / k.maximum(input * (1 - input), 1e-12)),
     backward=lambda g, grad_output, input, target, needs: through(_binary_cross_entropy_formula, g, needs, (grad_output, input, target)),
 )  # fmt: skip
 
@@ -341,6 +342,7 @@ _binary_cross_entropy = Card(
     "binary_cross_entropy", "input target",
     infer=lambda input, target: contiguous(input.shape, dt.promote_cached(input.dtype, target.dtype)),
     numpy=lambda input, target: (_wide(target) - 1) * np.maximum(np.log1p(-_wide(input)), -100) - _wide(target) * np.maximum(np.log(_wide(input)), -100),
+    lowering=Loop(lambda k, input, target: (target - 1) * k.maximum(k.function("log1p", -input), -100) - target * k.maximum(k.log(input), -100)),
     grads={
         "input": lambda g, input, target: apply(_binary_cross_entropy_backward, (g, input, target)),
         "target": lambda g, input: g * ((1 - input).log().clamp(min=-100) - input.log().clamp(min=-100)),

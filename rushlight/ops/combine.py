@@ -194,6 +194,7 @@ _fill = Card(
     "fill", "input value",
     infer=lambda input, value: input,
     numpy=lambda input, value: np.broadcast_to(np.asarray(value).astype(input.dtype), input.shape),
+    lowering=Loop(lambda k, input, value: k.convert(value, input.type)),
     grads={"input": lambda g: g * 0, "value": lambda g: g.sum()},
 )  # fmt: skip
 

@@ -201,6 +201,12 @@ def sign_rule(x: np.ndarray) -> np.ndarray:
     return np.where(x != x, x.dtype.type(0), np.sign(x)) if x.dtype.kind == "f" else np.sign(x)
 
 
+def sign_terms(k: Any, input: Any) -> Any:
+    if input.type == "i1":
+        return input
+    return k.convert(input > 0, input.type) - k.convert(input < 0, input.type)
+
+
 def _sgn_rule(x: np.ndarray) -> np.ndarray:
     if x.dtype.kind != "c":
         return sign_rule(x)

@@ -53,7 +53,7 @@ exp2 = unary(
     >>> torch.exp2(torch.tensor([3.]))
     tensor([8.])
     """,
-    result="float", grad=lambda g, output: g * (output * math.log(2)).conj(),
+    result="float", grad=lambda g, output: g * (output * math.log(2)).conj(), lowering=Loop(lambda k, input: k.function("exp2", input)),
 )  # fmt: skip
 expm1 = unary(
     "expm1", np.expm1,
@@ -62,7 +62,7 @@ expm1 = unary(
     >>> torch.expm1(torch.tensor([0.]))
     tensor([0.])
     """,
-    result="float", grad=lambda g, output: g * (output + 1).conj(),
+    result="float", grad=lambda g, output: g * (output + 1).conj(), lowering=Loop(lambda k, input: k.function("expm1", input)),
 )  # fmt: skip
 log2 = unary(
     "log2", np.log2,
@@ -71,7 +71,7 @@ log2 = unary(
     >>> torch.log2(torch.tensor([8.]))
     tensor([3.])
     """,
-    result="float", grad=lambda g, input: g / (input * math.log(2)).conj(),
+    result="float", grad=lambda g, input: g / (input * math.log(2)).conj(), lowering=Loop(lambda k, input: k.function("log2", input)),
 )  # fmt: skip
 def _log10_rule(x: np.ndarray) -> np.ndarray:
     # NumPy's float32 log10 misses exact powers of ten by a bit.
@@ -85,7 +85,7 @@ log10 = unary(
     >>> torch.log10(torch.tensor([100.]))
     tensor([2.])
     """,
-    result="float", grad=lambda g, input: g / (input * math.log(10)).conj(),
+    result="float", grad=lambda g, input: g / (input * math.log(10)).conj(), lowering=Loop(lambda k, input: k.function("log10", input)),
 )  # fmt: skip
 log1p = unary(
     "log1p", np.log1p,
@@ -94,7 +94,7 @@ log1p = unary(
     >>> torch.log1p(torch.tensor([0.]))
     tensor([0.])
     """,
-    result="float", grad=lambda g, input: g / (input + 1).conj(), node_name="Log1PBackward0",
+    result="float", grad=lambda g, input: g / (input + 1).conj(), node_name="Log1PBackward0", lowering=Loop(lambda k, input: k.function("log1p", input)),
 )  # fmt: skip
 sinc = unary(
     "sinc", lambda x: np.sinc(x),
@@ -125,6 +125,7 @@ deg2rad = unary(
     tensor([3.1416])
     """,
     result=_no_complex("deg2rad"), grad=lambda g: g * (math.pi / 180), node_name="Deg2RadBackward0",
+    lowering=Loop(lambda k, input: input * (math.pi / 180)),
 )  # fmt: skip
 rad2deg = unary(
     "rad2deg", lambda x: x * x.dtype.type(180 / math.pi),
@@ -134,6 +135,7 @@ rad2deg = unary(
     tensor([180.])
     """,
     result=_no_complex("rad2deg"), grad=lambda g: g * (180 / math.pi), node_name="Rad2DegBackward0",
+    lowering=Loop(lambda k, input: input * (180 / math.pi)),
 )  # fmt: skip
 
 
@@ -152,7 +154,7 @@ _logit = Pointwise(
     "logit", "input",
     statics="eps",
     numpy=lambda input, eps: _logit_rule(input, eps), result=kernel_for("logit_cpu", complex=False),
-    grads={"input": lambda g, input, eps: _logit_grad(g, input, eps)},
+    grads={"input": lambda g, input, eps: _logit_grad(g, input, eps)}, lowering=Loop(lambda k, input, eps: _logit_terms(k, input, eps)),
 )  # fmt: skip
 
 
@@ -160,6 +162,12 @@ def _logit_rule(x: np.ndarray, eps: float | None) -> np.ndarray:
     if eps is not None:
         x = np.clip(x, x.dtype.type(eps), x.dtype.type(1 - eps))
     return np.log(x / (1 - x))
+
+
+def _logit_terms(k: Any, input: Any, eps: float | None) -> Any:
+    if eps is not None:
+        input = k.minimum(k.maximum(input, eps), 1 - eps)
+    return k.log(input / (1 - input))
 
 
 def _logit_grad(g: Tensor, input: Tensor, eps: float | None) -> Tensor:
@@ -199,6 +207,12 @@ def _logaddexp_rule(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return larger + np.log(np.exp(a - larger) + np.exp(b - larger))
 
 
+def _logaddexp_terms(k: Any, input: Any, other: Any) -> Any:
+    apart = k.abs(input - other)  # nan for two infinities of one sign
+    apart = k.select(k.compare("eq", input, other), 0.0, apart)
+    return k.maximum(input, other) + k.function("log1p", k.exp(-apart))
+
+
 logaddexp = binary(
     "logaddexp", _logaddexp_rule,
     """``log(exp(input) + exp(other))``, without overflow.
@@ -209,6 +223,7 @@ logaddexp = binary(
     result=kernel_for("logaddexp_cpu", bools="none", integers="none"), numbers="none",
     grad_input=lambda g, input, output: g * (input - output).exp().conj(),
     grad_other=lambda g, other, output: g * (other - output).exp().conj(),
+    lowering=Loop(lambda k, input, other: _logaddexp_terms(k, input, other)),
 )  # fmt: skip
 logaddexp2 = binary(
     "logaddexp2", np.logaddexp2,

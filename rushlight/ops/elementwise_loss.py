@@ -142,4 +142,8 @@ with_logits = _loss(
     slope=lambda input, target, bound: 1 / (1 + np.exp(-input)) - target,
     formula=lambda input, target: input.sigmoid() - target,
     to_target=lambda g, input, scale: g * -input * scale,
+    terms=(
+        lambda k, input, target: (1 - target) * input - k.minimum(input, 0) + k.function("log1p", k.exp(-k.abs(input))),
+        lambda k, input, target: k.function("sigmoid", input) - target,
+    ),
 )

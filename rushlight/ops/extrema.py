@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import dtypes as dt, return_types
+from ..engine.lowering import Loop
+from ..engine.terms import FLOATS
 from ..shape import Layout, Shape, contiguous, wrap_dim
 from ..storage import TensorBase
 from . import tie_order
@@ -522,8 +524,20 @@ def _first_takes_ties(wins: Beats) -> Grads:
     }
 
 
+def _pair_terms(name: str) -> Loop:
+    op = "maximum" if name.endswith("max") or name == "maximum" else "minimum"
+
+    def terms(k: Any, input: Any, other: Any) -> Any:
+        found = k.apply(op, input, other)
+        if name == op or input.type not in FLOATS:
+            return found
+        return k.select(k.compare("ne", other, other), input, k.select(k.compare("ne", input, input), other, found))
+
+    return Loop(terms)
+
+
 def _pairwise(name: str, ufunc: np.ufunc, grads: Grads, summary: str, example: str) -> Any:
-    card = Pointwise(name, "input other", numpy=ufunc, result=_refuse_complex_pairs(name), grads=grads)
+    card = Pointwise(name, "input other", numpy=ufunc, result=_refuse_complex_pairs(name), grads=grads, lowering=_pair_terms(name))
 
     def op(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
         as_tensor_argument(input, name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from .. import dtypes as dt
 from ..engine.lowering import Loop
+from ..engine.terms import FLOATS
 from ..storage import ON_META, TensorBase
 from .card import array_of
 from .define import as_operand, as_tensor_argument, binary, kernel_for, unary
@@ -72,6 +74,7 @@ bitwise_not = unary(
     tensor([-1])
     """,
     result=_integral("bitwise_not_cpu", bools="same"), out_dtype="same",
+    lowering=Loop(lambda k, input: k.apply("xor", input, 1 if input.type == "i1" else -1)),
 )  # fmt: skip
 
 
@@ -125,7 +128,7 @@ lcm = binary(
 )  # fmt: skip
 
 
-def _test(name: str, rule: Any, meaning: str, values: str, result: Any = "bool", out_dtype: str = "none") -> Any:
+def _test(name: str, rule: Any, meaning: str, values: str, result: Any = "bool", out_dtype: str = "none", lowering: Loop | None = None) -> Any:
     return unary(
         name, rule,
         f"""Whether each element is {meaning}.
@@ -133,7 +136,7 @@ def _test(name: str, rule: Any, meaning: str, values: str, result: Any = "bool",
     >>> torch.{name}(torch.tensor([1., float("inf"), -float("inf"), float("nan")]))
     tensor([{values}])
     """,
-        result=result, out_dtype=out_dtype,
+        result=result, out_dtype=out_dtype, lowering=lowering,
     )  # fmt: skip
 
 
@@ -146,10 +149,27 @@ def _signed_infinity(name: str) -> Callable[[dt.dtype], tuple[dt.dtype, dt.dtype
     return rule
 
 
-isfinite = _test("isfinite", lambda x: np.isfinite(x), "neither infinite nor nan", " True, False, False, False")
-isinf = _test("isinf", lambda x: np.isinf(x), "infinite", "False,  True,  True, False")
-isposinf = _test("isposinf", lambda x: x == np.inf, "positive infinity", "False,  True, False, False", _signed_infinity("isposinf"), "bool")
-isneginf = _test("isneginf", lambda x: x == -np.inf, "negative infinity", "False, False,  True, False", _signed_infinity("isneginf"), "bool")
+def _of_floats(terms: Callable[..., Any], otherwise: str) -> Loop:
+    """The native form of a test that is true of all integers ("eq") or of none ("ne")."""
+    return Loop(lambda k, input: terms(k, input) if input.type in FLOATS else k.compare(otherwise, input, input))
+
+
+isfinite = _test(
+    "isfinite", lambda x: np.isfinite(x), "neither infinite nor nan", " True, False, False, False",
+    lowering=_of_floats(lambda k, input: k.abs(input) < math.inf, "eq"),
+)  # fmt: skip
+isinf = _test(
+    "isinf", lambda x: np.isinf(x), "infinite", "False,  True,  True, False",
+    lowering=_of_floats(lambda k, input: k.compare("eq", k.abs(input), math.inf), "ne"),
+)  # fmt: skip
+isposinf = _test(
+    "isposinf", lambda x: x == np.inf, "positive infinity", "False,  True, False, False", _signed_infinity("isposinf"), "bool",
+    lowering=_of_floats(lambda k, input: k.compare("eq", input, math.inf), "ne"),
+)  # fmt: skip
+isneginf = _test(
+    "isneginf", lambda x: x == -np.inf, "negative infinity", "False, False,  True, False", _signed_infinity("isneginf"), "bool",
+    lowering=_of_floats(lambda k, input: k.compare("eq", input, -math.inf), "ne"),
+)  # fmt: skip
 isreal = _test("isreal", lambda x: np.isreal(x), "real, its imaginary part 0", "True, True, True, True")
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import dtypes as dt
+from ..engine.lowering import Loop
 from ..errors import sizes
 from ..shape import Layout, broadcast_shapes, can_broadcast_to, contiguous
 from ..storage import ON_META, TensorBase
@@ -39,6 +40,7 @@ _masked_fill = Card(
     "masked_fill", "input mask value",
     infer=_infer_masked_fill,
     numpy=lambda input, mask, value: np.where(mask, np.asarray(value).astype(input.dtype), input),
+    lowering=Loop(lambda k, input, mask, value: k.select(mask, k.convert(value, input.type), input)),
     grads={
         "input": lambda g, mask: g.masked_fill(mask, 0),
         "value": lambda g, mask: g.masked_fill(~mask, 0).sum(),

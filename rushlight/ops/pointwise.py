@@ -166,7 +166,7 @@ def _pow_grad_other(g: Tensor, input: Any, other: Any, output: Tensor) -> Tensor
     return g * _choose(allowed, 0.0, output * log(input)).conj()
 
 
-_pow = Pointwise("pow", "input other", numpy=_pow_rule, grads={"input": _pow_grad_input, "other": _pow_grad_other}, result=kernel_for("pow", bools="none", integers="same"), overloads="102", onnx="Pow")
+_pow = Pointwise("pow", "input other", numpy=_pow_rule, grads={"input": _pow_grad_input, "other": _pow_grad_other}, result=kernel_for("pow", bools="none", integers="same"), overloads="102", onnx="Pow", lowering=Loop(lambda k, input, other: k.function("pow", input, other)))
 
 
 _power_by = Pointwise(

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import dtypes as dt
+from ..engine.lowering import Loop
+from ..engine.terms import FLOATS
 from ..storage import TensorBase
 from .card import Card, Pointwise, apply
-from .complex import sign_rule
+from .complex import sign_rule, sign_terms
 from .define import CARD_OF, alias, as_tensor_argument, binary, kernel_for, unary, write_out
 
 if TYPE_CHECKING:
@@ -34,6 +36,10 @@ def _on_floats(ufunc: Any) -> Any:
     return lambda x: ufunc(x) if x.dtype.kind == "f" else x.copy()
 
 
+def _on_float_terms(op: str) -> Loop:
+    return Loop(lambda k, input: k.apply(op, input) if input.type in FLOATS else input)
+
+
 ceil = unary(
     "ceil", _on_floats(np.ceil),
     """The smallest integer not below each element.
@@ -41,7 +47,7 @@ ceil = unary(
     >>> torch.ceil(torch.tensor([0.2, -0.2]))
     tensor([1., -0.])
     """,
-    result=_rounding("ceil"), grad=lambda g: g * 0, onnx="Ceil", out_dtype="same",
+    result=_rounding("ceil"), grad=lambda g: g * 0, onnx="Ceil", out_dtype="same", lowering=_on_float_terms("ceil"),
 )  # fmt: skip
 floor = unary(
     "floor", _on_floats(np.floor),
@@ -50,7 +56,7 @@ floor = unary(
     >>> torch.floor(torch.tensor([0.2, -0.2]))
     tensor([ 0., -1.])
     """,
-    result=_rounding("floor"), grad=lambda g: g * 0, onnx="Floor", out_dtype="same",
+    result=_rounding("floor"), grad=lambda g: g * 0, onnx="Floor", out_dtype="same", lowering=_on_float_terms("floor"),
 )  # fmt: skip
 trunc = unary(
     "trunc", _on_floats(np.trunc),
@@ -59,7 +65,7 @@ trunc = unary(
     >>> torch.trunc(torch.tensor([1.7, -1.7]))
     tensor([ 1., -1.])
     """,
-    result=_rounding("trunc"), grad=lambda g: g * 0, out_dtype="same",
+    result=_rounding("trunc"), grad=lambda g: g * 0, out_dtype="same", lowering=_on_float_terms("trunc"),
 )  # fmt: skip
 fix = alias(trunc, "fix")
 frac = unary(
@@ -70,10 +76,11 @@ frac = unary(
     tensor([ 0.5000, -0.2500])
     """,
     result=kernel_for("frac_cpu", bools="none", integers="none", complex=False), grad=lambda g: g, out_dtype="same",
+    lowering=Loop(lambda k, input: input - k.apply("trunc", input)),
 )  # fmt: skip
 
 
-def _round_rule(input: np.ndarray, decimals: Any) -> np.ndarray:
+def _round_rule(input: np.ndarray, decimals: int) -> np.ndarray:
     if input.dtype.kind != "f":
         return input.copy()
     if decimals == 0:
@@ -82,7 +89,16 @@ def _round_rule(input: np.ndarray, decimals: Any) -> np.ndarray:
     return np.rint(input * scale) / scale if decimals > 0 else np.rint(input / scale) * scale
 
 
-_round = Pointwise("round", "input decimals", numpy=_round_rule, unpromoted=(1,), result=kernel_for("round_vml_cpu", bools="none", integers="same", complex=False), grads={"input": lambda g: g * 0}, onnx="Round")
+def _round_terms(k: Any, input: Any, decimals: int) -> Any:
+    if input.type not in FLOATS:
+        return input
+    if decimals == 0:
+        return k.apply("rint", input)
+    scale = 10.0 ** abs(decimals)
+    return k.apply("rint", input * scale) / scale if decimals > 0 else k.apply("rint", input / scale) * scale
+
+
+_round = Pointwise("round", "input", statics="decimals", numpy=_round_rule, lowering=Loop(_round_terms), result=kernel_for("round_vml_cpu", bools="none", integers="same", complex=False), grads={"input": lambda g: g * 0}, onnx="Round")
 
 
 def round(input: Tensor, *, decimals: int | None = None, out: Tensor | None = None) -> Tensor:
@@ -94,7 +110,7 @@ def round(input: Tensor, *, decimals: int | None = None, out: Tensor | None = No
     as_tensor_argument(input, "round")
     if decimals is not None and input._layout.dtype.category < dt.FLOAT:
         raise NotImplementedError(f"\"round_vml_cpu\" not implemented for '{input._layout.dtype.type_name}'")
-    found = apply(_round, (input, decimals or 0))
+    found = apply(_round, (input,), (decimals or 0,))
     if out is not None and out._layout.dtype is not found._layout.dtype:
         raise RuntimeError(f"Found dtype {out._layout.dtype.type_name} but expected {found._layout.dtype.type_name}")
     return found if out is None else write_out(out, found, input)
@@ -108,6 +124,7 @@ sign = unary(
     tensor([-1.,  0.,  1.])
     """,
     result=lambda common: _no_complex_sign(common), grad=lambda g: g * 0, out_dtype="same", onnx="Sign",
+    lowering=Loop(lambda k, input: sign_terms(k, input)),
 )  # fmt: skip
 
 
@@ -202,7 +219,7 @@ def nextafter(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Ten
 
 
 CARD_OF[nextafter] = _nextafter
-ldexp_factor = unary("ldexp_factor", np.exp2, "Two to the power of each element.", result="float", grad=lambda g, output: g * (output * math.log(2)).conj())
+ldexp_factor = unary("ldexp_factor", np.exp2, "Two to the power of each element.", result="float", lowering=Loop(lambda k, input: k.function("exp2", input)), grad=lambda g, output: g * (output * math.log(2)).conj())
 
 
 def ldexp(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -261,10 +278,19 @@ def _nan_to_num_rule(input: np.ndarray, nan: Any, posinf: Any, neginf: Any) -> n
     return np.nan_to_num(input, copy=True, nan=0.0 if nan is None else nan, posinf=float(info.max) if posinf is None else posinf, neginf=float(info.min) if neginf is None else neginf)
 
 
+def _nan_to_num_terms(k: Any, input: Any, nan: float | None, posinf: float | None, neginf: float | None) -> Any:
+    if input.type not in FLOATS:
+        return input
+    largest = float(np.finfo(np.float32 if input.type == "float" else np.float64).max)
+    high, low = largest if posinf is None else posinf, -largest if neginf is None else neginf
+    finite = k.select(k.compare("eq", input, math.inf), high, k.select(k.compare("eq", input, -math.inf), low, input))
+    return k.select(k.compare("ne", input, input), nan or 0.0, finite)
+
+
 _nan_to_num = Pointwise(
     "nan_to_num", "input",
     statics="nan posinf neginf",
-    numpy=_nan_to_num_rule,
+    numpy=_nan_to_num_rule, lowering=Loop(_nan_to_num_terms),
     grads={"input": lambda g, input: g * input.isfinite()},
 )  # fmt: skip
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import dtypes as dt
+from ..engine.lowering import Loop
 from ..storage import TensorBase
 from .card import Pointwise, apply
 from .define import alias, as_tensor_argument, binary, kernel_for, unary, write_out
@@ -48,7 +49,7 @@ erf = unary(
     >>> torch.erf(torch.tensor([0., 1.]))
     tensor([0.0000, 0.8427])
     """,
-    result=kernel_for("erf_vml_cpu", complex=False), grad=lambda g, input: g * _gauss(input), onnx="Erf",
+    result=kernel_for("erf_vml_cpu", complex=False), grad=lambda g, input: g * _gauss(input), onnx="Erf", lowering=Loop(lambda k, input: k.function("erf", input)),
 )  # fmt: skip
 erfc = unary(
     "erfc", erfc_array,
@@ -57,7 +58,7 @@ erfc = unary(
     >>> torch.erfc(torch.tensor([0., 1.]))
     tensor([1.0000, 0.1573])
     """,
-    result=kernel_for("erfc_vml_cpu", complex=False), grad=lambda g, input: -g * _gauss(input),
+    result=kernel_for("erfc_vml_cpu", complex=False), grad=lambda g, input: -g * _gauss(input), lowering=Loop(lambda k, input: k.function("erfc", input)),
 )  # fmt: skip
 
 
@@ -154,6 +155,10 @@ def _zero_where(grad: Tensor, input: Any, below: Any) -> Tensor:
     return grad.masked_fill((input == 0) & below, 0.0) if isinstance(input, TensorBase) or isinstance(below, TensorBase) else grad
 
 
+def _xlogy_terms(k: Any, input: Any, other: Any) -> Any:
+    return k.select(k.compare("ne", other, other), other, k.select(k.compare("eq", input, 0), 0, input * k.log(other)))
+
+
 xlogy = binary(
     "xlogy", x_times(np.log),
     """``input * log(other)``, 0 where `input` is 0.
@@ -164,6 +169,7 @@ xlogy = binary(
     result=kernel_for("xlogy_cpu", complex=False), numbers="either", overloads="021",
     grad_input=lambda g, input, other: _zero_where(xlogy(g, other), input, other <= 0),
     grad_other=lambda g, input, other: g * input / other,
+    lowering=Loop(lambda k, input, other: _xlogy_terms(k, input, other)),
 )  # fmt: skip
 xlog1py = binary(
     "xlog1py", x_times(np.log1p),

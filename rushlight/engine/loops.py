@@ -156,6 +156,7 @@ class _Writer:
         extent, per_chunk = self.word(), self.word()
         extents = [self.word() for _ in range(nest.outer - 1)]
         self.row = self.word()
+        self.done: Value | None = None  # elements of the row before the present block
         self.numbers: dict[int, Value] = {}
         pointers: list[Value | None] = []
         self.strides: list[list[Value]] = []
@@ -213,6 +214,7 @@ class _Writer:
                 whole = self.row
                 done = k.mul(loop.index, k.constant(ROW_BLOCK, "i64"))
                 self.row = k.intrinsic("smin", k.constant(ROW_BLOCK, "i64"), k.sub(whole, done))
+                self.done = done
                 self._row(moved)
                 self.row = whole
             else:
@@ -308,7 +310,7 @@ class _Writer:
                 values[n] = self._load(int(node.detail), place, mask)
             elif node.op == "position":
                 numbers = Value("<" + ", ".join(f"i32 {i}" for i in range(LANES)) + ">", "i32", LANES)
-                values[n] = k.add(k.convert(place, "i32"), numbers)
+                values[n] = k.add(k.convert(place if self.done is None else k.add(place, self.done), "i32"), numbers)
             else:
                 values[n] = _compute(k, node, [values[a] for a in node.args])
             if n in self.rows and n not in run.saved_before:
@@ -376,7 +378,13 @@ def _identity(node: Node) -> float:
 def _combine(k: Builder, op: str, a: Value, b: Value) -> Value:
     if op == "sum":
         return k.add(a, b)
-    return k.maximum(a, b) if op == "max" else k.minimum(a, b)
+    found = k.maximum(a, b) if op == "max" else k.minimum(a, b)
+    if not a.floating:
+        return found
+    # Of equal zeros 0 is the larger one, so that the result does not depend on the order.
+    bits = [k.bitcast(value, INTEGER_OF[a.type]) for value in (a, b)]
+    both = k.bitcast(k.and_(*bits) if op == "max" else k.or_(*bits), a.type)
+    return k.select(k.compare("oeq", a, b), both, found)
 
 
 def _across(k: Builder, op: str, total: Value) -> Value:

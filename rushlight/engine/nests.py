@@ -82,7 +82,7 @@ def lower_group(group: Group, needed: Callable[[int], bool]) -> Lowered | None:
         return None
     if any(node.op == "column_sum" for node in form.nodes):
         return _over_rows(form) if len(form.outer) <= 1 else None
-    if group.space.blocked:
+    if group.space.blocked and any(node.op in REDUCTIONS for node in form.nodes):
         return _in_blocks(form)
     if not form.outer and not any(node.op in REDUCTIONS for node in form.nodes):
         return Lowered((elementwise_call(form),))
@@ -232,33 +232,56 @@ def _over_rows(form: Form) -> Lowered:
 
 
 def _in_blocks(form: Form) -> Lowered:
-    """Sums over one long row: a kernel for the sums of its blocks, and one for their totals and what follows from them."""
+    """Reductions of one long row: for each that depends on no other, then for those that depend on these and so on, a kernel
+    for the blocks and one for the totals; the last one also computes what follows from them."""
     blocks = -(-form.row // ROW_BLOCK)
     reductions = [n for n, node in enumerate(form.nodes) if node.op in REDUCTIONS]
-    follows = set(reductions)
-    for n, node in enumerate(form.nodes):
-        if any(a in follows for a in node.args):
-            follows.add(n)
-    partials = [Bound(Pointer(WORKSPACE, n * blocks * 8), form.nodes[r].type, (), 1) for n, r in enumerate(reductions)]
+    stage: list[int] = []
+    for node in form.nodes:
+        stage.append(max((stage[a] for a in node.args), default=0) + (node.op in REDUCTIONS))
+    totals = {r: Bound(Pointer(WORKSPACE, n * 8), form.nodes[r].type) for n, r in enumerate(reductions)}
+    partials = {r: Bound(Pointer(WORKSPACE, (len(reductions) + n * blocks) * 8), form.nodes[r].type, (), 1) for n, r in enumerate(reductions)}
+    used = len(reductions) * (blocks + 1) * 8
+    calls: list[Call] = []
+    last = max(stage)
+    for now in range(1, last + 1):
+        mine = [r for r in reductions if stage[r] == now]
+        # By block: what is asked for now, and in the first turn what depends on no total.
+        operands = [o._replace(outer=() if o.number else (ROW_BLOCK * o.along,)) for o in form.operands]
+        nodes: list[Node] = []
+        for n, node in enumerate(form.nodes):
+            if n in totals and stage[n] < now:
+                nodes.append(Node("load", (), node.type, len(operands)))
+                operands.append(totals[n]._replace(outer=(0,)))
+            elif n in mine or (stage[n] < now and (now == 1 or node.op not in _STORES)):
+                nodes.append(node)
+            else:
+                nodes.append(Node("constant", (), node.type))  # nothing needs it
+        for r in mine:
+            nodes.append(Node("store", (r,), form.nodes[r].type, len(operands)))
+            operands.append(partials[r]._replace(outer=(1,), along=0))
+        nodes, names = _needed(nodes)
+        by_block = Form((blocks,), form.row, nodes, [operands[n] for n in names])
+        call, end = _call(by_block, "blocks", blocks, _share(blocks, ROW_BLOCK * by_block.cost()), used)
+        calls.append(call)
+        used = max(used, end)
 
-    # First: all but what follows from a total, which is left out by storing the sums of blocks instead.
-    nodes = [node if n not in follows or node.op in REDUCTIONS else Node("constant", (), node.type) for n, node in enumerate(form.nodes)]
-    nodes += [Node("store", (r,), form.nodes[r].type, len(form.operands) + n) for n, r in enumerate(reductions)]
-    nodes, used = _needed(nodes)
-    moved = [o._replace(outer=() if o.number else (ROW_BLOCK * o.along,)) for o in form.operands] + [p._replace(outer=(1,), along=0) for p in partials]
-    by_block = Form((blocks,), form.row, nodes, [moved[n] for n in used])
-    first, end = _call(by_block, "blocks", blocks, _share(blocks, ROW_BLOCK * by_block.cost()), len(partials) * blocks * 8)
-
-    # Then: the totals, read from the blocks' sums as a row, and what follows.
-    nodes, place = [], {}
-    for n, node in enumerate(form.nodes):
-        if node.op in REDUCTIONS:
-            nodes.append(Node("load", (), node.type, len(form.operands) + reductions.index(n)))
-            nodes.append(Node(node.op, (len(nodes) - 1,), node.type))
-        elif node.op not in _STORES or n in follows:
-            nodes.append(Node(node.op, tuple(place[a] for a in node.args), node.type, node.detail))
-        place[n] = len(nodes) - 1
-    nodes, used = _needed(nodes)
-    ends = [*form.operands, *partials]
-    last, _ = _call(Form((), blocks, nodes, [ends[n] for n in used]), "outer", 1, 1)
-    return Lowered((first, last), end)
+        # Then their totals, from a row of the blocks' results.
+        operands, nodes, place = list(form.operands), [], {}
+        for n, node in enumerate(form.nodes):
+            if n in totals and stage[n] < now:
+                nodes.append(Node("load", (), node.type, len(operands)))
+                operands.append(totals[n])
+            elif n in mine:
+                nodes += [Node("load", (), node.type, len(operands)), Node(node.op, (len(nodes),), node.type)]
+                operands.append(partials[n])
+            elif stage[n] <= now and (node.op not in _STORES or (now == last and stage[n])):
+                nodes.append(Node(node.op, tuple(place[a] for a in node.args), node.type, node.detail))
+            place[n] = len(nodes) - 1
+        if now < last:
+            for r in mine:
+                nodes.append(Node("store", (place[r],), form.nodes[r].type, len(operands)))
+                operands.append(totals[r])
+        nodes, names = _needed(nodes)
+        calls.append(_call(Form((), blocks, nodes, [operands[n] for n in names]), "outer", 1, 1)[0])
+    return Lowered(tuple(calls), used)

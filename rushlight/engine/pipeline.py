@@ -20,7 +20,7 @@ from .fuse import Group, Interpreted, Library, Unit, fuse
 from .kernel import WORKSPACE, Call, Lowered, Pointer
 from .nests import lower_group
 from .run import Program
-from .terms import EXACT
+from .terms import is_exact as is_exact_node
 from .trace import Fate, Step, Trace
 
 _ALIGNED = 64
@@ -83,7 +83,7 @@ def is_exact(trace: Trace) -> bool:
 
 def _is_exact(unit: Unit) -> bool:
     if isinstance(unit, Group):
-        return all(node.op in EXACT for node in unit.terms.nodes) and not unit.columns()
+        return all(is_exact_node(node) for node in unit.terms.nodes) and not unit.columns()
     return isinstance(unit, Library) and unit.step.plan.card.lowering.exact
 
 

@@ -22,7 +22,7 @@ REGISTER = {**MEMORY, dt.bool_: "i1"}
 FLOATS = ("float", "double")
 
 #: Operations whose result IEEE or two's complement fixes: NumPy's bits are the same.
-EXACT = frozenset("load number constant store add sub mul div neg abs sqrt maximum minimum floor ceil rint trunc and or xor lt le gt ge eq ne select convert position at max min".split())
+EXACT = frozenset("load number constant store add sub mul div neg abs sqrt maximum minimum floor ceil rint trunc and or xor lt le gt ge eq ne select convert position at".split())
 #: Functions of float32 (functions.py), worth keeping rather than computing twice.
 FUNCTIONS = frozenset("exp expm1 exp2 log log1p log2 log10 tanh erf erfc sigmoid gelu gelu_tanh silu sin cos tan sinh cosh rsqrt pow log_sigmoid log1p_exp mish gelu_gradient gelu_tanh_gradient".split())
 REDUCTIONS = frozenset(("sum", "max", "min"))
@@ -86,6 +86,11 @@ class Term:
 
     def __le__(self, other: Term | float) -> Term:
         return self.terms.apply("le", self, other, type="i1")
+
+
+def is_exact(node: Node) -> bool:
+    """Whether NumPy's bits are the same: reductions of floats depend on the order, those to an extremum by the signs of zeros."""
+    return node.op in EXACT or (node.op in REDUCTIONS and node.type not in FLOATS)
 
 
 class Unsupported(Exception):

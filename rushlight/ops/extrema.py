@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import dtypes as dt, return_types
-from ..engine.lowering import Loop
+from ..engine.lowering import Loop, Space
 from ..engine.terms import FLOATS
 from ..shape import Layout, Shape, contiguous, wrap_dim
 from ..storage import TensorBase
@@ -19,7 +19,7 @@ from . import tie_order
 from .card import Card, Pointwise, apply
 from .combine import where
 from .define import as_tensor_argument, write_out
-from .reduction import keep_dims, reduced_shape, reduction_dims, widened
+from .reduction import keep_dims, over_rows, reduced_shape, reduction_dims, row_space, widened
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -57,12 +57,19 @@ def refuse_empty_dim(function: str, shape: Shape, dim: int) -> None:
 # Over any dims
 
 
+def _extreme_terms(k: Any, input: Any, largest: bool) -> Any:
+    if input.type == "i1":
+        return k.convert(_extreme_terms(k, k.convert(input, "i8"), largest), "i1")
+    return k.max(input) if largest else k.min(input)
+
+
 def _over_dims(name: str, ufunc: np.ufunc) -> Card:
     return Card(
         name, "input",
         statics="dims keepdim",
         infer=lambda input, dims, keepdim: contiguous(reduced_shape(input.shape, dims, keepdim), input.dtype),
         numpy=lambda input, dims, keepdim: ufunc.reduce(widened(input), axis=dims, keepdims=keepdim),
+        lowering=over_rows(lambda k, input, dims, keepdim: _extreme_terms(k, input, ufunc is np.maximum), floats=False),
         grads={"input": _spread_over_dims},
     )  # fmt: skip
 
@@ -118,13 +125,13 @@ def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False, out
 # Over everything
 
 
-def _over_all(name: str, node_name: str, rule: Callable[[np.ndarray], Any]) -> Card:
+def _over_all(name: str, node_name: str, rule: Callable[[np.ndarray], Any], lowering: Loop | None = None) -> Card:
     return Card(
         name, "input",
         infer=lambda input: contiguous((), input.dtype),
         numpy=lambda input: rule(widened(input)),
         grads={"input": spread_evenly},
-        node_name=node_name,
+        node_name=node_name, lowering=lowering,
     )  # fmt: skip
 
 
@@ -145,8 +152,13 @@ def _nanmedian_rule(input: np.ndarray) -> Any:
     return _median_of(flat, flat.size - int(np.isnan(flat).sum()) if flat.dtype.kind == "f" else flat.size)
 
 
-_max_all = _over_all("max_all", "MaxBackward1", np.max)
-_min_all = _over_all("min_all", "MinBackward1", np.min)
+def _everything(plan: Any) -> Space | None:
+    (input,) = plan.operands
+    return row_space(input, range(input.ndim))
+
+
+_max_all = _over_all("max_all", "MaxBackward1", np.max, Loop(lambda k, input: _extreme_terms(k, input, True), _everything))
+_min_all = _over_all("min_all", "MinBackward1", np.min, Loop(lambda k, input: _extreme_terms(k, input, False), _everything))
 _median_all = _over_all("median_all", "MedianBackward0", _median_rule)
 _nanmedian_all = _over_all("nanmedian_all", "NanmedianBackward0", _nanmedian_rule)
 
@@ -174,7 +186,7 @@ def with_a_dim(array: np.ndarray) -> np.ndarray:
     return widened(array if array.ndim else array.reshape(1))
 
 
-def _selection(name: str, node_name: str, choose: Callable[..., np.ndarray], extra: str = "") -> Card:
+def _selection(name: str, node_name: str, choose: Callable[..., np.ndarray], extra: str = "", lowering: Loop | None = None) -> Card:
     """A card of ``(values, indices)``, where `choose` gives the index in each slice along the axis, which it keeps."""
 
     def infer(input: Layout, dim: int, keepdim: bool, **_: Any) -> tuple[Layout, Layout]:
@@ -191,7 +203,7 @@ def _selection(name: str, node_name: str, choose: Callable[..., np.ndarray], ext
         name, "input",
         statics=f"dim keepdim {extra}", outputs="values indices",
         infer=infer, numpy=rule, grads={"input": _put_at_index},
-        differentiable=(0,), node_name=node_name,
+        differentiable=(0,), node_name=node_name, lowering=lowering,
     )  # fmt: skip
 
 
@@ -249,8 +261,32 @@ def _first_extreme(slices: np.ndarray, axis: int, ufunc: np.ufunc) -> np.ndarray
     return (size - (found * countdown).max(axis, keepdims=True)).astype(np.int64)
 
 
-_max_dim = _selection("max_dim", "MaxBackward0", lambda slices, axis: _first_extreme(slices, axis, np.maximum))
-_min_dim = _selection("min_dim", "MinBackward0", lambda slices, axis: _first_extreme(slices, axis, np.minimum))
+def _first_extreme_terms(k: Any, input: Any, largest: bool) -> tuple[Any, Any]:
+    """The largest or smallest value of the row, nan if there is one, and the first place that has it."""
+    value = _extreme_terms(k, input, largest)
+    found = k.compare("eq", input, value)
+    if input.type in FLOATS:
+        found = k.apply("or", found, k.compare("ne", input, input))
+    return value, k.convert(k.min(k.select(found, k.position(), _LAST)), "i64")
+
+
+#: Places along a row are i32.
+_LAST = (1 << 31) - 1
+
+
+def _first_extreme_space(plan: Any) -> Space | None:
+    (input,), dim = plan.operands, plan.params["dim"]
+    if input.dtype is dt.bool_ or input.numel > _LAST:
+        return None
+    return row_space(input, range(input.ndim) if dim is None or not input.ndim else (dim,))
+
+
+def _with_places(largest: bool) -> Loop:
+    return Loop(lambda k, input, dim, keepdim: _first_extreme_terms(k, input, largest), _first_extreme_space)
+
+
+_max_dim = _selection("max_dim", "MaxBackward0", lambda slices, axis: _first_extreme(slices, axis, np.maximum), lowering=_with_places(True))
+_min_dim = _selection("min_dim", "MinBackward0", lambda slices, axis: _first_extreme(slices, axis, np.minimum), lowering=_with_places(False))
 _median_dim = _selection("median_dim", "MedianBackward1", _choose_median)
 _nanmedian_dim = _selection("nanmedian_dim", "NanmedianBackward1", _choose_nanmedian)
 _mode = _selection("mode", "ModeBackward0", _choose_mode)
@@ -446,7 +482,7 @@ def _position(name: str, ufunc: np.ufunc) -> Card:
         name, "input",
         statics="dim keepdim",
         infer=lambda input, dim, keepdim: contiguous(reduced_shape(input.shape, tuple(range(input.ndim)) if dim is None else (dim,), keepdim), dt.int64),
-        numpy=rule,
+        numpy=rule, lowering=Loop(lambda k, input, dim, keepdim: _first_extreme_terms(k, input, ufunc is np.maximum)[1], _first_extreme_space),
     )  # fmt: skip
 
 

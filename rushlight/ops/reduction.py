@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import numpy as np
 
 from .. import dtypes as dt
 from ..engine.lowering import FLOATING, ROW_BLOCK, Column, Loop, Space
+from ..engine.terms import FLOATS
 from ..errors import sizes
 from ..shape import Layout, Shape, can_broadcast_to, contiguous, wrap_dims
 from .card import Card, apply
@@ -64,27 +66,42 @@ def _infer(input: Layout, dims: Shape, keepdim: bool, dtype: dt.dtype) -> Layout
     return contiguous(reduced_shape(input.shape, dims, keepdim), dtype)
 
 
-def _space(plan: Any) -> Space | None:
-    """The last dims as rows, or the first ones, over whose rows is summed."""
-    (input,), dims = plan.operands, sorted(plan.params["dims"])
-    if input.dtype not in FLOATING or plan.params["dtype"] is not input.dtype:
-        return None
+def row_space(input: Layout, dims: Sequence[int]) -> Space | None:
+    """What a reduction loops over: the last dims as rows, or everything; None for other dims."""
     count, ndim = len(dims), input.ndim
     if count == ndim:
         return Space(input.shape, 0, input.numel > ROW_BLOCK)
-    if dims == list(range(ndim - count, ndim)):
-        return Space(input.shape, ndim - count)
-    return Space(input.shape, count) if dims == list(range(count)) else None
+    return Space(input.shape, ndim - count) if dims and sorted(dims) == list(range(ndim - count, ndim)) else None
+
+
+def over_rows(body: Callable[..., Any], floats: bool = True) -> Loop:
+    """The native form of a reduction of one operand over `dims`, of floats or of anything."""
+
+    def space(plan: Any) -> Space | None:
+        (input,) = plan.operands
+        return row_space(input, plan.params["dims"]) if input.dtype in FLOATING or not floats else None
+
+    return Loop(body, space)
+
+
+def _space(plan: Any) -> Space | None:
+    """The last dims as rows, or the first ones, over whose rows is summed."""
+    (input,), dims, dtype = plan.operands, plan.params["dims"], plan.params["dtype"]
+    if dtype is not (input.dtype if input.dtype in FLOATING else dt.int64):
+        return None
+    return row_space(input, dims) or (Space(input.shape, len(dims)) if dims and sorted(dims) == list(range(len(dims))) else None)
 
 
 def _sum_terms(k: Any, input: Any, dims: Shape, keepdim: bool, dtype: dt.dtype) -> Any:
+    if input.type not in FLOATS:
+        input = k.convert(input, "i64")
     last = not dims or len(k.space.shape) - 1 in dims
     return k.sum(input) if last else Column(input)
 
 
 def _mean_space(plan: Any) -> Space | None:
     (input,), dims = plan.operands, plan.params["dims"]
-    return _space(plan) if not dims or input.ndim - 1 in dims else None
+    return _space(plan) if input.dtype in FLOATING and (not dims or input.ndim - 1 in dims) else None
 
 
 class _Reduction:
@@ -238,9 +255,24 @@ def _std_gradient(g: Tensor, input: Tensor, output: Tensor, layouts: Sequence[La
     return _var_gradient((g / (output * 2)).masked_fill(output == 0, 0), input, layouts, dims, keepdim, correction)
 
 
+def _var_and_mean_terms(k: Any, input: Any, dims: Shape, correction: float) -> tuple[Any, Any]:
+    count = reduced_count(k.space.shape, dims)
+    average = k.sum(input) / float(count)
+    centred = input - average
+    return k.sum(centred * centred) / float(max(0.0, count - correction)), average
+
+
+def _var_terms(k: Any, input: Any, dims: Shape, keepdim: bool, correction: float) -> Any:
+    return _var_and_mean_terms(k, input, dims, correction)[0]
+
+
+def _std_terms(k: Any, input: Any, dims: Shape, keepdim: bool, correction: float) -> Any:
+    return k.sqrt(_var_terms(k, input, dims, keepdim, correction))
+
+
 _SPREAD_STATICS = "dims keepdim correction"
-_var = Card("var", "input", statics=_SPREAD_STATICS, infer=_infer_var, numpy=_var_rule, grads={"input": _var_gradient})
-_std = Card("std", "input", statics=_SPREAD_STATICS, infer=_infer_var, numpy=lambda input, **statics: np.sqrt(_var_rule(input, **statics)), grads={"input": _std_gradient})
+_var = Card("var", "input", statics=_SPREAD_STATICS, infer=_infer_var, numpy=_var_rule, grads={"input": _var_gradient}, lowering=over_rows(_var_terms))
+_std = Card("std", "input", statics=_SPREAD_STATICS, infer=_infer_var, numpy=lambda input, **statics: np.sqrt(_var_rule(input, **statics)), grads={"input": _std_gradient}, lowering=over_rows(_std_terms))
 
 
 def _with_mean(name: str, spread: Card, node_name: str, spread_gradient: Callable[..., Tensor]) -> Card:
@@ -252,12 +284,16 @@ def _with_mean(name: str, spread: Card, node_name: str, spread_gradient: Callabl
             parts.append(keep_dims(g[1], layouts, dims, keepdim).expand(layouts[0].shape) / (reduced_count(layouts[0].shape, dims) or 1))
         return parts[0] + parts[1] if len(parts) == 2 else parts[0]
 
+    def terms(k: Any, input: Any, dims: Shape, keepdim: bool, correction: float) -> tuple[Any, Any]:
+        variance, average = _var_and_mean_terms(k, input, dims, correction)
+        return (variance if spread is _var else k.sqrt(variance)), average
+
     return Card(
         name, "input",
         statics=_SPREAD_STATICS, outputs="spread mean",
         infer=lambda input, dims, keepdim, correction: (_infer_var(input, dims, keepdim, correction), contiguous(reduced_shape(input.shape, dims, keepdim), input.dtype)),
         numpy=lambda input, dims, keepdim, correction: (spread.numpy(input, dims=dims, keepdim=keepdim, correction=correction), np.mean(widened(input), axis=dims, keepdims=keepdim)),
-        grads={"input": gradient}, node_name=node_name,
+        grads={"input": gradient}, node_name=node_name, lowering=over_rows(terms),
     )  # fmt: skip
 
 
@@ -329,11 +365,17 @@ def _logsumexp_rule(input: np.ndarray, dims: Shape, keepdim: bool) -> Any:
     return found.reshape(reduced_shape(values.shape, dims, keepdim))
 
 
+def _logsumexp_terms(k: Any, input: Any, dims: Shape, keepdim: bool) -> Any:
+    largest = k.max(input)
+    largest = k.select(k.abs(largest) < math.inf, largest, 0)
+    return k.log(k.sum(k.exp(input - largest))) + largest
+
+
 _logsumexp = Card(
     "logsumexp", "input",
     statics="dims keepdim",
     infer=lambda input, dims, keepdim: contiguous(reduced_shape(input.shape, dims, keepdim), input.dtype),
-    numpy=_logsumexp_rule,
+    numpy=_logsumexp_rule, lowering=over_rows(_logsumexp_terms),
     grads={
         "input": lambda g, input, output, layouts, dims, keepdim: keep_dims(g, layouts, dims, keepdim) * (input - keep_dims(output, layouts, dims, keepdim)).exp().conj()
     },
@@ -358,11 +400,16 @@ def logsumexp(input: Tensor, dim: int | Sequence[int], keepdim: bool = False, *,
 
 
 def _truth(name: str, function: Any) -> Card:
+    def terms(k: Any, input: Any, dims: Shape, keepdim: bool) -> Any:
+        true = k.convert(k.convert(input, "i1"), "i8")
+        return k.convert(k.max(true) if function is np.any else k.min(true), "i1")
+
     return Card(
         name, "input",
         statics="dims keepdim",
         infer=lambda input, dims, keepdim: contiguous(reduced_shape(input.shape, dims, keepdim), dt.uint8 if input.dtype is dt.uint8 else dt.bool_),
         numpy=lambda input, dims, keepdim: function(widened(input), axis=dims, keepdims=keepdim),
+        lowering=over_rows(terms, floats=False),
     )  # fmt: skip
 
 
@@ -401,6 +448,7 @@ _count_nonzero = Card(
     statics="dims",
     infer=lambda input, dims: contiguous(reduced_shape(input.shape, dims, False), dt.int64),
     numpy=lambda input, dims: np.count_nonzero(widened(input), axis=dims),
+    lowering=over_rows(lambda k, input, dims: k.sum(k.convert(k.convert(input, "i1"), "i64")), floats=False),
 )  # fmt: skip
 
 

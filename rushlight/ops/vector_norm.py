@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import dtypes as dt
+from ..engine.lowering import FLOATING, Loop, Space
 from ..shape import Layout, Shape, contiguous, wrap_dim
 from .card import Card, apply
 from .combine import where
 from .define import as_tensor_argument, write_out
-from .reduction import keep_dims, reduced_count, reduced_shape, reduction_dims, widened
+from .reduction import keep_dims, reduced_count, reduced_shape, reduction_dims, row_space, widened
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -60,11 +61,26 @@ def _norm_gradient(g: Tensor, input: Tensor, output: Tensor, layouts: Sequence[L
     return input * size ** (ord - 2) * scale
 
 
+def _norm_terms(k: Any, input: Any, ord: float, dims: Shape, keepdim: bool, dtype: dt.dtype) -> Any:
+    if ord == 0:
+        return k.sum(k.select(k.compare("ne", input, 0), k.constant(1, input.type), 0))
+    if ord == 2:
+        return k.sqrt(k.sum(input * input))
+    size = k.abs(input)
+    return k.sum(size) if ord == 1 else k.max(size) if ord > 0 else k.min(size)
+
+
+def _norm_space(plan: Any) -> Space | None:
+    (input,), params = plan.operands, plan.params
+    usual = params["ord"] in (0, 1, 2, math.inf, -math.inf) and input.dtype in FLOATING and params["dtype"] is input.dtype
+    return row_space(input, params["dims"]) if usual else None
+
+
 _vector_norm = Card(
     "vector_norm", "input",
     statics="ord dims keepdim dtype",
     infer=lambda input, ord, dims, keepdim, dtype: contiguous(reduced_shape(input.shape, dims, keepdim), dtype.to_real()),
-    numpy=_norm_rule, grads={"input": _norm_gradient},
+    numpy=_norm_rule, lowering=Loop(_norm_terms, _norm_space), grads={"input": _norm_gradient},
     node_name="LinalgVectorNormBackward0",
 )  # fmt: skip
 

@@ -466,3 +466,19 @@ def test_writes_in_place_over_one_storage_read_elsewhere() -> None:
     for threads in (1, 2):
         for e, f in zip(expected, values("compile", threads), strict=True):
             assert bits(e) == bits(f)
+
+
+@pytest.mark.parametrize("shape", [(7, 9), (1, 3, 9), (2, 3, 9)])
+def test_products_over_rows_that_are_one_in_memory(shape: tuple[int, ...]) -> None:
+    """The gradient of a sum is one number with strides of 0, and so are expanded inputs."""
+    rng = np.random.default_rng(0)
+    x = torch.tensor(rng.standard_normal(shape), requires_grad=True)
+    weight = torch.tensor(rng.standard_normal((5, 9)), requires_grad=True)
+    bias = torch.zeros(5, dtype=torch.float64, requires_grad=True)
+    F.linear(x, weight, bias).sum().backward()
+    rows = int(np.prod(shape[:-1]))
+    assert np.allclose(x.grad.numpy(), np.broadcast_to(weight.detach().numpy().sum(0), shape))
+    assert np.allclose(weight.grad.numpy(), np.broadcast_to(x.detach().numpy().reshape(rows, 9).sum(0), (5, 9)))
+    assert bias.grad.tolist() == [rows] * 5
+    row = x.detach()[(0,) * (len(shape) - 1)]
+    assert np.allclose(F.linear(row.expand(shape), weight).detach().numpy(), np.broadcast_to(weight.detach().numpy() @ row.numpy(), (*shape[:-1], 5)))

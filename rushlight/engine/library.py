@@ -37,7 +37,7 @@ def _float_type(*layouts: Layout) -> str | None:
 
 def _rows(layout: Layout) -> tuple[int, int] | None:
     """All dims but the last as one: how many rows, and their stride. None if they are not one dim."""
-    count, stride = 1, 0
+    count, stride = 1, layout.shape[-1]
     for n, s in zip(reversed(layout.shape[:-1]), reversed(layout.stride[:-1]), strict=True):
         if n != 1:
             if count == 1:
@@ -45,7 +45,7 @@ def _rows(layout: Layout) -> tuple[int, int] | None:
             elif s != count * stride:
                 return None
             count *= n
-    return count, stride or layout.shape[-1]
+    return count, stride
 
 
 def product(plan: Plan) -> Lowered | None:

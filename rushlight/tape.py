@@ -111,35 +111,18 @@ def flush(cause: str = "observation") -> None:
     """
     if not pending and not state.running:
         return
-    with _running, np.errstate(all="ignore"):
+    failures: list[Exception] = []
+    with _running:
         if not pending:
             return  # another thread has just run them
         flushes[cause] += 1
         start = time.perf_counter()
         state.running = True
-        failures: list[Exception] = []
-
-        def step(entry: Entry) -> bool:
-            state.run += 1
-            try:
-                execute.run_single(*entry[:3])
-            except Exception as error:
-                _mark(entry, error)
-                failures.append(located(error, f"while running {describe(entry[0])}", entry[3]))
-                return False
-            return True
-
         try:
             if state.compile and len(pending) > 1 and not state.immediate:
-                _run_compiled(step)
-            while pending:
-                entry = pending.popleft()
-                try:
-                    step(entry)
-                except BaseException:
-                    # Ctrl-C: what has not run stays pending.
-                    pending.appendleft(entry)
-                    raise
+                _run_compiled(failures)
+            if pending:
+                _run_one_by_one(failures)
             state.owed = 0
         finally:
             state.running = False
@@ -148,7 +131,7 @@ def flush(cause: str = "observation") -> None:
         raise failures[0]
 
 
-def _run_compiled(step: Callable[[Entry], bool]) -> None:
+def _run_compiled(failures: list[Exception]) -> None:
     """Run what is pending as one compiled trace, if there is one for it."""
     entries = tuple(pending)
     found = execute.find(entries)
@@ -157,7 +140,38 @@ def _run_compiled(step: Callable[[Entry], bool]) -> None:
     for _ in entries:
         pending.popleft()
     state.run += len(entries)
-    execute.run(*found, entries, step, lambda left: pending.extendleft(reversed(left)))
+    execute.run(*found, entries, lambda entry: _run_entry(entry, failures), lambda left: pending.extendleft(reversed(left)))
+    start = time.perf_counter()
+    del entries, found
+    execute.counts.releasing_seconds += time.perf_counter() - start
+
+
+def _run_one_by_one(failures: list[Exception]) -> None:
+    start = execute.counts.clock()
+    try:
+        with np.errstate(all="ignore"):
+            while pending:
+                entry = pending.popleft()
+                state.run += 1
+                try:
+                    _run_entry(entry, failures)
+                except BaseException:
+                    # Ctrl-C: what has not run stays pending.
+                    pending.appendleft(entry)
+                    raise
+    finally:
+        execute.counts.interpreted_seconds += execute.counts.clock() - start
+
+
+def _run_entry(entry: Entry, failures: list[Exception]) -> bool:
+    """Run one entry; if it fails, mark what it owes and note the failure."""
+    try:
+        execute.run_single(*entry[:3])
+    except Exception as error:
+        _mark(entry, error)
+        failures.append(located(error, f"while running {describe(entry[0])}", entry[3]))
+        return False
+    return True
 
 
 def describe(plan: Plan) -> str:

@@ -14,16 +14,19 @@ import time
 import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from .. import config
 from ..buffers import cache
 from ..storage import Storage
-from . import llvm
+from . import llvm, show
 from .interpret import run_entry
 from .memory import address_of
-from .pipeline import Compiled, Segment, compile_trace, is_exact
+from .pipeline import Compiled, Part, Segment, compile_trace, is_exact
 from .trace import Fate, Scan, Trace, scan, trace_of
 
 Entry = Any  # (plan, outputs, inputs, position)
@@ -50,19 +53,35 @@ class Counts:
     compiled_runs: int = 0
     traces_compiled: int = 0
     native_calls: int = 0
+    entries_looked_up: int = 0
     failures: list[str] = field(default_factory=list)  # of the compiler: such a trace stays interpreted
     lookup_seconds: float = 0.0
+    packing_seconds: float = 0.0  # from the arguments' addresses to the native call
     native_seconds: float = 0.0
+    interpreted_seconds: float = 0.0  # of entries run one by one, but for what of it is one of the others
+    releasing_seconds: float = 0.0  # giving back what a compiled trace's entries held
+    compile_seconds: float = 0.0  # on whatever thread
+    waiting_seconds: float = 0.0  # of those the ones that the program waited for
+
+    def clock(self) -> float:
+        """A clock for interpreted entries: what they spend in packing, native code and waiting is not counted."""
+        return time.perf_counter() - self.packing_seconds - self.native_seconds - self.waiting_seconds
 
 
 counts = Counts()
 _traces: OrderedDict[tuple[Any, ...], Known] = OrderedDict()
 
 
+def traces_known() -> int:
+    """How many kinds of traces are remembered."""
+    return len(_traces)
+
+
 def find(entries: Sequence[Entry]) -> tuple[Compiled, Scan] | None:
     """The compiled form of a trace, with what this run of it is over; None when entries are to be run one by one."""
     start = time.perf_counter()
     found = scan(entries)
+    counts.entries_looked_up += len(entries)
     if found.failed:
         return None
     known = _traces.get(found.key)
@@ -74,6 +93,8 @@ def find(entries: Sequence[Entry]) -> tuple[Compiled, Scan] | None:
         _traces.move_to_end(found.key)
     known.seen += 1
     counts.lookup_seconds += time.perf_counter() - start
+    if config.DEBUG >= 1 and known.compiled is None:
+        show.out(show.lookup(len(entries), known.seen, known.asked))
     if known.compiled is None and known.seen >= config.HOT and not known.asked:
         known.asked = True
         _compiler.ask(known, trace_of(entries, found), wait=config.HOT == 0)
@@ -87,12 +108,23 @@ def run(compiled: Compiled, found: Scan, entries: Sequence[Entry], step: Callabl
     run when an interrupt comes is given to ``put_back``.
     """
     counts.compiled_runs += 1
+    with nullcontext() if len(compiled.parts) == 1 else np.errstate(all="ignore"):
+        _run_parts(compiled.parts, found, entries, step, put_back)
+    if config.DEBUG >= 1:
+        show.out(show.run(compiled, len(entries)))
+
+
+def _run_parts(parts: Sequence[Part], found: Scan, entries: Sequence[Entry], step: Callable[[Entry], bool], put_back: Callable[[list[Entry]], None]) -> None:
     sound = True
-    parts = compiled.parts
     for n, part in enumerate(parts):
         try:
             if not isinstance(part, Segment):
+                start = counts.clock()
                 sound = step(entries[part.number]) and sound
+                seconds = counts.clock() - start
+                counts.interpreted_seconds += seconds
+                if config.DEBUG >= 1:
+                    show.out(show.interpreted(part.plan, seconds))
             elif sound:
                 run_segment(part, found.storages, found.regions, found.numbers)
             else:
@@ -106,6 +138,7 @@ def run(compiled: Compiled, found: Scan, entries: Sequence[Entry], step: Callabl
 
 def run_segment(segment: Segment, storages: Sequence[Storage], regions: Sequence[Any], numbers: Sequence[Any]) -> None:
     """One native call, over these storages and numbers."""
+    began = time.perf_counter()
     for s in segment.allocated:
         if storages[s].data is None:
             storages[s].allocate()
@@ -121,12 +154,19 @@ def run_segment(segment: Segment, storages: Sequence[Storage], regions: Sequence
         for number, is_float in segment.numbers:
             values.append(float(numbers[number]) if is_float else int(numbers[number]))
         start = time.perf_counter()
-        segment.program.run(values)
-        counts.native_seconds += time.perf_counter() - start
+        counts.packing_seconds += start - began
+        if config.DEBUG >= 1:
+            show.out(show.timed(segment.program.run_timed(values)))
+        else:
+            segment.program.run(values)
+        end = time.perf_counter()
+        counts.native_seconds += end - start
         counts.native_calls += 1
     finally:
         if scratch is not None:
             cache.give(scratch)
+    del values
+    counts.packing_seconds += time.perf_counter() - end
 
 
 def run_single(plan: Any, outputs: Sequence[Any], inputs: Sequence[Any]) -> None:
@@ -160,7 +200,11 @@ def _compile_single(plan: Any, outputs: Sequence[Any], inputs: Sequence[Any], re
     if max(layout.numel for _, _, layout in regions) < NATIVE_FROM and is_exact(trace):
         return False
     trace.fates = [Fate.WANTED] * len(storages)
+    start = time.perf_counter()
     (part,) = compile_trace(trace).parts or (None,)
+    seconds = time.perf_counter() - start
+    counts.compile_seconds += seconds
+    counts.waiting_seconds += seconds
     return part if isinstance(part, Segment) else False
 
 
@@ -195,7 +239,9 @@ class _Compiler:
 
     def ask(self, known: Known, trace: Trace, wait: bool) -> None:
         if wait:
+            start = time.perf_counter()
             _compile(known, trace)
+            counts.waiting_seconds += time.perf_counter() - start
             return
         self._jobs.put((known, trace))
         if self._thread is None:
@@ -209,11 +255,14 @@ class _Compiler:
 
 
 def _compile(known: Known, trace: Trace) -> None:
+    start = time.perf_counter()
     try:
         compiled = compile_trace(trace)
     except Exception:
         counts.failures.append(traceback.format_exc())
         return
+    finally:
+        counts.compile_seconds += time.perf_counter() - start
     counts.traces_compiled += 1
     if compiled.native:
         known.compiled = compiled

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import sys
 import tempfile
 import threading
 import time
@@ -23,7 +24,11 @@ from ..version import rushlight as _VERSION
 #: Whether native code can be made here at all.
 AVAILABLE = config.NATIVE and importlib.util.find_spec("llvmlite") is not None
 
+# One thread at a time is inside LLVM, as llvmlite has it, and none while the process forks: a child would find LLVM's
+# own locks taken by a thread that it does not have.
 _lock = threading.RLock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
 @dataclass
@@ -136,8 +141,8 @@ def _compile(machine: _Machine, source: str) -> bytes:
         module.data_layout = str(machine.target.target_data)
         module.verify()
         if config.DEBUG >= 4:
-            print(source)
-    return machine.target.emit_object(module)
+            print(source, file=sys.stderr)
+        return machine.target.emit_object(module)
 
 
 def _link(machine: _Machine, image: bytes, names: Sequence[str]) -> Code:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 from sys import getrefcount
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,8 +20,8 @@ if TYPE_CHECKING:
     from ..ops.card import Plan
 
 
-class Fate(IntEnum):
-    """What becomes of a storage."""
+class Fate:
+    """What becomes of a storage. Plain integers, since they are part of every key."""
 
     THERE = 0  # it has bytes already
     WANTED = 1  # it is owed, and somebody can still read it afterwards
@@ -45,7 +44,7 @@ class Step(NamedTuple):
     inputs: tuple[int, ...]
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Scan:
     """What one flush found: the key, and what differs between traces of one key."""
 
@@ -53,7 +52,7 @@ class Scan:
     regions: list[Any]  # (storage, offset, layout)
     numbers: list[Any]
     storages: list[Storage]
-    fates: list[Fate]
+    fates: list[int]
     failed: bool = False  # whether a storage's error stands instead of its bytes
 
 
@@ -64,7 +63,7 @@ class Trace:
     steps: list[Step]
     slots: list[Slot]
     numbers: int
-    fates: list[Fate]
+    fates: list[int]
     nbytes: list[int]  # of each storage
 
 
@@ -99,13 +98,14 @@ def scan(entries: Sequence[Any]) -> Scan:
                 else:
                     numbers.append(operand)
     counts = Counter(owed.values())
+    there, wanted, dropped = Fate.THERE, Fate.WANTED, Fate.DROPPED
     fates = []
     failed = False
     for storage in storages:
         if storage.data is not None:
-            fates.append(Fate.THERE)
+            fates.append(there)
         else:
-            fates.append(Fate.WANTED if getrefcount(storage) > 2 * counts[storage] + _OWN_REFERENCES else Fate.DROPPED)
+            fates.append(wanted if getrefcount(storage) > 2 * counts[storage] + _OWN_REFERENCES else dropped)
             failed = failed or storage.error is not None
     key.extend(fates)
     return Scan(tuple(key), list(regions), numbers, list(storages), fates, failed)

@@ -7,16 +7,18 @@ observed, every error, the bytes of the storages and the gradients of the leaves
 
 from __future__ import annotations
 
+import math
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-UNARY = ("neg", "sin", "tanh", "relu", "abs", "sigmoid", "square")
-BINARY = ("add", "sub", "mul", "maximum")
+UNARY = ("neg", "sin", "tanh", "relu", "abs", "sigmoid", "square", "exp", "cos", "erf", "rsqrt", "reciprocal", "floor")
+BINARY = ("add", "sub", "mul", "maximum", "div", "minimum")
 REDUCTIONS = ("sum", "mean", "amax")
-INPLACE_UNARY = ("tanh_", "neg_", "sigmoid_", "zero_", "relu_")
+INPLACE_UNARY = ("tanh_", "neg_", "sigmoid_", "zero_", "relu_", "exp_")
 INPLACE_BINARY = ("add_", "mul_", "sub_", "copy_")
+COMPARISONS = ("lt", "ge", "eq")
 AT_MOST = 12
 
 
@@ -30,15 +32,17 @@ class Program:
         self.leaves: list[Any] = []
         self.bases: list[Any] = []
         self.tensors: list[Any] = []
+        self.optimizers: list[Any] = []
+        # In most programs tensors are tiny, so that odd layouts are many; in some, large enough to be shared between threads.
+        self.side, self.count_at_most = self.draw.choice(((4, 200), (4, 200), (4, 200), (20, 5000), (50, 30000)))
         for _ in range(self.draw.randint(2, 4)):
             self.add_leaf()
 
     def add_leaf(self) -> None:
-        shape = [self.draw.randint(1, 4) for _ in range(self.draw.randint(1, 3))]
-        count = 1
-        for n in shape:
-            count *= n
-        values = [self.draw.uniform(-1, 1) for _ in range(count)]
+        shape = [self.draw.randint(1, self.side) for _ in range(self.draw.randint(1, 3))]
+        while self.size(shape) > self.count_at_most:
+            shape.pop()
+        values = [self.draw.uniform(-1, 1) for _ in range(self.size(shape))]
         leaf = self.torch.tensor(values, dtype=self.torch.float32).reshape(shape).clone()
         if self.draw.random() < 0.5:
             leaf.requires_grad_(True)
@@ -46,6 +50,10 @@ class Program:
             leaf = leaf.clone()
         self.bases.append(leaf)
         self.tensors.append(leaf)
+
+    @staticmethod
+    def size(shape: Sequence[int]) -> int:
+        return math.prod(shape)
 
     def some(self, suits: Callable[[Any], bool] = lambda t: True) -> Any:
         found = [t for t in self.tensors if suits(t)]
@@ -65,7 +73,7 @@ class Program:
         return self.some(fits)
 
     def keep(self, t: Any) -> None:
-        if t.numel() > 200:
+        if t.numel() > self.count_at_most:
             return
         self.tensors.append(t)
         if len(self.tensors) > AT_MOST:
@@ -94,6 +102,93 @@ class Program:
         if a is not None:
             b = self.some(lambda t: t.dim() == 2 and t.shape[0] == a.shape[1])
             self.keep(a @ (b if b is not None else a.t()))
+
+    def step_function(self) -> None:
+        functional = self.torch.nn.functional
+        t = self.some()
+        self.keep(
+            self.draw.choice([
+                lambda: t.abs().add(0.3).log(), lambda: functional.gelu(t), lambda: functional.gelu(t, approximate="tanh"), lambda: functional.silu(t),
+                lambda: t.clamp(-0.3, 0.7), lambda: t.clamp(min=0.1), lambda: t**2, lambda: t**3, lambda: t.sum(), lambda: t.mean(), lambda: t.double().float(),
+                lambda: t.lerp(t * 2, 0.3), lambda: self.torch.addcmul(t, t, t, value=0.7), lambda: functional.dropout(t, 0.4), lambda: t * self.torch.rand(t.shape),
+            ])()  # fmt: skip
+        )
+
+    def step_rows(self) -> None:
+        functional = self.torch.nn.functional
+        t = self.some(lambda t: t.dim() > 0 and t.numel() > 0)
+        if t is None:
+            return
+        n = t.shape[-1]
+        weight = self.some(lambda w: tuple(w.shape) == (n,))
+        matrix = self.some(lambda w: w.dim() == 2 and w.shape[1] == n)
+        bias = self.some(lambda b: matrix is not None and tuple(b.shape) == (matrix.shape[0],))
+        self.keep(
+            self.draw.choice([
+                lambda: t.softmax(-1), lambda: t.log_softmax(-1), lambda: t.softmax(0), lambda: functional.layer_norm(t, (n,), weight, None if weight is None else weight * 0.7),
+                lambda: t.sum(-1, keepdim=True), lambda: t - t.mean(-1, keepdim=True), lambda: t.sum(0), lambda: t.var(-1, unbiased=False),
+                *[lambda: functional.linear(t, matrix, bias) if matrix is not None else t.exp()] * 3,
+            ])()  # fmt: skip
+        )
+
+    def step_choice(self) -> None:
+        t = self.some()
+        other = self.fitting(t)
+        condition = getattr(self.torch, self.draw.choice(COMPARISONS))(t, other)
+        self.keep(
+            self.draw.choice([
+                lambda: self.torch.where(condition, t, other), lambda: self.torch.where(condition, t, 0.3), lambda: condition.float(),
+                lambda: t.masked_fill(condition, 0.7), lambda: condition.logical_not() * t,
+            ])()  # fmt: skip
+        )
+
+    def step_loss(self) -> None:
+        functional = self.torch.nn.functional
+        t = self.some(lambda t: t.dim() == 2 and t.shape[0] > 0)
+        reduction = self.draw.choice(("mean", "sum", "none"))
+        other = self.some(lambda o: t is not None and o.shape == t.shape)
+        losses = [lambda: functional.mse_loss(t, other, reduction=reduction), lambda: functional.smooth_l1_loss(t, other, reduction=reduction, beta=0.3)]
+        if t is not None:
+            target = self.indices(t.shape[1], t.shape[0])
+            losses += [lambda: functional.cross_entropy(t, target, reduction=reduction)] * 3
+            losses += [lambda: functional.nll_loss(t.log_softmax(1), target, reduction=reduction)]
+            self.keep(self.draw.choice(losses)())
+
+    def step_join(self) -> None:
+        t = self.some(lambda t: t.dim() > 0)
+        if t is not None:
+            other = self.some(lambda o: o.shape == t.shape)
+            d = self.dim_of(t)
+            self.keep(self.draw.choice([lambda: self.torch.cat([t, other, t], d), lambda: self.torch.stack([t, other], d), lambda: self.torch.cat([t * 2, other])])())
+
+    def step_embedding(self) -> None:
+        t = self.some(lambda t: t.dim() == 2 and t.shape[0] > 0)
+        if t is not None:
+            self.keep(self.torch.nn.functional.embedding(self.indices(t.shape[0], self.draw.randint(1, 7)), t))
+
+    def step_attention(self) -> None:
+        t = self.some(lambda t: t.dim() == 3 and t.numel() > 0)
+        if t is not None:
+            other = self.some(lambda o: o.dim() == 3 and o.shape[0] == t.shape[0] and o.shape[2] == t.shape[2])
+            self.keep(self.torch.nn.functional.scaled_dot_product_attention(t, other, other * 0.7, is_causal=self.draw.random() < 0.4))
+
+    def step_optimizer(self) -> None:
+        """A backward pass of some loss, and a step over the leaves."""
+        t = self.some(lambda t: t.requires_grad)
+        if t is None:
+            return
+        t.square().mean().backward(retain_graph=self.draw.random() < 0.8)
+        if not self.optimizers or self.draw.random() < 0.3:
+            optim = self.torch.optim
+            kinds = [
+                lambda: optim.SGD(self.leaves, lr=0.1), lambda: optim.SGD(self.leaves, lr=0.1, momentum=0.7), lambda: optim.Adam(self.leaves, lr=0.01), lambda: optim.AdamW(self.leaves, lr=0.01),
+                lambda: optim.RMSprop(self.leaves, lr=0.01),
+            ]  # fmt: skip
+            self.optimizers.append(self.draw.choice(kinds)())
+        optimizer = self.draw.choice(self.optimizers)
+        optimizer.step()
+        if self.draw.random() < 0.5:
+            optimizer.zero_grad()
 
     def step_view(self) -> None:
         t = self.some(lambda t: t.dim() > 0 and t.numel() > 0)
@@ -180,9 +275,11 @@ class Program:
         self.log.append(("saw", self.some().detach().reshape(-1)[:3].tolist()))
 
     def run(self) -> list[Any]:
+        self.torch.manual_seed(self.draw.randrange(1000))
         steps = [
             self.step_unary, self.step_binary, self.step_binary, self.step_reduction, self.step_matmul, *[self.step_view] * 5, self.step_inplace_unary,
             *[self.step_inplace_binary] * 2, self.step_inplace_number, *[self.step_setitem] * 2, *[self.step_scatter] * 3, self.step_no_grad,
+            *[self.step_function] * 3, *[self.step_rows] * 3, *[self.step_choice] * 2, self.step_loss, self.step_join, self.step_embedding, self.step_attention, self.step_optimizer,
         ]  # fmt: skip
         for n in range(self.draw.randint(10, 60)):
             step = self.step_observe if self.draw.random() < 0.02 else self.draw.choice(steps)

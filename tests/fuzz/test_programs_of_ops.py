@@ -1,4 +1,4 @@
-"""Random programs give the same bits whether each op runs at once or all wait on the tape."""
+"""Random programs give the same bits however they run: each op at once, entry by entry, compiled, with one thread or two."""
 
 from __future__ import annotations
 
@@ -10,30 +10,39 @@ import pytest
 from programs import Program, as_bytes
 
 import rushlight as torch
-from rushlight import tape
+from rushlight import config, tape
+from rushlight.engine import execute
 
 PER_TEST = 10
+WAYS = [("immediate", 2), ("interpret", 1), ("interpret", 2), ("compile", 1), ("compile", 2)]
 
 
 @pytest.fixture(autouse=True)
-def mode_restored() -> Iterator[None]:
-    before = tape.state.immediate
+def settings_restored() -> Iterator[None]:
+    before = tape.state.immediate, tape.state.compile, config.HOT, torch.get_num_threads()
     yield
-    tape.state.immediate = before
-
-
-def run(seed: int, immediate: bool) -> list[Any]:
     tape.flush()
-    tape.state.immediate = immediate
+    tape.state.immediate, tape.state.compile, config.HOT = before[:3]
+    torch.set_num_threads(before[3])
+
+
+def run(seed: int, mode: str, threads: int) -> list[Any]:
+    tape.flush()
+    tape.state.immediate, tape.state.compile, config.HOT = mode == "immediate", mode == "compile", 0
+    torch.set_num_threads(threads)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return as_bytes(Program(torch, seed).run())
 
 
 @pytest.mark.parametrize("first", range(0, 200, PER_TEST))
-def test_deferred_programs_give_the_bits_of_immediate_ones(first: int) -> None:
+def test_programs_give_the_same_bits_in_every_mode(first: int) -> None:
+    failures = len(execute.counts.failures)
     for seed in range(first, first + PER_TEST):
-        assert run(seed, immediate=False) == run(seed, immediate=True), f"seed {seed}"
+        expected = run(seed, "immediate", 1)
+        for mode, threads in WAYS:
+            assert run(seed, mode, threads) == expected, f"seed {seed}, {mode} with {threads} threads"
+    assert len(execute.counts.failures) == failures, execute.counts.failures[-1]
 
 
 def test_programs_reach_gradients_and_refused_writes() -> None:

@@ -161,7 +161,8 @@ def join(group: Group, slots: Sequence[Slot], step: Step, lowering: Loop, space:
     reads: dict[int, Shape] = {}
     for position, slot in enumerate(step.inputs):
         if slot < len(slots):
-            strides = _align(slots[slot].layout, common, position in lowering.kept)
+            layout = slots[slot].layout
+            strides = _align_channels(layout, common) if position in lowering.channels else _align(layout, common, position in lowering.kept)
             if strides is None or not _readable(group, slots, slot, strides, common):
                 return False
             reads[slot] = strides
@@ -246,6 +247,14 @@ def _align(layout: Layout, space: Space, kept: bool) -> Shape | None:
     else:
         strides = expand_strides(layout.shape, layout.stride, shape)
     return tuple(0 if n == 1 else s for n, s in zip(shape, strides, strict=True))
+
+
+def _align_channels(layout: Layout, space: Space) -> Shape | None:
+    """The strides of a vector over dim 1 of a space."""
+    shape = space.shape
+    if layout.dtype not in MEMORY or layout.ndim != 1 or len(shape) < 2 or layout.shape[0] != shape[1]:
+        return None
+    return tuple(layout.stride[0] if d == 1 and n != 1 else 0 for d, n in enumerate(shape))
 
 
 def _readable(group: Group, slots: Sequence[Slot], slot: int, strides: Shape, space: Space) -> bool:

@@ -52,13 +52,13 @@ class Loop:
     """``body(k, *operands, **statics)`` gives the output's term, or one for each output.
 
     `space` gives what the loop runs over, or None where there is no native form; by default every element of the output. An operand
-    whose position is in `kept` has one element for each row.
+    whose position is in `kept` has one element for each row, one in `channels` one for each place of dim 1.
     """
 
-    __slots__ = ("body", "space", "kept")
+    __slots__ = ("body", "space", "kept", "channels")
 
-    def __init__(self, body: Callable[..., Any], space: Callable[[Plan], Space | None] = elementwise, kept: Sequence[int] = ()) -> None:
-        self.body, self.space, self.kept = body, space, frozenset(kept)
+    def __init__(self, body: Callable[..., Any], space: Callable[[Plan], Space | None] = elementwise, kept: Sequence[int] = (), channels: Sequence[int] = ()) -> None:
+        self.body, self.space, self.kept, self.channels = body, space, frozenset(kept), frozenset(channels)
 
 
 class Calls:

@@ -81,7 +81,7 @@ def lower_group(group: Group, needed: Callable[[int], bool]) -> Lowered | None:
     if form is None or len(form.outer) > OUTER_AT_MOST:
         return None
     if any(node.op == "column_sum" for node in form.nodes):
-        return _over_rows(form) if len(form.outer) <= 1 else None
+        return sums_over_rows(form) if len(form.outer) <= 1 else None
     if group.space.blocked and any(node.op in REDUCTIONS for node in form.nodes):
         return _in_blocks(form)
     if not form.outer and not any(node.op in REDUCTIONS for node in form.nodes):
@@ -118,7 +118,7 @@ def strided_copy(type: str, shape: Shape, source: tuple[Pointer, Shape], target:
 def sum_over_rows(source: Bound, target: Bound, rows: int, columns: int) -> Lowered:
     """The sum of a matrix over its rows."""
     nodes = [Node("load", (), source.type, 0), Node("column_sum", (0,), source.type, 1)]
-    return _over_rows(Form((rows,), columns, nodes, [source, target]))
+    return sums_over_rows(Form((rows,), columns, nodes, [source, target]))
 
 
 def _pruned(nodes: Sequence[Node], operands: Sequence[Operand]) -> tuple[list[Node], list[Operand]]:
@@ -212,13 +212,14 @@ def _lowered(call: tuple[Call, int]) -> Lowered:
     return Lowered((call[0],), call[1])
 
 
-def _over_rows(form: Form) -> Lowered:
-    """Sums over all rows: each block of rows into a row of the workspace, and these rows added up."""
+def sums_over_rows(form: Form, used: int = 0) -> Lowered:
+    """Sums over all rows: each block of rows into a row of the workspace behind its first `used` bytes, and these rows added up."""
     rows = form.outer[0] if form.outer else 1
     blocks = -(-rows // COLUMN_BLOCK)
     if blocks == 1:
-        return _lowered(_call(form, "outer", rows, rows))
-    operands, finals, used = list(form.operands), [], 0
+        return _lowered(_call(form, "outer", rows, rows, used))
+    operands: list[Bound] = list(form.operands)
+    finals: list[Form] = []
     for node in form.nodes:
         if node.op == "column_sum":
             target = form.operands[int(node.detail)]

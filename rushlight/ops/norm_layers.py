@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import dtypes as dt
-from ..engine.lowering import Loop, Space, rows
+from ..engine import channel_norm
+from ..engine.lowering import FLOATING, Calls, Loop, Space, rows
 from ..errors import sizes
 from ..shape import Layout, Shape, contiguous
 from .card import Card, apply
@@ -84,7 +85,7 @@ def _batch_norm_gradient(g: Tensor, input: Tensor, weight: Any, mean: Tensor, rs
 _batch_norm = Card(
     "batch_norm", "input weight bias",
     statics="eps", outputs="output mean rstd variance", differentiable=(0,),
-    infer=_infer_batch_norm, numpy=_batch_norm_rule, backward=_batch_norm_gradient,
+    infer=_infer_batch_norm, numpy=_batch_norm_rule, backward=_batch_norm_gradient, lowering=Calls(channel_norm.batch_norm),
     node_name="NativeBatchNormBackward0", onnx="BatchNormalization",
 )  # fmt: skip
 
@@ -99,11 +100,22 @@ def _batch_norm_eval_gradient(g: Tensor, input: Tensor, weight: Any, running_mea
     return [*apply_masked(batch_norm_eval_backward, (g, input, weight, running_mean, running_var), (eps,), needs[:3]), None, None]
 
 
+def _same_floats(plan: Any) -> Space | None:
+    input = plan.operands[0]
+    return Space(input.shape) if input.dtype in FLOATING and all(not isinstance(o, Layout) or o.dtype is input.dtype for o in plan.operands) else None
+
+
+def _batch_norm_eval_terms(k: Any, input: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any, eps: float) -> Any:
+    scale = k.convert(weight, input.type) / k.sqrt(running_var + eps)
+    return (input - running_mean) * scale + k.convert(bias, input.type)
+
+
 _batch_norm_eval = Card(
     "batch_norm_eval", "input weight bias running_mean running_var",
     statics="eps",
     infer=lambda input, weight, bias, running_mean, running_var, eps: in_format_of(input, input.shape),
     numpy=_batch_norm_eval_rule, backward=_batch_norm_eval_gradient,
+    lowering=Loop(_batch_norm_eval_terms, _same_floats, channels=(1, 2, 3, 4)),
     node_name="NativeBatchNormBackward0", onnx="BatchNormalization",
 )  # fmt: skip
 
@@ -363,7 +375,7 @@ def _group_norm_gradient(g: Any, input: Tensor, weight: Any, mean: Tensor, rstd:
 _group_norm = Card(
     "group_norm", "input weight bias",
     statics="groups eps", outputs="output mean rstd",
-    infer=_infer_group_norm, numpy=_group_norm_rule, backward=_group_norm_gradient,
+    infer=_infer_group_norm, numpy=_group_norm_rule, backward=_group_norm_gradient, lowering=Calls(channel_norm.group_norm),
     node_name="NativeGroupNormBackward0", onnx="GroupNormalization",
 )  # fmt: skip
 

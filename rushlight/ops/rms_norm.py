@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import dtypes as dt
+from ..engine.lowering import Column, Loop, Space, rows
 from ..shape import Layout, contiguous
 from .card import Card, apply
 from .gradient_entry import apply_masked, masked, results, through
@@ -70,10 +72,30 @@ def _formula(grad_output: Tensor, input: Tensor, weight: Any, count: int, eps: f
     )
 
 
+def _space(plan: Any) -> Space | None:
+    same = all(not isinstance(o, Layout) or o.dtype is plan.operands[0].dtype for o in plan.operands)
+    return rows(plan.operands[0], plan.params["count"]) if same else None
+
+
+def _row_size(k: Any) -> float:
+    return float(math.prod(k.space.shape[k.space.split :]))
+
+
+def _terms(k: Any, input: Any, weight: Any, count: int, eps: float) -> Any:
+    rstd = 1 / k.sqrt(k.sum(input * input) / _row_size(k) + eps)
+    return input * rstd * k.convert(weight, input.type), rstd
+
+
+def _backward_terms(k: Any, grad_output: Any, input: Any, weight: Any, rstd: Any, count: int, eps: float, output_mask: Sequence[bool]) -> Any:
+    normalized, scaled = input * rstd, grad_output * k.convert(weight, input.type)
+    along = k.sum(scaled * normalized) / _row_size(k)
+    return masked(output_mask, (scaled - normalized * along) * rstd, Column(grad_output * normalized))
+
+
 _rms_norm_backward = Card(
     "rms_norm_backward", "grad_output input weight rstd",
     statics="count eps output_mask", outputs="grad_input grad_weight",
-    infer=_infer_backward, numpy=_backward_rule,
+    infer=_infer_backward, numpy=_backward_rule, lowering=Loop(_backward_terms, _space),
     backward=lambda g, grad_output, input, weight, needs, count, eps, output_mask: [
         *through(_formula, g, needs[:3], (grad_output, input, weight), count, eps, output_mask), None
     ],
@@ -89,7 +111,7 @@ _rms_norm = Card(
     "rms_norm", "input weight",
     statics="count eps", outputs="output rstd", differentiable=(0,),
     infer=lambda input, weight, count, eps: [contiguous(input.shape, input.dtype), _statistics(input, count)],
-    numpy=_rule, backward=_gradient, node_name="MulBackward0", onnx="RMSNormalization",
+    numpy=_rule, backward=_gradient, lowering=Loop(_terms, _space), node_name="MulBackward0", onnx="RMSNormalization",
 )  # fmt: skip
 
 

@@ -1,0 +1,248 @@
+"""Batch norm and group norm as kernel calls: statistics of every channel, then a loop over the elements.
+
+Channels lie in one of two ways. "Rows": the places of a channel in one sample are a row (channels first). "Columns": each
+row has one element of every channel (channels last, or no places at all). Sums go by rows and then over samples, or over
+all rows, so that their order follows from the shapes alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..shape import Layout, contiguous_strides
+from .kernel import WORKSPACE, Call, Lowered, Pointer
+from .lowering import FLOATING
+from .nests import Bound, Form, elementwise_call, row_call, sums_over_rows
+from .terms import MEMORY, Term, Terms
+
+if TYPE_CHECKING:
+    from ..ops.card import Plan
+
+#: From so many samples on, chunks share them out; below, channels.
+_SAMPLES_SHARED_FROM = 4
+
+Body = Callable[..., Sequence[Term]]
+
+
+class _Channels:
+    """The calls of one entry, over an input's samples, channels and places."""
+
+    def __init__(self, input: Layout) -> None:
+        self.samples, self.channels = input.shape[:2]
+        self.places = math.prod(input.shape[2:])
+        self.type = MEMORY[input.dtype]
+        self.columns = self.places == 1 or (input.stride[1] == 1 and self.channels > 1)
+        self.size = float(self.samples * self.places)
+        self.calls: list[Call] = []
+        self.used = 0  # bytes of the workspace that hold results
+        self.workspace = 0
+
+    def elements(self, operand: int, layout: Layout) -> Bound | None:
+        """A tensor of the input's shape; None if it lies in another way."""
+        if self.columns:
+            rows = layout.shape[:1] + layout.shape[2:]
+            strides = layout.stride[:1] + layout.stride[2:]
+            moving = [(n, s) for n, s in zip(rows, strides, strict=True) if n != 1]
+            if any(outer != n * inner for (_, outer), (n, inner) in zip(moving, moving[1:], strict=False)):
+                return None
+            return Bound(Pointer(operand), self.type, (moving[-1][1] if moving else 0,), layout.stride[1])
+        if any(n != 1 and s != wanted for n, s, wanted in zip(layout.shape[2:], layout.stride[2:], contiguous_strides(layout.shape[2:]), strict=True)):
+            return None
+        return Bound(Pointer(operand), self.type, self._outer(*layout.stride[:2]), 1)
+
+    def parameter(self, operand: int, given: Any) -> Bound:
+        """A number, or a vector with one element for every channel."""
+        if not isinstance(given, Layout):
+            return Bound(Pointer(operand), "double" if given is float else "i64", number=True)
+        return self.vector(Pointer(operand), given.stride[0])
+
+    def vector(self, pointer: Pointer, stride: int = 1) -> Bound:
+        return Bound(pointer, self.type, (0,), stride) if self.columns else Bound(pointer, self.type, self._outer(0, stride), 0)
+
+    def scratch(self) -> Bound:
+        """A vector in the workspace."""
+        return self.vector(self._take(self.channels))
+
+    def _take(self, count: int) -> Pointer:
+        self.used += count * 8
+        self.workspace = max(self.workspace, self.used)
+        return Pointer(WORKSPACE, self.used - count * 8)
+
+    def _outer(self, of_sample: int, of_channel: int) -> tuple[int, ...]:
+        return (of_sample, of_channel) if self.samples >= _SAMPLES_SHARED_FROM else (of_channel, of_sample)
+
+    def each(self, inputs: Sequence[Bound], outputs: Sequence[Bound], body: Body) -> None:
+        """Results for every element."""
+        outer = (self.samples * self.places,) if self.columns else self._outer(self.samples, self.channels)
+        self._add(row_call(_form(self.type, outer, self.channels if self.columns else self.places, inputs, outputs, body)))
+
+    def each_channel(self, inputs: Sequence[Bound], outputs: Sequence[Bound], body: Body) -> None:
+        """Results for every channel from vectors."""
+        along = [self._along(b) for b in (*inputs, *outputs)]
+        self._add(Lowered((elementwise_call(_form(self.type, (), self.channels, along[: len(inputs)], along[len(inputs) :], body)),)))
+
+    def _along(self, vector: Bound) -> Bound:
+        """A vector as a row."""
+        return vector if vector.number else vector._replace(outer=(), along=vector.along if self.columns else sum(vector.outer))
+
+    def sums(self, inputs: Sequence[Bound], outputs: Sequence[Bound], body: Body) -> None:
+        """The sums of terms over every channel."""
+        if self.columns:
+            form = _form(self.type, (self.samples * self.places,), self.channels, inputs, outputs, body, "column_sum")
+            self._add(sums_over_rows(form, self.used))
+            return
+        before = self.used
+        partials = [self._take(self.samples * self.channels) for _ in outputs]
+        by_row = [Bound(p, self.type, self._outer(1, self.samples), 0) for p in partials]
+
+        def row_sums(k: Terms, *terms: Term) -> list[Term]:
+            return [k.sum(term) for term in body(k, *terms)]
+
+        self._add(row_call(_form(self.type, self._outer(self.samples, self.channels), self.places, inputs, by_row, row_sums)))
+        rows = [Bound(p, self.type, (self.samples,), 1) for p in partials]
+        totals = [b._replace(outer=(sum(b.outer),), along=0) for b in outputs]
+        self._add(row_call(_form(self.type, (self.channels,), self.samples, rows, totals, lambda k, *terms: [k.sum(t) for t in terms])))
+        self.used = before
+
+    def _add(self, lowered: Lowered) -> None:
+        self.calls.extend(lowered.calls)
+        self.workspace = max(self.workspace, lowered.workspace)
+
+    def lowered(self) -> Lowered:
+        return Lowered(tuple(self.calls), self.workspace)
+
+
+def _form(type: str, outer: tuple[int, ...], row: int, inputs: Sequence[Bound], outputs: Sequence[Bound], body: Body, stored_by: str = "store") -> Form:
+    k = Terms()
+    terms = [k.convert(k.number(n, b.type), type) if b.number else k.load(n, b.type, b.type) for n, b in enumerate(inputs)]
+    for n, result in enumerate(body(k, *terms), len(inputs)):
+        k.node(stored_by, (result.number,), type, n)
+    return Form(outer, row, k.nodes, [*inputs, *outputs])
+
+
+def _floats(plan: Plan) -> bool:
+    """Whether all operands and results have one native floating-point dtype."""
+    dtypes = {o.dtype for o in (*plan.operands, *plan.outs) if isinstance(o, Layout)}
+    return len(dtypes) == 1 and dtypes <= set(FLOATING)
+
+
+def batch_norm(plan: Plan) -> Lowered | None:
+    """The output, and the mean, the reciprocal deviation and the variance of every channel."""
+    input, weight, bias = plan.operands
+    if not _floats(plan):
+        return None
+    c = _Channels(input)
+    x, out = c.elements(0, input), c.elements(3, plan.outs[0])
+    if x is None or out is None:
+        return None
+    mean, rstd, variance = (c.vector(Pointer(n)) for n in (4, 5, 6))
+    total, scale = c.scratch(), c.scratch()
+    eps = plan.params["eps"]
+    c.sums([x], [total], lambda k, x: [x])
+    c.each_channel([total], [mean], lambda k, total: [total / c.size])
+    c.sums([x, mean], [total], lambda k, x, mean: [(x - mean) * (x - mean)])
+
+    def statistics(k: Terms, total: Term, weight: Term) -> list[Term]:
+        found = total / c.size
+        reciprocal = 1 / k.sqrt(found + eps)
+        return [found, reciprocal, reciprocal * weight]
+
+    c.each_channel([total, c.parameter(1, weight)], [variance, rstd, scale], statistics)
+    c.each([x, mean, scale, c.parameter(2, bias)], [out], lambda k, x, mean, scale, bias: [(x - mean) * scale + bias])
+    return c.lowered()
+
+
+def batch_norm_backward(plan: Plan) -> Lowered | None:
+    """The gradients of the input, the weight and the bias, as far as they are wanted."""
+    grad_output, input, weight, *_ = plan.operands
+    if not _floats(plan):
+        return None
+    c = _Channels(input)
+    mask, targets = plan.params["output_mask"], _targets(plan, 5)
+    g, x = c.elements(0, grad_output), c.elements(1, input)
+    grad_input = c.elements(*targets[0]) if mask[0] else x
+    if g is None or x is None or grad_input is None:
+        return None
+    mean, rstd = c.parameter(3, plan.operands[3]), c.parameter(4, plan.operands[4])
+    along, total = _parameter_sums(c, g, x, mean, rstd, targets)
+    if mask[0]:
+        scale = c.scratch()
+        c.each_channel([rstd, c.parameter(2, weight)], [scale], lambda k, rstd, weight: [rstd * weight])
+
+        def gradient(k: Terms, g: Term, x: Term, mean: Term, rstd: Term, scale: Term, along: Term, total: Term) -> list[Term]:
+            return [(g - (x - mean) * (rstd * along / c.size) - total / c.size) * scale]
+
+        c.each([g, x, mean, rstd, scale, along, total], [grad_input], gradient)
+    return c.lowered()
+
+
+def batch_norm_eval_backward(plan: Plan) -> Lowered | None:
+    """The same under given statistics."""
+    grad_output, input, weight, running_mean, running_var = plan.operands
+    if not _floats(plan):
+        return None
+    c = _Channels(input)
+    mask, targets = plan.params["output_mask"], _targets(plan, 5)
+    g, x = c.elements(0, grad_output), c.elements(1, input)
+    grad_input = c.elements(*targets[0]) if mask[0] else x
+    if g is None or x is None or grad_input is None:
+        return None
+    rstd, scale, eps = c.scratch(), c.scratch(), plan.params["eps"]
+
+    def scales(k: Terms, variance: Term, weight: Term) -> list[Term]:
+        reciprocal = 1 / k.sqrt(variance + eps)
+        return [reciprocal, reciprocal * weight]
+
+    c.each_channel([c.parameter(4, running_var), c.parameter(2, weight)], [rstd, scale], scales)
+    if mask[1] or mask[2]:
+        _parameter_sums(c, g, x, c.parameter(3, running_mean), rstd, targets)
+    if mask[0]:
+        c.each([g, scale], [grad_input], lambda k, g, scale: [g * scale])
+    return c.lowered()
+
+
+def _targets(plan: Plan, first: int) -> dict[int, tuple[int, Layout]]:
+    """The operands that are the wanted gradients, and their layouts, by number: of the input, the weight, the bias."""
+    wanted = [n for n, flag in enumerate(plan.params["output_mask"]) if flag]
+    return {n: (first + place, plan.outs[place]) for place, n in enumerate(wanted)}
+
+
+def _parameter_sums(c: _Channels, g: Bound, x: Bound, mean: Bound, rstd: Bound, targets: dict[int, tuple[int, Layout]]) -> tuple[Bound, Bound]:
+    """The gradients of the weight and the bias: where they are wanted, or in the workspace."""
+    found = [c.vector(Pointer(targets[n][0])) if n in targets else c.scratch() for n in (1, 2)]
+    c.sums([g, x, mean, rstd], found, lambda k, g, x, mean, rstd: [(x - mean) * rstd * g, g])
+    return found[0], found[1]
+
+
+def group_norm(plan: Plan) -> Lowered | None:
+    """The output, and the mean and the reciprocal deviation of every group of channels of every sample."""
+    input, weight, bias = plan.operands
+    out = plan.outs[0]
+    if not _floats(plan) or not input.contiguous or not out.contiguous:
+        return None
+    type, groups, eps = MEMORY[input.dtype], plan.params["groups"], plan.params["eps"]
+    rows, each = input.shape[0] * groups, input.shape[1] // groups
+    places = math.prod(input.shape[2:])
+    size = each * places
+    mean, rstd = (Bound(Pointer(n), type, (1,), 0) for n in (4, 5))
+
+    def statistics(k: Terms, x: Term) -> list[Term]:
+        average = k.sum(x) / float(size)
+        centred = x - average
+        return [average, 1 / k.sqrt(k.sum(centred * centred) / float(size) + eps)]
+
+    def output(k: Terms, x: Term, mean: Term, rstd: Term, weight: Term, bias: Term) -> list[Term]:
+        return [(x - mean) * rstd * weight + bias]
+
+    def parameter(operand: int, given: Any) -> Bound:
+        if not isinstance(given, Layout):
+            return Bound(Pointer(operand), "double" if given is float else "i64", number=True)
+        return Bound(Pointer(operand), type, (0, each * given.stride[0], given.stride[0]), 0)
+
+    first = row_call(_form(type, (rows,), size, [Bound(Pointer(0), type, (size,), 1)], [mean, rstd], statistics))
+    strides = (groups * size, size, places)
+    inputs = [Bound(Pointer(0), type, strides, 1), *(b._replace(outer=(groups, 1, 0)) for b in (mean, rstd)), parameter(1, weight), parameter(2, bias)]
+    second = row_call(_form(type, (input.shape[0], groups, each), places, inputs, [Bound(Pointer(3), type, strides, 1)], output))
+    return Lowered((*first.calls, *second.calls), max(first.workspace, second.workspace))

@@ -23,6 +23,9 @@ CACHE = os.environ.get("RUSHLIGHT_CACHE", os.path.join(os.environ.get("XDG_CACHE
 #: 1 prints traces as they run, 2 their groups, 3 the loops, 4 the LLVM text.
 DEBUG = int(os.environ.get("RUSHLIGHT_DEBUG", 0))
 
+#: Whether the engine checks what its passes have made (engine/verify.py), as the tests do.
+VERIFY = os.environ.get("RUSHLIGHT_VERIFY", "0") != "0" or DEBUG > 0
+
 #: A flush happens when this many bytes of results are owed.
 OWED_BYTES = int(os.environ.get("RUSHLIGHT_OWED_BYTES", 256 << 20))
 

@@ -86,12 +86,11 @@ def test_wrong_programs_are_refused():
         Program([], 2).run([1])
 
 
-def test_timed_runs_do_the_same_and_print_each_call(capsys):
+def test_timed_runs_do_the_same_call_by_call():
     x, out = np.array([0.3, 0.7]), np.zeros(2)
     program = Program([Call(axpy(), (Pointer(0), Pointer(1), bits(1)), 2)] * 3, 2)
     rows = program.run_timed([x.ctypes.data, out.ctypes.data])
     assert [(name, chunks) for name, chunks, _ in rows] == [("axpy", 2)] * 3
-    assert capsys.readouterr().out.count("axpy") == 3
     assert out.tolist() == (x + x + x).tolist()
 
 

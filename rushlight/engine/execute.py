@@ -93,12 +93,14 @@ def find(entries: Sequence[Entry]) -> tuple[Compiled, Scan] | None:
         _traces.move_to_end(found.key)
     known.seen += 1
     counts.lookup_seconds += time.perf_counter() - start
-    if config.DEBUG >= 1 and known.compiled is None:
-        show.out(show.lookup(len(entries), known.seen, known.asked))
     if known.compiled is None and known.seen >= config.HOT and not known.asked:
         known.asked = True
         _compiler.ask(known, trace_of(entries, found), wait=config.HOT == 0)
-    return (known.compiled, found) if known.compiled is not None else None
+    if known.compiled is None:
+        if config.DEBUG >= 1:
+            show.out(show.lookup(len(entries), known.seen, known.asked))
+        return None
+    return known.compiled, found
 
 
 def run(compiled: Compiled, found: Scan, entries: Sequence[Entry], step: Callable[[Entry], bool], put_back: Callable[[list[Entry]], None]) -> None:

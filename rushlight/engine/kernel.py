@@ -8,7 +8,10 @@ and the result's bits do not depend on how many there are.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from .loops import Nest
 
 
 class Kernel(NamedTuple):
@@ -36,6 +39,7 @@ class Call:
     kernel: Kernel
     words: tuple[int | Pointer, ...]
     chunks: int = 1
+    nest: Nest | None = None  # what the kernel was made from, if it is a loop nest: for show.py and verify.py
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,7 +69,7 @@ def _compute(k: Builder, node: Node, values: Sequence[Value]) -> Value:
     return method(*values)
 
 
-class _Shape:
+class Stages:
     """Where each term is computed: along the row or once for it, and after how many reductions."""
 
     def __init__(self, nest: Nest) -> None:
@@ -89,12 +89,12 @@ class _Shape:
             self.along.append(along)
             self.stage.append(stage)
 
-    def reducing_stage(self, nest: Nest, number: int) -> int:
+    def pass_of(self, nest: Nest, number: int) -> int:
         """The pass that carries out a reduction, a store or a sum over rows."""
         return self.stage[number] - (nest.nodes[number].op in REDUCTIONS)
 
 
-class _Pass(NamedTuple):
+class Pass(NamedTuple):
     """One run along the row."""
 
     targets: list[int]  # reductions, stores and sums over rows
@@ -102,12 +102,12 @@ class _Pass(NamedTuple):
     saved_before: dict[int, int]  # terms to take from the scratch row, and which one
 
 
-def _passes(nest: Nest, shape: _Shape) -> tuple[list[_Pass], dict[int, int]]:
+def passes(nest: Nest, shape: Stages) -> tuple[list[Pass], dict[int, int]]:
     """The passes, one for each stage, and the scratch row of each term that a later pass takes up again."""
     count = max(shape.stage, default=0) + 1
     found, computed, rows = [], set[int](), dict[int, int]()
     for stage in range(count):
-        targets = [n for n, node in enumerate(nest.nodes) if shape.reducing_stage(nest, n) == stage and (node.op in REDUCTIONS or (shape.along[n] and node.op in ("store", "column_sum")))]
+        targets = [n for n, node in enumerate(nest.nodes) if shape.pass_of(nest, n) == stage and (node.op in REDUCTIONS or (shape.along[n] and node.op in ("store", "column_sum")))]
         needed, saved = set[int](), dict[int, int]()
         waiting = [a for t in targets for a in nest.nodes[t].args]
         while waiting:
@@ -120,28 +120,43 @@ def _passes(nest: Nest, shape: _Shape) -> tuple[list[_Pass], dict[int, int]]:
             needed.add(n)
             waiting.extend(nest.nodes[n].args)
         computed |= needed
-        found.append(_Pass(targets, sorted(needed), saved))
+        found.append(Pass(targets, sorted(needed), saved))
     return found, rows
 
 
 def scratch_rows(nest: Nest) -> int:
     """How many rows of scratch memory each chunk needs."""
-    return len(_passes(nest, _Shape(nest))[1])
+    return len(passes(nest, Stages(nest))[1])
 
 
 @lru_cache(maxsize=4096)
 def kernel(nest: Nest) -> Kernel:
-    """The kernel of a nest. See `words` in nests.py for its arguments."""
+    """The kernel of a nest. See nests.py for its words."""
     writer = _Writer(nest)
-    return Kernel("nest", module([writer.write()]))
+    return Kernel(writer.k.name, module([writer.write()]))
+
+
+#: What a kernel's name does not tell, and how it tells the rest.
+_UNNAMED = frozenset(("load", "store", "constant", "number", "convert"))
+_NAMES = {"sum": "rowsum", "max": "rowmax", "min": "rowmin", "column_sum": "colsum"}
+_NAMED_AT_MOST = 6
+
+
+def name_of(nest: Nest) -> str:
+    """A name for profiles: ``loop_sub_exp_rowsum``. It follows from the terms, so that equal nests stay one kernel."""
+    ops = [_NAMES.get(node.op, node.op) for node in nest.nodes if node.op not in _UNNAMED]
+    ops = [op for n, op in enumerate(ops) if n == 0 or op != ops[n - 1]] or ["copy" if any(n.op == "load" for n in nest.nodes) else "fill"]
+    if len(ops) > _NAMED_AT_MOST:
+        ops[_NAMED_AT_MOST:] = [f"{len(ops) - _NAMED_AT_MOST}more"]
+    return "_".join(["loop", *ops])
 
 
 class _Writer:
     def __init__(self, nest: Nest) -> None:
         self.nest = nest
-        self.shape = _Shape(nest)
-        self.passes, self.rows = _passes(nest, self.shape)
-        self.k = Builder("nest", [("ptr", "args"), ("i64", "chunk")])
+        self.shape = Stages(nest)
+        self.passes, self.rows = passes(nest, self.shape)
+        self.k = Builder(name_of(nest), [("ptr", "args"), ("i64", "chunk")])
         self._word = 0
 
     def word(self, type: str = "i64") -> Value:
@@ -265,7 +280,7 @@ class _Writer:
         else:
             known[number] = _compute(k, node, values)
 
-    def _run(self, run: _Pass, known: dict[int, Value]) -> None:
+    def _run(self, run: Pass, known: dict[int, Value]) -> None:
         k, nest = self.k, self.nest
         reductions = [t for t in run.targets if nest.nodes[t].op in REDUCTIONS]
         vectors = _SUM_VECTORS if any(nest.nodes[t].op == "sum" for t in reductions) else 1
@@ -298,7 +313,7 @@ class _Writer:
                 total = _combine(k, op, total, other)
             known[t] = _across(k, op, total)
 
-    def _vector(self, run: _Pass, spread: dict[int, Value], place: Value, mask: Value | None) -> dict[int, Value]:
+    def _vector(self, run: Pass, spread: dict[int, Value], place: Value, mask: Value | None) -> dict[int, Value]:
         """The terms of a pass at 16 places along the row; stores are carried out."""
         k, nest = self.k, self.nest
         values = dict(spread)

@@ -9,6 +9,8 @@ and size, if there are any.
 from __future__ import annotations
 
 import math
+import struct
+import sys
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -192,20 +194,98 @@ def _share(extent: int, work_each: int) -> int:
 
 def _call(form: Form, shared: str, extent: int, per_chunk: int, scratch_at: int = 0) -> tuple[Call, int]:
     """One call, and the bytes of workspace that its scratch rows end at; they begin at `scratch_at`."""
-    nest = Nest(tuple(form.nodes), tuple(o.access() for o in form.operands), len(form.outer), shared)
+    nodes, constants = _constants_as_words(form)
+    accesses = [*(o.access() for o in form.operands), *(Access(type, "number") for _, type in constants)]
+    nest = Nest(tuple(nodes), tuple(accesses), len(form.outer), shared)
     words: list[int | Pointer] = [extent, per_chunk, *form.outer[1:], form.row]
-    for operand, access in zip(form.operands, nest.operands, strict=True):
+    for operand, access in zip(form.operands, accesses, strict=False):
         words.append(operand.pointer)
         words.extend(operand.outer if not operand.number else ())
         if access.along == "s":
             words.append(operand.along)
+    words.extend(word for word, _ in constants)
     chunks = -(-extent // per_chunk)
     rows = scratch_rows(nest)
     if rows:
         size = -(-form.row // 16) * 16
         words += [Pointer(WORKSPACE, scratch_at), size]
         scratch_at += rows * size * 4 * chunks
-    return Call(kernel(nest), tuple(words), chunks), scratch_at
+    return Call(kernel(nest), tuple(words), chunks, nest), scratch_at
+
+
+def _constants_as_words(form: Form) -> tuple[list[Node], list[tuple[int, str]]]:
+    """The terms with numbers for constants, which are the words (with their types) behind the other operands.
+
+    A constant is often made from a shape, as the count that a mean divides by is: in the code it would make a kernel for each.
+    """
+    nodes, words = list(form.nodes), []
+    for n, node in enumerate(nodes):
+        if node.op == "constant" and node.type in _CONSTANTS and node.detail not in (0, 1):
+            nodes[n] = Node("number", (), node.type, len(form.operands) + len(words))
+            words.append((_word_of(node.detail, node.type), node.type))
+    return nodes, words
+
+
+#: The types of constants that are passed as words, and their names in `struct`.
+_CONSTANTS = {"float": "f", "double": "d", "i32": "i", "i64": "q"}
+
+
+def _word_of(constant: float, type: str) -> int:
+    """A word whose first bytes are the constant's."""
+    kind = _CONSTANTS[type]
+    try:
+        packed = struct.pack(kind, constant)
+    except OverflowError:
+        packed = struct.pack(kind, math.copysign(math.inf, constant))
+    return int.from_bytes(packed.ljust(8, b"\0"), sys.byteorder, signed=True)
+
+
+def _constant_of(word: int, type: str) -> float:
+    found: float = struct.unpack_from(_CONSTANTS[type], word.to_bytes(8, sys.byteorder, signed=True))[0]
+    return found
+
+
+class Read(NamedTuple):
+    """What a nest's call says."""
+
+    form: Form
+    extent: int  # what chunks share out
+    per_chunk: int
+    scratch: tuple[Pointer, int] | None  # the scratch rows' address, and how many elements they have
+
+
+def read_call(call: Call) -> Read:
+    """The loops of a nest's call: what `_call` has made its words from."""
+    nest = call.nest
+    assert nest is not None
+    words = iter(call.words)
+
+    def numbers(count: int) -> tuple[int, ...]:
+        found = tuple(word for word in (next(words) for _ in range(count)) if not isinstance(word, Pointer))
+        assert len(found) == count
+        return found
+
+    def pointer() -> Pointer:
+        word = next(words)
+        assert isinstance(word, Pointer)
+        return word
+
+    extent, per_chunk, *inner, row = numbers(2 + max(nest.outer - 1, 0) + 1)
+    operands: list[Bound] = []
+    constants: dict[int, float] = {}  # by the operand's number
+    for n, access in enumerate(nest.operands):
+        if access.along == "number":
+            word = next(words)
+            if isinstance(word, Pointer):
+                operands.append(Bound(word, access.type, number=True))
+            else:
+                constants[n] = _constant_of(word, access.type)
+            continue
+        at, outer = pointer(), numbers(nest.outer)
+        operands.append(Bound(at, access.type, outer, numbers(1)[0] if access.along == "s" else int(access.along)))
+    scratch = (pointer(), numbers(1)[0]) if scratch_rows(nest) else None
+    nodes = [Node("constant", (), n.type, constants[int(n.detail)]) if n.op == "number" and int(n.detail) in constants else n for n in nest.nodes]
+    return Read(Form((extent, *inner) if nest.outer else (), row, nodes, operands), extent, per_chunk, scratch)
 
 
 def _lowered(call: tuple[Call, int]) -> Lowered:

@@ -15,7 +15,10 @@ import bisect
 import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
+from .. import config
+from . import show, verify
 from .fuse import Group, Interpreted, Library, Unit, fuse
 from .kernel import WORKSPACE, Call, Lowered, Pointer
 from .nests import lower_group
@@ -42,6 +45,17 @@ class Segment:
     allocated: list[int] = field(default_factory=list)  # owed storages that get their memory now
 
 
+class Draft(NamedTuple):
+    """A segment whose operands still have the names of slots."""
+
+    units: Sequence[Unit]
+    calls: Sequence[tuple[int, Call]]  # with the number of the unit
+    workspaces: dict[int, int]  # bytes for each unit
+    own: set[int]  # storages that have memory of their own
+    placed: dict[int, int]  # where in the arena the others are, and (key ``-1 - unit``) the workspaces
+    arena: int
+
+
 Part = Segment | Step
 
 
@@ -59,7 +73,13 @@ class Compiled:
 
 def compile_trace(trace: Trace) -> Compiled:
     """All passes over a trace."""
+    if config.VERIFY:
+        verify.trace(trace)
+    if config.DEBUG >= 1:
+        show.out(show.trace(trace))
     units = fuse(trace)
+    if config.VERIFY:
+        verify.units(trace, units)
     touched = _touching_parts(trace, units)
     parts: list[Part] = []
     run: list[Unit] = []
@@ -73,6 +93,8 @@ def compile_trace(trace: Trace) -> Compiled:
         if unit is not None:
             parts.append(unit.step)
     _allocations(trace, parts)
+    if config.VERIFY:
+        verify.parts(trace, parts)
     return Compiled(parts, sum(len(p.program.calls) for p in parts if isinstance(p, Segment)))
 
 
@@ -152,7 +174,7 @@ def _with_slots(unit: Library) -> Lowered:
     def named(word: int | Pointer) -> int | Pointer:
         return Pointer(slots[word.operand], word.offset) if isinstance(word, Pointer) and word.operand != WORKSPACE else word
 
-    return Lowered(tuple(Call(c.kernel, tuple(map(named, c.words)), c.chunks) for c in unit.lowered.calls), unit.lowered.workspace)
+    return Lowered(tuple(Call(c.kernel, tuple(map(named, c.words)), c.chunks, c.nest) for c in unit.lowered.calls), unit.lowered.workspace)
 
 
 def _assemble(trace: Trace, units: Sequence[Unit], calls: Sequence[tuple[int, Call]], workspaces: dict[int, int], own: set[int]) -> Segment:
@@ -165,6 +187,11 @@ def _assemble(trace: Trace, units: Sequence[Unit], calls: Sequence[tuple[int, Ca
                 if word.operand < len(trace.slots) and (storage := trace.slots[word.operand].storage) not in own:
                     lives[storage] = (lives.get(storage, (n, n))[0], n)
     placed, arena = _arena([(first, last, trace.nbytes[s], s) for s, (first, last) in lives.items()], workspaces)
+    draft = Draft(units, calls, workspaces, own, placed, arena)
+    if config.VERIFY:
+        verify.segment(trace, draft)
+    if config.DEBUG >= 2:
+        show.out(show.segment(trace, draft, loops=config.DEBUG >= 3))
     slots = sorted(s for s in used if s < len(trace.slots))
     temporaries = [s for s in slots if trace.slots[s].storage in placed]
     regions = [s for s in slots if trace.slots[s].storage not in placed]
@@ -178,7 +205,7 @@ def _assemble(trace: Trace, units: Sequence[Unit], calls: Sequence[tuple[int, Ca
             return Pointer(0, placed[-1 - unit] + word.offset)
         return Pointer(position[word.operand], word.offset)
 
-    final = [Call(c.kernel, tuple(resolved(n, w) for w in c.words), c.chunks) for n, c in calls]
+    final = [Call(c.kernel, tuple(resolved(n, w) for w in c.words), c.chunks, c.nest) for n, c in calls]
     floats = _float_numbers(units)
     return Segment(
         [step for unit in units for step in unit.steps],

@@ -12,6 +12,7 @@ from typing import Any, SupportsIndex
 
 from .dtypes import dtype
 from .errors import dim_out_of_range, sizes
+from .recent import Recent
 
 Shape = tuple[int, ...]
 
@@ -106,9 +107,9 @@ class Layout:
         return layout, (self.shape, self.stride, self.dtype)
 
 
-_interned: dict[tuple[Shape, Shape, dtype], Layout] = {}
-_contiguous: dict[tuple[Shape, dtype], Layout] = {}
-_INTERNED_AT_MOST = 1 << 16
+# Only speed depends on equal layouts being one object.
+_interned: Recent[tuple[Shape, Shape, dtype], Layout] = Recent(1 << 13)
+_contiguous: Recent[tuple[Shape, dtype], Layout] = Recent(1 << 13)
 
 
 def layout(shape: Shape, stride: Shape, dtype: dtype) -> Layout:
@@ -116,9 +117,7 @@ def layout(shape: Shape, stride: Shape, dtype: dtype) -> Layout:
     key = (shape, stride, dtype)
     found = _interned.get(key)
     if found is None:
-        if len(_interned) >= _INTERNED_AT_MOST:
-            _interned.clear()  # only speed depends on equal layouts being one object
-        found = _interned[key] = Layout(shape, stride, dtype)
+        found = _interned.recall(key) or _interned.remember(key, Layout(shape, stride, dtype))
     return found
 
 
@@ -127,9 +126,7 @@ def contiguous(shape: Shape, dtype: dtype) -> Layout:
     key = (shape, dtype)
     found = _contiguous.get(key)
     if found is None:
-        if len(_contiguous) >= _INTERNED_AT_MOST:
-            _contiguous.clear()
-        found = _contiguous[key] = layout(shape, contiguous_strides(shape), dtype)
+        found = _contiguous.recall(key) or _contiguous.remember(key, layout(shape, contiguous_strides(shape), dtype))
     return found
 
 

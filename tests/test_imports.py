@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "rushlight"
 
 #: From the bottom up; a module may import from its own row and the rows above it in this list.
 LAYERS = (
-    ("dtypes", "errors", "config", "version"),
+    ("dtypes", "errors", "config", "version", "recent"),
     ("shape", "devices"),
     ("memory_formats", "buffers"),
     ("storage",),

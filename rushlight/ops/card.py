@@ -38,6 +38,7 @@ from ..graph import (
     tracing,
     written,
 )
+from ..recent import Recent
 from ..shape import (
     Layout,
     Shape,
@@ -61,8 +62,7 @@ if TYPE_CHECKING:
 #: Every card by name. A name registered twice is refused.
 CARDS: dict[str, Card] = {}
 
-_PLANS: dict[tuple[Any, ...], Plan] = {}
-_PLANS_AT_MOST = 1 << 16
+_PLANS: Recent[tuple[Any, ...], Plan] = Recent(1 << 12)
 
 Static = tuple[Any, ...]
 Rule = Callable[..., Any]
@@ -400,7 +400,7 @@ def apply(card: Card, operands: Sequence[Any], static: Static = ()) -> Any:
     found = tuple(key)
     plan = _PLANS.get(found)
     if plan is None:
-        plan = _remember(found, card.plan(operands, static, None))
+        plan = _PLANS.recall(found) or _PLANS.remember(found, card.plan(operands, static, None))
     outs = plan.outs
     if len(outs) == 1:
         out = outs[0]
@@ -429,16 +429,9 @@ def apply(card: Card, operands: Sequence[Any], static: Static = ()) -> Any:
     return results[0] if len(results) == 1 else results
 
 
-def _remember(key: tuple[Any, ...], plan: Plan) -> Plan:
-    if len(_PLANS) >= _PLANS_AT_MOST:
-        _PLANS.clear()
-    _PLANS[key] = plan
-    return plan
-
-
 def plan_count() -> int:
     """How many plans are known."""
-    return len(_PLANS)
+    return len(_PLANS) + len(_PLANS.old)
 
 
 def _attach(plan: Plan, operands: Sequence[Any], results: Sequence[Tensor], position: tape.Position = None) -> None:
@@ -558,7 +551,7 @@ def write_into(card: Card, target: Any, operands: Sequence[Any], static: Static 
     if plan is None:
         if not may_overlap and has_internal_overlap(here.shape, here.stride):
             raise overlap_error()
-        plan = _remember(found, card.plan(operands, static, here))
+        plan = _PLANS.recall(found) or _PLANS.remember(found, card.plan(operands, static, here))
     if aliased:
         check_overlap_with(target, operands)
     node = None
@@ -635,6 +628,15 @@ class View(Card):
         super().__init__(name, "input", numpy=geometry, infer=geometry, statics=statics, grads=grads, backward=backward, **rules)
         self.multi = multi
 
+    def plan_on(self, layout: Layout, static: Static) -> Plan:
+        """What the card does on a layout."""
+        assert self.infer is not None
+        geometry: Any = self.infer(layout, **dict(zip(self.statics, static, strict=True)))
+        pairs = geometry if self.multi else [geometry]
+        plan = Plan(self, static, (layout,), tuple(p[0] for p in pairs))
+        plan.deltas = tuple(p[1] for p in pairs)
+        return plan
+
     def _incoming(self, grads: list[Tensor | None], plan: Plan) -> Any:
         if not self.multi:
             return grads[0]
@@ -646,11 +648,7 @@ def apply_view(card: View, input: TensorBase, static: Static = ()) -> Any:
     key = (card, static, input._layout)
     found = _PLANS.get(key)
     if found is None:
-        assert card.infer is not None
-        geometry: Any = card.infer(input._layout, **dict(zip(card.statics, static, strict=True)))
-        pairs = geometry if card.multi else [geometry]
-        found = _remember(key, Plan(card, static, (input._layout,), tuple(p[0] for p in pairs)))
-        found.deltas = tuple(p[1] for p in pairs)
+        found = _PLANS.recall(key) or _PLANS.remember(key, card.plan_on(input._layout, static))
     offset = input._offset
     views: tuple[Tensor, ...]
     if card.multi:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import chain, compress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from .. import dtypes as dt, tape
 from ..engine import library
 from ..engine.lowering import Calls
 from ..graph import grad_state, tracing
+from ..recent import Recent
 from ..shape import Layout
 from ..storage import ON_META, TensorBase
 from .card import Card, Plan, flush_if_shared
@@ -120,8 +121,7 @@ def _kind(scalar: Any) -> Any:
     return float if is_number(scalar) else TensorBase if isinstance(scalar, TensorBase) else scalar
 
 
-_PLANS: dict[tuple[Any, ...], tuple[Plan, tuple[bool, ...]] | None] = {}
-_PLANS_AT_MOST = 1 << 10
+_PLANS: Recent[tuple[Any, ...], tuple[Plan, tuple[bool, ...]] | Literal[False]] = Recent(64)
 
 
 def _record(update: Update, numbers: list[float], params: Sequence[Sequence[Tensor]]) -> Sequence[Sequence[Tensor]]:
@@ -130,13 +130,12 @@ def _record(update: Update, numbers: list[float], params: Sequence[Sequence[Tens
     operands: list[Any] = [(t._storage, t._offset, t._layout) for t in tensors]
     layouts = tuple([operand[2] for operand in operands])
     key = (update, len(numbers), layouts)
-    try:
-        found = _PLANS[key]
-    except KeyError:
-        if len(_PLANS) >= _PLANS_AT_MOST:
-            _PLANS.clear()
-        found = _PLANS[key] = _plan(update, len(numbers), [[t._layout for t in param] for param in params])
+    found = _PLANS.get(key)
     if found is None:
+        found = _PLANS.recall(key)
+    if found is None:
+        found = _PLANS.remember(key, _plan(update, len(numbers), [[t._layout for t in param] for param in params]) or False)
+    if found is False:
         fit = [param for param in params if _fits([t._layout for t in param], update)]
         unfit = [param for param in params if not _fits([t._layout for t in param], update)]
         return [*_record(update, numbers, fit), *unfit] if fit else unfit

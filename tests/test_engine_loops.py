@@ -472,9 +472,9 @@ def test_writes_in_place_over_one_storage_read_elsewhere() -> None:
 def test_products_over_rows_that_are_one_in_memory(shape: tuple[int, ...]) -> None:
     """The gradient of a sum is one number with strides of 0, and so are expanded inputs."""
     rng = np.random.default_rng(0)
-    x = torch.tensor(rng.standard_normal(shape), requires_grad=True)
-    weight = torch.tensor(rng.standard_normal((5, 9)), requires_grad=True)
-    bias = torch.zeros(5, dtype=torch.float64, requires_grad=True)
+    x: Any = torch.tensor(rng.standard_normal(shape), requires_grad=True)
+    weight: Any = torch.tensor(rng.standard_normal((5, 9)), requires_grad=True)
+    bias: Any = torch.zeros(5, dtype=torch.float64, requires_grad=True)
     F.linear(x, weight, bias).sum().backward()
     rows = int(np.prod(shape[:-1]))
     assert np.allclose(x.grad.numpy(), np.broadcast_to(weight.detach().numpy().sum(0), shape))

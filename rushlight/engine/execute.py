@@ -31,8 +31,10 @@ from .trace import Fate, Scan, Trace, scan, trace_of
 
 Entry = Any  # (plan, outputs, inputs, position)
 
-#: Traces remembered; the least recently run is forgotten.
+#: Traces remembered, and the sum of their keys' lengths; the least recently run is forgotten. A compiled one takes some 300 bytes for each
+#: part of its key.
 TRACES_AT_MOST = 512
+PARTS_AT_MOST = 1 << 17
 #: From so many elements on, an op whose bits NumPy gives too is worth a native call of its own.
 NATIVE_FROM = 1 << 15
 
@@ -77,6 +79,18 @@ def traces_known() -> int:
     return len(_traces)
 
 
+_parts = 0  # the sum of the keys' lengths
+
+
+def _remember(key: tuple[Any, ...]) -> Known:
+    global _parts
+    known = _traces[key] = Known()
+    _parts += len(key)
+    while len(_traces) > TRACES_AT_MOST or (_parts > PARTS_AT_MOST and len(_traces) > 1):
+        _parts -= len(_traces.popitem(last=False)[0])
+    return known
+
+
 def find(entries: Sequence[Entry]) -> tuple[Compiled, Scan] | None:
     """The compiled form of a trace, with what this run of it is over; None when entries are to be run one by one."""
     start = time.perf_counter()
@@ -86,9 +100,7 @@ def find(entries: Sequence[Entry]) -> tuple[Compiled, Scan] | None:
         return None
     known = _traces.get(found.key)
     if known is None:
-        known = _traces[found.key] = Known()
-        if len(_traces) > TRACES_AT_MOST:
-            _traces.popitem(last=False)
+        known = _remember(found.key)
     else:
         _traces.move_to_end(found.key)
     known.seen += 1

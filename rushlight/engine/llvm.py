@@ -7,6 +7,7 @@ process links it in a fraction of a millisecond. Everything here works from any 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import os
@@ -26,6 +27,11 @@ AVAILABLE = config.NATIVE and importlib.util.find_spec("llvmlite") is not None
 
 # One thread at a time is inside LLVM, as llvmlite has it, and none while the process forks: a child would find LLVM's
 # own locks taken by a thread that it does not have.
+#: Bytes that the cache directory may have; beyond them the files that were not used for longest are removed.
+CACHE_BYTES = 256 << 20
+#: Seconds between two looks at its size, whichever process looks.
+_SWEEP_EVERY = 24 * 3600
+
 _lock = threading.RLock()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
@@ -64,7 +70,7 @@ class _Machine:
         self.triple = llvm.get_process_triple()
         self.cpu = llvm.get_host_cpu_name()
         features = llvm.get_host_cpu_features()
-        self.features = set(name for name, on in features.items() if on)
+        self.features = {name for name, on in features.items() if on}
         flags = features.flatten()
         self.target = llvm.Target.from_triple(self.triple).create_target_machine(
             cpu=self.cpu, features=flags, opt=2, reloc="pic", codemodel="jitdefault", jit=True
@@ -166,7 +172,11 @@ def _read(path: str, digest: str) -> bytes | None:
     except OSError:
         return None
     found, image = content[:32], content[32:]
-    return image if image and hashlib.sha256(digest.encode() + image).digest() == found else None
+    if not image or hashlib.sha256(digest.encode() + image).digest() != found:
+        return None
+    with contextlib.suppress(OSError):
+        os.utime(path)  # used now
+    return image
 
 
 def _write(path: str, digest: str, image: bytes) -> None:
@@ -181,5 +191,41 @@ def _write(path: str, digest: str, image: bytes) -> None:
             os.replace(temporary, path)
         except OSError:
             os.unlink(temporary)
+        _sweep_if_due()
     except OSError:
         return  # a read-only or full disk: the code is compiled again next time
+
+
+def _sweep_if_due() -> None:
+    """Look at the size of the cache directory if nobody has for long; an empty file's time says when that was."""
+    stamp = os.path.join(config.CACHE, "swept")
+    try:
+        if time.time() - os.stat(stamp).st_mtime < _SWEEP_EVERY:
+            return
+    except FileNotFoundError:
+        pass
+    with open(stamp, "w"):
+        pass
+    os.utime(stamp)
+    threading.Thread(target=sweep, name="rushlight cache", daemon=True).start()
+
+
+def sweep() -> None:
+    """Remove the files of the cache directory that were not used for longest, until three quarters of `CACHE_BYTES` are left."""
+    files = []
+    for folder, _, names in os.walk(config.CACHE):
+        for name in names:
+            if len(name) == 42 and name.endswith(".o"):
+                path = os.path.join(folder, name)
+                with contextlib.suppress(OSError):  # another process may have removed it
+                    status = os.stat(path)
+                    files.append((status.st_mtime, status.st_size, path))
+    size = sum(file[1] for file in files)
+    if size <= CACHE_BYTES:
+        return
+    for _, each, path in sorted(files):
+        if size <= CACHE_BYTES * 3 // 4:
+            break
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+        size -= each

@@ -129,7 +129,7 @@ def scratch_rows(nest: Nest) -> int:
     return len(passes(nest, Stages(nest))[1])
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=768)
 def kernel(nest: Nest) -> Kernel:
     """The kernel of a nest. See nests.py for its words."""
     writer = _Writer(nest)

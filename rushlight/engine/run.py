@@ -21,8 +21,8 @@ import numpy as np
 from . import llvm, pool
 from .kernel import Call, Kernel, Pointer
 
-#: Kernels kept loaded although no program uses them.
-KERNELS_KEPT = 4096
+#: Kernels kept loaded although no program uses them. Each takes some 50 KB, most of it parts of pages.
+KERNELS_KEPT = 768
 
 # A program: the address of `parallel`, the number of records, the records. A record: the kernel's address, the number of
 # chunks, of words and of patches; the words; for each patch the index of a word, a slot and a number of bytes to add.

@@ -28,6 +28,8 @@ def counters() -> dict[str, int]:
     for name, value in asdict(torch.report()).items():
         if isinstance(value, dict):
             value = sum(value.values())
+        elif isinstance(value, tuple):
+            value = len(value)
         if isinstance(value, int) and name != "pending":
             counts[name] = value
     return counts
@@ -46,10 +48,10 @@ def growth(title: str, step: Callable[[int], object], warm: int, steps: int) -> 
         for n in range(start, stop):
             step(n)
         seen.append(counters())
-    print(f"{title}\n    {'':10}{f'first {warm}':>12}{f'next {steps}':>12}")
+    print(f"{title}\n    {'':18}{f'first {warm}':>12}{f'next {steps}':>12}")
     for name in seen[0]:
         first, later = (after[name] - before[name] for before, after in itertools.pairwise(seen))
-        print(f"    {name:10}{first:12}{later:12}")
+        print(f"    {name:18}{first:12}{later:12}")
 
 
 def adam_with_schedule() -> Callable[[int], object]:

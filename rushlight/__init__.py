@@ -695,7 +695,7 @@ from .random import (
     seed as seed,
     set_rng_state as set_rng_state,
 )
-from .report import report as report
+from .report import explain as explain, report as report
 from .settings import (
     are_deterministic_algorithms_enabled as are_deterministic_algorithms_enabled,
     get_float32_matmul_precision as get_float32_matmul_precision,

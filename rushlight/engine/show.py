@@ -194,7 +194,8 @@ def _formulas(nest: Nest, nodes: Sequence[Node]) -> list[str]:
         node = nodes[n]
         if named(n) and not whole:
             return f"t{n}"
-        return _formula(node, [formula(a) for a in node.args], whole)
+        enclosed = node.op not in _SIGNS and node.op not in ("neg", "select")  # by a function's parentheses
+        return _formula(node, [formula(a, enclosed and not named(a)) for a in node.args], whole)
 
     lines = []
     for number, run in enumerate(runs):

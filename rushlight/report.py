@@ -35,7 +35,7 @@ class Report:
 
     lookup_seconds: float  #: scanning what is pending, to find its trace
     lookups: int  #: entries scanned
-    packing_seconds: float  #: allocating results and collecting arguments for native calls
+    packing_seconds: float  #: around native calls: allocating results, collecting arguments
     native_seconds: float  #: in native calls
     interpreted_seconds: float  #: entries run one by one, what of it was native or packing not counted
     releasing_seconds: float  #: giving back buffers that compiled runs no longer need
@@ -118,7 +118,7 @@ def explain(function: Callable[..., Any], *args: Any, level: int = 3) -> str:
     The same as `RUSHLIGHT_DEBUG` prints, with everything compiled at once.
 
     >>> print(torch.explain(lambda x: (x - 1).exp().sum(1), torch.ones(3, 4), level=1).splitlines()[0])
-    trace of 3 entries: 5 regions of 4 storages, 1 numbers
+    trace of 3 entries: 4 regions of 4 storages, 1 numbers
     """
     tape.flush()
     texts: list[str] = []

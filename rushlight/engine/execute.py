@@ -58,7 +58,7 @@ class Counts:
     entries_looked_up: int = 0
     failures: list[str] = field(default_factory=list)  # of the compiler: such a trace stays interpreted
     lookup_seconds: float = 0.0
-    packing_seconds: float = 0.0  # from the arguments' addresses to the native call
+    packing_seconds: float = 0.0  # around native calls: allocating results, collecting arguments
     native_seconds: float = 0.0
     interpreted_seconds: float = 0.0  # of entries run one by one, but for what of it is one of the others
     releasing_seconds: float = 0.0  # giving back what a compiled trace's entries held
@@ -122,8 +122,10 @@ def run(compiled: Compiled, found: Scan, entries: Sequence[Entry], step: Callabl
     run when an interrupt comes is given to ``put_back``.
     """
     counts.compiled_runs += 1
+    start, interpreted = counts.clock(), counts.interpreted_seconds
     with nullcontext() if len(compiled.parts) == 1 else np.errstate(all="ignore"):
         _run_parts(compiled.parts, found, entries, step, put_back)
+    counts.packing_seconds += counts.clock() - start - (counts.interpreted_seconds - interpreted)
     if config.DEBUG >= 1:
         show.out(show.run(compiled, len(entries)))
 
@@ -131,6 +133,8 @@ def run(compiled: Compiled, found: Scan, entries: Sequence[Entry], step: Callabl
 def _run_parts(parts: Sequence[Part], found: Scan, entries: Sequence[Entry], step: Callable[[Entry], bool], put_back: Callable[[list[Entry]], None]) -> None:
     sound = True
     for n, part in enumerate(parts):
+        done = 0  # of the part's entries
+        runs = part.program.runs if isinstance(part, Segment) else 0
         try:
             if not isinstance(part, Segment):
                 start = counts.clock()
@@ -144,9 +148,12 @@ def _run_parts(parts: Sequence[Part], found: Scan, entries: Sequence[Entry], ste
             else:
                 for one in part.steps:
                     step(entries[one.number])
+                    done += 1
         except BaseException:
-            left = [one for later in parts[n + isinstance(part, Segment) :] for one in (later.steps if isinstance(later, Segment) else [later])]
-            put_back([entries[one.number] for one in left])
+            if isinstance(part, Segment) and part.program.runs > runs:
+                done = len(part.steps)
+            left = [one for later in parts[n:] for one in (later.steps if isinstance(later, Segment) else [later])]
+            put_back([entries[one.number] for one in left[done:]])
             raise
 
 
@@ -173,14 +180,11 @@ def run_segment(segment: Segment, storages: Sequence[Storage], regions: Sequence
             show.out(show.timed(segment.program.run_timed(values)))
         else:
             segment.program.run(values)
-        end = time.perf_counter()
-        counts.native_seconds += end - start
+        counts.native_seconds += time.perf_counter() - start
         counts.native_calls += 1
     finally:
         if scratch is not None:
             cache.give(scratch)
-    del values
-    counts.packing_seconds += time.perf_counter() - end
 
 
 def run_single(plan: Any, outputs: Sequence[Any], inputs: Sequence[Any]) -> None:
@@ -215,10 +219,15 @@ def _compile_single(plan: Any, outputs: Sequence[Any], inputs: Sequence[Any], re
         return False
     trace.fates = [Fate.WANTED] * len(storages)
     start = time.perf_counter()
-    (part,) = compile_trace(trace).parts or (None,)
-    seconds = time.perf_counter() - start
-    counts.compile_seconds += seconds
-    counts.waiting_seconds += seconds
+    try:
+        (part,) = compile_trace(trace).parts or (None,)
+    except Exception:
+        counts.failures.append(traceback.format_exc())
+        return False
+    finally:
+        seconds = time.perf_counter() - start
+        counts.compile_seconds += seconds
+        counts.waiting_seconds += seconds
     return part if isinstance(part, Segment) else False
 
 

@@ -111,6 +111,7 @@ def reductions() -> None:
     for name in ["sum", "mean", "prod", "var", "std", "var_mean", "std_mean", "logsumexp", "amax", "amin", "all", "any", "count_nonzero"]:
         function = getattr(torch, name)
         add(name, lambda x, f=function: f(x, dim=1), t)
+        add(name, lambda x, f=function: f(x, dim=-1), t)
         if name not in ("count_nonzero",):
             add(name, lambda x, f=function: f(x, dim=(0, 2) if f not in (torch.prod,) else 2, keepdim=True), t)
     for name in ("sum", "mean", "prod"):
@@ -162,6 +163,7 @@ def movement() -> None:
     add("stack", lambda a, b: torch.stack((a, b), 1), real(2, 3), real(2, 3, seed=1))
     add("where", lambda a, b: torch.where(flags(2, 3), a, b), real(2, 3), real(3, seed=1))
     add("to_copy", lambda x: x.to(torch.complex128), real(3))
+    add("to_copy", lambda x: x.to(torch.float64), whole(3))
     add("clone_strided", lambda x: x.clone(memory_format=torch.channels_last), real(1, 2, 2, 3))
     add("index", lambda x: x[whole(2, high=3), whole(2, high=4)], t)
     add("index_put", lambda x, v: x.index_put((torch.tensor([0, 2]),), v), t, real(2, 4, seed=1))
@@ -246,6 +248,7 @@ def layers() -> None:
     target = torch.tensor([0, 2, 1])
     for reduction in ("none", "mean", "sum"):
         add("cross_entropy", lambda x, r=reduction: F.cross_entropy(x, target, reduction=r, label_smoothing=0.1), real(3, 4))
+        add("cross_entropy", lambda x, r=reduction: F.cross_entropy(x, target, reduction=r), real(3, 4))
         add("nll_loss", lambda x, r=reduction: F.nll_loss(x, target, reduction=r), real(3, 4))
     add("cross_entropy", lambda x, w=real(4, low=0.5, seed=1): F.cross_entropy(x, target, w), real(3, 4))
     for name, low, high in (("mse_loss", -1.0, 1.0), ("smooth_l1_loss", -3.0, 3.0), ("huber_loss", -3.0, 3.0), ("binary_cross_entropy_with_logits", -2.0, 2.0)):
@@ -290,6 +293,7 @@ def gradients() -> None:
         for smoothing, weights in ((0.0, ()), (0.0, (weight,)), (0.1, ()), (0.1, (weight,))):
             add_card("cross_entropy_backward", (-1, reduction, smoothing), g, x, more=(target, *weights))
         add_card("nll_loss_backward", (-1, reduction), g, x, more=(target, weight))
+        add_card("nll_loss_backward", (-1, reduction), g, x, more=(target,))
 
 
 def steps() -> None:

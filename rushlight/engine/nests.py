@@ -218,7 +218,8 @@ def _constants_as_words(form: Form) -> tuple[list[Node], list[tuple[int, str]]]:
 
     A constant is often made from a shape, as the count that a mean divides by is: in the code it would make a kernel for each.
     """
-    nodes, words = list(form.nodes), []
+    nodes = list(form.nodes)
+    words: list[tuple[int, str]] = []
     for n, node in enumerate(nodes):
         if node.op == "constant" and node.type in _CONSTANTS and node.detail not in (0, 1):
             nodes[n] = Node("number", (), node.type, len(form.operands) + len(words))
@@ -348,7 +349,8 @@ def _in_blocks(form: Form) -> Lowered:
         used = max(used, end)
 
         # Then their totals, from a row of the blocks' results.
-        operands, nodes, place = list(form.operands), [], {}
+        operands, nodes = list(form.operands), []
+        place: dict[int, int] = {}
         for n, node in enumerate(form.nodes):
             if n in totals and stage[n] < now:
                 nodes.append(Node("load", (), node.type, len(operands)))

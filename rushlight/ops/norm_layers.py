@@ -24,7 +24,6 @@ from .norm_backward import (
     batch_norm_backward,
     batch_norm_eval_backward,
     channel_dims,
-    fixed_scale,
     group_norm_backward,
     layer_norm_backward,
     per_channel,
@@ -91,9 +90,10 @@ _batch_norm = Card(
 
 
 def _batch_norm_eval_rule(input: np.ndarray, weight: Any, bias: Any, running_mean: np.ndarray, running_var: np.ndarray, eps: float) -> np.ndarray:
-    mean, scale = fixed_scale(weight, widened(running_mean), widened(running_var), eps, input.ndim)
     values = widened(input)
-    return _affine(values - mean.astype(values.dtype), scale, per_channel(bias, input.ndim))
+    mean, variance, weight, bias = (widened(v).astype(values.dtype, copy=False) if isinstance(v, np.ndarray) else v for v in (running_mean, running_var, weight, bias))
+    scale = weight / np.sqrt(variance + values.dtype.type(eps))
+    return (values - per_channel(mean, input.ndim)) * per_channel(scale, input.ndim) + per_channel(bias, input.ndim)
 
 
 def _batch_norm_eval_gradient(g: Tensor, input: Tensor, weight: Any, running_mean: Tensor, running_var: Tensor, needs: tuple[bool, ...], eps: float) -> list[Any]:

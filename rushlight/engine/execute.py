@@ -29,6 +29,10 @@ from .memory import address_of
 from .pipeline import Compiled, Part, Segment, compile_trace, is_exact
 from .trace import Fate, Scan, Trace, scan, trace_of
 
+#: The compiler's thread rests after so long, for so long at least: a sleep, unlike one of zero seconds, wakes who waits.
+_BUSY_SECONDS = 2e-4
+_REST_SECONDS = 5e-5
+
 Entry = Any  # (plan, outputs, inputs, position)
 
 #: Traces remembered, and the sum of their keys' lengths; the least recently run is forgotten. A compiled one takes some 300 bytes for each
@@ -93,6 +97,8 @@ def _remember(key: tuple[Any, ...]) -> Known:
 
 def find(entries: Sequence[Entry]) -> tuple[Compiled, Scan] | None:
     """The compiled form of a trace, with what this run of it is over; None when entries are to be run one by one."""
+    if not llvm.AVAILABLE:
+        return None
     start = time.perf_counter()
     found = scan(entries)
     counts.entries_looked_up += len(entries)
@@ -143,12 +149,16 @@ def _run_parts(parts: Sequence[Part], found: Scan, entries: Sequence[Entry], ste
                 counts.interpreted_seconds += seconds
                 if config.DEBUG >= 1:
                     show.out(show.interpreted(part.plan, seconds))
-            elif sound:
-                run_segment(part, found.storages, found.regions, found.numbers)
-            else:
-                for one in part.steps:
-                    step(entries[one.number])
-                    done += 1
+                continue
+            if sound:
+                try:
+                    run_segment(part, found.storages, found.regions, found.numbers)
+                    continue
+                except Exception:
+                    sound = False  # no memory for all of it: what needs less may still run
+            for one in part.steps:
+                step(entries[one.number])
+                done += 1
         except BaseException:
             if isinstance(part, Segment) and part.program.runs > runs:
                 done = len(part.steps)
@@ -274,7 +284,21 @@ class _Compiler:
     def _work(self) -> None:
         while True:
             known, trace = self._jobs.get()
+            trace.give_way = _rests()
             _compile(known, trace)
+
+
+def _rests() -> Callable[[], None]:
+    """Lets other threads have the interpreter soon, which otherwise each of their native calls would lose for five milliseconds."""
+    last = time.perf_counter()
+
+    def rest() -> None:
+        nonlocal last
+        if time.perf_counter() - last > _BUSY_SECONDS:
+            time.sleep(_REST_SECONDS)
+            last = time.perf_counter()
+
+    return rest
 
 
 def _compile(known: Known, trace: Trace) -> None:

@@ -95,6 +95,7 @@ def fuse(trace: Trace) -> list[Unit]:
     last_write: dict[int, int] = {}  # storage -> the last unit that writes it
     last_touch: dict[int, int] = {}  # storage -> the last unit that reads or writes it
     for step in trace.steps:
+        trace.give_way()
         reads = {trace.slots[s].storage for s in step.inputs if s < len(trace.slots)}
         writes = {trace.slots[s].storage for s in step.outputs}
         earliest = max(_latest(last_write, reads), _latest(last_touch, writes), 0)

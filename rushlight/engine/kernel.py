@@ -7,6 +7,7 @@ and the result's bits do not depend on how many there are.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -40,6 +41,11 @@ class Call:
     words: tuple[int | Pointer, ...]
     chunks: int = 1
     nest: Nest | None = None  # what the kernel was made from, if it is a loop nest: for show.py and verify.py
+
+    def renamed(self, name: Callable[[Pointer], Pointer]) -> Call:
+        """The same call with other names for its operands."""
+        words = tuple([name(word) if type(word) is Pointer else word for word in self.words])
+        return Call(self.kernel, words, self.chunks, self.nest)
 
 
 @dataclass(frozen=True, slots=True)

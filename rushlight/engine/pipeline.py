@@ -138,6 +138,7 @@ def _segment(trace: Trace, units: list[Unit], touched: dict[int, set[int]]) -> l
     calls: list[tuple[int, Call]] = []
     workspaces: dict[int, int] = {}
     for n, unit in enumerate(units):
+        trace.give_way()
         if isinstance(unit, Group):
 
             def needed(slot: int) -> bool:
@@ -171,16 +172,17 @@ def _with_slots(unit: Library) -> Lowered:
     """A library call's operands, which it names by position, named by slots."""
     slots = (*unit.step.inputs, *unit.step.outputs)
 
-    def named(word: int | Pointer) -> int | Pointer:
-        return Pointer(slots[word.operand], word.offset) if isinstance(word, Pointer) and word.operand != WORKSPACE else word
+    def named(word: Pointer) -> Pointer:
+        return word if word.operand == WORKSPACE else Pointer(slots[word.operand], word.offset)
 
-    return Lowered(tuple(Call(c.kernel, tuple(map(named, c.words)), c.chunks, c.nest) for c in unit.lowered.calls), unit.lowered.workspace)
+    return Lowered(tuple(call.renamed(named) for call in unit.lowered.calls), unit.lowered.workspace)
 
 
 def _assemble(trace: Trace, units: Sequence[Unit], calls: Sequence[tuple[int, Call]], workspaces: dict[int, int], own: set[int]) -> Segment:
     lives: dict[int, tuple[int, int]] = {}  # temporaries: the first and the last unit that touch them
     used: set[int] = set()
     for n, call in calls:
+        trace.give_way()
         for word in call.words:
             if isinstance(word, Pointer) and word.operand != WORKSPACE:
                 used.add(word.operand)
@@ -198,14 +200,15 @@ def _assemble(trace: Trace, units: Sequence[Unit], calls: Sequence[tuple[int, Ca
     numbers = sorted(used.difference(slots))
     position = {slot: n for n, slot in enumerate((*temporaries, *regions, *numbers), 1)}
 
-    def resolved(unit: int, word: int | Pointer) -> int | Pointer:
-        if not isinstance(word, Pointer):
-            return word
-        if word.operand == WORKSPACE:
-            return Pointer(0, placed[-1 - unit] + word.offset)
-        return Pointer(position[word.operand], word.offset)
+    final: list[Call] = []
+    for unit, call in calls:
+        trace.give_way()
+        workspace = placed.get(-1 - unit, 0)
 
-    final = [Call(c.kernel, tuple(resolved(n, w) for w in c.words), c.chunks, c.nest) for n, c in calls]
+        def resolved(word: Pointer, workspace: int = workspace) -> Pointer:
+            return Pointer(0, workspace + word.offset) if word.operand == WORKSPACE else Pointer(position[word.operand], word.offset)
+
+        final.append(call.renamed(resolved))
     floats = _float_numbers(units)
     return Segment(
         [step for unit in units for step in unit.steps],

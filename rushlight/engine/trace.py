@@ -7,8 +7,7 @@ afterwards; they differ in addresses, offsets and numbers alone, which are argum
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from sys import getrefcount
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -56,6 +55,10 @@ class Scan:
     failed: bool = False  # whether a storage's error stands instead of its bytes
 
 
+def _go_on() -> None:
+    """Nobody is waiting."""
+
+
 @dataclass(eq=False)
 class Trace:
     """What a key stands for."""
@@ -65,6 +68,7 @@ class Trace:
     numbers: int
     fates: list[int]
     nbytes: list[int]  # of each storage
+    give_way: Callable[[], None] = _go_on  # called all through compiling, so that other threads may run
 
 
 # References to an owed storage besides those of operands and of whoever may read it: the table of storages, the count,
@@ -82,22 +86,25 @@ def scan(entries: Sequence[Any]) -> Scan:
     storages: dict[Storage, int] = {}
     numbers: list[Any] = []
     owed: dict[int, Storage] = {}  # by the identity of the operand: one may stand in several places
+    add, number_of = key.append, regions.get
     for plan, outputs, inputs, _ in entries:
-        key.append(plan)
+        add(plan)
         # What an entry in place writes are some of its inputs, which ones says its plan.
-        for operands in (inputs,) if plan.card.in_place else (inputs, outputs):
-            for operand in operands:
-                if type(operand) is tuple:
-                    number = regions.get(operand)
-                    if number is None:
-                        number = regions[operand] = len(regions)
-                        key.append(-1 - storages.setdefault(operand[0], len(storages)))
-                    key.append(number)
-                    if operand[0].data is None:
-                        owed[id(operand)] = operand[0]
-                else:
-                    numbers.append(operand)
-    counts = Counter(owed.values())
+        for operand in inputs if plan.card.in_place else (*inputs, *outputs):
+            if type(operand) is tuple:
+                storage = operand[0]
+                number = number_of(operand)
+                if number is None:
+                    number = regions[operand] = len(regions)
+                    add(-1 - storages.setdefault(storage, len(storages)))
+                add(number)
+                if storage.data is None:
+                    owed[id(operand)] = storage
+            else:
+                numbers.append(operand)
+    counts: dict[Storage, int] = {}
+    for storage in owed.values():
+        counts[storage] = counts.get(storage, 0) + 1
     there, wanted, dropped = Fate.THERE, Fate.WANTED, Fate.DROPPED
     fates = []
     failed = False

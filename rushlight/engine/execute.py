@@ -154,7 +154,7 @@ def _run_parts(parts: Sequence[Part], found: Scan, entries: Sequence[Entry], ste
                 try:
                     run_segment(part, found.storages, found.regions, found.numbers)
                     continue
-                except Exception:
+                except (MemoryError, RuntimeError):
                     sound = False  # no memory for all of it: what needs less may still run
             for one in part.steps:
                 step(entries[one.number])

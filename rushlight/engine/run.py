@@ -24,15 +24,17 @@ from .kernel import Call, Kernel, Pointer
 #: Kernels kept loaded although no program uses them. Each takes some 50 KB, most of it parts of pages.
 KERNELS_KEPT = 768
 
-# A program: the address of `parallel`, the number of records, the records. A record: the kernel's address, the number of
+# A program: the address of `parallel`, the number of records, how often it has run to its end, the records. A record: the kernel's address, the number of
 # chunks, of words and of patches; the words; for each patch the index of a word, a slot and a number of bytes to add.
+_RUNS = 2
 _SOURCE = """\
 define void @run(ptr %program, ptr %values) {
 entry:
   %parallel = load ptr, ptr %program
   %count_at = getelementptr i64, ptr %program, i64 1
   %count = load i64, ptr %count_at
-  %first = getelementptr i64, ptr %program, i64 2
+  %runs_at = getelementptr i64, ptr %program, i64 2
+  %first = getelementptr i64, ptr %program, i64 3
   br label %look
 look:
   %n = phi i64 [0, %entry], [%n_next, %after]
@@ -84,6 +86,9 @@ after:
   %n_next = add i64 %n, 1
   br label %look
 end:
+  %runs = load i64, ptr %runs_at
+  %runs_next = add i64 %runs, 1
+  store i64 %runs_next, ptr %runs_at
   ret void
 }
 """
@@ -137,13 +142,18 @@ class Program:
         self.slots = slots
         self.floats = frozenset(floats)
         self._codes = [code_of(call.kernel) for call in self.calls]
-        words = [pool.parallel(), len(self.calls)]
+        words = [pool.parallel(), len(self.calls), 0]
         for call, code in zip(self.calls, self._codes, strict=True):
             words += _record(call, code.addresses[call.kernel.name], slots)
         self._array = np.array(words, np.int64)
         self._address: int = self._array.ctypes.data
         self._pack = struct.Struct("=" + "".join("d" if n in self.floats else "q" for n in range(slots))).pack
         self._call = _driver()[1]
+
+    @property
+    def runs(self) -> int:
+        """How often the program has run to its end: after an interrupt, whether it came before the native call or behind it."""
+        return int(self._array[_RUNS])
 
     def run(self, values: Sequence[float]) -> None:
         """Run all calls; `values` has one number for each slot."""
@@ -157,6 +167,7 @@ class Program:
             start = time.perf_counter()
             single.run(values)
             found.append((call.kernel.name, call.chunks, (time.perf_counter() - start) * 1e6))
+        self._array[_RUNS] += 1
         return found
 
 

@@ -81,6 +81,18 @@ UNARY: list[tuple[Callable[..., Any], Callable[..., Any]]] = [
     (lambda x: x / 3, lambda x: x / 3),
     (lambda x: x.add(x, alpha=0.3), lambda x: x + 0.3 * x),
     (torch.floor, np.floor),
+    (torch.trunc, np.trunc),
+    (torch.sign, np.sign),
+    (lambda x: torch.nan_to_num(x, 0.3, 1.7, -1.3), lambda x: np.nan_to_num(x, nan=0.3, posinf=1.7, neginf=-1.3)),
+    (lambda x: x.masked_fill(x > 0.7, 0.3), lambda x: np.where(x > 0.7, 0.3, x)),
+    (lambda x: F.softplus(x), lambda x: np.where(x > 20, x, np.log1p(np.exp(np.minimum(x, 20))))),
+    (lambda x: F.elu(x), lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0)))),
+    (lambda x: F.leaky_relu(x, 0.3), lambda x: np.where(x > 0, x, 0.3 * x)),
+    (F.hardtanh, lambda x: np.clip(x, -1, 1)),
+    (F.hardswish, lambda x: x * np.clip(x + 3, 0, 6) / 6),
+    (lambda x: x.abs().clamp(max=9) ** 1.7, lambda x: np.minimum(np.abs(x), 9) ** 1.7),
+    (torch.isfinite, np.isfinite),
+    (torch.isnan, np.isnan),
     (torch.round, np.rint),
 ]  # fmt: skip
 OF_NUMBERS: list[tuple[Callable[..., Any], Callable[..., Any]]] = [(lambda x: x + 3, lambda x: x + 3), (lambda x: x * 2, lambda x: x * 2), (lambda x: x - 7, lambda x: x - 7), (lambda x: x.clamp(-3, 5), lambda x: np.clip(x, -3, 5))]  # fmt: skip
@@ -277,6 +289,51 @@ class Chain:
         else:
             getattr(t, name)()
 
+    def step_extrema(self) -> None:
+        t = self.some(lambda t: tuple(t.shape) == self.shape and t.dtype is not torch.bool)
+        if t is None:
+            return
+        d = self.draw.choice((-1, -1, 0))
+        ops = [
+            (lambda t: t.amax(d, keepdim=True), lambda t: t.max(d, keepdims=True)),
+            (lambda t: t.amin(d, keepdim=True), lambda t: t.min(d, keepdims=True)),
+            (lambda t: t.max(d, keepdim=True)[0], lambda t: t.max(d, keepdims=True)),
+            (lambda t: t.max(d, keepdim=True)[1], lambda t: np.argmax(t, d, keepdims=True)),
+            (lambda t: t.argmin(d, keepdim=True), lambda t: np.argmin(t, d, keepdims=True)),
+            (lambda t: t.max(), lambda t: t.max()),
+            (lambda t: t.argmax(), lambda t: np.argmax(t)),
+        ]
+        self.apply(self.draw.choice(ops), t)
+
+    def step_statistics(self) -> None:
+        t = self.some(self.whole)
+        if t is None:
+            return
+        d = self.draw.choice((-1, -1, 0))
+        ops = [
+            (lambda t: t.var(d, keepdim=True, unbiased=False), lambda t: t.var(d, keepdims=True)),
+            (lambda t: t.norm(dim=d, keepdim=True), lambda t: np.sqrt(np.square(t).sum(d, keepdims=True))),
+            (lambda t: t.logsumexp(d, keepdim=True), lambda t: np.log(np.exp(t).sum(d, keepdims=True))),
+            (lambda t: t.var(unbiased=False), lambda t: t.var()),
+            (lambda t: t.norm(), lambda t: np.sqrt(np.square(t).sum())),
+        ]
+        self.apply(self.draw.choice(ops), t, scale=lambda t: 1 + np.where(np.isfinite(t), t, 0).max() ** 2)
+
+    def step_counts(self) -> None:
+        t = self.some(lambda t: tuple(t.shape) == self.shape and not t.dtype.is_floating_point)
+        if t is None:
+            return
+        d = self.draw.choice((-1, -1, 0))
+        ops = [
+            (lambda t: t.any(d, keepdim=True), lambda t: t.astype(bool).any(d, keepdims=True)),
+            (lambda t: t.all(d, keepdim=True), lambda t: t.astype(bool).all(d, keepdims=True)),
+            (lambda t: t.sum(d, keepdim=True), lambda t: t.sum(d, keepdims=True, dtype=np.int64)),
+            (lambda t: t.count_nonzero(), np.count_nonzero),
+            (lambda t: t.any(), lambda t: t.astype(bool).any()),
+            (lambda t: t.sum(), lambda t: t.sum(dtype=np.int64)),
+        ]
+        self.apply(self.draw.choice(ops), t)
+
     def step_view(self) -> None:
         t = self.some(lambda t: tuple(t.shape) == self.shape)
         if t is None:
@@ -305,7 +362,7 @@ class Chain:
     def run(self, steps: int) -> list[np.ndarray]:
         kinds = [
             *[self.step_unary] * 5, self.step_numbers, *[self.step_binary] * 4, self.step_of_floats, self.step_comparison, self.step_logical, self.step_where,
-            self.step_cast, *[self.step_last_dims] * 2, self.step_all, *[self.step_first_dims] * 2, *[self.step_rows] * 2, *[self.step_in_place] * 2, self.step_view, self.step_write_part,
+            self.step_cast, *[self.step_last_dims] * 2, self.step_all, *[self.step_first_dims] * 2, *[self.step_rows] * 2, *[self.step_extrema] * 2, self.step_statistics, *[self.step_counts] * 2, *[self.step_in_place] * 2, self.step_view, self.step_write_part,
         ]  # fmt: skip
         for _ in range(steps):
             self.draw.choice(kinds)()

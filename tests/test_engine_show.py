@@ -62,9 +62,11 @@ def test_levels_show_less() -> None:
 
 def test_explain_leaves_everything_as_it_was() -> None:
     traces, settings = dict(execute._traces), (config.DEBUG, config.HOT, show.out)
+    parts = execute._parts
+    torch.explain(softmax_of_exp, torch.rand(3, 4))
     with pytest.raises(ZeroDivisionError):
         torch.explain(lambda: 1 / 0)
-    assert (config.DEBUG, config.HOT, show.out) == settings and execute._traces == traces
+    assert (config.DEBUG, config.HOT, show.out) == settings and execute._traces == traces and execute._parts == parts
 
 
 def test_interpreted_entries_temporaries_and_library_calls_are_told_apart() -> None:

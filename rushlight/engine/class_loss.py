@@ -6,7 +6,7 @@ mean or sum. The gradient of a mean needs the number of samples that count first
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..shape import Layout
 from .kernel import WORKSPACE, Lowered, Pointer

@@ -121,50 +121,66 @@ def find(entries: Sequence[Entry]) -> tuple[Compiled, Scan] | None:
     return known.compiled, found
 
 
-def run(compiled: Compiled, found: Scan, entries: Sequence[Entry], step: Callable[[Entry], bool], put_back: Callable[[list[Entry]], None]) -> None:
+class Progress:
+    """How far a compiled trace has run. An interrupt may come between any two lines, so it is one assignment."""
+
+    __slots__ = ("parts", "at")
+
+    def __init__(self, parts: Sequence[Part]) -> None:
+        self.parts = parts
+        self.begin(0)
+
+    def begin(self, part: int, done: int = 0) -> None:
+        """Part `part` comes next, of which `done` entries have run."""
+        found = self.parts[part]
+        self.at = part, done, found.program.runs if isinstance(found, Segment) else 0
+
+    def left(self) -> list[Step]:
+        """What has not run."""
+        part, done, runs = self.at
+        found = self.parts[part]
+        if isinstance(found, Segment) and found.program.runs > runs:
+            done = len(found.steps)
+        return [one for later in self.parts[part:] for one in (later.steps if isinstance(later, Segment) else [later])][done:]
+
+
+def run(compiled: Compiled, found: Scan, entries: Sequence[Entry], step: Callable[[Entry], bool], progress: Progress) -> None:
     """Run a compiled trace.
 
-    ``step(entry)`` runs one entry and says whether it succeeded: after a failure all others are run in this way. What has not
-    run when an interrupt comes is given to ``put_back``.
+    ``step(entry)`` runs one entry and says whether it succeeded: after a failure all others are run in this way. After an
+    interrupt ``progress.left()`` says what has not run.
     """
     counts.compiled_runs += 1
     start, interpreted = counts.clock(), counts.interpreted_seconds
     with nullcontext() if len(compiled.parts) == 1 else np.errstate(all="ignore"):
-        _run_parts(compiled.parts, found, entries, step, put_back)
+        _run_parts(compiled.parts, found, entries, step, progress)
     counts.packing_seconds += counts.clock() - start - (counts.interpreted_seconds - interpreted)
     if config.DEBUG >= 1:
         show.out(show.run(compiled, len(entries)))
 
 
-def _run_parts(parts: Sequence[Part], found: Scan, entries: Sequence[Entry], step: Callable[[Entry], bool], put_back: Callable[[list[Entry]], None]) -> None:
+def _run_parts(parts: Sequence[Part], found: Scan, entries: Sequence[Entry], step: Callable[[Entry], bool], progress: Progress) -> None:
     sound = True
     for n, part in enumerate(parts):
-        done = 0  # of the part's entries
-        runs = part.program.runs if isinstance(part, Segment) else 0
-        try:
-            if not isinstance(part, Segment):
-                start = counts.clock()
-                sound = step(entries[part.number]) and sound
-                seconds = counts.clock() - start
-                counts.interpreted_seconds += seconds
-                if config.DEBUG >= 1:
-                    show.out(show.interpreted(part.plan, seconds))
+        progress.begin(n)
+        if not isinstance(part, Segment):
+            start = counts.clock()
+            sound = step(entries[part.number]) and sound
+            progress.begin(n, 1)
+            seconds = counts.clock() - start
+            counts.interpreted_seconds += seconds
+            if config.DEBUG >= 1:
+                show.out(show.interpreted(part.plan, seconds))
+            continue
+        if sound:
+            try:
+                run_segment(part, found.storages, found.regions, found.numbers)
                 continue
-            if sound:
-                try:
-                    run_segment(part, found.storages, found.regions, found.numbers)
-                    continue
-                except (MemoryError, RuntimeError):
-                    sound = False  # no memory for all of it: what needs less may still run
-            for one in part.steps:
-                step(entries[one.number])
-                done += 1
-        except BaseException:
-            if isinstance(part, Segment) and part.program.runs > runs:
-                done = len(part.steps)
-            left = [one for later in parts[n:] for one in (later.steps if isinstance(later, Segment) else [later])]
-            put_back([entries[one.number] for one in left[done:]])
-            raise
+            except (MemoryError, RuntimeError):
+                sound = False  # no memory for all of it: what needs less may still run
+        for done, one in enumerate(part.steps, 1):
+            step(entries[one.number])
+            progress.begin(n, done)
 
 
 def run_segment(segment: Segment, storages: Sequence[Storage], regions: Sequence[Any], numbers: Sequence[Any]) -> None:

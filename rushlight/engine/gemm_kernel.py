@@ -48,7 +48,7 @@ class Word(IntEnum):
     PANEL_SLABS = auto()
     # Shares, each two words; see `shares`.
     BLOCKS = auto()  # of rows in a slab
-    PANELS = BLOCKS + 2  # in a slab
+    PANELS = BLOCKS + 2  # type: ignore[operator]  # in a slab
     JOBS = PANELS + 2  # in a chunk: the batch's products times their row slabs times their panel slabs
     BATCH = JOBS + 2  # BATCH_DIMS extents, then as many strides of a, of b, of the bias and of the output
 
@@ -442,7 +442,7 @@ class CopyWord(IntEnum):
     SOURCE_STEP = auto()
     TARGET_STEP = auto()
     LINES = auto()  # in a chunk: two words; see `shares`
-    DIMS = LINES + 2
+    DIMS = LINES + 2  # type: ignore[operator]
 
 
 #: Dims of a copy over and above the innermost.

@@ -32,7 +32,7 @@ class VectorWord(IntEnum):
     OUT_STEP = auto()
     SLABS = auto()  # in which the groups of `VectorVariant.width` columns are divided
     GROUPS = auto()  # in a slab: two words, as in gemm_kernel.Word
-    JOBS = GROUPS + 2  # in a chunk: the batch's products times the slabs
+    JOBS = GROUPS + 2  # type: ignore[operator]  # in a chunk: the batch's products times the slabs
     BATCH = JOBS + 2
 
 

@@ -6,11 +6,12 @@ is no native form. What a sum over rows is here, it is in loops.py: the two agre
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from ..shape import Layout, Shape
+from ..shape import Layout, is_contiguous
 from . import gemm
 from .emit import LANES, Builder, module
 from .kernel import Call, Kernel, Lowered, Pointer
@@ -159,15 +160,25 @@ def optimizer_step(plan: Plan) -> Lowered | None:
         operands += [Bound(Pointer(n), "double", number=True) for n in range(update.numbers)]
         if size:
             calls.append(elementwise_call(Form((), size, nodes, operands)))
-        for n in range(counters):
-            counter = layouts[start + update.tensors + n]
-            counter_type = MEMORY[counter.dtype]
-            nodes = [Node("number", (), "double", 0)]
-            nodes += [Node("convert", (0,), counter_type)] if counter_type != "double" else []
-            nodes.append(Node("store", (len(nodes) - 1,), counter_type, 1))
-            bound = [Bound(Pointer(update.numbers + n), "double", number=True), Bound(Pointer(first + start + update.tensors + n), counter_type, (), 1)]
-            calls.append(elementwise_call(Form((), 1, nodes, bound)))
+    for n in range(counters):
+        places = range(update.tensors + n, len(layouts), each)
+        for at in range(0, len(places), _COUNTERS_AT_ONCE):
+            some = places[at : at + _COUNTERS_AT_ONCE]
+            calls.append(_set_all(update.numbers + n, [(first + p, MEMORY[layouts[p].dtype]) for p in some]))
     return Lowered(tuple(calls))
+
+
+_COUNTERS_AT_ONCE = 16
+
+
+def _set_all(number: int, targets: Sequence[tuple[int, str]]) -> Call:
+    """Write one number to several places."""
+    k = Terms()
+    value = k.number(0, "double")
+    for n, (_, type) in enumerate(targets, 1):
+        k.store(n, value, type)
+    operands = [Bound(Pointer(number), "double", number=True), *(Bound(Pointer(operand), type, (), 1) for operand, type in targets)]
+    return elementwise_call(Form((), 1, k.nodes, operands))
 
 
 def _update_nodes(update: Any, type: str) -> list[Node]:
@@ -191,11 +202,14 @@ def _update_nodes(update: Any, type: str) -> list[Node]:
 
 
 def table_rows(plan: Plan) -> Lowered | None:
-    """The rows of a table that an index names. The index has been checked."""
+    """The rows of a table (all but its first dim) that an index names. The index has been checked."""
     table, index = plan.operands
-    if table.dtype not in MEMORY or index.dtype not in MEMORY or table.ndim != 2 or table.stride[1] != 1 or not index.contiguous:
+    if table.dtype not in MEMORY or index.dtype not in MEMORY or table.ndim < 2 or plan.params.get("dim") or not index.contiguous:
         return None
-    words = (Pointer(0), Pointer(1), Pointer(2), index.numel, table.shape[1], table.stride[0], _rows_each(index.numel, table.shape[1]))
+    if not is_contiguous(table.shape[1:], table.stride[1:]):
+        return None
+    width = math.prod(table.shape[1:])
+    words = (Pointer(0), Pointer(1), Pointer(2), index.numel, width, table.stride[0], _rows_each(index.numel, width))
     return Lowered((Call(_rows_kernel(MEMORY[table.dtype], MEMORY[index.dtype]), words, -(-index.numel // int(words[-1]))),))
 
 

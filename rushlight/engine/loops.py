@@ -26,6 +26,7 @@ from .terms import FLOATS, FUNCTIONS, REDUCTIONS, Node
 #: Rows that one chunk adds up for a sum over all rows.
 COLUMN_BLOCK = 128
 _SUM_VECTORS = 2
+_EXTREMUM_VECTORS = 4
 
 
 class Access(NamedTuple):
@@ -283,7 +284,8 @@ class _Writer:
     def _run(self, run: Pass, known: dict[int, Value]) -> None:
         k, nest = self.k, self.nest
         reductions = [t for t in run.targets if nest.nodes[t].op in REDUCTIONS]
-        vectors = _SUM_VECTORS if any(nest.nodes[t].op == "sum" for t in reductions) else 1
+        # Extrema are the same in any order.
+        vectors = _SUM_VECTORS if any(nest.nodes[t].op == "sum" for t in reductions) else _EXTREMUM_VECTORS if reductions else 1
         # What is one value for the row is spread over the lanes before the loop.
         used = {a for n in (*run.needed, *run.targets) for a in nest.nodes[n].args}
         spread = {n: k.splat(v) for n, v in known.items() if n in used}

@@ -21,11 +21,12 @@ from .loops import COLUMN_BLOCK, Access, Nest, kernel, scratch_rows
 from .lowering import ROW_BLOCK, Column
 from .terms import FUNCTIONS, REDUCTIONS, Node
 
-#: Work, in elements times operations, below which a loop is one chunk, and the least that each of several is given.
-SHARED_FROM = 1 << 16
-CHUNK_AT_LEAST = 1 << 14
+#: What an operation costs for an element, in thirty-seconds of a cycle or so. Memory is taken to be the second-level cache.
+_COST = {**dict.fromkeys(FUNCTIONS, 20), "div": 8, "sqrt": 8, "load": 8, "store": 8, "constant": 0, "number": 0}
+#: Work below which a loop is one chunk: waking a worker that sleeps takes longer. And the least that each of several chunks is given.
+SHARED_FROM = 1 << 20
+CHUNK_AT_LEAST = 1 << 18
 CHUNKS_AT_MOST = 16
-_COST = {**dict.fromkeys(FUNCTIONS, 8), "div": 3, "sqrt": 3, "load": 2, "store": 2, "constant": 0, "number": 0}
 
 OUTER_AT_MOST = 4
 _STORES = ("store", "column_sum")

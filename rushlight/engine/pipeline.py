@@ -21,6 +21,7 @@ from .. import config
 from . import show, verify
 from .fuse import Group, Interpreted, Library, Unit, fuse
 from .kernel import WORKSPACE, Call, Lowered, Pointer
+from .lowering import Calls
 from .nests import lower_group
 from .run import Program
 from .terms import is_exact as is_exact_node
@@ -106,7 +107,8 @@ def is_exact(trace: Trace) -> bool:
 def _is_exact(unit: Unit) -> bool:
     if isinstance(unit, Group):
         return all(is_exact_node(node) for node in unit.terms.nodes) and not unit.columns()
-    return isinstance(unit, Library) and unit.step.plan.card.lowering.exact
+    lowering = unit.step.plan.card.lowering
+    return isinstance(unit, Library) and isinstance(lowering, Calls) and lowering.exact
 
 
 def _touching_parts(trace: Trace, units: Sequence[Unit]) -> dict[int, set[int]]:

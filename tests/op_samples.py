@@ -170,6 +170,7 @@ def movement() -> None:
     add("index_put", lambda x, v: x.index_put((torch.tensor([1, 1]),), v, accumulate=True), t, real(2, 4, seed=1))
     add("gather", lambda x: torch.gather(x, 0, index), t)
     add("index_select", lambda x: torch.index_select(x, 1, torch.tensor([3, 0, 3])), t)
+    add("index_select", lambda x: torch.index_select(x, 0, torch.tensor([2, 0, 2])), t)
     add("index_add", lambda x, s: torch.index_add(x, 0, torch.tensor([2, 2]), s, alpha=0.5), t, real(2, 4, seed=1))
     add("index_copy", lambda x, s: torch.index_copy(x, 0, torch.tensor([2, 0]), s), t, real(2, 4, seed=1))
     add("index_fill", lambda x: torch.index_fill(x, 0, torch.tensor([1]), 2.0), t)

@@ -266,3 +266,11 @@ def test_batch_norm_and_its_gradients_over_layouts(shape, channels_last, trainin
         exact = run(torch.float64)
     for mine, expected in zip(found, exact, strict=True):
         np.testing.assert_allclose(mine, expected, rtol=2e-5, atol=5e-6 * np.abs(expected).max() + 1e-6)
+
+
+def test_slices_named_by_an_index_are_copied():
+    table = np.random.RandomState(0).randn(70, 9, 61).astype(np.float32)
+    index = np.random.RandomState(1).randint(0, 70, 150)
+    for dim in (0, 1):
+        chosen = index % table.shape[dim]
+        assert np.array_equal(run_both(lambda t, i, dim=dim: torch.index_select(t, dim, i), table, chosen)[0], np.take(table, chosen, dim))

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import dtypes as dt
+from ..engine import library
+from ..engine.lowering import Calls
 from ..errors import sizes
 from ..graph import check_in_place, grad_state, requires_grad
 from ..shape import Layout, Shape, broadcast_shapes, contiguous, layout, preserved_strides, wrap_dim
@@ -177,6 +179,7 @@ _index_select = Card(
     statics="dim",
     infer=_infer_index_select,
     numpy=lambda input, index, dim: np.take(input, index.reshape(-1), dim) if input.ndim else input.copy(),
+    lowering=Calls(library.table_rows, exact=True),
     grads={"input": lambda g, index, layouts, dim: zeros_of(layouts[0], g).index_add(dim, index, g)},
     onnx="Gather",
 )  # fmt: skip

@@ -17,6 +17,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Sequence
+from itertools import repeat, starmap
 from types import CodeType
 from typing import TYPE_CHECKING, Any
 
@@ -137,10 +138,17 @@ def _run_compiled(failures: list[Exception]) -> None:
     found = execute.find(entries)
     if found is None:
         return
-    for _ in entries:
-        pending.popleft()
-    state.run += len(entries)
-    execute.run(*found, entries, lambda entry: _run_entry(entry, failures), lambda left: pending.extendleft(reversed(left)))
+    progress = execute.Progress(found[0].parts)
+    try:
+        # All in one call, in which no signal's handler runs.
+        deque(starmap(pending.popleft, repeat((), len(entries))), 0)
+        state.run += len(entries)
+        execute.run(*found, entries, lambda entry: _run_entry(entry, failures), progress)
+    except BaseException:
+        # Ctrl-C: what has not run stays pending.
+        if not pending or pending[0] is not entries[0]:
+            pending.extendleft(entries[one.number] for one in reversed(progress.left()))
+        raise
     start = time.perf_counter()
     del entries, found
     execute.counts.releasing_seconds += time.perf_counter() - start
@@ -151,13 +159,15 @@ def _run_one_by_one(failures: list[Exception]) -> None:
     try:
         with np.errstate(all="ignore"):
             while pending:
-                entry = pending.popleft()
-                state.run += 1
+                entry = pending[0]
                 try:
+                    pending.popleft()
+                    state.run += 1
                     _run_entry(entry, failures)
                 except BaseException:
-                    # Ctrl-C: what has not run stays pending.
-                    pending.appendleft(entry)
+                    # Ctrl-C: what has not run stays pending. (An entry that has just run may run again.)
+                    if not pending or pending[0] is not entry:
+                        pending.appendleft(entry)
                     raise
     finally:
         execute.counts.interpreted_seconds += execute.counts.clock() - start

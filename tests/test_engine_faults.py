@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -172,6 +173,54 @@ def test_an_interrupt_around_native_code_loses_nothing_and_repeats_nothing(ran: 
     wanted = x.numpy() * np.float32(1.7)
     assert np.array_equal(y.numpy(), wanted)
     assert np.array_equal(total.numpy(), (wanted * np.float32(0.5) + wanted) * np.float32(0.5))
+
+
+@native
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs timers")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_interrupts_at_any_moment_of_a_flush_keep_sums_right() -> None:
+    """Signals that come microseconds after a flush has begun; each write is done once."""
+    x, total = torch.ones(6, 5), torch.zeros(6, 5)
+
+    def record() -> None:
+        total.add_(x)
+        y = x * 2
+        total.add_(y)
+        total.sub_(y)
+
+    armed = False
+
+    def interrupt(*_: Any) -> None:
+        if armed:
+            raise KeyboardInterrupt
+
+    draw = np.random.default_rng(0)
+    record()
+    tape.flush()
+    config.HOT = 1000  # whatever an interrupt leaves is a trace that is not worth compiling
+    before = signal.signal(signal.SIGALRM, interrupt)
+    interrupts = 0
+    recorded = 1
+    try:
+        end = time.perf_counter() + 0.7
+        while time.perf_counter() < end:
+            record()
+            recorded += 1
+            signal.setitimer(signal.ITIMER_REAL, draw.uniform(2e-6, 6e-5))
+            try:
+                armed = True
+                tape.flush()
+                armed = False
+            except KeyboardInterrupt:
+                armed = False
+                interrupts += 1
+                assert total[0, 0].item() == recorded
+    finally:
+        armed = False
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert interrupts > 20
+    assert total.tolist() == [[recorded] * 5] * 6
 
 
 @native

@@ -27,7 +27,7 @@ from . import llvm, show
 from .interpret import run_entry
 from .memory import address_of
 from .pipeline import Compiled, Part, Segment, compile_trace, is_exact
-from .trace import Fate, Scan, Trace, scan, trace_of
+from .trace import Fate, Scan, Step, Trace, scan, trace_of
 
 #: The compiler's thread rests after so long, for so long at least: a sleep, unlike one of zero seconds, wakes who waits.
 _BUSY_SECONDS = 2e-4

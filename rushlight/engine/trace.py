@@ -71,9 +71,30 @@ class Trace:
     give_way: Callable[[], None] = _go_on  # called all through compiling, so that other threads may run
 
 
-# References to an owed storage besides those of operands and of whoever may read it: the table of storages, the count,
-# the loop, the call of getrefcount.
-_OWN_REFERENCES = 4
+def _occurrences(storages: Iterable[Storage]) -> dict[Storage, int]:
+    counts: dict[Storage, int] = {}
+    for storage in storages:
+        counts[storage] = counts.get(storage, 0) + 1
+    return counts
+
+
+def _references(storages: Iterable[Storage], owed: Iterable[Storage]) -> list[int]:
+    """For each storage how many references it has beyond those of the operands that name it.
+
+    `owed` repeats each owed storage as often as there are operands that name it, and is itself one reference for each.
+    No variable may be left that refers to one of them.
+    """
+    counts = _occurrences(owed)
+    return [getrefcount(storage) - 2 * counts.get(storage, 0) for storage in storages]
+
+
+def _references_of_nobody() -> int:
+    """What `_references` gives for a storage that nobody can read: it depends on the interpreter."""
+    operands = [(Storage(0), 0, None)]
+    return _references({operands[0][0]: 0}, {0: operands[0][0]}.values())[0]
+
+
+_NOBODY = _references_of_nobody()
 
 
 def scan(entries: Sequence[Any]) -> Scan:
@@ -102,17 +123,15 @@ def scan(entries: Sequence[Any]) -> Scan:
                     owed[id(operand)] = storage
             else:
                 numbers.append(operand)
-    counts: dict[Storage, int] = {}
-    for storage in owed.values():
-        counts[storage] = counts.get(storage, 0) + 1
+    storage = None
     there, wanted, dropped = Fate.THERE, Fate.WANTED, Fate.DROPPED
     fates = []
     failed = False
-    for storage in storages:
+    for storage, references in zip(storages, _references(storages, owed.values()), strict=True):
         if storage.data is not None:
             fates.append(there)
         else:
-            fates.append(wanted if getrefcount(storage) > 2 * counts[storage] + _OWN_REFERENCES else dropped)
+            fates.append(wanted if references > _NOBODY else dropped)
             failed = failed or storage.error is not None
     key.extend(fates)
     return Scan(tuple(key), list(regions), numbers, list(storages), fates, failed)

@@ -12,6 +12,7 @@ import rushlight as torch
 import rushlight.nn.functional as F
 from rushlight import config, nn
 from rushlight.engine import execute, llvm, run
+from rushlight.engine.terms import Terms
 from rushlight.recent import Recent
 
 pytestmark = pytest.mark.skipif(not llvm.AVAILABLE or config.MODE != "compile", reason="nothing is compiled")
@@ -178,3 +179,10 @@ def test_the_background_compiler_rests(monkeypatch: pytest.MonkeyPatch) -> None:
         rest()
     assert 1 <= len(rests) <= 20
     assert all(seconds > 0 for seconds in rests)
+
+
+def test_zeros_of_both_signs_are_different_constants() -> None:
+    """They are equal to Python, and so would be found as one."""
+    terms = Terms()
+    assert terms.constant(0.0, "float").number != terms.constant(-0.0, "float").number
+    assert terms.constant(-0.0, "float").number == terms.constant(-0.0, "float").number

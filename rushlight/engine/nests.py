@@ -11,15 +11,16 @@ from __future__ import annotations
 import math
 import struct
 import sys
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
+from ..recent import Recent
 from ..shape import Shape
 from .fuse import Group, Operand
 from .kernel import WORKSPACE, Call, Lowered, Pointer
 from .loops import COLUMN_BLOCK, Access, Nest, kernel, scratch_rows
 from .lowering import ROW_BLOCK, Column
-from .terms import FUNCTIONS, REDUCTIONS, Node
+from .terms import FUNCTIONS, REDUCTIONS, Node, Term
 
 #: What an operation costs for an element, in thirty-seconds of a cycle or so. Memory is taken to be the second-level cache.
 _COST = {**dict.fromkeys(FUNCTIONS, 20), "div": 8, "sqrt": 8, "load": 8, "store": 8, "constant": 0, "number": 0}
@@ -61,8 +62,42 @@ class Form(NamedTuple):
 def lower_group(group: Group, needed: Callable[[int], bool]) -> Lowered | None:
     """The calls of a group, operands named by their slots. None if its dims do not make a loop nest.
 
-    `needed` says of a slot that the group writes whether anybody reads its memory.
+    `needed` says of a slot that the group writes whether anybody reads its memory. What equal groups become is worked out once.
     """
+    place: dict[int, int] = {}  # slots in the order of their mention
+    key = (
+        group.space,
+        tuple(group.terms.nodes),
+        tuple([(place.setdefault(o.slot, len(place)), o.strides, o.type) for o in group.operands]),
+        tuple([(place.setdefault(slot, len(place)), _key_of(w.value), w.strides, needed(slot)) for slot, w in group.written.items()]),
+    )
+    found = _lowered_groups.get(key)
+    if found is None:
+        found = _lowered_groups.recall(key)
+    if found is None:
+        lowered = _lower_group(group, needed)
+        found = _lowered_groups.remember(key, lowered is not None and _renamed(lowered, place))
+    return _renamed(found, list(place)) if found else None
+
+
+_lowered_groups: Recent[tuple[Any, ...], Lowered | Literal[False]] = Recent(1 << 10)
+
+
+def _key_of(value: Term | Column) -> tuple[int, str, bool]:
+    term = value.term if isinstance(value, Column) else value
+    return term.number, term.type, isinstance(value, Column)
+
+
+def _renamed(lowered: Lowered, names: Mapping[int, int] | Sequence[int]) -> Lowered:
+    """The same calls with other names for the operands."""
+
+    def name(word: Pointer) -> Pointer:
+        return word if word.operand == WORKSPACE else Pointer(names[word.operand], word.offset)
+
+    return Lowered(tuple([call.renamed(name) for call in lowered.calls]), lowered.workspace)
+
+
+def _lower_group(group: Group, needed: Callable[[int], bool]) -> Lowered | None:
     nodes = list(group.terms.nodes)
     operands = dict(group.operands)
     for slot, written in group.written.items():

@@ -10,6 +10,7 @@ and what is computed from those alone.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -131,6 +132,8 @@ class Terms:
         return self.node(op, tuple(t.number for t in terms), type or first.type)
 
     def constant(self, value: float, type: str) -> Term:
+        if value == 0 and type in FLOATS and math.copysign(1.0, value) < 0:
+            return self.apply("neg", self.constant(0.0, type))  # nodes are compared, and the two zeros are equal
         return self.node("constant", (), type, float(value) if type in FLOATS else int(value))
 
     def load(self, operand: int, memory: str, register: str) -> Term:

@@ -11,14 +11,17 @@ from programs import Program, as_bytes
 
 import rushlight as torch
 from rushlight import config, tape
-from rushlight.engine import execute
+from rushlight.engine import execute, nests
 
 PER_TEST = 10
 WAYS = [("immediate", 2), ("interpret", 1), ("interpret", 2), ("compile", 1), ("compile", 2)]
 
 
 @pytest.fixture(autouse=True)
-def settings_restored() -> Iterator[None]:
+def settings_restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    # Small loops are shared out too.
+    monkeypatch.setattr(nests, "SHARED_FROM", 1 << 12)
+    monkeypatch.setattr(nests, "CHUNK_AT_LEAST", 1 << 10)
     before = tape.state.immediate, tape.state.compile, config.HOT, torch.get_num_threads()
     yield
     tape.flush()

@@ -2,7 +2,10 @@
 
 import gc
 import struct
+import threading
+import time
 import weakref
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -115,3 +118,25 @@ def test_machine_code_lives_as_long_as_a_program_uses_it(monkeypatch):
     assert out[0] == 0.3
     del program
     assert used() is None
+
+
+def test_threads_that_ask_first_at_once_share_one_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A second copy would be unloaded under the programs that call it.
+    loaded = []
+
+    def slowly(source: str, names: Sequence[str]) -> llvm.Code:
+        time.sleep(0.02)
+        loaded.append(names)
+        return load(source, names)
+
+    load = llvm.load
+    monkeypatch.setattr(run, "_driver_loaded", [])
+    monkeypatch.setattr(llvm, "load", slowly)
+    found: list[object] = []
+    threads = [threading.Thread(target=lambda: found.append(run._driver())) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(loaded) == 1
+    assert all(driver is found[0] for driver in found)

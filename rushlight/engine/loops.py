@@ -27,7 +27,6 @@ from .terms import FLOATS, FUNCTIONS, REDUCTIONS, Node
 COLUMN_BLOCK = 128
 _SUM_VECTORS = 2
 _EXTREMUM_VECTORS = 4
-_EXTREMUM_VECTORS = 4
 
 
 class Access(NamedTuple):

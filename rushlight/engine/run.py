@@ -14,7 +14,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
-from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -94,17 +94,29 @@ end:
 """
 
 
-@cache
-def _driver() -> tuple[llvm.Code, Callable[[int, bytes], None]]:
-    """The native function, and what keeps it loaded."""
-    code = llvm.load(_SOURCE, ("run",))
-    return code, ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_char_p)(code.addresses["run"])
-
-
 _codes: OrderedDict[Kernel, llvm.Code] = OrderedDict()
 _codes_lock = threading.Lock()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_codes_lock.acquire, after_in_parent=_codes_lock.release, after_in_child=_codes_lock.release)
+
+
+class _Driver(NamedTuple):
+    """The native function, and what keeps it loaded: every program holds it."""
+
+    code: llvm.Code
+    run: Callable[[int, bytes], None]
+
+
+_driver_loaded: list[_Driver] = []
+
+
+def _driver() -> _Driver:
+    """The one driver of the process, whichever thread asks first."""
+    with _codes_lock:
+        if not _driver_loaded:
+            code = llvm.load(_SOURCE, ("run",))
+            _driver_loaded.append(_Driver(code, ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_char_p)(code.addresses["run"])))
+        return _driver_loaded[0]
 
 
 def code_of(kernel: Kernel) -> llvm.Code:
@@ -135,7 +147,7 @@ class Program:
     Not re-entrant: a run writes the program's own array, so one thread at a time may run it.
     """
 
-    __slots__ = ("calls", "slots", "floats", "_codes", "_array", "_address", "_pack", "_call", "__weakref__")
+    __slots__ = ("calls", "slots", "floats", "_codes", "_array", "_address", "_pack", "_driver", "_call", "__weakref__")
 
     def __init__(self, calls: Sequence[Call], slots: int, floats: Collection[int] = ()) -> None:
         self.calls = tuple(calls)
@@ -148,7 +160,8 @@ class Program:
         self._array = np.array(words, np.int64)
         self._address: int = self._array.ctypes.data
         self._pack = struct.Struct("=" + "".join("d" if n in self.floats else "q" for n in range(slots))).pack
-        self._call = _driver()[1]
+        self._driver = _driver()
+        self._call = self._driver.run
 
     @property
     def runs(self) -> int:

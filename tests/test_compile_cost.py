@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 
@@ -72,6 +73,7 @@ LATE = (6, 9, 13, 20, 31, 41, 50, 66, 77, 90, 101, 128)
 @pytest.mark.parametrize("name", PROGRAMS)
 @pytest.mark.parametrize("hot", [0, 1 << 30])
 def test_another_size_takes_no_new_kernel(name: str, hot: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    execute._compiler.finish()  # what other tests have left
     monkeypatch.setattr(config, "HOT", hot)  # every trace compiled at once, or every entry run by itself
     for n in EARLY:
         PROGRAMS[name](n)
@@ -146,6 +148,8 @@ def test_recent_forgets_what_was_not_asked_for() -> None:
 
 def test_long_traces_are_forgotten_earlier(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(execute, "PARTS_AT_MOST", 2000)
+    monkeypatch.setattr(execute, "_traces", OrderedDict())
+    monkeypatch.setattr(execute, "_parts", 0)
     for n in range(1, 60):
         x = torch.ones(n, 3)
         for _ in range(30):

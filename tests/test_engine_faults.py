@@ -508,8 +508,8 @@ def test_caches_that_are_damaged_shared_or_read_only(tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     environment = {"RUSHLIGHT_CACHE": str(cache), "RUSHLIGHT_HOT": "0"}
     first, second = start(PROGRAM, **environment), start(PROGRAM, **environment)  # both fill it
-    (losses, counts), (others, _) = result(first), result(second)
-    assert losses == others and counts[0] > 10
+    (losses, counts), (others, more) = result(first), result(second)
+    assert losses == others and counts[0] + more[0] > 10
     warm, counts = result(start(PROGRAM, **environment))
     assert warm == losses and counts[0] == 0 and counts[1] > 10
 

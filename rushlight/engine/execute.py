@@ -283,7 +283,7 @@ class _Compiler:
 
     def restart(self) -> None:
         """A fresh start without a thread: at first, and in a child after fork."""
-        self._jobs: queue.SimpleQueue[tuple[Known, Trace]] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[tuple[Known, Trace] | threading.Event] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
     def ask(self, known: Known, trace: Trace, wait: bool) -> None:
@@ -299,9 +299,20 @@ class _Compiler:
 
     def _work(self) -> None:
         while True:
-            known, trace = self._jobs.get()
-            trace.give_way = _rests()
-            _compile(known, trace)
+            job = self._jobs.get()
+            if isinstance(job, threading.Event):
+                job.set()
+            else:
+                known, trace = job
+                trace.give_way = _rests()
+                _compile(known, trace)
+
+    def finish(self) -> None:
+        """Wait until all that has been asked for is compiled."""
+        if self._thread is not None:
+            done = threading.Event()
+            self._jobs.put(done)
+            done.wait()
 
 
 def _rests() -> Callable[[], None]:

@@ -7,7 +7,7 @@ afterwards; they differ in addresses, offsets and numbers alone, which are argum
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from sys import getrefcount
 from typing import TYPE_CHECKING, Any, NamedTuple

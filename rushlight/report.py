@@ -122,15 +122,15 @@ def explain(function: Callable[..., Any], *args: Any, level: int = 3) -> str:
     """
     tape.flush()
     texts: list[str] = []
-    kept = config.DEBUG, config.HOT, show.out, tape.state.compile
+    kept = config.DEBUG, config.HOT, show.out, tape.state.compile, tape.state.immediate
     traces = execute._traces, execute._parts  # a trace that is known would not be shown
-    config.DEBUG, config.HOT, show.out, tape.state.compile = level, 0, texts.append, True
+    config.DEBUG, config.HOT, show.out, tape.state.compile, tape.state.immediate = level, 0, texts.append, True, False
     execute._traces, execute._parts = OrderedDict(), 0
     try:
         result = function(*args)
         tape.flush()
         del result  # until now what it holds was wanted
     finally:
-        config.DEBUG, config.HOT, show.out, tape.state.compile = kept
+        config.DEBUG, config.HOT, show.out, tape.state.compile, tape.state.immediate = kept
         execute._traces, execute._parts = traces
     return "\n".join(texts)

@@ -12,6 +12,7 @@ import pytest
 
 import rushlight as torch
 from rushlight import nn, tape
+from rushlight.engine import llvm
 from rushlight.nn import functional as F
 
 ROOT = Path(__file__).parent.parent
@@ -19,6 +20,8 @@ FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 
 #: Modules that need a library which may be missing, or that change the process for good (tests/test_run.py has these).
 SKIPPED = {"rushlight.__main__", "rushlight._shim", "rushlight.install", "rushlight.utils.tensorboard"}
+
+SHOWS_MACHINE_CODE = {"rushlight.report", "walk.md"}
 
 
 def modules() -> list[str]:
@@ -31,6 +34,8 @@ def modules() -> list[str]:
 
 @pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda p: p.name)
 def test_a_page_of_the_documentation_shows_what_happens(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if page.name in SHOWS_MACHINE_CODE and not llvm.AVAILABLE:
+        pytest.skip("it shows machine code")
     monkeypatch.setattr(tape.state, "immediate", False)  # the pages look at what is pending
     parser = doctest.DocTestParser()
     test = parser.get_doctest(page.read_text(), {}, page.name, str(page), 0)
@@ -41,6 +46,8 @@ def test_a_page_of_the_documentation_shows_what_happens(page: Path, monkeypatch:
 
 @pytest.mark.parametrize("name", modules())
 def test_the_examples_of_a_module_are_right(name: str) -> None:
+    if name in SHOWS_MACHINE_CODE and not llvm.AVAILABLE:
+        pytest.skip("it shows machine code")
     module = importlib.import_module(name)
     names = {"torch": torch, "nn": nn, "F": F, "numpy": numpy, "np": numpy}
     finder = doctest.DocTestFinder(exclude_empty=True)

@@ -39,6 +39,8 @@ Entry = Any  # (plan, outputs, inputs, position)
 #: part of its key.
 TRACES_AT_MOST = 512
 PARTS_AT_MOST = 1 << 17
+#: Longer traces run entry by entry: compiling one would take seconds.
+ENTRIES_AT_MOST = 10_000
 #: From so many elements on, an op whose bits NumPy gives too is worth a native call of its own.
 NATIVE_FROM = 1 << 15
 
@@ -97,7 +99,7 @@ def _remember(key: tuple[Any, ...]) -> Known:
 
 def find(entries: Sequence[Entry]) -> tuple[Compiled, Scan] | None:
     """The compiled form of a trace, with what this run of it is over; None when entries are to be run one by one."""
-    if not llvm.AVAILABLE:
+    if not llvm.AVAILABLE or len(entries) > ENTRIES_AT_MOST:
         return None
     start = time.perf_counter()
     found = scan(entries)

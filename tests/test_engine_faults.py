@@ -15,33 +15,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from faulty import Fault, faulty_card
 
 import rushlight as torch
 from rushlight import config, nn, tape
 from rushlight.engine import execute, llvm, run as run_module
 from rushlight.nn import functional as F
-from rushlight.ops.card import CARDS, Card, apply
-from rushlight.shape import contiguous
+from rushlight.ops.card import apply
 from rushlight.storage import Storage
 
 native = pytest.mark.skipif(not llvm.AVAILABLE, reason="native code needs llvmlite")
 
-
-class Fault:
-    """What the card `interpreted` raises when it runs; None for nothing."""
-
-    raised: BaseException | None = None
-
-
-def _run(input: np.ndarray) -> np.ndarray:
-    if Fault.raised is not None:
-        error, Fault.raised = Fault.raised, None
-        raise error
-    return input + 1
-
-
-INTERPRETED = Card("interpreted", "input", infer=lambda input: contiguous(input.shape, input.dtype), numpy=_run, no_grad_reason="a fault to test with")
-CARDS.pop(INTERPRETED.name)  # the registry stays as the package left it
+INTERPRETED = faulty_card("interpreted")
 
 
 @pytest.fixture(autouse=True)

@@ -8,28 +8,13 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from faulty import Fault, faulty_card
 
 import rushlight as torch
 from rushlight import config, tape
-from rushlight.ops.card import CARDS, Card, apply
-from rushlight.shape import contiguous
+from rushlight.ops.card import apply
 
-
-class Fault:
-    """What the card `faulty` raises when it runs; None for nothing."""
-
-    raised: BaseException | None = None
-
-
-def _run(input: np.ndarray) -> np.ndarray:
-    if Fault.raised is not None:
-        error, Fault.raised = Fault.raised, None
-        raise error
-    return input + 1
-
-
-FAULTY = Card("faulty", "input", infer=lambda input: contiguous(input.shape, input.dtype), numpy=_run, no_grad_reason="a fault to test with")
-CARDS.pop(FAULTY.name)  # the registry stays as the package left it
+FAULTY = faulty_card("faulty")
 
 
 @pytest.fixture(autouse=True)

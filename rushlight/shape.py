@@ -157,6 +157,22 @@ def is_injective(shape: Shape, stride: Shape) -> bool:
     return True
 
 
+def as_one_dim(shape: Sequence[int], stride: Sequence[int]) -> tuple[int, int] | None:
+    """How many elements these dims have and their stride, if they are one dim to whoever steps through them; None if not.
+
+    Where there is but one element, the stride is 0.
+    """
+    count, step = 1, 0
+    for n, s in zip(reversed(shape), reversed(stride), strict=True):
+        if n != 1:
+            if count == 1:
+                step = s
+            elif s != count * step:
+                return None
+            count *= n
+    return count, step
+
+
 def wrap_dim(dim: int, ndim: int, *, scalar_ok: bool = True) -> int:
     """A non-negative `dim`; a 0-dim tensor has one dim for this purpose unless `scalar_ok` is false."""
     dim = operator.index(dim)

@@ -11,8 +11,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..shape import Layout, contiguous_strides
-from .kernel import WORKSPACE, Call, Lowered, Pointer
+from ..shape import Layout, as_one_dim, contiguous_strides
+from .kernel import WORKSPACE, Call, Lowered, Pointer, joined
 from .lowering import FLOATING
 from .nests import Bound, Form, elementwise_call, row_call, sums_over_rows
 from .terms import MEMORY, Term, Terms
@@ -42,12 +42,8 @@ class _Channels:
     def elements(self, operand: int, layout: Layout) -> Bound | None:
         """A tensor of the input's shape; None if it lies in another way."""
         if self.columns:
-            rows = layout.shape[:1] + layout.shape[2:]
-            strides = layout.stride[:1] + layout.stride[2:]
-            moving = [(n, s) for n, s in zip(rows, strides, strict=True) if n != 1]
-            if any(outer != n * inner for (_, outer), (n, inner) in zip(moving, moving[1:], strict=False)):
-                return None
-            return Bound(Pointer(operand), self.type, (moving[-1][1] if moving else 0,), layout.stride[1])
+            rows = as_one_dim(layout.shape[:1] + layout.shape[2:], layout.stride[:1] + layout.stride[2:])
+            return None if rows is None else Bound(Pointer(operand), self.type, (rows[1],), layout.stride[1])
         if any(n != 1 and s != wanted for n, s, wanted in zip(layout.shape[2:], layout.stride[2:], contiguous_strides(layout.shape[2:]), strict=True)):
             return None
         return Bound(Pointer(operand), self.type, self._outer(*layout.stride[:2]), 1)
@@ -55,7 +51,7 @@ class _Channels:
     def parameter(self, operand: int, given: Any) -> Bound:
         """A number, or a vector with one element for every channel."""
         if not isinstance(given, Layout):
-            return Bound(Pointer(operand), "double" if given is float else "i64", number=True)
+            return _number(operand, given)
         return self.vector(Pointer(operand), given.stride[0])
 
     def vector(self, pointer: Pointer, stride: int = 1) -> Bound:
@@ -112,6 +108,11 @@ class _Channels:
 
     def lowered(self) -> Lowered:
         return Lowered(tuple(self.calls), self.workspace)
+
+
+def _number(operand: int, type: Any) -> Bound:
+    """A Python number, which stands for a missing weight or bias."""
+    return Bound(Pointer(operand), "double" if type is float else "i64", number=True)
 
 
 def _form(type: str, outer: tuple[int, ...], row: int, inputs: Sequence[Bound], outputs: Sequence[Bound], body: Body, stored_by: str = "store") -> Form:
@@ -238,11 +239,11 @@ def group_norm(plan: Plan) -> Lowered | None:
 
     def parameter(operand: int, given: Any) -> Bound:
         if not isinstance(given, Layout):
-            return Bound(Pointer(operand), "double" if given is float else "i64", number=True)
+            return _number(operand, given)
         return Bound(Pointer(operand), type, (0, each * given.stride[0], given.stride[0]), 0)
 
     first = row_call(_form(type, (rows,), size, [Bound(Pointer(0), type, (size,), 1)], [mean, rstd], statistics))
     strides = (groups * size, size, places)
     inputs = [Bound(Pointer(0), type, strides, 1), *(b._replace(outer=(groups, 1, 0)) for b in (mean, rstd)), parameter(1, weight), parameter(2, bias)]
     second = row_call(_form(type, (input.shape[0], groups, each), places, inputs, [Bound(Pointer(3), type, strides, 1)], output))
-    return Lowered((*first.calls, *second.calls), max(first.workspace, second.workspace))
+    return joined([first, second])

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..shape import Layout
-from .kernel import WORKSPACE, Lowered, Pointer
+from .kernel import WORKSPACE, Lowered, Pointer, joined
 from .lowering import FLOATING
 from .nests import Bound, Form, row_call
 from .terms import MEMORY, Term, Terms
@@ -119,6 +119,4 @@ def _target(operand: int, layout: Layout) -> Bound:
 
 def _after(first: Form, second: Form, used: int) -> Lowered:
     """Two nests, of which the second reads what the first leaves in `used` bytes of the workspace."""
-    one = row_call(first, used)
-    two = row_call(second, used)
-    return Lowered((*one.calls, *two.calls), max(one.workspace, two.workspace))
+    return joined([row_call(first, used), row_call(second, used)])

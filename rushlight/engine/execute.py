@@ -22,6 +22,7 @@ import numpy as np
 
 from .. import config
 from ..buffers import cache
+from ..recent import Recent
 from ..storage import Storage
 from . import llvm, show
 from .interpret import run_entry
@@ -259,18 +260,16 @@ def _compile_single(plan: Any, outputs: Sequence[Any], inputs: Sequence[Any], re
     return part if isinstance(part, Segment) else False
 
 
-_overlapping: OrderedDict[tuple[Any, ...], Segment | bool] = OrderedDict()
+_overlapping: Recent[tuple[Any, ...], Segment | bool] = Recent(TRACES_AT_MOST // 2)
 
 
 def _run_overlapping(plan: Any, outputs: Sequence[Any], inputs: Sequence[Any]) -> None:
     """Run an entry some of whose operands are in one storage."""
     found = scan([(plan, outputs, inputs, None)])
     key = found.key[: len(found.key) - len(found.fates)]
-    native = _overlapping.get(key)
+    native = _overlapping.recall(key)
     if native is None:
-        native = _overlapping[key] = _compile_single(plan, outputs, inputs, found.regions, found.storages)
-        if len(_overlapping) > TRACES_AT_MOST:
-            _overlapping.popitem(last=False)
+        native = _overlapping.remember(key, _compile_single(plan, outputs, inputs, found.regions, found.storages))
     if isinstance(native, Segment):
         run_segment(native, found.storages, found.regions, found.numbers)
     else:

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from .. import dtypes as dt
-from ..shape import Layout, Shape, expand_strides, is_injective
+from ..shape import Layout, Shape, as_one_dim, expand_strides, is_injective
 from .kernel import Lowered
 from .lowering import Calls, Column, Loop, Space
 from .terms import FLOATS, MEMORY, REDUCTIONS, REGISTER, Term, Terms, Unsupported
 from .trace import Slot, Step, Trace
+
+if TYPE_CHECKING:
+    from ..ops.card import Plan
 
 #: Bounds that keep compiling linear and kernels small.
 OPERANDS_AT_MOST = 28
@@ -96,8 +99,7 @@ def fuse(trace: Trace) -> list[Unit]:
     last_touch: dict[int, int] = {}  # storage -> the last unit that reads or writes it
     for step in trace.steps:
         trace.give_way()
-        reads = {trace.slots[s].storage for s in step.inputs if s < len(trace.slots)}
-        writes = {trace.slots[s].storage for s in step.outputs}
+        reads, writes = trace.storages(step.inputs), trace.storages(step.outputs)
         earliest = max(_latest(last_write, reads), _latest(last_touch, writes), 0)
         at = _place(units, trace, step, earliest)
         for storage in reads | writes:
@@ -232,13 +234,11 @@ def _common_space(group: Group, space: Space) -> Space | None:
 
 
 def _align(layout: Layout, space: Space, kept: bool) -> Shape | None:
-    """The strides of an operand over a space (0 where it is broadcast); None if it does not fit or has no native type.
+    """The strides of an operand over a space (0 where it is broadcast); None if it does not fit.
 
     kept: whether one of fewer dims has the dims of the rows; otherwise it has the last ones, as in broadcasting.
     """
     shape = space.shape
-    if layout.dtype not in MEMORY:
-        return None
     if kept and space.split is not None and layout.ndim < len(shape):
         if layout.shape != shape[: space.split]:
             return None
@@ -253,7 +253,7 @@ def _align(layout: Layout, space: Space, kept: bool) -> Shape | None:
 def _align_channels(layout: Layout, space: Space) -> Shape | None:
     """The strides of a vector over dim 1 of a space."""
     shape = space.shape
-    if layout.dtype not in MEMORY or layout.ndim != 1 or len(shape) < 2 or layout.shape[0] != shape[1]:
+    if layout.ndim != 1 or len(shape) < 2 or layout.shape[0] != shape[1]:
         return None
     return tuple(layout.stride[0] if d == 1 and n != 1 else 0 for d, n in enumerate(shape))
 
@@ -282,8 +282,7 @@ def _writable(group: Group, slots: Sequence[Slot], slot: int, strides: Shape, re
 def _row_is_one(space: Space, strides: Shape) -> bool:
     """Whether the dims of the row are one dim to this operand."""
     assert space.split is not None
-    row = [(n, s) for n, s in zip(space.shape[space.split :], strides[space.split :], strict=True) if n != 1]
-    return all(outer == n * inner for (_, outer), (n, inner) in zip(row, row[1:], strict=False))
+    return as_one_dim(space.shape[space.split :], strides[space.split :]) is not None
 
 
 def _input(group: Group, slots: Sequence[Slot], step: Step, position: int, reads: dict[int, Shape]) -> Term:
@@ -307,7 +306,7 @@ def _input(group: Group, slots: Sequence[Slot], step: Step, position: int, reads
     return terms.convert(value, wanted or value.type)
 
 
-def number_type(plan, position: int) -> str:  # type: ignore[no-untyped-def]
+def number_type(plan: Plan, position: int) -> str:
     """How a Python number is given to native code: as a double, or an integer where the op computes with integers."""
     integer = plan.operands[position] in (int, bool)
     if integer and plan.compute is not None and REGISTER.get(dt.from_numpy(plan.compute)) in FLOATS:

@@ -7,7 +7,7 @@ and the result's bits do not depend on how many there are.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -54,3 +54,8 @@ class Lowered:
 
     calls: tuple[Call, ...]
     workspace: int = 0
+
+
+def joined(parts: Sequence[Lowered]) -> Lowered:
+    """Calls one after another, which may use the same workspace."""
+    return Lowered(tuple(call for part in parts for call in part.calls), max((p.workspace for p in parts), default=0))

@@ -11,21 +11,15 @@ from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from ..shape import Layout, is_contiguous
-from . import gemm
+from ..shape import Layout, as_one_dim, is_contiguous
 from .emit import LANES, Builder, module
-from .kernel import Call, Kernel, Lowered, Pointer
+from .kernel import Call, Kernel, Lowered, Pointer, joined
 from .lowering import FLOATING
 from .nests import Bound, Form, elementwise_call, strided_copy, sum_over_rows
 from .terms import MEMORY, Node, Term, Terms
 
 if TYPE_CHECKING:
     from ..ops.card import Plan
-
-
-def joined(parts: Sequence[Lowered]) -> Lowered:
-    """Calls one after another, which may use the same workspace."""
-    return Lowered(tuple(call for part in parts for call in part.calls), max((p.workspace for p in parts), default=0))
 
 
 def _float_type(*layouts: Layout) -> str | None:
@@ -38,15 +32,15 @@ def _float_type(*layouts: Layout) -> str | None:
 
 def _rows(layout: Layout) -> tuple[int, int] | None:
     """All dims but the last as one: how many rows, and their stride. None if they are not one dim."""
-    count, stride = 1, layout.shape[-1]
-    for n, s in zip(reversed(layout.shape[:-1]), reversed(layout.stride[:-1]), strict=True):
-        if n != 1:
-            if count == 1:
-                stride = s
-            elif s != count * stride:
-                return None
-            count *= n
-    return count, stride
+    found = as_one_dim(layout.shape[:-1], layout.stride[:-1])
+    return (1, layout.shape[-1]) if found is not None and found[0] == 1 else found
+
+
+def _product(*shape: Any, **options: Any) -> Lowered:
+    """The calls of a `gemm.Product`."""
+    from . import gemm  # seven milliseconds of a start, for the first product
+
+    return gemm.lower(gemm.Product(*shape, **options))
 
 
 def product(plan: Plan) -> Lowered | None:
@@ -58,8 +52,8 @@ def product(plan: Plan) -> Lowered | None:
         return None
     batch = out.shape[:-2] if b.ndim > 1 else ()
     if b.ndim == 1:
-        return gemm.lower(gemm.Product(a.shape[0], 1, a.shape[1], a.stride, (b.stride[0], 0), (out.stride[0], 1), type=type))
-    return gemm.lower(gemm.Product(a.shape[-2], b.shape[-1], a.shape[-1], a.stride, b.stride, out.stride, batch, type=type))
+        return _product(a.shape[0], 1, a.shape[1], a.stride, (b.stride[0], 0), (out.stride[0], 1), type=type)
+    return _product(a.shape[-2], b.shape[-1], a.shape[-1], a.stride, b.stride, out.stride, batch, type=type)
 
 
 def linear(plan: Plan) -> Lowered | None:
@@ -72,12 +66,10 @@ def linear(plan: Plan) -> Lowered | None:
         return None
     count, stride = rows
     n, k = weight.shape
-    return gemm.lower(
-        gemm.Product(
-            count, n, k,
-            (stride, input.stride[-1]), (weight.stride[1], weight.stride[0]), (n, 1),
-            bias_strides=(0, biases[0].stride[0]) if biases else None, type=type, operands=tuple(range(3 + len(biases))),
-        )
+    return _product(
+        count, n, k,
+        (stride, input.stride[-1]), (weight.stride[1], weight.stride[0]), (n, 1),
+        bias_strides=(0, biases[0].stride[0]) if biases else None, type=type, operands=tuple(range(3 + len(biases))),
     )  # fmt: skip
 
 
@@ -95,10 +87,10 @@ def linear_backward(plan: Plan) -> Lowered | None:
     if mask[0]:
         operand, out = next(target)
         out_strides = out.stride if out.ndim == 2 else (k, 1)
-        parts.append(gemm.lower(gemm.Product(count, k, n, g, weight.stride, out_strides, type=type, operands=(0, 2, operand))))
+        parts.append(_product(count, k, n, g, weight.stride, out_strides, type=type, operands=(0, 2, operand)))
     if mask[1]:
         operand, out = next(target)
-        parts.append(gemm.lower(gemm.Product(n, k, count, g[::-1], (rows[1], input.stride[-1]), out.stride, type=type, operands=(0, 1, operand))))
+        parts.append(_product(n, k, count, g[::-1], (rows[1], input.stride[-1]), out.stride, type=type, operands=(0, 1, operand)))
     if len(mask) == 3 and mask[2]:
         operand, out = next(target)
         parts.append(sum_over_rows(Bound(Pointer(0), type, (g[0],), g[1]), Bound(Pointer(operand), type, (0,), 1), count, n))

@@ -8,7 +8,6 @@ process links it in a fraction of a millisecond. Everything here works from any 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import importlib.util
 import os
 import sys
@@ -114,11 +113,17 @@ def vector_width() -> int:
     return vector_registers()[1]
 
 
+def _sha256(content: bytes) -> Any:
+    import hashlib  # it loads OpenSSL, which a program without kernels need not wait for
+
+    return hashlib.sha256(content)
+
+
 def load(source: str, names: Sequence[str]) -> Code:
     """The machine code of a module, with the addresses of the functions `names`."""
     machine = _machine()
     start = time.perf_counter()
-    digest = hashlib.sha256(machine.identity + source.encode()).hexdigest()[:40]
+    digest = _sha256(machine.identity + source.encode()).hexdigest()[:40]
     path = os.path.join(config.CACHE, digest[:2], digest + ".o") if config.CACHE else ""
     image = _read(path, digest)
     with _lock:
@@ -172,7 +177,7 @@ def _read(path: str, digest: str) -> bytes | None:
     except OSError:
         return None
     found, image = content[:32], content[32:]
-    if not image or hashlib.sha256(digest.encode() + image).digest() != found:
+    if not image or _sha256(digest.encode() + image).digest() != found:
         return None
     with contextlib.suppress(OSError):
         os.utime(path)  # used now
@@ -187,7 +192,7 @@ def _write(path: str, digest: str, image: bytes) -> None:
         handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path))
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(hashlib.sha256(digest.encode() + image).digest() + image)
+                file.write(_sha256(digest.encode() + image).digest() + image)
             os.replace(temporary, path)
         except OSError:
             os.unlink(temporary)

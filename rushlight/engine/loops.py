@@ -45,7 +45,7 @@ class Nest(NamedTuple):
     shared: str  # what chunks share out: "outer" the outermost loop, "row" the row itself, "blocks" the row in ROW_BLOCKs
 
 
-_COMPARISONS = {"lt": "lt", "le": "le", "gt": "gt", "ge": "ge", "eq": "eq"}
+_COMPARISONS = ("lt", "le", "gt", "ge", "eq")
 _INTRINSICS = ("sqrt", "floor", "ceil", "rint", "trunc")
 
 
@@ -54,7 +54,7 @@ def _compute(k: Builder, node: Node, values: Sequence[Value]) -> Value:
     op = node.op
     if op in _COMPARISONS:
         prefix = "o" if values[0].floating else "s" if op != "eq" else ""
-        return k.compare(prefix + _COMPARISONS[op], *values)
+        return k.compare(prefix + op, *values)
     if op == "ne":
         return k.compare("une" if values[0].floating else "ne", *values)
     if op in _INTRINSICS:

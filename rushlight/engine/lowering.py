@@ -29,7 +29,7 @@ class Space(NamedTuple):
 
     shape: Shape
     split: int | None = None
-    blocked: bool = False  # whether the row's sum is that of its blocks (loops.ROW_BLOCK)
+    blocked: bool = False  # whether the row's sum is that of its blocks (ROW_BLOCK)
 
 
 class Column(NamedTuple):

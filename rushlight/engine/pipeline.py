@@ -111,6 +111,11 @@ def _is_exact(unit: Unit) -> bool:
     return isinstance(unit, Library) and isinstance(lowering, Calls) and lowering.exact
 
 
+def _storages(trace: Trace, unit: Unit) -> set[int]:
+    """All storages that a unit touches."""
+    return trace.storages(slot for step in unit.steps for slot in (*step.inputs, *step.outputs))
+
+
 def _touching_parts(trace: Trace, units: Sequence[Unit]) -> dict[int, set[int]]:
     """For each storage the parts that touch it: segments are numbered by the interpreted units before them."""
     touched: dict[int, set[int]] = {}
@@ -118,10 +123,8 @@ def _touching_parts(trace: Trace, units: Sequence[Unit]) -> dict[int, set[int]]:
     for unit in units:
         if isinstance(unit, Interpreted):
             part += 1
-        for step in unit.steps:
-            for slot in (*step.inputs, *step.outputs):
-                if slot < len(trace.slots):
-                    touched.setdefault(trace.slots[slot].storage, set()).add(part)
+        for storage in _storages(trace, unit):
+            touched.setdefault(storage, set()).add(part)
         if isinstance(unit, Interpreted):
             part += 1
     return touched
@@ -132,10 +135,8 @@ def _segment(trace: Trace, units: list[Unit], touched: dict[int, set[int]]) -> l
     own = {s for s, parts in touched.items() if trace.fates[s] is not Fate.DROPPED or len(parts) > 1}
     readers: dict[int, set[int]] = {}  # storage -> units that touch it
     for n, unit in enumerate(units):
-        for step in unit.steps:
-            for slot in (*step.inputs, *step.outputs):
-                if slot < len(trace.slots):
-                    readers.setdefault(trace.slots[slot].storage, set()).add(n)
+        for storage in _storages(trace, unit):
+            readers.setdefault(storage, set()).add(n)
 
     calls: list[tuple[int, Call]] = []
     workspaces: dict[int, int] = {}
@@ -161,10 +162,8 @@ def _segment(trace: Trace, units: list[Unit], touched: dict[int, set[int]]) -> l
 def _cut_around(trace: Trace, units: list[Unit], at: int, touched: dict[int, set[int]]) -> list[Part]:
     """The segments before and after a group that does not make a loop nest, whose steps are interpreted."""
     for unit in units:
-        for step in unit.steps:
-            for slot in (*step.inputs, *step.outputs):
-                if slot < len(trace.slots):
-                    touched[trace.slots[slot].storage] = {-1, -2}  # memory of its own
+        for storage in _storages(trace, unit):
+            touched[storage] = {-1, -2}  # memory of its own
     before = _segment(trace, units[:at], touched) if at else []
     after = _segment(trace, units[at + 1 :], touched) if at + 1 < len(units) else []
     return [*before, *units[at].steps, *after]

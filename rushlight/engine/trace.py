@@ -70,6 +70,10 @@ class Trace:
     nbytes: list[int]  # of each storage
     give_way: Callable[[], None] = _go_on  # called all through compiling, so that other threads may run
 
+    def storages(self, operands: Iterable[int]) -> set[int]:
+        """The storages of those operands that are regions."""
+        return {self.slots[s].storage for s in operands if s < len(self.slots)}
+
 
 def _occurrences(storages: Iterable[Storage]) -> dict[Storage, int]:
     counts: dict[Storage, int] = {}

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import dtypes as dt
+from ..engine import pooling
+from ..engine.lowering import Calls
 from ..errors import sizes
 from ..shape import Layout, Shape, contiguous
 from .card import Card, apply
@@ -16,7 +19,9 @@ from .reduction import widened
 from .separable import adaptive_bounds, adaptive_table, in_format_of, max_over, spatial_arguments, sum_over, transposed
 
 if TYPE_CHECKING:
+    from ..engine.kernel import Lowered
     from ..tensor import Tensor
+    from .card import Plan
 
 
 def _infer_adaptive(input: Layout, size: Shape) -> Layout:
@@ -26,11 +31,15 @@ def _infer_adaptive(input: Layout, size: Shape) -> Layout:
 
 def _counts(spatial: Shape, size: Shape) -> np.ndarray:
     """How many values each window of a mean covers."""
-    counts = np.ones((), np.int64)
+    return functools.reduce(np.multiply.outer, _counts_along(spatial, size))
+
+
+def _counts_along(spatial: Shape, size: Shape) -> list[np.ndarray]:
+    found = []
     for n, out in zip(spatial, size, strict=True):
-        start, end = adaptive_bounds(n, out) if out else (np.zeros(0), np.zeros(0))
-        counts = counts[..., None] * (end - start)
-    return counts
+        start, end = adaptive_bounds(n, out) if out else (np.zeros(0, np.int64), np.zeros(0, np.int64))
+        found.append(end - start)
+    return found
 
 
 def _mean_rule(input: np.ndarray, size: Shape) -> np.ndarray:
@@ -46,11 +55,32 @@ def _mean_gradient_rule(grad_output: np.ndarray, size: Shape) -> np.ndarray:
     return sum_over(shares, [transposed(adaptive_table(n, out)) for n, out in zip(size, windows, strict=True)])
 
 
+def _spatial(layout: Layout, size: Shape) -> Shape:
+    return layout.shape[layout.ndim - len(size) :]
+
+
+def _mean_lowering(plan: Plan) -> Lowered | None:
+    size = plan.params["size"]
+    spatial = _spatial(plan.operands[0], size)
+    return pooling.sums(plan, [adaptive_table(n, out) for n, out in zip(spatial, size, strict=True)], _counts_along(spatial, size), "after")
+
+
+def _mean_gradient_lowering(plan: Plan) -> Lowered | None:
+    size = plan.params["size"]
+    windows = _spatial(plan.operands[0], size)
+    return pooling.sums(plan, [transposed(adaptive_table(n, out)) for n, out in zip(size, windows, strict=True)], _counts_along(size, windows), "before")
+
+
+def _max_lowering(plan: Plan) -> Lowered | None:
+    size = plan.params["size"]
+    return pooling.maxima(plan, [adaptive_table(n, out) for n, out in zip(_spatial(plan.operands[0], size), size, strict=True)])
+
+
 _adaptive_avg_pool = {
     n: Card(
         f"adaptive_avg_pool{n}d", "input",
         statics="size",
-        infer=_infer_adaptive, numpy=_mean_rule,
+        infer=_infer_adaptive, numpy=_mean_rule, lowering=Calls(_mean_lowering, exact=True),
         grads={"input": lambda g, layouts, size: apply(_adaptive_avg_pool_backward, (g,), (layouts[0].shape[layouts[0].ndim - len(size) :],))},
         node_name=f"AdaptiveAvgPool{n}DBackward0",
     )
@@ -59,7 +89,7 @@ _adaptive_avg_pool = {
 _adaptive_avg_pool_backward: Card = Card(
     "adaptive_avg_pool_backward", "grad_output",
     statics="size",
-    infer=_infer_adaptive, numpy=_mean_gradient_rule,
+    infer=_infer_adaptive, numpy=_mean_gradient_rule, lowering=Calls(_mean_gradient_lowering, exact=True),
     grads={"grad_output": lambda g, layouts, size: apply(_adaptive_avg_pool[len(size)], (g,), (layouts[0].shape[layouts[0].ndim - len(size) :],))},
     node_name="AdaptiveAvgPool2DBackwardBackward0",
 )  # fmt: skip
@@ -82,7 +112,7 @@ _adaptive_max_pool = {
     n: Card(
         f"adaptive_max_pool{n}d", "input",
         statics="size", outputs="output indices",
-        infer=_infer_adaptive_max, numpy=_max_rule,
+        infer=_infer_adaptive_max, numpy=_max_rule, lowering=Calls(_max_lowering),
         grads={"input": lambda g, indices, layouts, size: max_gradient(g, indices, layouts[0].shape[layouts[0].ndim - len(size) :])},
         node_name=f"AdaptiveMaxPool{n}DBackward0",
     )

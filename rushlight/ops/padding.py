@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import dtypes as dt
+from ..engine import pooling
+from ..engine.lowering import Calls
 from ..errors import sizes
 from ..shape import Layout, Shape
 from .card import Card, apply
@@ -113,6 +115,7 @@ def _card(title: str, n: int) -> Card:
         statics="pad mode",
         infer=_infer_padded,
         numpy=lambda input, pad, mode: sum_over(input, _tables(input.shape, pad, mode)),
+        lowering=Calls(lambda plan: pooling.sums(plan, _tables(plan.operands[0].shape, **plan.params)), exact=True),
         grads={"input": lambda g, layouts, pad, mode: apply(_pad_backward, (g,), (layouts[0].shape, pad, mode))},
         node_name=f"{title.capitalize()}Pad{n}DBackward0", onnx="Pad",
     )  # fmt: skip
@@ -125,6 +128,7 @@ _pad_backward = Card(
     statics="shape pad mode",
     infer=lambda grad_output, shape, pad, mode: in_format_of(grad_output, shape),
     numpy=lambda grad_output, shape, pad, mode: sum_over(widened(grad_output), [transposed(t) for t in _tables(shape, pad, mode)]),
+    lowering=Calls(lambda plan: pooling.sums(plan, [transposed(t) for t in _tables(**plan.params)]), exact=True),
     grads={"grad_output": lambda g, pad, mode: apply(_CARDS[mode, len(pad) // 2], (g,), (pad, mode))},
 )  # fmt: skip
 

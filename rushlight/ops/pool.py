@@ -5,12 +5,15 @@ Windows slide over the last one to three dims; batch and channels lie before the
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import dtypes as dt
+from ..engine import pooling
+from ..engine.lowering import Calls
 from ..errors import sizes
 from ..shape import Layout, Shape, contiguous
 from ..storage import ON_META
@@ -29,7 +32,9 @@ from .separable import (
 )
 
 if TYPE_CHECKING:
+    from ..engine.kernel import Lowered
     from ..tensor import Tensor
+    from .card import Plan
 
 _AXES = ("", "W", "HW", "THW")
 _COUNTS = ("", "one int", "two ints", "three ints")
@@ -96,6 +101,7 @@ _scatter_windows = Card(
     statics="size disjoint",
     infer=lambda grad_output, indices, size, disjoint: in_format_of(grad_output, (*grad_output.shape[: grad_output.ndim - len(size)], *size)),
     numpy=lambda grad_output, indices, size, disjoint: scatter_rule(grad_output, indices, size, not disjoint),
+    lowering=Calls(lambda plan: pooling.scattered(plan, plan.params["size"], not plan.params["disjoint"]), exact=True),
     grads={"grad_output": lambda g, indices, size: gather_windows(g, indices, len(size))},
     node_name="MaxPool2DWithIndicesBackwardBackward0",
 )  # fmt: skip
@@ -115,6 +121,10 @@ def _max_rule(input: np.ndarray, kernel: Shape, **geometry: Any) -> tuple[np.nda
     return max_over(widened(input), _tables(input.shape[-len(kernel) :], kernel, **geometry))
 
 
+def _max_lowering(plan: Plan) -> Lowered | None:
+    return pooling.maxima(plan, _tables(plan.operands[0].shape[-len(plan.params["kernel"]) :], **plan.params))
+
+
 def _max_pool_gradient(g: Tensor, indices: Tensor, layouts: Sequence[Layout], kernel: Shape, stride: Shape, dilation: Shape) -> Tensor:
     disjoint = all(s > d * (k - 1) for k, s, d in zip(kernel, stride, dilation, strict=True))
     return max_gradient(g, indices, layouts[0].shape[-len(kernel) :], disjoint)
@@ -125,6 +135,7 @@ _max_pool = {
         f"max_pool{n}d_with_indices", "input",
         statics="kernel stride padding dilation ceil_mode", outputs="output indices",
         infer=_infer_max, numpy=_max_rule, grads={"input": _max_pool_gradient},
+        lowering=Calls(_max_lowering),
         node_name=f"MaxPool{n}DWithIndicesBackward0", onnx="MaxPool",
     )
     for n in (2, 3)
@@ -253,6 +264,7 @@ _max_unpool = {
         statics="size",
         infer=lambda input, indices, size: in_format_of(input, (*input.shape[: input.ndim - len(size)], *size)),
         numpy=lambda input, indices, size: scatter_rule(input, indices, size, False),
+        lowering=Calls(lambda plan: pooling.scattered(plan, plan.params["size"], False), exact=True),
         grads={"input": lambda g, indices, size: gather_windows(g, indices, len(size))},
         node_name=f"MaxUnpool{n}DBackward0", onnx="MaxUnpool",
     )
@@ -346,17 +358,20 @@ def max_unpool3d(input: Tensor, indices: Tensor, kernel_size: Any, stride: Any =
 _AVERAGE_STATICS = "kernel stride padding ceil_mode count_include_pad divisor_override"
 
 
-def _averaged_counts(spatial: Shape, kernel: Shape, stride: Shape, padding: Shape, ceil_mode: bool, count_include_pad: bool, divisor_override: int | None) -> Any:
-    """What each window's sum is divided by: the count of its values, or also of the padding that it covers."""
-    if divisor_override is not None:
-        return np.int64(divisor_override)
-    counts: Any = np.ones((), np.int64)
-    for size, k, s, p in zip(spatial, kernel, stride, padding, strict=True):
+def _counts_along(spatial: Shape, kernel: Shape, stride: Shape, padding: Shape, ceil_mode: bool, count_include_pad: bool, divisor_override: int | None) -> list[np.ndarray]:
+    """For each dim what a window's sum is divided by: the count of its places, or also of the padding that it covers."""
+    found = []
+    for n, (size, k, s, p) in enumerate(zip(spatial, kernel, stride, padding, strict=True)):
         start = np.arange(window_count(size, k, s, p, 1, ceil_mode)) * s - p
         end = np.minimum(start + k, size + p)
         along = end - start if count_include_pad else np.minimum(end, size) - np.maximum(start, 0)
-        counts = counts[..., None] * np.maximum(along, 1)
-    return counts
+        found.append(np.maximum(along, 1) if divisor_override is None else np.full(start.size, divisor_override if n == 0 else 1))
+    return found
+
+
+def _averaged_counts(*geometry: Any, **counting: Any) -> np.ndarray:
+    """What each window's sum is divided by."""
+    return functools.reduce(np.multiply.outer, _counts_along(*geometry, **counting))
 
 
 def _divided(total: np.ndarray, counts: np.ndarray) -> np.ndarray:
@@ -376,6 +391,16 @@ def _average_gradient_rule(grad_output: np.ndarray, size: Shape, kernel: Shape, 
     return sum_over(shares, [transposed(t) for t in _tables(size, kernel, stride, padding, (1,) * len(kernel), ceil_mode)])
 
 
+def _average_lowering(plan: Plan) -> Lowered | None:
+    return _average_calls(plan, plan.operands[0].shape[-len(plan.params["kernel"]) :], backward=False, **plan.params)
+
+
+def _average_calls(plan: Plan, size: Shape, kernel: Shape, stride: Shape, padding: Shape, ceil_mode: bool, backward: bool = True, **counting: Any) -> Lowered | None:
+    tables = _tables(size, kernel, stride, padding, (1,) * len(kernel), ceil_mode)
+    counts = _counts_along(size, kernel, stride, padding, ceil_mode, **counting)
+    return pooling.sums(plan, [transposed(t) for t in tables] if backward else tables, counts, "before" if backward else "after")
+
+
 def _infer_average(input: Layout, kernel: Shape, stride: Shape, padding: Shape, ceil_mode: bool, count_include_pad: bool, divisor_override: int | None) -> Layout:
     out = _infer_windows(input, kernel, stride, padding, (1,) * len(kernel), ceil_mode)
     return out if len(kernel) == 2 else contiguous(out.shape, out.dtype)
@@ -391,6 +416,7 @@ _avg_pool = {
         f"avg_pool{n}d", "input",
         statics=_AVERAGE_STATICS,
         infer=_infer_average, numpy=_average_rule, grads={"input": _average_gradient},
+        lowering=Calls(_average_lowering, exact=True),
         node_name=f"AvgPool{n}DBackward0", onnx="AveragePool",
     )
     for n in (2, 3)
@@ -400,6 +426,7 @@ _avg_pool_backward = Card(
     statics="size " + _AVERAGE_STATICS,
     infer=lambda grad_output, size, **rest: in_format_of(grad_output, (*grad_output.shape[: grad_output.ndim - len(size)], *size)),
     numpy=_average_gradient_rule,
+    lowering=Calls(lambda plan: _average_calls(plan, **plan.params), exact=True),
     grads={"grad_output": lambda g, kernel, stride, padding, ceil_mode, count_include_pad, divisor_override: apply(
         _avg_pool[len(kernel)], (g,), (kernel, stride, padding, ceil_mode, count_include_pad, divisor_override)
     )},

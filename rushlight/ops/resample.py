@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import dtypes as dt
+from ..engine import pooling
+from ..engine.lowering import Calls
 from ..errors import sizes
 from ..shape import Layout, Shape
 from .adaptive_pool import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
@@ -22,7 +24,9 @@ from .reduction import widened
 from .separable import Table, in_format_of, sum_along, table, transposed
 
 if TYPE_CHECKING:
+    from ..engine.kernel import Lowered
     from ..tensor import Tensor
+    from .card import Plan
 
 
 def _cubic(a: float) -> Callable[[np.ndarray], np.ndarray]:
@@ -134,6 +138,16 @@ def _resample_with(make: Callable[..., Table]) -> Callable[..., np.ndarray]:
     return rule
 
 
+def _lowering_with(make: Callable[..., Table]) -> Calls:
+    def calls(plan: Plan) -> Lowered | None:
+        params = plan.params
+        double = plan.operands[0].dtype is dt.float64
+        tables = [make(params["mode"], params["antialias"], s, o, params["align_corners"], f, double) for s, o, f in zip(params["size"], params["out"], params["scale_factors"], strict=True)]
+        return pooling.sums(plan, tables)
+
+    return Calls(calls, exact=True)
+
+
 def _infer(input: Layout, size: Shape, out: Shape, **rest: Any) -> Layout:
     return in_format_of(input, (*input.shape[:2], *out))
 
@@ -147,7 +161,7 @@ def _card(mode: str, n: int, antialias: bool) -> Card:
     return Card(
         f"upsample_{mode.replace('-', '_')}{n}d{'_aa' if antialias else ''}", "input",
         statics=_STATICS,
-        infer=_infer, numpy=_resample_with(_table), grads={"input": _gradient},
+        infer=_infer, numpy=_resample_with(_table), grads={"input": _gradient}, lowering=_lowering_with(_table),
         node_name=f"Upsample{title}Backward0", onnx="Resize",
     )  # fmt: skip
 
@@ -160,7 +174,7 @@ _resample_backward = Card(
     "upsample_backward", "grad_output",
     statics=_STATICS,
     infer=lambda grad_output, size, **rest: in_format_of(grad_output, (*grad_output.shape[:2], *size)),
-    numpy=_resample_with(_transposed_table),
+    numpy=_resample_with(_transposed_table), lowering=_lowering_with(_transposed_table),
     grads={"grad_output": lambda g, mode, antialias, size, out, align_corners, scale_factors: apply(
         _CARDS[mode, len(size), antialias], (g,), (mode, antialias, size, out, align_corners, scale_factors)
     )},

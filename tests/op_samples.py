@@ -334,5 +334,33 @@ def add_norm_backward(name: str, forward: Callable[..., Any], static: tuple[Any,
     add(f"{name}_backward", call, *tensors)
 
 
-for family in (pointwise, reductions, views, movement, products, layers, gradients, steps):
+def recurrences() -> None:
+    """Layers over sequences and single steps, with and without biases, from either end."""
+    for name, gates, states in (("lstm", 4, 2), ("gru", 3, 1), ("rnn_tanh", 1, 1), ("rnn_relu", 1, 1)):
+        for sequence, reverse, biased in (((3,), False, True), ((2,), True, False), ((), False, True)):
+            weights = [real(gates * 5, 4), real(gates * 5, 5), *([real(gates * 5), real(gates * 5, seed=1)] if biased else [])]
+            state = [real(*sequence and (1,), 2, 5, seed=3 + n) for n in range(states)]
+            tensors = (real(*sequence, 2, 4), *state, *weights)
+            add(f"{name}_layer", lambda *tensors, n=name, s=states, r=reverse: recurrent_layer(n, s, r, *tensors)[:-1], *tensors)
+            grads = (real(*sequence, 2, 5, seed=6), *(real(*sequence and (1,), 2, 5, seed=7 + n) for n in range(states)))
+            call = lambda *tensors, n=name, s=states, r=reverse: recurrent_layer_backward(n, s, r, *tensors)  # noqa: E731
+            add(f"{name}_layer_backward", call, *grads, *tensors)
+
+
+def recurrent_layer(name: str, states: int, reverse: bool, input: Tensor, *others: Tensor) -> Any:
+    state, weights = others[:states], others[states:]
+    biases = weights[2:] or (0.0, 0.0)
+    return apply(CARDS[f"{name}_layer"], (input, *weights[:2], *biases, *state), (reverse,))
+
+
+def recurrent_layer_backward(name: str, states: int, reverse: bool, *tensors: Tensor) -> Any:
+    grads, operands = tensors[: states + 1], tensors[states + 1 :]
+    (input, *state), weights = operands[: states + 1], operands[states + 1 :]
+    saved = recurrent_layer(name, states, reverse, *(t.detach() for t in operands))[-1]
+    biases = weights[2:] or (0.0, 0.0)
+    mask = (True, True, True, *[len(weights) > 2] * 2, *[True] * states)
+    return apply(CARDS[f"{name}_layer_backward"], (saved, input, *weights[:2], *biases, *state, *grads), (reverse, mask))
+
+
+for family in (pointwise, reductions, views, movement, products, layers, gradients, recurrences, steps):
     family()

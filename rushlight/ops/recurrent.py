@@ -1,94 +1,69 @@
 """Recurrent networks: whole stacks (`lstm`, `gru`, `rnn_tanh`, `rnn_relu`) and single steps (their ``_cell`` forms).
 
-A layer multiplies all its inputs by its input weights at once; what is left for each step is one product with the
-hidden state and the gates. Padded and packed sequences run through the same loop: it is given the inputs of one step
-after another, and in packed ones a step may have fewer rows than the one before.
+One direction of one layer is one entry (recurrent_entry.py), or where it cannot be one, a loop of public ops over its
+steps (recurrent_steps.py). A packed sequence runs in stretches of as many rows: in each, some sequences have ended.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from .combine import cat, stack
+from .combine import cat
 from .dropout import dropout as drop
 from .matmul import linear
+from .recurrent_entry import is_entry, run_entry
+from .recurrent_steps import GRU, LSTM, RNN_RELU, RNN_TANH, Network, Weights, run_steps
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
-
-    State = tuple[Tensor, ...]  # (hidden,), or (hidden, cell) of an LSTM
-
-
-class _Weights(NamedTuple):
-    """The parameters of one direction of one layer, in the order in which they are passed."""
-
-    ih: Tensor
-    hh: Tensor
-    bias_ih: Tensor | None = None
-    bias_hh: Tensor | None = None
-    hr: Tensor | None = None  # projection of an LSTM's hidden state
+    from .recurrent_steps import State
 
 
-Step = Callable[["Tensor", "State", _Weights], "State"]  # input gates, state, weights: to the next state
+def _run_layer(network: Network, input: Tensor, state: State, weights: Weights, reverse: bool) -> tuple[Tensor, State]:
+    """One direction of one layer over a sequence in which every step has all rows."""
+    run = run_entry if is_entry(network, input, state, weights) else run_steps
+    return run(network, input, state, weights, reverse)
 
 
-def _lstm_step(input_gates: Tensor, state: State, weights: _Weights) -> State:
-    hidden, cell = state
-    gates = input_gates + linear(hidden, weights.hh, weights.bias_hh)
-    input_gate, forget_gate, cell_gate, output_gate = gates.chunk(4, 1)
-    cell = forget_gate.sigmoid() * cell + input_gate.sigmoid() * cell_gate.tanh()
-    hidden = output_gate.sigmoid() * cell.tanh()
-    if weights.hr is not None:
-        hidden = linear(hidden, weights.hr)
-    return hidden, cell
-
-
-def _gru_step(input_gates: Tensor, state: State, weights: _Weights) -> State:
-    (hidden,) = state
-    reset_in, update_in, new_in = input_gates.chunk(3, 1)
-    reset_hidden, update_hidden, new_hidden = linear(hidden, weights.hh, weights.bias_hh).chunk(3, 1)
-    reset = (reset_in + reset_hidden).sigmoid()
-    update = (update_in + update_hidden).sigmoid()
-    new = (new_in + reset * new_hidden).tanh()
-    return ((hidden - new) * update + new,)
-
-
-def _rnn_tanh_step(input_gates: Tensor, state: State, weights: _Weights) -> State:
-    return ((input_gates + linear(state[0], weights.hh, weights.bias_hh)).tanh(),)
-
-
-def _rnn_relu_step(input_gates: Tensor, state: State, weights: _Weights) -> State:
-    return ((input_gates + linear(state[0], weights.hh, weights.bias_hh)).relu(),)
-
-
-def _run_direction(
-    steps: Sequence[Tensor], initial: State, weights: _Weights, step: Step
-) -> tuple[list[Tensor], State]:
-    """Run one direction of one layer over the input gates of its steps: the hidden states, and the last state.
+def _run_packed_layer(network: Network, data: Tensor, batch_sizes: Sequence[int], initial: State, weights: Weights, reverse: bool) -> tuple[Tensor, State]:
+    """The same over a packed sequence.
 
     Row ``i`` of every step belongs to the same sequence. Sequences are sorted by length, so that the last rows drop
     out as their sequences end; backwards in time they join as their sequences begin.
     """
-    state = tuple(part[: steps[0].size(0)] for part in initial)
+    stretches = _stretches(batch_sizes)
+    state = tuple(part[:, : (stretches[-1] if reverse else stretches[0])[1]] for part in initial)
     outputs: list[Tensor] = []
     ended: list[State] = []
-    for input_gates in steps:
-        rows, running = input_gates.size(0), state[0].size(0)
+    parts = data.split([steps * rows for steps, rows in stretches], 0)
+    for (steps, rows), part in list(zip(stretches, parts, strict=True))[:: -1 if reverse else 1]:
+        running = state[0].size(1)
         if rows < running:
-            ended.append(tuple(part[rows:] for part in state))
-            state = tuple(part[:rows] for part in state)
+            ended.append(tuple(s[:, rows:] for s in state))
+            state = tuple(s[:, :rows] for s in state)
         elif rows > running:
-            state = tuple(cat([part, start[running:rows]]) for part, start in zip(state, initial, strict=True))
-        state = step(input_gates, state, weights)
-        outputs.append(state[0])
+            state = tuple(cat([s, start[:, running:rows]], 1) for s, start in zip(state, initial, strict=True))
+        output, state = _run_layer(network, part.reshape(steps, rows, -1), state, weights, reverse)
+        outputs.append(output.reshape(steps * rows, -1))
     if ended:
-        state = tuple(cat(parts) for parts in zip(state, *reversed(ended), strict=True))
-    return outputs, state
+        state = tuple(cat(found, 1) for found in zip(state, *reversed(ended), strict=True))
+    return cat(outputs[::-1] if reverse else outputs), state
+
+
+def _stretches(batch_sizes: Sequence[int]) -> list[tuple[int, int]]:
+    """Steps one after another that have as many rows: how many steps, and rows."""
+    found: list[tuple[int, int]] = []
+    for rows in batch_sizes:
+        if found and found[-1][1] == rows:
+            found[-1] = (found[-1][0] + 1, rows)
+        else:
+            found.append((1, rows))
+    return found
 
 
 def _run_layers(
-    step: Step,
+    network: Network,
     input: Tensor,
     batch_sizes: list[int] | None,
     hx: Tensor | Sequence[Tensor],
@@ -101,30 +76,29 @@ def _run_layers(
 ) -> tuple[Tensor, State]:
     """All layers over a sequence ``(time, batch, features)``, or a packed one ``(rows, features)``."""
     initial = tuple(hx) if isinstance(hx, (tuple, list)) else (hx,)
-    if step is _lstm_step and len(initial) != 2:
+    if network is LSTM and len(initial) != 2:
         raise RuntimeError("lstm expects two hidden states")
     layers = _group_parameters(params, has_biases, num_layers * (2 if bidirectional else 1))
-    starts = list(zip(*(part.unbind(0) for part in initial), strict=True))
+    starts = [tuple(part.split(1)) if part.size(0) > 1 else (part,) for part in initial]
     finals: list[State] = []
     directions = (False, True) if bidirectional else (False,)
     for layer in range(num_layers):
         outputs: list[Tensor] = []
         for reverse in directions:
-            weights, start = layers[len(finals)], starts[len(finals)]
-            gates = linear(input, weights.ih, weights.bias_ih)
-            steps = list(gates.unbind(0) if batch_sizes is None else gates.split(batch_sizes, 0))
-            hidden, final = _run_direction(steps[::-1] if reverse else steps, start, weights, step)
-            if reverse:
-                hidden.reverse()
-            outputs.append(stack(hidden) if batch_sizes is None else cat(hidden))
+            weights, start = layers[len(finals)], tuple(part[len(finals)] for part in starts)
+            if batch_sizes is None:
+                output, final = _run_layer(network, input, start, weights, reverse)
+            else:
+                output, final = _run_packed_layer(network, input, batch_sizes, start, weights, reverse)
+            outputs.append(output)
             finals.append(final)
         input = cat(outputs, -1) if bidirectional else outputs[0]
         if dropout and train and layer < num_layers - 1:
             input = drop(input, dropout, True)
-    return input, tuple(stack(parts) for parts in zip(*finals, strict=True))
+    return input, finals[0] if len(finals) == 1 else tuple(cat(parts) for parts in zip(*finals, strict=True))
 
 
-def _group_parameters(params: Sequence[Tensor], has_biases: bool, groups: int) -> list[_Weights]:
+def _group_parameters(params: Sequence[Tensor], has_biases: bool, groups: int) -> list[Weights]:
     each = len(params) // groups
     without_projection = 4 if has_biases else 2
     if each * groups != len(params) or each - without_projection not in (0, 1):
@@ -133,12 +107,12 @@ def _group_parameters(params: Sequence[Tensor], has_biases: bool, groups: int) -
     for start in range(0, len(params), each):
         ih, hh, *rest = params[start : start + each]
         bias_ih, bias_hh = rest[:2] if has_biases else (None, None)
-        found.append(_Weights(ih, hh, bias_ih, bias_hh, rest[-1] if each > without_projection else None))
+        found.append(Weights(ih, hh, bias_ih, bias_hh, rest[-1] if each > without_projection else None))
     return found
 
 
 def _run_padded(
-    step: Step,
+    network: Network,
     input: Tensor,
     hx: Tensor | Sequence[Tensor],
     params: Sequence[Tensor],
@@ -154,13 +128,13 @@ def _run_padded(
     if input.size(0) == 0:
         raise RuntimeError("Expected sequence length to be larger than 0 in RNN")
     output, state = _run_layers(
-        step, input, None, hx, params, has_biases, num_layers, dropout, train, bidirectional
+        network, input, None, hx, params, has_biases, num_layers, dropout, train, bidirectional
     )
     return (output.transpose(0, 1) if batch_first else output), state
 
 
 def _run_packed(
-    step: Step,
+    network: Network,
     data: Tensor,
     batch_sizes: Tensor,
     hx: Tensor | Sequence[Tensor],
@@ -172,14 +146,14 @@ def _run_packed(
     bidirectional: bool,
 ) -> tuple[Tensor, State]:
     return _run_layers(
-        step, data, batch_sizes.tolist(), hx, params, has_biases, num_layers, dropout, train, bidirectional
+        network, data, batch_sizes.tolist(), hx, params, has_biases, num_layers, dropout, train, bidirectional
     )
 
 
-def _run(step: Step, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Tensor, State]:
+def _run(network: Network, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Tensor, State]:
     """Tell the two signatures apart: in the packed one the parameters come fourth, not third."""
     is_packed = "batch_sizes" in kwargs or (len(args) > 3 and isinstance(args[3], (list, tuple)))
-    return (_run_packed if is_packed else _run_padded)(step, *args, **kwargs)
+    return (_run_packed if is_packed else _run_padded)(network, *args, **kwargs)
 
 
 def lstm(*args: Any, **kwargs: Any) -> tuple[Tensor, Tensor, Tensor]:
@@ -193,7 +167,7 @@ def lstm(*args: Any, **kwargs: Any) -> tuple[Tensor, Tensor, Tensor]:
     >>> torch.lstm(torch.ones(4, 1, 3), state, weights, False, 1, 0.0, False, False, False)[0].shape
     torch.Size([4, 1, 2])
     """
-    output, (hidden, cell) = _run(_lstm_step, args, kwargs)
+    output, (hidden, cell) = _run(LSTM, args, kwargs)
     return output, hidden, cell
 
 
@@ -204,7 +178,7 @@ def gru(*args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
     >>> torch.gru(torch.ones(4, 1, 3), torch.zeros(1, 1, 2), weights, False, 1, 0.0, False, False, False)[1].shape
     torch.Size([1, 1, 2])
     """
-    output, (hidden,) = _run(_gru_step, args, kwargs)
+    output, (hidden,) = _run(GRU, args, kwargs)
     return output, hidden
 
 
@@ -215,7 +189,7 @@ def rnn_tanh(*args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
     >>> torch.rnn_tanh(torch.ones(4, 1, 3), torch.zeros(1, 1, 2), weights, False, 1, 0.0, False, False, False)[1].shape
     torch.Size([1, 1, 2])
     """
-    output, (hidden,) = _run(_rnn_tanh_step, args, kwargs)
+    output, (hidden,) = _run(RNN_TANH, args, kwargs)
     return output, hidden
 
 
@@ -226,11 +200,11 @@ def rnn_relu(*args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
     >>> torch.rnn_relu(torch.ones(4, 1, 3), torch.zeros(1, 1, 2), weights, False, 1, 0.0, False, False, False)[1].shape
     torch.Size([1, 1, 2])
     """
-    output, (hidden,) = _run(_rnn_relu_step, args, kwargs)
+    output, (hidden,) = _run(RNN_RELU, args, kwargs)
     return output, hidden
 
 
-def _run_cell(step: Step, input: Tensor, state: State, weights: _Weights) -> State:
+def _run_cell(network: Network, input: Tensor, state: State, weights: Weights) -> State:
     """One step of a batch, with PyTorch's checks of the sizes."""
     if input.size(1) != weights.ih.size(1):
         raise RuntimeError(f"input has inconsistent input_size: got {input.size(1)} expected {weights.ih.size(1)}")
@@ -243,7 +217,9 @@ def _run_cell(step: Step, input: Tensor, state: State, weights: _Weights) -> Sta
             raise RuntimeError(
                 f"hidden{number} has inconsistent hidden_size: got {part.size(1)}, expected {weights.hh.size(1)}"
             )
-    return step(linear(input, weights.ih, weights.bias_ih), state, weights)
+    if is_entry(network, input, state, weights):
+        return run_entry(network, input, state, weights, False)[1]
+    return network.step(linear(input, weights.ih, weights.bias_ih), state, weights)
 
 
 def lstm_cell(
@@ -262,7 +238,7 @@ def lstm_cell(
     """
     if len(hx) != 2:
         raise RuntimeError("lstm_cell expects two hidden states")
-    hidden, cell = _run_cell(_lstm_step, input, tuple(hx), _Weights(w_ih, w_hh, b_ih, b_hh))
+    hidden, cell = _run_cell(LSTM, input, tuple(hx), Weights(w_ih, w_hh, b_ih, b_hh))
     return hidden, cell
 
 
@@ -274,7 +250,7 @@ def gru_cell(
     >>> torch.gru_cell(torch.ones(1, 3), torch.ones(1, 2), torch.zeros(6, 3), torch.zeros(6, 2))
     tensor([[0.5000, 0.5000]])
     """
-    return _run_cell(_gru_step, input, (hx,), _Weights(w_ih, w_hh, b_ih, b_hh))[0]
+    return _run_cell(GRU, input, (hx,), Weights(w_ih, w_hh, b_ih, b_hh))[0]
 
 
 def rnn_tanh_cell(
@@ -285,7 +261,7 @@ def rnn_tanh_cell(
     >>> torch.rnn_tanh_cell(torch.ones(1, 3), torch.ones(1, 2), torch.zeros(2, 3), torch.zeros(2, 2))
     tensor([[0., 0.]])
     """
-    return _run_cell(_rnn_tanh_step, input, (hx,), _Weights(w_ih, w_hh, b_ih, b_hh))[0]
+    return _run_cell(RNN_TANH, input, (hx,), Weights(w_ih, w_hh, b_ih, b_hh))[0]
 
 
 def rnn_relu_cell(
@@ -296,4 +272,4 @@ def rnn_relu_cell(
     >>> torch.rnn_relu_cell(torch.ones(1, 3), torch.ones(1, 2), torch.ones(2, 3), torch.zeros(2, 2))
     tensor([[3., 3.]])
     """
-    return _run_cell(_rnn_relu_step, input, (hx,), _Weights(w_ih, w_hh, b_ih, b_hh))[0]
+    return _run_cell(RNN_RELU, input, (hx,), Weights(w_ih, w_hh, b_ih, b_hh))[0]

@@ -11,6 +11,7 @@ owed: an entry that touches one runs before the call returns (`ops/card.py`).
 
 from __future__ import annotations
 
+import operator
 import os
 import sys
 import threading
@@ -25,6 +26,7 @@ import numpy as np
 
 from . import config
 from .engine import execute
+from .engine.routine import Routine, expanded
 from .storage import Storage
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 
 Operand = Any  # (Storage, int, Layout) or a Python number
 Position = tuple[CodeType, int] | None  # a code object and the offset of an instruction in it
-Entry = tuple["Plan", Sequence[Operand], Sequence[Operand], Position]
+Entry = tuple["Plan | Routine", Sequence[Operand], Sequence[Operand], Position]
 
 pending: deque[Entry] = deque()
 flushes: Counter[str] = Counter()
@@ -87,7 +89,7 @@ def user_position(depth: int) -> Position:
     return (code, frame.f_lasti)
 
 
-def record(plan: Plan, outputs: Sequence[Operand], inputs: Sequence[Operand]) -> Position:
+def record(plan: Plan | Routine, outputs: Sequence[Operand], inputs: Sequence[Operand]) -> Position:
     """Append an entry; run what is pending if the mode or the budget of owed bytes says so.
 
     Answers the user's position, for the node of a gradient to keep.
@@ -120,7 +122,7 @@ def flush(cause: str = "observation") -> None:
         start = time.perf_counter()
         state.running = True
         try:
-            if state.compile and len(pending) > 1 and not state.immediate:
+            if state.compile and (len(pending) > 1 or type(pending[0][0]) is Routine) and not state.immediate:
                 _run_compiled(failures)
             if pending:
                 _run_one_by_one(failures)
@@ -138,19 +140,19 @@ def _run_compiled(failures: list[Exception]) -> None:
     found = execute.find(entries)
     if found is None:
         return
-    progress = execute.Progress(found[0].parts)
+    progress = execute.Progress(*found, entries)
     try:
         # All in one call, in which no signal's handler runs.
         deque(starmap(pending.popleft, repeat((), len(entries))), 0)
         state.run += len(entries)
-        execute.run(*found, entries, lambda entry: _run_entry(entry, failures), progress)
+        execute.run(found[0], progress, lambda entry: _run_entry(entry, failures))
     except BaseException:
         # Ctrl-C: what has not run stays pending.
         if not pending or pending[0] is not entries[0]:
-            pending.extendleft(entries[one.number] for one in reversed(progress.left()))
+            pending.extendleft(reversed(progress.left()))
         raise
     start = time.perf_counter()
-    del entries, found
+    del entries, found, progress
     execute.counts.releasing_seconds += time.perf_counter() - start
 
 
@@ -160,6 +162,9 @@ def _run_one_by_one(failures: list[Exception]) -> None:
         with np.errstate(all="ignore"):
             while pending:
                 entry = pending[0]
+                if type(entry[0]) is Routine:
+                    _take_apart(entry)
+                    continue
                 try:
                     pending.popleft()
                     state.run += 1
@@ -173,6 +178,12 @@ def _run_one_by_one(failures: list[Exception]) -> None:
         execute.counts.interpreted_seconds += execute.counts.clock() - start
 
 
+def _take_apart(entry: Entry) -> None:
+    """Put the entries of a routine, the first that is pending, in its place: in one call, in which no signal's handler runs."""
+    inner = expanded([entry])[0]
+    deque(starmap(operator.call, ((pending.popleft,), (pending.extendleft, inner[::-1]))), 0)
+
+
 def _run_entry(entry: Entry, failures: list[Exception]) -> bool:
     """Run one entry; if it fails, mark what it owes and note the failure."""
     try:
@@ -184,7 +195,7 @@ def _run_entry(entry: Entry, failures: list[Exception]) -> bool:
     return True
 
 
-def describe(plan: Plan) -> str:
+def describe(plan: Plan | Routine) -> str:
     """An op with the dtypes and shapes of its operands: ``add(float32[2, 3], float)``."""
     operands = [o.__name__ if isinstance(o, type) else f"{o.dtype.name}{list(o.shape)}" for o in plan.operands]
     return f"{plan.card.name}({', '.join(operands)})"

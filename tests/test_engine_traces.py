@@ -47,9 +47,9 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     seen: list[Any] = []
     original = execute.run
 
-    def run(compiled: Any, found: Any, *rest: Any) -> None:
-        original(compiled, found, *rest)
-        seen.append(found)
+    def run(compiled: Any, progress: Any, *rest: Any) -> None:
+        original(compiled, progress, *rest)
+        seen.append(progress.found)
 
     monkeypatch.setattr(execute, "run", run)
     return seen

@@ -30,6 +30,7 @@ from ..graph import (
 from ..ops.creation import filled
 from ..shape import contiguous
 from ..storage import TensorBase
+from . import known_pass
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -152,6 +153,7 @@ class _Pass:
                 self.finish(*self.leaves.pop(key))
 
     def run(self) -> None:
+        """Send gradients through all nodes, to the leaves."""
         heap, waiting = self.heap, self.waiting
         while heap:
             node, grads = waiting.pop(heapq.heappop(heap))
@@ -170,6 +172,9 @@ class _Pass:
                         self.captured[id(node), nr] = g
             if self.useful is None or id(node) in self.useful:
                 self.step(node, grads)
+
+    def finish_leaves(self) -> None:
+        """All gradients are there: keep them, or add them to ``.grad``."""
         if self.accumulate and not AccumulateGrad.in_use:  # no leaf has a hook
             tape.thread.position = self.position
             try:
@@ -372,7 +377,16 @@ def run_backward(
     With `accumulate` they are added to the leaves' ``.grad``; without, those of `targets` are returned.
     """
     roots = _roots(tensors, grad_tensors)
-    run = _Pass([edge for edge, _ in roots], create_graph, create_graph if retain_graph is None else retain_graph, targets, accumulate)
+    retain_graph = create_graph if retain_graph is None else retain_graph
+    graph = known = None
+    if targets is None and not create_graph and len(roots) == 1 and type(roots[0][0]) is tuple and known_pass.usable():
+        graph = known_pass.read(*roots[0])
+        known = known_pass.recall(graph) if graph is not None else None
+        if known is not None and graph is not None and known.routine is not None:
+            _replay(known, graph, roots[0][1], retain_graph)
+            return []
+    run = _Pass([edge for edge, _ in roots], create_graph, retain_graph, targets, accumulate)
+    recording = known_pass.Recording() if known is not None and not known.hopeless else None
     if targets is not None:
         run.prune(edge[0] for edge, _ in roots if type(edge) is tuple)
     if AccumulateGrad.in_use:
@@ -384,9 +398,28 @@ def run_backward(
         for edge, g in roots:
             run.send(edge, g)
         run.run()
+        if recording is not None:
+            assert known is not None and graph is not None
+            recording.finish(known, graph, list(run.leaves.values()), run.position)
+        run.finish_leaves()
     finally:
         grad_state.enabled, grad_state.backward_pass = before
     return [run.captured.get((id(t[0]), t[1]) if type(t) is tuple else id(t)) for t in targets or ()]
+
+
+def _replay(known: known_pass.Known, graph: known_pass.Graph, grad: Tensor, retain_graph: bool) -> None:
+    """A backward pass of a known kind: one entry, and the leaves."""
+    position = tape.user_position(3)
+    shared = {id(grad._storage), *(id(graph.regions[n][0]) for n in known.returned)}
+    enabled, grad_state.enabled = grad_state.enabled, False
+    try:
+        found = known_pass.replay(known, graph, position, retain_graph)
+        tape.thread.position = position
+        for leaf, each in found:
+            accumulate_grad(leaf, each, False, shared)
+    finally:
+        tape.thread.position = None
+        grad_state.enabled = enabled
 
 
 def accumulate_grad(leaf: Tensor, grad: Tensor, create_graph: bool, shared: set[int]) -> None:

@@ -28,6 +28,7 @@ from . import llvm, show
 from .interpret import run_entry
 from .memory import address_of
 from .pipeline import Compiled, Part, Segment, compile_trace, is_exact
+from .routine import expanded
 from .trace import Fate, Scan, Step, Trace, scan, trace_of
 
 #: The compiler's thread rests after so long, for so long at least: a sleep, unlike one of zero seconds, wakes who waits.
@@ -125,12 +126,22 @@ def find(entries: Sequence[Entry]) -> tuple[Compiled, Scan] | None:
 
 
 class Progress:
-    """How far a compiled trace has run. An interrupt may come between any two lines, so it is one assignment."""
+    """A run of a compiled trace, and how far it is. An interrupt may come between any two lines, so that is one assignment."""
 
-    __slots__ = ("parts", "at")
+    __slots__ = ("parts", "found", "entries", "taken_apart", "at")
 
-    def __init__(self, parts: Sequence[Part]) -> None:
-        self.parts = parts
+    def __init__(self, compiled: Compiled, found: Scan, entries: Sequence[Entry]) -> None:
+        self.parts, self.found, self.entries = compiled.parts, found, entries
+        self.taken_apart = len(compiled.parts) > 1
+        if self.taken_apart:
+            # What is local to a routine may lie between two parts, in memory of its own.
+            self.entries, regions, storages = expanded(entries)
+            found.regions += regions
+            found.storages += storages
+        elif compiled.locals:
+            found.regions += compiled.locals
+            for slot, base, offset in compiled.derived:
+                found.regions[slot] = (None, found.regions[base][1] + offset, None)
         self.begin(0)
 
     def begin(self, part: int, done: int = 0) -> None:
@@ -138,16 +149,23 @@ class Progress:
         found = self.parts[part]
         self.at = part, done, found.program.runs if isinstance(found, Segment) else 0
 
-    def left(self) -> list[Step]:
+    def entry(self, step: Step) -> Entry:
+        """The entry of a step, when entries are to be run one by one after all."""
+        if not self.taken_apart:
+            self.entries, self.taken_apart = expanded(self.entries)[0], True
+        return self.entries[step.number]
+
+    def left(self) -> list[Entry]:
         """What has not run."""
         part, done, runs = self.at
         found = self.parts[part]
         if isinstance(found, Segment) and found.program.runs > runs:
             done = len(found.steps)
-        return [one for later in self.parts[part:] for one in (later.steps if isinstance(later, Segment) else [later])][done:]
+        steps = [one for later in self.parts[part:] for one in (later.steps if isinstance(later, Segment) else [later])][done:]
+        return [self.entry(step) for step in steps]
 
 
-def run(compiled: Compiled, found: Scan, entries: Sequence[Entry], step: Callable[[Entry], bool], progress: Progress) -> None:
+def run(compiled: Compiled, progress: Progress, step: Callable[[Entry], bool]) -> None:
     """Run a compiled trace.
 
     ``step(entry)`` runs one entry and says whether it succeeded: after a failure all others are run in this way. After an
@@ -156,19 +174,20 @@ def run(compiled: Compiled, found: Scan, entries: Sequence[Entry], step: Callabl
     counts.compiled_runs += 1
     start, interpreted = counts.clock(), counts.interpreted_seconds
     with nullcontext() if len(compiled.parts) == 1 else np.errstate(all="ignore"):
-        _run_parts(compiled.parts, found, entries, step, progress)
+        _run_parts(compiled.parts, progress, step)
     counts.packing_seconds += counts.clock() - start - (counts.interpreted_seconds - interpreted)
     if config.DEBUG >= 1:
-        show.out(show.run(compiled, len(entries)))
+        show.out(show.run(compiled, sum(len(p.steps) if isinstance(p, Segment) else 1 for p in compiled.parts)))
 
 
-def _run_parts(parts: Sequence[Part], found: Scan, entries: Sequence[Entry], step: Callable[[Entry], bool], progress: Progress) -> None:
+def _run_parts(parts: Sequence[Part], progress: Progress, step: Callable[[Entry], bool]) -> None:
+    found = progress.found
     sound = True
     for n, part in enumerate(parts):
         progress.begin(n)
         if not isinstance(part, Segment):
             start = counts.clock()
-            sound = step(entries[part.number]) and sound
+            sound = step(progress.entry(part)) and sound
             progress.begin(n, 1)
             seconds = counts.clock() - start
             counts.interpreted_seconds += seconds
@@ -182,7 +201,7 @@ def _run_parts(parts: Sequence[Part], found: Scan, entries: Sequence[Entry], ste
             except (MemoryError, RuntimeError):
                 sound = False  # no memory for all of it: what needs less may still run
         for done, one in enumerate(part.steps, 1):
-            step(entries[one.number])
+            step(progress.entry(one))
             progress.begin(n, done)
 
 

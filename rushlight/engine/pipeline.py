@@ -62,10 +62,16 @@ Part = Segment | Step
 
 @dataclass(eq=False)
 class Compiled:
-    """A trace ready to run: segments, and steps for the interpreter between them."""
+    """A trace ready to run: segments, and steps for the interpreter between them.
+
+    `locals` are the regions local to routines, which have the last slots. Where one is over an operand's storage, `derived` has
+    its slot, the operand's slot, and how far behind that it begins.
+    """
 
     parts: list[Part]
     kernels: int
+    locals: list[tuple[None, int, None]]
+    derived: list[tuple[int, int, int]]
 
     @property
     def native(self) -> bool:
@@ -96,7 +102,13 @@ def compile_trace(trace: Trace) -> Compiled:
     _allocations(trace, parts)
     if config.VERIFY:
         verify.parts(trace, parts)
-    return Compiled(parts, sum(len(p.program.calls) for p in parts if isinstance(p, Segment)))
+    first = len(trace.slots) - len(trace.locals)
+    return Compiled(
+        parts,
+        sum(len(p.program.calls) for p in parts if isinstance(p, Segment)),
+        [(None, offset, None) for _, offset in trace.locals],
+        [(first + n, slot, offset) for n, (slot, offset) in enumerate(trace.locals) if slot >= 0],
+    )
 
 
 def is_exact(trace: Trace) -> bool:

@@ -8,12 +8,13 @@ afterwards; they differ in addresses, offsets and numbers alone, which are argum
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from sys import getrefcount
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..shape import Layout
 from ..storage import Storage
+from .routine import Routine
 
 if TYPE_CHECKING:
     from ..ops.card import Plan
@@ -68,6 +69,7 @@ class Trace:
     numbers: int
     fates: list[int]
     nbytes: list[int]  # of each storage
+    locals: list[tuple[int, int]] = field(default_factory=list)  # of the last slots: the slot behind whose begin it begins (-1: its storage's own), and how far
     give_way: Callable[[], None] = _go_on  # called all through compiling, so that other threads may run
 
     def storages(self, operands: Iterable[int]) -> set[int]:
@@ -115,7 +117,7 @@ def scan(entries: Sequence[Any]) -> Scan:
     for plan, outputs, inputs, _ in entries:
         add(plan)
         # What an entry in place writes are some of its inputs, which ones says its plan.
-        for operand in inputs if plan.card.in_place else (*inputs, *outputs):
+        for operand in inputs if plan.in_place else (*inputs, *outputs):
             if type(operand) is tuple:
                 storage = operand[0]
                 number = number_of(operand)
@@ -142,13 +144,25 @@ def scan(entries: Sequence[Any]) -> Scan:
 
 
 def trace_of(entries: Sequence[Any], found: Scan) -> Trace:
-    """The trace that a scan's key stands for."""
+    """The trace that a scan's key stands for; routines are taken apart. Slots local to them come behind all others."""
     numbering = {region: n for n, region in enumerate(found.regions)}
     storages = {storage: n for n, storage in enumerate(found.storages)}
     slots = [Slot(storages[storage], layout) for storage, _, layout in found.regions]
-    following = len(slots)
-    steps = []
-    for place, (plan, outputs, inputs, _) in enumerate(entries):
+    fates, nbytes = list(found.fates), [s.nbytes for s in found.storages]
+    locals: list[tuple[int, int]] = []
+    for plan, outputs, inputs, _ in entries:
+        if type(plan) is Routine:
+            first = len(nbytes)
+            nbytes += plan.storages
+            fates += [Fate.DROPPED] * len(plan.storages)
+            operands = (*inputs, *outputs)
+            for base, offset, layout in plan.locals:
+                slot = -1 if base < 0 else numbering[operands[base]]
+                slots.append(Slot(first - 1 - base if base < 0 else slots[slot].storage, layout))
+                locals.append((slot, offset))
+    local, following = len(found.regions), len(slots)
+    steps: list[Step] = []
+    for plan, outputs, inputs, _ in entries:
         numbers = []
         for operand in inputs:
             if type(operand) is tuple:
@@ -156,5 +170,12 @@ def trace_of(entries: Sequence[Any], found: Scan) -> Trace:
             else:
                 numbers.append(following)
                 following += 1
-        steps.append(Step(place, plan, tuple(numbering[o] for o in outputs), tuple(numbers)))
-    return Trace(steps, slots, following - len(slots), list(found.fates), [s.nbytes for s in found.storages])
+        written = [numbering[o] for o in outputs]
+        if type(plan) is not Routine:
+            steps.append(Step(len(steps), plan, tuple(written), tuple(numbers)))
+            continue
+        at = [*numbers, *written, *range(local, local + len(plan.locals))]
+        local += len(plan.locals)
+        for inner, outs, ins in plan.steps:
+            steps.append(Step(len(steps), inner, tuple([at[o] for o in outs]), tuple([at[i] for i in ins])))
+    return Trace(steps, slots, following - len(slots), fates, nbytes, locals)

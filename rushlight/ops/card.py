@@ -71,10 +71,11 @@ Rule = Callable[..., Any]
 class Plan:
     """What a card does on given layouts with given static arguments: inferred once, then looked up."""
 
-    __slots__ = ("card", "params", "operands", "outs", "nbytes", "rule", "compute", "low", "uncast", "ufunc", "settled", "flows", "deltas", "native", "calls", "gradients")
+    __slots__ = ("card", "params", "operands", "outs", "nbytes", "rule", "compute", "low", "uncast", "ufunc", "settled", "flows", "deltas", "native", "calls", "gradients", "in_place")
 
     def __init__(self, card: Card, static: Static, operands: tuple[Any, ...], outs: tuple[Layout, ...], compute: np.dtype | None = None) -> None:
         self.card = card
+        self.in_place = card.in_place
         self.params: dict[str, Any] = dict(zip(card.statics, static, strict=True))
         self.operands = operands  # layouts, and the types of Python numbers
         self.outs = outs

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import devices, dtypes as dt, memory_formats
+from .. import devices, dtypes as dt, memory_formats, tape
+from ..engine.lowering import Loop
+from ..engine.terms import MEMORY, REGISTER
 from ..errors import sizes, type_name
 from ..graph import grad_state, make_tensor
 from ..shape import Layout, Shape, Size, contiguous, contiguous_strides, layout, preserved_strides
 from ..storage import ON_META, SHARED, Storage, TensorBase, storage_of_array
 from ..untyped_storage import UntypedStorage
-from .card import array_of, share, tensor_of_array
+from .card import Card, apply, array_of, share, tensor_of_array
 from .define import NUMBERS, as_leaf, as_tensor_argument, write_out
 from .scalars import fits_integer, fitting, overflow
 from .views import shape_argument
@@ -36,12 +38,24 @@ def filled(out: Layout, value: Any, device: Any = None, requires_grad: bool = Fa
     tensor = fresh(out, device, requires_grad)
     if tensor._storage.special != ON_META:
         value = fitting(value, out.dtype)
-        if value:
+        if tape.thread.position is not None and out.dtype in MEMORY:
+            # In a backward pass: all that it does is on the tape, where it can be fused and the pass be kept as a whole.
+            return apply(_FULL, (value,), (out,))
+        if value or "-" in repr(value):
             tensor._storage.allocate().view(out.dtype.numpy)[:] = value
         else:
             tensor._storage.data = np.zeros(out.nbytes, np.uint8)
     _report("full", tensor, value=value)
     return tensor
+
+
+_FULL = Card(
+    "full", "fill_value",
+    statics="out",
+    infer=lambda fill_value, out: out,
+    numpy=lambda fill_value, out: np.full(out.shape, fill_value, out.dtype.numpy),
+    lowering=Loop(lambda k, fill_value, out: k.convert(fill_value, REGISTER[out.dtype])),
+)  # fmt: skip
 
 
 def _report(name: str, tensor: Tensor, **params: Any) -> None:

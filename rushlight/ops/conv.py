@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import dtypes as dt
+from ..engine.kernel import Lowered
+from ..engine.lowering import Calls
 from ..errors import sizes
 from ..shape import Layout, Shape, contiguous
 from .card import Card, apply
@@ -23,6 +25,7 @@ from .separable import in_format_of, is_channels_last
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
+    from .card import Plan
 
 
 def spatial_tuple(value: Any, n: int, name: str, function: str = "") -> Shape:
@@ -152,10 +155,21 @@ def _cropped(found: Tensor, shape: Shape) -> Tensor:
     return found
 
 
+def _native(of: int) -> Calls:
+    """The native form of the forward, of the input's gradient or of the weight's."""
+
+    def lower(plan: Plan) -> Lowered | None:
+        from ..engine import convolution  # with the tiles of products, for the first convolution
+
+        return (convolution.forward, convolution.input_gradient, convolution.weight_gradient)[of](plan)
+
+    return Calls(lower)
+
+
 _convolution = Card(
     "convolution", "input weight bias",
     statics=_GEOMETRY,
-    infer=_infer_convolution, numpy=_convolution_rule, backward=_convolution_backward,
+    infer=_infer_convolution, numpy=_convolution_rule, backward=_convolution_backward, lowering=_native(0),
     onnx="Conv",
 )  # fmt: skip
 _convolution_input = Card(
@@ -164,7 +178,7 @@ _convolution_input = Card(
     infer=lambda grad_output, weight, size, stride, padding, dilation, groups: in_format_of(
         weight if is_channels_last(weight) else grad_output, (grad_output.shape[0], weight.shape[1] * groups, *size), grad_output.dtype
     ),
-    numpy=_convolution_input_rule,
+    numpy=_convolution_input_rule, lowering=_native(1),
     grads={
         "grad_output": lambda g, weight, layouts, stride, padding, dilation, groups: _cropped(apply(_convolution, (g, weight), (stride, padding, dilation, groups)), layouts[0].shape),
         "weight": lambda g, grad_output, layouts, stride, padding, dilation, groups: apply(
@@ -177,7 +191,7 @@ _convolution_weight: Card = Card(
     "convolution_weight", "input grad_output",
     statics="kernel " + _GEOMETRY,
     infer=lambda input, grad_output, kernel, stride, padding, dilation, groups: contiguous((grad_output.shape[1], input.shape[1] // groups, *kernel), input.dtype),
-    numpy=_convolution_weight_rule,
+    numpy=_convolution_weight_rule, lowering=_native(2),
     grads={
         "input": lambda g, grad_output, layouts, stride, padding, dilation, groups: apply(
             _convolution_input, (grad_output, g), (layouts[0].shape[2:], stride, padding, dilation, groups)

@@ -1,0 +1,531 @@
+"""Convolutions: which contractions compute one, and how they are divided. See convolution_kernel.py.
+
+    forward            rows are places of the output, columns its channels       k: channel of the input, place in the window
+    gradient of input  rows are places of the input, columns its channels        k: channel of the output, place in the window
+    gradient of weight rows are channel of the input and place in the window,    k: sample, place of the output
+                       columns channels of the output
+
+The left side is read in place through its strides, whatever they are; where windows reach beyond the image, from a copy with
+zeros around it. The right side is packed into panels of columns. The gradient of the input gathers: a place of the input, modulo
+the stride, says which places of the window ever reach it, so each residue is a contraction of its own.
+
+Bits: the order of k depends on the geometry alone, the layouts of operands and results do not matter.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..shape import Layout, Shape, as_one_dim, contiguous_strides, strides_in_order
+from . import llvm
+from .convolution_kernel import (
+    DIMS,
+    PaddedWord,
+    RelayoutWord,
+    Store,
+    Variant,
+    Word,
+    contraction_kernel,
+    padded_kernel,
+    relayout_kernel,
+)
+from .emit import BITS
+from .gemm_kernel import shares
+from .kernel import WORKSPACE, Call, Lowered, Pointer
+from .lowering import FLOATING
+from .nests import strided_copy
+from .terms import MEMORY
+
+if TYPE_CHECKING:
+    from ..ops.card import Plan
+
+#: Multiplications that a chunk should have at least: some ten microseconds. And elements of a copy.
+_CHUNK_WORK = 500_000
+_COPY_WORK = 50_000
+_MOST_CHUNKS = 8
+#: Most tiles in a strip, and the bytes of A that its rows should have at most, to stay near while panel after panel goes by.
+_STRIP_TILES = 64
+_STRIP_BYTES = 256 * 1024
+#: Places of the output in a block of a weight's gradient, about: a panel of as many rows stays in the first-level cache.
+_BLOCK = 256
+#: Rows of any tile: a sum has room for a whole one behind its last row.
+_MOST_ROWS = 16
+_ALIGNMENT = 64
+
+
+class _Image(NamedTuple):
+    """An operand of shape (N, C, D, H, W): where it begins, and its strides."""
+
+    pointer: Pointer
+    shape: Shape
+    stride: Shape
+
+
+    @property
+    def places(self) -> Shape:
+        """The strides of samples and spatial dims."""
+        return (self.stride[0], *self.stride[2:])
+
+    def moved(self, steps: Sequence[int], size: int) -> Pointer:
+        """The address so many places further along the spatial dims."""
+        elements = sum(n * s for n, s in zip(steps, self.stride[2:], strict=True))
+        return self.pointer._replace(offset=self.pointer.offset + elements * size)
+
+
+class _Axis(NamedTuple):
+    """A dim of rows or of k: its extent, its stride in A, and its stride in the output or in B."""
+
+    extent: int
+    a: int
+    other: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Geometry:
+    """What a convolution is, in three spatial dims."""
+
+    window: Shape
+    stride: Shape
+    padding: Shape
+    dilation: Shape
+    groups: int
+
+    @staticmethod
+    def of(plan: Plan, window: Shape) -> _Geometry:
+        p = plan.params
+        return _Geometry(*(_three(values, missing) for values, missing in ((window, 1), (p["stride"], 1), (p["padding"], 0), (p["dilation"], 1))), p["groups"])
+
+    def strided(self, image: _Image) -> list[int]:
+        """The spatial strides of an image, times those of the convolution."""
+        return [a * b for a, b in zip(image.stride[2:], self.stride, strict=True)]
+
+    def behind(self, input: _Image, out: _Image) -> list[int]:
+        """How far the last windows reach beyond the input."""
+        each = zip(input.shape[2:], out.shape[2:], self.window, self.stride, self.padding, self.dilation, strict=True)
+        return [max(0, (places - 1) * stride - padding + (window - 1) * dilation - size + 1) for size, places, window, stride, padding, dilation in each]
+
+
+def _three(values: Shape, missing: int) -> Shape:
+    return (missing,) * (3 - len(values)) + tuple(values)
+
+
+def _image(operand: int, layout: Layout) -> _Image:
+    lead = 5 - layout.ndim
+    shape, stride = layout.shape, layout.stride
+    return _Image(Pointer(operand), (*shape[:2], *(1,) * lead, *shape[2:]), (*stride[:2], *(0,) * lead, *stride[2:]))
+
+
+def _supported(plan: Plan) -> bool:
+    layouts = [*plan.operands, *plan.outs]
+    return (
+        all(isinstance(o, Layout) and o.numel and o.dtype is plan.outs[0].dtype for o in layouts)
+        and plan.outs[0].dtype in FLOATING
+        and 3 <= plan.outs[0].ndim <= 5
+    )
+
+
+def forward(plan: Plan) -> Lowered | None:
+    """``convolution``"""
+    if not _supported(plan):
+        return None
+    input, weight = _image(0, plan.operands[0]), _image(1, plan.operands[1])
+    biases = plan.operands[2:]
+    out = _image(2 + len(biases), plan.outs[0])
+    g = _Geometry.of(plan, weight.shape[2:])
+    c = _Calls(MEMORY[plan.outs[0].dtype])
+    channels, columns = weight.shape[1], weight.shape[0] // g.groups
+    seen = c.padded(input, g.padding, g.behind(input, out))
+    packed = c.panels(weight.pointer, g.groups, columns, columns * weight.stride[0], weight.stride[0], [(channels, weight.stride[1]), *zip(g.window, weight.stride[2:], strict=True)])
+    bias = c.vector(Pointer(2), biases[0].shape[0], biases[0].stride[0]) if biases else None
+    steps = [s * d for s, d in zip(seen.stride[2:], g.dilation, strict=True)]
+    result = c.result(out)
+    c.contraction(
+        _Contraction(
+            rows=_axes((out.shape[0], *out.shape[2:]), (seen.stride[0], *g.strided(seen)), result.image.places),
+            k=_axes((channels, *g.window), (seen.stride[1], *steps), packed.steps(g.window)),
+            a=seen.moved([-p for p in g.padding], c.size),
+            b=packed,
+            out=result.image.pointer,
+            column_step=result.image.stride[1],
+            store=result.store,
+            group_a=channels * seen.stride[1],
+            group_out=columns * result.image.stride[1],
+            bias=bias,
+        )
+    )
+    c.finish(out, result)
+    return c.lowered()
+
+
+def input_gradient(plan: Plan) -> Lowered | None:
+    """``convolution_input``: a contraction for each residue of the places modulo the stride."""
+    if not _supported(plan):
+        return None
+    grad, weight = _image(0, plan.operands[0]), _image(1, plan.operands[1])
+    out = _image(2, plan.outs[0])
+    g = _Geometry.of(plan, weight.shape[2:])
+    c = _Calls(MEMORY[plan.outs[0].dtype])
+    channels, columns = weight.shape[0] // g.groups, weight.shape[1]
+    residues = [_residues(*each) for each in zip(out.shape[2:], g.window, g.stride, g.padding, g.dilation, strict=True)]
+    low = [max(0, *(-r.lowest for r in each)) for each in residues]
+    high = [max(0, *(r.highest - n + 1 for r in each)) for each, n in zip(residues, grad.shape[2:], strict=True)]
+    seen = c.padded(grad, low, high)
+    packed = c.panels(weight.pointer, g.groups, columns, channels * weight.stride[0], weight.stride[1], [(channels, weight.stride[0]), *zip(g.window, weight.stride[2:], strict=True)])
+    result = c.result(out, regular=max(g.stride) == 1)
+    b_channel, *b_steps = packed.steps(g.window)
+    for each in itertools.product(*residues):
+        b_start = sum(r.tap * step for r, step in zip(each, b_steps, strict=True)) * c.size
+        c.contraction(
+            _Contraction(
+                rows=_axes((out.shape[0], *(r.places for r in each)), seen.places, (result.image.stride[0], *g.strided(result.image))),
+                k=_axes(
+                    (channels, *(r.taps for r in each)),
+                    (seen.stride[1], *(-r.back * s for r, s in zip(each, seen.stride[2:], strict=True))),
+                    (b_channel, *(r.tap_step * step for r, step in zip(each, b_steps, strict=True))),
+                ),
+                a=seen.moved([r.start for r in each], c.size),
+                b=packed._replace(pointer=packed.pointer._replace(offset=packed.pointer.offset + b_start)),
+                out=result.image.moved([r.number for r in each], c.size),
+                column_step=result.image.stride[1],
+                store=result.store,
+                group_a=channels * seen.stride[1],
+                group_out=columns * result.image.stride[1],
+            )
+        )
+    c.finish(out, result)
+    return c.lowered()
+
+
+class _Residue(NamedTuple):
+    """The places ``number + i * stride`` of an input's dim, and which places of the output they belong to.
+
+    Place i takes part in the window's taps ``tap + j * tap_step``, at the output's places ``start + i - j * back``.
+    """
+
+    number: int
+    places: int
+    tap: int
+    taps: int
+    tap_step: int
+    start: int
+    back: int
+
+    @property
+    def lowest(self) -> int:
+        return self.start - (self.taps - 1) * self.back if self.taps else 0
+
+    @property
+    def highest(self) -> int:
+        return self.start + self.places - 1 if self.taps else 0
+
+
+def _residues(size: int, window: int, stride: int, padding: int, dilation: int) -> list[_Residue]:
+    found = []
+    tap_step = stride // math.gcd(stride, dilation)
+    for number in range(min(stride, size)):
+        places = -(-(size - number) // stride)
+        tap = next((r for r in range(min(window, tap_step)) if (number + padding - r * dilation) % stride == 0), None)
+        if tap is None:
+            found.append(_Residue(number, places, 0, 0, 1, 0, 0))
+            continue
+        start = (number + padding - tap * dilation) // stride
+        found.append(_Residue(number, places, tap, -(-(window - tap) // tap_step), tap_step, start, tap_step * dilation // stride))
+    return found
+
+
+def weight_gradient(plan: Plan) -> Lowered | None:
+    """``convolution_weight``: sums over blocks of places of the output, one block after the other."""
+    if not _supported(plan):
+        return None
+    input, grad = _image(0, plan.operands[0]), _image(1, plan.operands[1])
+    out = _image(2, plan.outs[0])
+    g = _Geometry.of(plan, out.shape[2:])
+    c = _Calls(MEMORY[plan.outs[0].dtype])
+    samples, columns, channels = grad.shape[0], grad.shape[1] // g.groups, out.shape[1]
+    seen = c.padded(input, g.padding, g.behind(input, grad))
+    packed = c.panels(grad.pointer, g.groups, columns, columns * grad.stride[1], grad.stride[1], [(n, s) for n, s in zip((samples, *grad.shape[2:]), grad.places, strict=True)])
+    a_sample, *a_steps = seen.stride[0], *g.strided(seen)
+    b_sample, *b_steps = packed.steps(grad.shape[2:])
+    steps = [s * d for s, d in zip(seen.stride[2:], g.dilation, strict=True)]
+    rows = channels * math.prod(g.window)
+    width = packed.panels * packed.width
+    group_step = (rows + _MOST_ROWS) * width
+    total = c.room(g.groups * group_step * c.size)
+    depth, height, across = grad.shape[2:]
+    inner = depth * height * across
+    if inner < _BLOCK:  # blocks of samples
+        block = [max(1, min(samples, _BLOCK // inner)), *grad.shape[2:]]
+        blocks = {"depth": samples * inner, "block_a": block[0] * a_sample, "block_b": block[0] * b_sample}
+    else:  # of planes or lines of one sample
+        line = 0 if depth > 1 else 1
+        block = [1, *grad.shape[2:]]
+        block[1 + line] = max(1, min(block[1 + line], _BLOCK // math.prod(block[2 + line :])))
+        blocks = {"depth": inner, "block_a": block[1 + line] * a_steps[line], "block_b": block[1 + line] * b_steps[line]}
+        blocks["outer"] = (samples, a_sample, b_sample)
+    c.contraction(
+        _Contraction(
+            rows=_axes((channels, *g.window), (seen.stride[1], *steps), [n * width for n in contiguous_strides((channels, *g.window))]),
+            k=_axes(block, (a_sample, *a_steps), (b_sample, *b_steps)),
+            a=seen.moved([-p for p in g.padding], c.size),
+            b=packed,
+            out=total,
+            column_step=1,
+            store="sum",
+            group_a=channels * seen.stride[1],
+            group_out=group_step,
+            **blocks,
+        )
+    )
+    if as_one_dim(out.shape[1:], out.stride[1:]) in ((rows, 1), (1, 0)):
+        c.relayout(total, out.pointer, (g.groups, 1, rows, columns), (group_step, 0, width, 1), (columns * out.stride[0], 0, out.stride[0]))
+    else:
+        shape, (k_step, *rest) = (g.groups, columns, channels, *g.window), out.stride
+        row_steps = [n * width for n in contiguous_strides((channels, *g.window))]
+        c.copy(shape, (total, (group_step, 1, *row_steps)), (out.pointer, (columns * k_step, k_step, *rest)))
+    return c.lowered()
+
+
+def _axes(extents: Sequence[int], a: Sequence[int], other: Sequence[int]) -> list[_Axis]:
+    return [_Axis(*each) for each in zip(extents, a, other, strict=True)]
+
+
+class _Panels(NamedTuple):
+    """A packed right side."""
+
+    pointer: Pointer
+    groups: int
+    columns: int
+    depth: int
+    vectors: int
+    width: int
+
+    def steps(self, inner: Sequence[int]) -> list[int]:
+        """The strides of k whose last dims are `inner`."""
+        return [n * self.width for n in contiguous_strides((1, *inner))]
+
+    @property
+    def panels(self) -> int:
+        return -(-self.columns // self.width)
+
+
+class _Result(NamedTuple):
+    """Where a contraction writes: the output itself, or a stand-in that is copied there."""
+
+    image: _Image
+    store: Store
+
+
+@dataclass(frozen=True, slots=True)
+class _Contraction:
+    rows: Sequence[_Axis]
+    k: Sequence[_Axis]  # of a block, if there are blocks
+    b: _Panels
+    a: Pointer
+    out: Pointer
+    column_step: int
+    store: Store
+    group_a: int
+    group_out: int
+    bias: Pointer | None = None
+    depth: int | None = None  # of all blocks
+    block_a: int = 0
+    block_b: int = 0
+    outer: tuple[int, int, int] = (1, 0, 0)
+
+
+class _Calls:
+    """The calls of one convolution and their workspace."""
+
+    def __init__(self, type: str) -> None:
+        self.type, self.size = type, BITS[type] // 8
+        self.lanes = llvm.vector_width() // BITS[type]
+        self.calls: list[Call] = []
+        self.workspace = 0
+
+    def lowered(self) -> Lowered:
+        return Lowered(tuple(self.calls), self.workspace)
+
+    def room(self, bytes: int) -> Pointer:
+        """Some of the workspace."""
+        start = self.workspace
+        self.workspace += -(-bytes // _ALIGNMENT) * _ALIGNMENT
+        return Pointer(WORKSPACE, start)
+
+    def copied(self, pointer: Pointer, shape: Shape, stride: Shape) -> Pointer:
+        """A dense copy."""
+        target = self.room(math.prod(shape) * self.size)
+        self.copy(shape, (pointer, stride), (target, contiguous_strides(shape)))
+        return target
+
+    def copy(self, shape: Shape, source: tuple[Pointer, Shape], target: tuple[Pointer, Shape]) -> None:
+        lowered = strided_copy(self.type, shape, source, target)
+        assert lowered is not None, "more than five loops"
+        self.calls.extend(lowered.calls)
+
+    def vector(self, pointer: Pointer, size: int, stride: int) -> Pointer:
+        """A vector with stride 1."""
+        return pointer if stride == 1 or size == 1 else self.copied(pointer, (size,), (stride,))
+
+    def padded(self, image: _Image, low: Sequence[int], high: Sequence[int]) -> _Image:
+        """The image with zeros around it, its dims in the same order. The result's pointer is that of what was the first place."""
+        if not any(low) and not any(high):
+            return image
+        shape = (*image.shape[:2], *(n + a + b for n, a, b in zip(image.shape[2:], low, high, strict=True)))
+        order = sorted(range(5), key=lambda d: (image.stride[d], -d) if image.shape[d] > 1 else (-1, -d), reverse=True)
+        # Dims of one element go where they do not part others, but never innermost if there is another one.
+        stride = strides_in_order(shape, order[::-1]) if image.shape[order[-1]] > 1 else None
+        if stride is None:
+            order = [d for d in order if image.shape[d] == 1 and shape[d] == 1] + [d for d in order if image.shape[d] > 1 or shape[d] > 1]
+            stride = strides_in_order(shape, order[::-1])
+        target = self.room(math.prod(shape) * self.size)
+        lows = (0, 0, *low)
+        words: list[int | Pointer] = [0] * PaddedWord.END
+        words[:2] = [image.pointer, target]
+        for first, values in ((PaddedWord.EXTENT, shape), (PaddedWord.LOW, lows), (PaddedWord.SIZE, image.shape), (PaddedWord.STEP, image.stride)):
+            words[first : first + 5] = [values[d] for d in order]
+        jobs = shape[order[0]] * shape[order[1]]
+        chunks = max(1, min(math.prod(shape) // _COPY_WORK, jobs, _MOST_CHUNKS))
+        words[PaddedWord.JOBS :] = shares(jobs, chunks)
+        self.calls.append(Call(padded_kernel(self.type, image.stride[order[-1]] == 1), tuple(words), chunks))
+        first = sum(n * s for n, s in zip(lows, stride, strict=True))
+        return _Image(target._replace(offset=target.offset + first * self.size), shape, stride)
+
+    def relayout(self, source: Pointer, target: Pointer, shape: Sequence[int], from_: Sequence[int], to: Sequence[int], panel: tuple[int, int] | None = None) -> None:
+        """``target[o, p, j, i] = source[o, p, i, j]``: the extents and the source's strides of o, p, i, j; the target's strides of o, p, j.
+
+        `panel` is the stride between panels of i in the target, and how many vectors one has.
+        """
+        vectors = -(-shape[2] // self.lanes)
+        words: list[int | Pointer] = [0] * RelayoutWord.END
+        words[: RelayoutWord.JOBS] = [source, target, *shape, *from_, *to, *(panel or (0, vectors))]
+        jobs = shape[0] * vectors
+        chunks = max(1, min(math.prod(shape) // _COPY_WORK, jobs, _MOST_CHUNKS))
+        words[RelayoutWord.JOBS :] = shares(jobs, chunks)
+        self.calls.append(Call(relayout_kernel(self.type, from_[2] == 1 and from_[3] != 1, panel is not None), tuple(words), chunks))
+
+    def panels(self, pointer: Pointer, groups: int, columns: int, group_step: int, column_step: int, k: Sequence[tuple[int, int]]) -> _Panels:
+        """The right side, packed: for each group, panel and k (dims by extent and stride, in this order) a row of columns."""
+        depth = math.prod(n for n, _ in k)
+        wide = -(-columns // self.lanes)
+        vectors = 1 if wide == 1 else 2
+        width = vectors * self.lanes
+        panels = -(-columns // width)
+        panel_step = depth * width
+        target = self.room(groups * panels * panel_step * self.size)
+        inner = _inner(k)
+        step = as_one_dim(*zip(*k[inner:], strict=True)) or (1, 0)
+        outer = as_one_dim(*zip(*k[:inner], strict=True)) if inner else (1, 0)
+        if outer is None or (column_step != 1 and step[1] != 1 and step[0] > 1):
+            # Any other layout: made dense first.
+            shape = (groups, columns, *(n for n, _ in k))
+            pointer = self.copied(pointer, shape, (group_step, column_step, *(s for _, s in k)))
+            group_step, column_step = columns * depth, depth
+            outer, step = (1, 0), (depth, 1)
+        elif column_step != 1 and step[0] == 1:
+            step = (1, 1)
+        self.relayout(
+            pointer, target,
+            (groups, outer[0], columns, step[0]), (group_step, outer[1], column_step, step[1]), (panels * panel_step, step[0] * width, width), (panel_step, vectors),
+        )  # fmt: skip
+        return _Panels(target, groups, columns, depth, vectors, width)
+
+    def result(self, out: _Image, regular: bool = True) -> _Result:
+        """Where to write an output; `regular` says that rows follow each other along its places."""
+        if out.stride[1] == 1 and out.shape[1] > 1:
+            return _Result(out, "rows")
+        if regular and as_one_dim(out.shape[2:], out.stride[2:]) in ((math.prod(out.shape[2:]), 1), (1, 0)):
+            return _Result(out, "columns")
+        samples, channels, *spatial = out.shape
+        stride = strides_in_order(out.shape, [1, 4, 3, 2, 0])
+        return _Result(_Image(self.room(math.prod(out.shape) * self.size), out.shape, stride), "rows")
+
+    def finish(self, out: _Image, result: _Result) -> None:
+        """Bring a stand-in to the output."""
+        if result.image is out:
+            return
+        places = as_one_dim(out.shape[2:], out.stride[2:])
+        if places is not None and (places[1] == 1 or places[0] == 1):
+            samples, channels = out.shape[:2]
+            count = places[0]
+            self.relayout(
+                result.image.pointer, out.pointer,
+                (samples, 1, count, channels), (result.image.stride[0], 0, channels, 1), (out.stride[0], 0, out.stride[1]),
+            )  # fmt: skip
+            return
+        self.copy(out.shape, (result.image.pointer, result.image.stride), (out.pointer, out.stride))
+
+    def contraction(self, c: _Contraction) -> None:
+        rows, block = math.prod(x.extent for x in c.rows), math.prod(x.extent for x in c.k)
+        depth = block if c.depth is None else c.depth
+        tile = _tile_rows(rows, c.b.vectors)
+        tail = -(-(c.b.columns - (c.b.panels - 1) * c.b.width) // self.lanes) % c.b.vectors
+        variant = Variant(self.type, tile, c.b.vectors, tail, c.bias is not None, c.store)
+        tiles, panels = -(-rows // tile), c.b.panels
+        work = c.b.groups * rows * c.b.columns * max(depth, 1) * c.outer[0]
+        chunks = max(1, min(work // _CHUNK_WORK, _MOST_CHUNKS))
+        most = _STRIP_TILES if panels == 1 else max(1, min(_STRIP_TILES, _STRIP_BYTES // (tile * self.size * max(x.extent for x in c.k[:1]))))
+        strips = min(tiles, max(-(-tiles // most), -(-chunks // c.b.groups)))
+        slabs = min(panels, -(-chunks // (c.b.groups * strips)))
+        jobs = c.b.groups * strips * slabs
+        parts = min(chunks, jobs)
+        table_bytes = block * 16
+        strip_bytes = -(-tiles // strips) * tile * 8 + 128
+        own = table_bytes + 2 * strip_bytes + (c.b.width * variant.scratch_row * self.size if c.store == "columns" else 0)
+        own = -(-own // _ALIGNMENT) * _ALIGNMENT
+        words: list[int | Pointer] = [0] * Word.END
+        settings: dict[int, int | Pointer] = {
+            Word.A: c.a,
+            Word.B: c.b.pointer,
+            Word.BIAS: c.bias or 0,
+            Word.OUT: c.out,
+            Word.WORKSPACE: self.room(own * parts),
+            Word.WORKSPACE_BYTES: own,
+            Word.TABLE_BYTES: table_bytes,
+            Word.STRIP_BYTES: strip_bytes,
+            Word.COLUMNS: c.b.columns,
+            Word.COLUMN_STEP: c.column_step,
+            Word.PANEL_STEP: c.b.depth * c.b.width,
+            Word.ROWS: rows,
+            Word.DEPTH: depth,
+            Word.BLOCK: block,
+            Word.BLOCKS: max(-(-depth // max(block, 1)), 1),
+            Word.BLOCK_A: c.block_a,
+            Word.BLOCK_B: c.block_b,
+            Word.OUTER: c.outer[0],
+            Word.OUTER_A: c.outer[1],
+            Word.OUTER_B: c.outer[2],
+            Word.GROUP_A: c.group_a,
+            Word.GROUP_B: c.b.panels * c.b.depth * c.b.width,
+            Word.GROUP_BIAS: c.b.columns,
+            Word.GROUP_OUT: c.group_out,
+            Word.STRIPS: strips,
+            Word.PANEL_SLABS: slabs,
+        }
+        for word, value in settings.items():
+            words[word] = value
+        for word, whole, divided in ((Word.TILES, tiles, strips), (Word.PANELS, panels, slabs), (Word.JOBS, jobs, parts)):
+            words[word : word + 2] = shares(whole, divided)
+        for first, axes in ((Word.ROW_DIMS, c.rows), (Word.K_DIMS, c.k)):
+            for part in range(3):
+                words[first + part * DIMS : first + (part + 1) * DIMS] = [axis[part] for axis in axes]
+        self.calls.append(Call(contraction_kernel(variant), tuple(words), parts))
+
+
+def _inner(k: Sequence[tuple[int, int]]) -> int:
+    """From which dim on k is one dim with one stride."""
+    for first in range(len(k)):
+        if as_one_dim(*zip(*k[first:], strict=True)) is not None:
+            return first
+    return len(k)
+
+
+def _tile_rows(rows: int, vectors: int) -> int:
+    """Rows of a tile: as many as registers allow, fewer where there are not many of them."""
+    registers = llvm.vector_registers()[0]
+    most = (14 if vectors == 2 else 16) if registers == 32 else (6 if vectors == 2 else 12)
+    tiles = -(-rows // most)
+    return -(-rows // tiles) if tiles < 5 else most

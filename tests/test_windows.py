@@ -26,8 +26,8 @@ PLANES = [(2, 3, 9, 11), (1, 17, 5, 40), (3, 66, 6, 7), (3, 7, 33)]
 VOLUMES = [(2, 3, 5, 9, 11), (1, 17, 4, 6, 20)]
 
 WINDOWS = {
-    "2": dict(kernel_size=2), "3 by 2": dict(kernel_size=3, stride=2, padding=1), "overlapping": dict(kernel_size=3, stride=1, padding=1),
-    "oblong": dict(kernel_size=(2, 3), stride=(1, 2), padding=(1, 0)), "ceil": dict(kernel_size=3, stride=2, padding=1, ceil_mode=True),
+    "2": {"kernel_size": 2}, "3 by 2": {"kernel_size": 3, "stride": 2, "padding": 1}, "overlapping": {"kernel_size": 3, "stride": 1, "padding": 1},
+    "oblong": {"kernel_size": (2, 3), "stride": (1, 2), "padding": (1, 0)}, "ceil": {"kernel_size": 3, "stride": 2, "padding": 1, "ceil_mode": True},
 }  # fmt: skip
 
 OF_PLANES: dict[str, Function] = {

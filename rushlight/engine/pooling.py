@@ -48,10 +48,10 @@ class _Variant(NamedTuple):
 
 
 _HEADER = (
-    "input output indices groups channels each parts rows_each depth height width blocks taps "
-    "in_n in_c in_d in_h in_w out_n out_c out_d out_h out_w plane_h plane_w "
-    "d_starts d_taps h_starts h_taps w_records w_places w_factors d_counts h_counts w_counts"
-).split()  # fmt: skip
+    "input", "output", "indices", "groups", "channels", "each", "parts", "rows_each", "depth", "height", "width", "blocks", "taps",
+    "in_n", "in_c", "in_d", "in_h", "in_w", "out_n", "out_c", "out_d", "out_h", "out_w", "plane_h", "plane_w",
+    "d_starts", "d_taps", "h_starts", "h_taps", "w_records", "w_places", "w_factors", "d_counts", "h_counts", "w_counts",
+)  # fmt: skip
 _POINTERS = ("input", "output", "indices")
 
 
@@ -90,9 +90,11 @@ def _lower(plan: Plan, taps: list[Dense], variant: _Variant, counts: Sequence[np
     by_channels = all(s[1] == 1 for s in strides) and channels > 1 and (strides[0][4] != 1 or input.shape[-1] == 1)
     if not by_channels and strides[1][4] != 1 and out.shape[-1] != 1:
         return None
+    if not by_channels and input.shape[-1] * abs(strides[0][4]) >= 1 << 31:
+        return None
     variant = variant._replace(type=MEMORY[input.dtype], channels=by_channels)
     taps = [NO_DIM] * (3 - n) + taps
-    depth, height, width = (len(t.index) for t in taps)
+    depth, height, width = (len(t.places) for t in taps)
     factors = [np.ones((3, 1))] * 3 if not variant.divided else [np.ones(1)] * (3 - n) + [c.astype(np.float64) for c in counts or ()]
 
     words = Appended(len(_HEADER))
@@ -101,11 +103,11 @@ def _lower(plan: Plan, taps: list[Dense], variant: _Variant, counts: Sequence[np
     for name, t, c in zip("dhw", taps, factors, strict=True):
         of_taps = t.weight
         if variant.weighted and of_taps is None:
-            of_taps = np.ones(t.index.shape)
+            of_taps = np.ones(t.places.shape)
         if of_taps is not None:
             of_taps = of_taps.astype(kinds)
         if variant.divided == "before":
-            of_taps = c[np.maximum(t.index, 0)]
+            of_taps = c[np.maximum(t.places, 0)]
         if name == "w" and not by_channels:
             found["w_records"], found["w_places"], found["w_factors"] = add_lanes(words, t, of_taps, kinds, strides[0][4] == 1)
         elif name == "w":
@@ -116,14 +118,14 @@ def _lower(plan: Plan, taps: list[Dense], variant: _Variant, counts: Sequence[np
             last = name == "w" and not by_channels
             found[f"{name}_counts"] = words.add(np.pad(c, (0, -len(c) % LANES), constant_values=1).astype(kinds) if last else c)
         elif variant.maximum and name == "w" and not by_channels:
-            first = t.index[np.arange(width), np.argmax(t.index >= 0, 1)].astype(np.int32)
+            first = t.places[np.arange(width), np.argmax(t.places >= 0, 1)].astype(np.int32)
             found["w_counts"] = words.add(np.pad(first, (0, -width % LANES)))
     if len(words.words) > _WORDS_AT_MOST:
         return None
 
     # Chunks are some samples or planes, or some rows of each where there are few of them.
     extent = groups if by_channels else groups * channels
-    work = math.prod(out.shape) * math.prod(t.index.shape[1] for t in taps)
+    work = math.prod(out.shape) * math.prod(t.places.shape[1] for t in taps)
     chunks = min(max(work // _CHUNK_WORK, 1), _CHUNKS_AT_MOST)
     parts = 1 if extent >= chunks else min(-(-chunks // extent), height)
     rows_each = -(-height // parts)
@@ -132,7 +134,7 @@ def _lower(plan: Plan, taps: list[Dense], variant: _Variant, counts: Sequence[np
     found.update(
         input=Pointer(0), output=Pointer(1), indices=Pointer(2) if variant.maximum else 0,
         groups=extent, channels=channels, each=each, parts=parts, rows_each=rows_each,
-        depth=depth, height=height, width=width, blocks=-(-width // LANES), taps=taps[2].index.shape[1],
+        depth=depth, height=height, width=width, blocks=-(-width // LANES), taps=taps[2].places.shape[1],
         plane_h=input.shape[-2] if n > 1 else 1, plane_w=input.shape[-1],
     )  # fmt: skip
     for side, s in zip(("in", "out"), strides, strict=True):
@@ -337,7 +339,7 @@ class _Writer:
             k.jump(done)
             k.label(other)
         place = k.load(places, "i32", LANES)
-        offset = k.mul(k.convert(place, "i64"), k.splat(self.w["in_w"]))
+        offset = k.mul(place, k.splat(k.convert(self.w["in_w"], "i32")))
         found.append((k.block, k.gather(k.addresses(row, offset, type), type, mask, k.constant(0, type, LANES)), place))
         k.jump(done)
         k.label(done)
@@ -404,7 +406,10 @@ class _Writer:
 
 # Back from maxima
 
-_SCATTER_HEADER = "values indices output groups channels each depth height width v_n v_c v_d v_h v_w i_n i_c i_d i_h i_w out_n out_c out_w size".split()
+_SCATTER_HEADER = (
+    "values", "indices", "output", "groups", "channels", "each", "depth", "height", "width",
+    "v_n", "v_c", "v_d", "v_h", "v_w", "i_n", "i_c", "i_d", "i_h", "i_w", "out_n", "out_c", "out_w", "size",
+)  # fmt: skip
 
 
 def scattered(plan: Plan, size: Sequence[int], accumulate: bool) -> Lowered | None:
@@ -423,10 +428,10 @@ def scattered(plan: Plan, size: Sequence[int], accumulate: bool) -> Lowered | No
     extent = groups if channels_last else groups * channels
     each = -(-extent // min(extent, _CHUNKS_AT_MOST, max(1, out.numel // _CHUNK_WORK)))
     spatial = [1] * (3 - n) + list(values.shape[-n:])
-    found: dict[str, int | Pointer] = dict(
-        values=Pointer(0), indices=Pointer(1), output=Pointer(2), groups=extent, channels=channels, each=each,
-        depth=spatial[0], height=spatial[1], width=spatial[2], size=plane * (channels if channels_last else 1),
-    )  # fmt: skip
+    found: dict[str, int | Pointer] = {
+        "values": Pointer(0), "indices": Pointer(1), "output": Pointer(2), "groups": extent, "channels": channels, "each": each,
+        "depth": spatial[0], "height": spatial[1], "width": spatial[2], "size": plane * (channels if channels_last else 1),
+    }  # fmt: skip
     for side, s in zip(("v", "i"), strides, strict=False):
         found.update({f"{side}_{name}": value for name, value in zip("ncdhw", s, strict=True)})
     out_c, out_w = (1, channels) if channels_last else (plane, 1)

@@ -28,13 +28,13 @@ GATHERED = 0
 class Dense(NamedTuple):
     """A table as arrays of shape (places, taps): what each tap takes (-1 for nothing), and its weight."""
 
-    index: np.ndarray
+    places: np.ndarray
     weight: np.ndarray | None
 
     @property
     def complete(self) -> bool:
         """Whether every place takes something."""
-        return bool((self.index >= 0).any(1).all())
+        return bool((self.places >= 0).any(1).all())
 
 
 def dense(table: Table) -> Dense:
@@ -68,10 +68,10 @@ class Appended:
 
 def add_rows(words: Appended, taps: Dense, factors: np.ndarray | None) -> tuple[int, int]:
     """Where the places' first taps are numbered, and where the taps are: pairs of a place and a factor, as a double."""
-    valid = taps.index >= 0
+    valid = taps.places >= 0
     starts = np.concatenate(([0], np.cumsum(valid.sum(1))))
     pairs = np.empty((int(starts[-1]), 2), np.int64)
-    pairs[:, 0] = taps.index[valid]
+    pairs[:, 0] = taps.places[valid]
     pairs[:, 1] = (np.ones(int(starts[-1])) if factors is None else np.asarray(factors, np.float64)[valid]).view(np.int64)
     return words.add(starts), words.add(pairs)
 
@@ -82,10 +82,10 @@ def add_lanes(words: Appended, taps: Dense, factors: np.ndarray | None, dtype: A
     A record has the kind of its block (i32), its first place (i32), which elements behind that are loaded (i32), and which
     lanes take part (i32).
     """
-    places, count = taps.index.shape
+    places, count = taps.places.shape
     padded = -(-places // LANES) * LANES
     index = np.full((count, padded), -1, np.int32)
-    index[:, :places] = taps.index.T
+    index[:, :places] = taps.places.T
     blocks = index.reshape(count, -1, LANES)
     records = np.zeros((*blocks.shape[:2], 4), np.int64)
     bits = 1 << np.arange(2 * LANES, dtype=np.int64)
@@ -95,7 +95,7 @@ def add_lanes(words: Appended, taps: Dense, factors: np.ndarray | None, dtype: A
     if factors is None:
         return *where, 0
     filled = np.ones((count, padded), dtype)
-    filled[:, :places] = np.where(taps.index >= 0, factors, 1).T
+    filled[:, :places] = np.where(taps.places >= 0, factors, 1).T
     return *where, words.add(filled)
 
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import dtypes as dt
+from ..engine import indexing
+from ..engine.lowering import Calls
 from ..errors import sizes, type_name
 from ..graph import check_in_place, written
 from ..shape import (
@@ -30,7 +32,7 @@ from ..shape import (
     view_strides,
 )
 from ..storage import ON_META, TensorBase
-from .card import Card, apply, apply_view, array_of, check_overlap, overlap_error, tensor_of_array, write_into
+from .card import Card, Plan, apply, apply_view, array_of, check_overlap, overlap_error, tensor_of_array, write_into
 from .define import NUMBERS
 from .scalars import fitting
 from .views import _select, _unsqueeze, slice_view
@@ -97,6 +99,7 @@ _index = Card(
     statics="positions",
     infer=_infer_index,
     numpy=lambda input, *indices, positions: input[_full_index(input.ndim, positions, indices)],
+    lowering=Calls(indexing.index, exact=True),
     backward=lambda g, indices, layouts, positions: [_index_backward(g, indices, layouts[0], positions), *[None] * len(indices)],
     variadic=True,
 )  # fmt: skip
@@ -201,10 +204,20 @@ def _index_put_backward(g: Tensor, indices: Sequence[Tensor], layouts: Sequence[
     return [through, values, *[None] * len(indices)]
 
 
-_index_put = Card(
+class _Put(Card):
+    """A card that may write to a region of its own first operand."""
+
+    def plan(self, operands: Sequence[Any], static: Any, target: Layout | None) -> Plan:
+        plan = super().plan(operands, static, None)
+        if target is not None:
+            plan.outs = (target,)
+        return plan
+
+
+_index_put = _Put(
     "index_put", "input values indices",
     statics="positions accumulate",
-    infer=_infer_index_put, numpy=_index_put_rule, backward=_index_put_backward,
+    infer=_infer_index_put, numpy=_index_put_rule, backward=_index_put_backward, lowering=Calls(indexing.index_put),
     variadic=True,
 )  # fmt: skip
 

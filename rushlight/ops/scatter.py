@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import dtypes as dt
-from ..engine import library
+from ..engine import indexing, library
 from ..engine.lowering import Calls
 from ..errors import sizes
 from ..graph import check_in_place, grad_state, requires_grad
@@ -102,7 +102,7 @@ def _gather_rule(input: np.ndarray, index: np.ndarray, dim: int) -> np.ndarray:
 _gather = Card(
     "gather", "input index",
     statics="dim",
-    infer=_infer_gather, numpy=_gather_rule,
+    infer=_infer_gather, numpy=_gather_rule, lowering=Calls(indexing.gather, exact=True),
     grads={"input": lambda g, index, layouts, dim: zeros_of(layouts[0], g).scatter_add(dim, index, g)},
     onnx="GatherElements",
 )  # fmt: skip
@@ -179,7 +179,7 @@ _index_select = Card(
     statics="dim",
     infer=_infer_index_select,
     numpy=lambda input, index, dim: np.take(input, index.reshape(-1), dim) if input.ndim else input.copy(),
-    lowering=Calls(library.table_rows, exact=True),
+    lowering=Calls(lambda plan: library.table_rows(plan) or indexing.slices(plan, "read"), exact=True),
     grads={"input": lambda g, index, layouts, dim: zeros_of(layouts[0], g).index_add(dim, index, g)},
     onnx="Gather",
 )  # fmt: skip
@@ -242,7 +242,7 @@ _index_add = Card(
     "index_add", "input index source",
     statics="dim alpha",
     infer=lambda input, index, source, dim, alpha: contiguous(input.shape, input.dtype),
-    numpy=_index_add_rule,
+    numpy=_index_add_rule, lowering=Calls(lambda plan: indexing.slices(plan, "add")),
     grads={
         "input": lambda g: g,
         "source": lambda g, index, layouts, dim, alpha: (g.index_select(dim, index) if alpha == 1 else g.index_select(dim, index) * alpha).reshape(layouts[2].shape),
@@ -281,7 +281,7 @@ _index_copy = Card(
     "index_copy", "input index source",
     statics="dim",
     infer=lambda input, index, source, dim: contiguous(input.shape, input.dtype),
-    numpy=_index_copy_rule,
+    numpy=_index_copy_rule, lowering=Calls(lambda plan: indexing.slices(plan, "set"), exact=True),
     grads={
         "input": lambda g, index, dim: g.index_fill(dim, index, 0),
         "source": lambda g, index, layouts, dim: g.index_select(dim, index).reshape(layouts[2].shape),
@@ -435,7 +435,7 @@ def _scatter_rule(input: np.ndarray, index: np.ndarray, src: Any, dim: int) -> n
 _scatter = Card(
     "scatter", "input index src",
     statics="dim",
-    infer=_infer_scatter, numpy=_scatter_rule,
+    infer=_infer_scatter, numpy=_scatter_rule, lowering=Calls(lambda plan: indexing.scatter(plan, "set"), exact=True),
     grads={
         "input": lambda g, index, dim: g.scatter(dim, index, 0),
         "src": lambda g, index, layouts, dim: _fit_source(g.gather(dim, index), layouts[2]),
@@ -475,7 +475,7 @@ def _scatter_add_rule(input: np.ndarray, index: np.ndarray, src: np.ndarray, dim
 _scatter_add = Card(
     "scatter_add", "input index src",
     statics="dim",
-    infer=_infer_scatter, numpy=_scatter_add_rule,
+    infer=_infer_scatter, numpy=_scatter_add_rule, lowering=Calls(lambda plan: indexing.scatter(plan, "add")),
     grads={"input": lambda g: g, "src": lambda g, index, layouts, dim: _fit_source(g.gather(dim, index), layouts[2])},
 )  # fmt: skip
 

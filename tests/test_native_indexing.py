@@ -1,0 +1,156 @@
+"""Reading and writing by index tensors as native code: what the NumPy rules give, in every layout and with repeated indices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+import rushlight as torch
+from rushlight import config, tape
+from rushlight.engine import execute, llvm
+from rushlight.graph import trace_ops
+from rushlight.ops.card import CARDS
+
+pytestmark = pytest.mark.skipif(not llvm.AVAILABLE, reason="needs llvmlite")
+
+DTYPES = (torch.float32, torch.float64, torch.int64, torch.int32, torch.int8, torch.bool)
+
+
+@pytest.fixture(autouse=True)
+def compiled_at_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    tape.flush()
+    monkeypatch.setattr(config, "HOT", 0)
+    monkeypatch.setattr(execute, "NATIVE_FROM", 0)
+    monkeypatch.setattr(tape.state, "immediate", False)
+    monkeypatch.setattr(tape.state, "compile", True)
+    yield
+    tape.flush()
+
+
+def table(shape: Sequence[int], dtype: Any, seed: int = 0, strided: bool = False) -> torch.Tensor:
+    """Small whole numbers, of which sums are exact in any order."""
+    random = np.random.default_rng(seed)
+    whole = torch.tensor(random.integers(-3, 4, (*shape[:-1], 2 * shape[-1])))
+    x = whole[..., 1::2].transpose(0, -1).contiguous().transpose(0, -1) if strided else whole[..., : shape[-1]].contiguous()
+    return x.to(dtype)
+
+
+def index(shape: Sequence[int], size: int, seed: int = 1, dtype: Any = torch.int64, strided: bool = False, negative: bool = False) -> torch.Tensor:
+    random = np.random.default_rng(seed)
+    found = torch.tensor(random.integers(-size if negative else 0, size, (*shape, 2)))
+    return (found[..., 1] if strided else found[..., 1].contiguous()).to(dtype)
+
+
+def cases(dtype: Any, strided: bool) -> Iterator[tuple[str, Callable[[], torch.Tensor]]]:
+    def make(*shape: int, seed: int = 0) -> torch.Tensor:
+        return table(shape, dtype, seed, strided)
+
+    for dim in (0, 1, 2):
+        shape = (7, 9, 21)
+        x, src = make(*shape), make(8, 10, 23, seed=4)
+        there = index((5, 6, 20), shape[dim], strided=strided)
+        rows, part = index((13,), shape[dim], strided=strided), [13 if d == dim else n for d, n in enumerate(shape)]
+        source = make(*part, seed=5)
+        yield f"gather {dim}", lambda x=x, there=there, dim=dim: x.gather(dim, there)
+        yield f"gather {dim} i32", lambda x=x, there=there, dim=dim: x.gather(dim, there.to(torch.int32))
+        yield f"scatter {dim}", lambda x=x, there=there, src=src, dim=dim: x.scatter(dim, there, src)
+        yield f"scatter_number {dim}", lambda x=x, there=there, dim=dim: x.scatter(dim, there, 1)
+        yield f"scatter_add {dim}", lambda x=x, there=there, src=src, dim=dim: x.scatter_add(dim, there, src)
+        yield f"index_select {dim}", lambda x=x, rows=rows, dim=dim: x.index_select(dim, rows)
+        yield f"index_copy {dim}", lambda x=x, rows=rows, source=source, dim=dim: x.index_copy(dim, rows, source)
+        yield f"index_add {dim}", lambda x=x, rows=rows, source=source, dim=dim: x.index_add(dim, rows, source)
+        if dtype is not torch.bool:
+            yield f"index_add {dim} times", lambda x=x, rows=rows, source=source, dim=dim: x.index_add(dim, rows, source, alpha=2)
+    x = make(7, 9, 21)
+    i, j, k = (index(shape, size, size, negative=True, strided=strided) for shape, size in (((4, 1), 7), ((3,), 9), ((4, 3), 21)))
+    for name, where in {
+        "first": (i,), "second": (slice(None), j), "last": (..., k), "two": (i, j), "apart": (i, slice(None), k), "all": (i, j, k), "last two": (slice(None), j, k),
+    }.items():  # fmt: skip
+        yield f"index {name}", lambda where=where: x[where]
+        for accumulate in (False, True):
+            put = tuple(slice(None) if w is Ellipsis else w for w in where)
+            filled = [w for w in put if isinstance(w, torch.Tensor)]
+            if len(filled) == len(put):
+                values = make(*x[where].shape, seed=8)
+                yield f"index_put {name} {accumulate}", lambda w=filled, v=values, a=accumulate: x.index_put(w, v, a)
+                yield f"index_put {name} {accumulate} row", lambda w=filled, v=values[..., :1], a=accumulate: x.index_put(w, v, a)
+        values = make(*x[where].shape, seed=8)
+
+        def assigned(where: Any = where, values: torch.Tensor = values) -> torch.Tensor:
+            y = x.clone()
+            y[where] = values
+            return y
+
+        yield f"assign {name}", assigned
+    yield "1d gather", lambda x=make(1, 40)[0]: x.gather(0, index((90,), 40))
+    yield "1d add", lambda x=make(1, 40)[0], v=make(1, 90)[0]: x.scatter_add(0, index((90,), 40), v)
+    yield "take", lambda: x.take(index((3, 5), 7 * 9 * 21))
+
+
+def by_numpy(monkeypatch: pytest.MonkeyPatch, function: Callable[[], torch.Tensor]) -> np.ndarray:
+    tape.flush()
+    with monkeypatch.context() as patch:
+        patch.setattr(llvm, "AVAILABLE", False)
+        patch.setattr(tape.state, "compile", False)
+        return function().numpy().copy()
+
+
+@pytest.mark.parametrize("strided", [False, True])
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_native_code_gives_what_the_numpy_rules_give(dtype: Any, strided: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, function in cases(dtype, strided):
+        expected = by_numpy(monkeypatch, function)
+        found = function().numpy()
+        np.testing.assert_array_equal(found, expected, name)
+
+
+def test_these_ops_have_native_forms() -> None:
+    seen = set()
+    for _, function in cases(torch.float32, False):
+        with trace_ops() as calls:
+            function()
+        for name, operands, params, _ in calls:
+            card = CARDS[name]
+            if "ind" in name or "scatter" in name or "gather" in name:
+                plan = card.plan(operands, tuple(params[s] for s in card.statics), None)
+                assert card.lowering is not None and card.lowering.make(plan) is not None, name  # type: ignore[union-attr]
+                seen.add(name)
+    assert seen >= {"gather", "scatter", "scatter_add", "index_select", "index_copy", "index_add", "index", "index_put"}
+
+
+def test_many_elements_in_chunks_and_repeats_in_order() -> None:
+    random = np.random.default_rng(0)
+    values = random.standard_normal((3000, 70)).astype(np.float32)
+    where = random.integers(0, 50, 3000)
+    expected = np.ones((50, 70), np.float32)
+    for row, value in zip(where, values, strict=True):
+        expected[row] += value
+    threads = torch.get_num_threads()
+    try:
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            base, rows, there = torch.ones(50, 70), torch.tensor(values), torch.tensor(where)
+            for found in (base.index_add(0, there, rows), base.index_put((there,), rows, True), base.scatter_add(0, there[:, None].expand(3000, 70), rows)):
+                np.testing.assert_array_equal(found.numpy(), expected)  # each sum in the order of the index
+            last = {row: n for n, row in enumerate(where.tolist())}
+            found = base.index_put((there,), rows).numpy()
+            np.testing.assert_array_equal(found, values[[last[n] for n in range(50)]])
+            wide = torch.tensor(random.standard_normal((300, 500)).astype(np.float32))
+            columns = torch.tensor(random.integers(0, 500, (300, 900)))
+            np.testing.assert_array_equal(wide.gather(1, columns).numpy(), np.take_along_axis(wide.numpy(), columns.numpy(), 1))
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_writing_to_a_part_leaves_the_rest() -> None:
+    x = torch.zeros(6, 10)
+    part = x[1:5, 2:8]
+    part[torch.tensor([0, 3, 0])] += torch.ones(3, 6)
+    part.index_put_((torch.tensor([1]), torch.tensor([-1])), torch.tensor([5.0]))
+    expected = np.zeros((6, 10), np.float32)
+    expected[[1, 4], 2:8] = 1
+    expected[2, 7] = 5
+    np.testing.assert_array_equal(x.numpy(), expected)

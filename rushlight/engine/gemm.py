@@ -239,7 +239,7 @@ class _Plan:
         k_block = max(-(-k_block // lanes) * lanes, lanes)
         a_step = a.row if a_rows else a.column
         b_step = b.row if b_rows else b.column
-        most_rows, vectors = _tile(self.m, self.n, lanes)
+        most_rows, vectors = tile(self.m, self.n, lanes)
         width = vectors * lanes
         panels = -(-self.n // width)
         a_collides = a_step > 0 and a_step * self.size % _COLLIDING_A == 0
@@ -247,7 +247,7 @@ class _Plan:
         if a_collides and a_rows and not a_packed:
             most_rows = min(most_rows, _COLLIDING_ROWS)
         blocks = -(-self.m // most_rows)
-        rows, first_blocks = _row_blocks(self.m, blocks, most_rows)
+        rows, first_blocks = row_blocks(self.m, blocks, most_rows)
         tail = -(-(self.n - (panels - 1) * width) // lanes) % vectors
         if tail and (vectors - tail) < _TAIL_WASTE * vectors * panels:
             tail = 0
@@ -304,7 +304,7 @@ class _Plan:
         self._per_batch((a, b, bias, out), call)
 
 
-def _row_blocks(m: int, blocks: int, most: int) -> tuple[tuple[int, ...], int]:
+def row_blocks(m: int, blocks: int, most: int) -> tuple[tuple[int, ...], int]:
     """The sizes of the blocks that `m` rows make, and how many have the first one.
 
     Where one size would do, a second one is there for the sake of other shapes: kernels are shared.
@@ -347,7 +347,7 @@ def _set_operands(words: list[int | Pointer], batch_word: int, operands: Sequenc
             _set_dims(words, batch_word + (n + 1) * BATCH_DIMS, BATCH_DIMS, operand.batch, 0)
 
 
-def _tile(m: int, n: int, lanes: int) -> tuple[int, int]:
+def tile(m: int, n: int, lanes: int) -> tuple[int, int]:
     """The largest tile of accumulators for a shape: rows, and vectors in a row."""
     registers = llvm.vector_registers()[0]
     wide = -(-n // lanes)

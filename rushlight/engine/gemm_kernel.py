@@ -84,11 +84,11 @@ def has_masks() -> bool:
 
 @lru_cache(maxsize=256)
 def product_kernel(variant: Variant) -> Kernel:
-    functions = [_product(variant), _panel(variant, "panel", variant.vectors)]
+    functions = [_product(variant), panel(variant, "panel", variant.vectors)]
     if variant.tail:
-        functions.append(_panel(variant, "tail", variant.tail))
+        functions.append(panel(variant, "tail", variant.tail))
     if variant.b_packed:
-        functions.append(_pack_rows(variant) if variant.b_rows else _pack_columns(variant))
+        functions.append(pack_rows(variant) if variant.b_rows else pack_columns(variant))
     if variant.a_packed:
         functions.append(_gather(variant))
     return Kernel("product", module(functions))
@@ -150,7 +150,7 @@ _PACK = (("ptr", "source"), ("i64", "step"), ("ptr", "packed"), ("i64", "k"), ("
 _GATHER = (("ptr", "source"), ("i64", "step"), ("ptr", "packed"), ("i64", "packed_step"), ("i64", "lines"), ("i64", "length"))
 
 
-def _invoke(k: Builder, name: str, arguments: Sequence[Value]) -> None:
+def invoke(k: Builder, name: str, arguments: Sequence[Value]) -> None:
     k.do(f"call void @{name}({', '.join(a.typed for a in arguments)})")
 
 
@@ -173,7 +173,7 @@ def _smaller(k: Builder, a: Value, b: Value) -> Value:
     return k.intrinsic("smin", a, b)
 
 
-def _panel(variant: Variant, name: str, vectors: int) -> Builder:
+def panel(variant: Variant, name: str, vectors: int) -> Builder:
     """``out = start + a @ b`` for one panel of B, a block of rows after the other.
 
     `start` may be `out` itself: what is stored depends on what was loaded from the same place, so no order is lost.
@@ -247,7 +247,7 @@ def _multiply(k: Builder, variant: Variant, rows: int, a: Value, b_step: Value, 
     return turn.results[-rows * vectors :]
 
 
-def _pack_rows(variant: Variant) -> Builder:
+def pack_rows(variant: Variant) -> Builder:
     """A panel of B whose rows are contiguous."""
     k = Builder("pack", _PACK)
     p, type, lanes = k.parameters, variant.type, variant.lanes
@@ -273,7 +273,7 @@ def _pack_rows(variant: Variant) -> Builder:
     return k
 
 
-def _pack_columns(variant: Variant) -> Builder:
+def pack_columns(variant: Variant) -> Builder:
     """A panel of B whose columns are contiguous, by square blocks transposed in registers.
 
     Columns behind the last one are copies of it. `packed` has room for k rounded up to whole blocks.
@@ -403,7 +403,7 @@ def _product(variant: Variant) -> Builder:
                 lines, length = (rows, count) if variant.a_rows else (count, rows)
                 # An odd number of lines of the cache apart.
                 block_step = k.or_(k.and_(k.add(length, number(31)), number(-16)), number(16))
-                _invoke(k, "gather", [a_block, a_step, a_room, block_step, lines, length])
+                invoke(k, "gather", [a_block, a_step, a_room, block_step, lines, length])
                 a_block = a_room
             has_start = k.or_(behind, has_bias)
             start_step = k.select(behind, out_step, bias_step)
@@ -413,7 +413,7 @@ def _product(variant: Variant) -> Builder:
                 line, inside = (outer.index, column) if variant.b_rows else (column, outer.index)
                 b_block = k.address(b, k.add(k.mul(line, b_step), inside), type)
                 if variant.b_packed:
-                    _invoke(k, "pack", [b_block, b_step, panel_room, count, columns])
+                    invoke(k, "pack", [b_block, b_step, panel_room, count, columns])
                     b_block = panel_room
                 target = k.address(out, column, type)
                 start = k.select(behind, target, k.address(bias, column, type))
@@ -422,14 +422,14 @@ def _product(variant: Variant) -> Builder:
                     full, tail, done = k.fresh("full"), k.fresh("tail"), k.fresh("done")
                     k.branch(k.compare("slt", columns, number(variant.width)), tail, full)
                     k.label(tail)
-                    _invoke(k, "tail", arguments)
+                    invoke(k, "tail", arguments)
                     k.jump(done)
                     k.label(full)
-                    _invoke(k, "panel", arguments)
+                    invoke(k, "panel", arguments)
                     k.jump(done)
                     k.label(done)
                 else:
-                    _invoke(k, "panel", arguments)
+                    invoke(k, "panel", arguments)
     return k
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..engine.lowering import FLOATING
+from ..engine.lowering import FLOATING, Calls
 from ..graph import grad_state
 from ..shape import Layout, contiguous
 from .activation_backward import logistic
@@ -27,7 +27,9 @@ from .gradient_entry import apply_masked, masked, results, through
 from .recurrent_steps import GRU, LSTM, RNN_RELU, RNN_TANH, Network, Weights, run_steps
 
 if TYPE_CHECKING:
+    from ..engine.kernel import Lowered
     from ..tensor import Tensor
+    from .card import Plan
     from .recurrent_steps import State
 
     Arrays = Sequence[np.ndarray]
@@ -197,6 +199,18 @@ def _formula(network: Network, grads: Sequence[Any], operands: Sequence[Any], re
 # Cards
 
 
+def _lower(plan: Plan) -> Lowered | None:
+    from ..engine.recurrent import lower_layer
+
+    return lower_layer(plan)
+
+
+def _lower_backward(plan: Plan) -> Lowered | None:
+    from ..engine.recurrent import lower_layer_backward
+
+    return lower_layer_backward(plan)
+
+
 def _cards(name: str, network: Network, blocks: int, step: Callable[..., Any], slopes: Callable[..., Any]) -> Card:
     """The card of a layer and that of its gradient. The order of the operands is input, weights, biases, states."""
     states = ("hidden", "cell")[: network.states]
@@ -226,7 +240,7 @@ def _cards(name: str, network: Network, blocks: int, step: Callable[..., Any], s
     backward_card = Card(
         f"{name}_backward", "saved input weight_ih weight_hh bias_ih bias_hh states_and_grads", variadic=True,
         statics="reverse output_mask", outputs=" ".join(["grad_input grad_weight_ih grad_weight_hh grad_bias_ih grad_bias_hh", *(f"grad_{state}" for state in states)]),
-        infer=infer_backward, numpy=rule_backward, backward=gradient_of_gradient,
+        infer=infer_backward, numpy=rule_backward, backward=gradient_of_gradient, lowering=Calls(_lower_backward),
     )  # fmt: skip
 
     def gradient(g: tuple[Tensor | None, ...], input: Tensor, weight_ih: Tensor, weight_hh: Tensor, bias_ih: Any, bias_hh: Any, states: tuple[Tensor, ...], saved: Tensor, needs: tuple[bool, ...], reverse: bool) -> list[Tensor | None]:
@@ -236,7 +250,7 @@ def _cards(name: str, network: Network, blocks: int, step: Callable[..., Any], s
     return Card(
         name, "input weight_ih weight_hh bias_ih bias_hh states", variadic=True,
         statics="reverse", outputs=" ".join(["output", *(f"last_{state}" for state in states), "saved"]),
-        differentiable=range(1 + len(states)), infer=infer, numpy=rule, backward=gradient,
+        differentiable=range(1 + len(states)), infer=infer, numpy=rule, backward=gradient, lowering=Calls(_lower),
     )  # fmt: skip
 
 

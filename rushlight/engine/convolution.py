@@ -17,7 +17,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..shape import Layout, Shape, as_one_dim, contiguous_strides, strides_in_order
@@ -54,7 +54,13 @@ _STRIP_BYTES = 256 * 1024
 _BLOCK = 256
 #: Rows of any tile: a sum has room for a whole one behind its last row.
 _MOST_ROWS = 16
+#: Most columns of a panel where the lanes are places.
+_MOST_COLUMNS = 8
 _ALIGNMENT = 64
+#: Panels at a multiple of so many bytes would share the sets of a cache: they are moved by so many vectors.
+_COLLIDING = 4096
+_COLLIDING_SHIFT = 21
+_COLLIDING_PLANE = 1024
 
 
 class _Image(NamedTuple):
@@ -74,6 +80,11 @@ class _Image(NamedTuple):
         """The address so many places further along the spatial dims."""
         elements = sum(n * s for n, s in zip(steps, self.stride[2:], strict=True))
         return self.pointer._replace(offset=self.pointer.offset + elements * size)
+
+
+    def every(self, first: Sequence[int], step: Sequence[int], count: Sequence[int], size: int) -> _Image:
+        """Some of the spatial places: from `first` on, `count` of them, by steps."""
+        return _Image(self.moved(first, size), (*self.shape[:2], *count), (*self.stride[:2], *(a * b for a, b in zip(self.stride[2:], step, strict=True))))
 
 
 class _Axis(NamedTuple):
@@ -139,10 +150,12 @@ def forward(plan: Plan) -> Lowered | None:
     c = _Calls(MEMORY[plan.outs[0].dtype])
     channels, columns = weight.shape[1], weight.shape[0] // g.groups
     seen = c.padded(input, g.padding, g.behind(input, out))
-    packed = c.panels(weight.pointer, g.groups, columns, columns * weight.stride[0], weight.stride[0], [(channels, weight.stride[1]), *zip(g.window, weight.stride[2:], strict=True)])
+    k = [(channels, weight.stride[1]), *zip(g.window, weight.stride[2:], strict=True)]
+    places = seen.stride[4] * g.stride[2] == 1 and out.stride[4] == 1 and c.prefers_places(out.shape[4], columns, channels * math.prod(g.window))
+    packed = (c.columns if places else c.panels)(weight.pointer, g.groups, columns, columns * weight.stride[0], weight.stride[0], k)
     bias = c.vector(Pointer(2), biases[0].shape[0], biases[0].stride[0]) if biases else None
     steps = [s * d for s, d in zip(seen.stride[2:], g.dilation, strict=True)]
-    result = c.result(out)
+    result = _Result(out, "places") if places else c.result(out)
     c.contraction(
         _Contraction(
             rows=_axes((out.shape[0], *out.shape[2:]), (seen.stride[0], *g.strided(seen)), result.image.places),
@@ -174,28 +187,36 @@ def input_gradient(plan: Plan) -> Lowered | None:
     low = [max(0, *(-r.lowest for r in each)) for each in residues]
     high = [max(0, *(r.highest - n + 1 for r in each)) for each, n in zip(residues, grad.shape[2:], strict=True)]
     seen = c.padded(grad, low, high)
-    packed = c.panels(weight.pointer, g.groups, columns, channels * weight.stride[0], weight.stride[1], [(channels, weight.stride[0]), *zip(g.window, weight.stride[2:], strict=True)])
-    result = c.result(out, regular=max(g.stride) == 1)
+    k = [(channels, weight.stride[0]), *zip(g.window, weight.stride[2:], strict=True)]
+    regular = max(g.stride) == 1
+    places = seen.stride[4] == 1 and (out.stride[4] == 1 or not regular) and c.prefers_places(residues[2][0].places, columns, channels * math.prod(g.window))
+    # Both sides go upwards through memory, which reads ahead: the window is packed backwards.
+    packed = (c.columns if places else c.panels)(weight.pointer, g.groups, columns, channels * weight.stride[0], weight.stride[1], k, backwards=True)
+    result = _Result(out, "places") if places else c.result(out, regular)
     b_channel, *b_steps = packed.steps(g.window)
     for each in itertools.product(*residues):
-        b_start = sum(r.tap * step for r, step in zip(each, b_steps, strict=True)) * c.size
+        b_start = sum((n - 1 - r.last_tap) * step for n, r, step in zip(g.window, each, b_steps, strict=True)) * c.size
+        part = result.image.every([r.number for r in each], g.stride, [r.places for r in each], c.size)
+        target = c.planes(part.shape) if places and not regular else part
         c.contraction(
             _Contraction(
-                rows=_axes((out.shape[0], *(r.places for r in each)), seen.places, (result.image.stride[0], *g.strided(result.image))),
+                rows=_axes((out.shape[0], *(r.places for r in each)), seen.places, target.places),
                 k=_axes(
                     (channels, *(r.taps for r in each)),
-                    (seen.stride[1], *(-r.back * s for r, s in zip(each, seen.stride[2:], strict=True))),
+                    (seen.stride[1], *(r.back * s for r, s in zip(each, seen.stride[2:], strict=True))),
                     (b_channel, *(r.tap_step * step for r, step in zip(each, b_steps, strict=True))),
                 ),
-                a=seen.moved([r.start for r in each], c.size),
+                a=seen.moved([r.lowest for r in each], c.size),
                 b=packed._replace(pointer=packed.pointer._replace(offset=packed.pointer.offset + b_start)),
-                out=result.image.moved([r.number for r in each], c.size),
-                column_step=result.image.stride[1],
+                out=target.pointer,
+                column_step=target.stride[1],
                 store=result.store,
                 group_a=channels * seen.stride[1],
-                group_out=columns * result.image.stride[1],
+                group_out=columns * target.stride[1],
             )
         )
+        if target is not part:
+            c.copy(part.shape, (target.pointer, target.stride), (part.pointer, part.stride))
     c.finish(out, result)
     return c.lowered()
 
@@ -213,6 +234,10 @@ class _Residue(NamedTuple):
     tap_step: int
     start: int
     back: int
+
+    @property
+    def last_tap(self) -> int:
+        return self.tap + max(self.taps - 1, 0) * self.tap_step
 
     @property
     def lowest(self) -> int:
@@ -299,7 +324,7 @@ class _Panels(NamedTuple):
     pointer: Pointer
     groups: int
     columns: int
-    depth: int
+    panel_step: int
     vectors: int
     width: int
 
@@ -363,8 +388,12 @@ class _Calls:
 
     def copy(self, shape: Shape, source: tuple[Pointer, Shape], target: tuple[Pointer, Shape]) -> None:
         lowered = strided_copy(self.type, shape, source, target)
-        assert lowered is not None, "more than five loops"
-        self.calls.extend(lowered.calls)
+        if lowered is not None:
+            self.calls.extend(lowered.calls)
+            return
+        for n in range(shape[0]):  # more loops than a nest has
+            (source_at, from_), (target_at, to) = ((at._replace(offset=at.offset + n * stride[0] * self.size), stride[1:]) for at, stride in (source, target))
+            self.copy(shape[1:], (source_at, from_), (target_at, to))
 
     def vector(self, pointer: Pointer, size: int, stride: int) -> Pointer:
         """A vector with stride 1."""
@@ -380,6 +409,11 @@ class _Calls:
         stride = strides_in_order(shape, order[::-1]) if image.shape[order[-1]] > 1 else None
         if stride is None:
             order = [d for d in order if image.shape[d] == 1 and shape[d] == 1] + [d for d in order if image.shape[d] > 1 or shape[d] > 1]
+            stride = strides_in_order(shape, order[::-1])
+        plane = math.prod(shape[d] for d in order[-2:])
+        if plane * self.size % _COLLIDING_PLANE == 0:
+            # One more line, so that planes do not share the sets of a cache.
+            shape = tuple(n + 1 if d == order[-2] else n for d, n in enumerate(shape))
             stride = strides_in_order(shape, order[::-1])
         target = self.room(math.prod(shape) * self.size)
         lows = (0, 0, *low)
@@ -407,31 +441,72 @@ class _Calls:
         words[RelayoutWord.JOBS :] = shares(jobs, chunks)
         self.calls.append(Call(relayout_kernel(self.type, from_[2] == 1 and from_[3] != 1, panel is not None), tuple(words), chunks))
 
-    def panels(self, pointer: Pointer, groups: int, columns: int, group_step: int, column_step: int, k: Sequence[tuple[int, int]]) -> _Panels:
-        """The right side, packed: for each group, panel and k (dims by extent and stride, in this order) a row of columns."""
+    def panels(self, pointer: Pointer, groups: int, columns: int, group_step: int, column_step: int, k: Sequence[tuple[int, int]], backwards: bool = False) -> _Panels:
+        """The right side, packed: for each group, panel and k (dims by extent and stride, in this order) a row of columns.
+
+        `backwards`: the dims of k but the first in reverse.
+        """
         depth = math.prod(n for n, _ in k)
         wide = -(-columns // self.lanes)
         vectors = 1 if wide == 1 else 2
         width = vectors * self.lanes
         panels = -(-columns // width)
         panel_step = depth * width
+        if panel_step * self.size % _COLLIDING == 0:
+            panel_step += _COLLIDING_SHIFT * self.lanes
         target = self.room(groups * panels * panel_step * self.size)
-        inner = _inner(k)
+        inner = 1 if backwards else _inner(k)
         step = as_one_dim(*zip(*k[inner:], strict=True)) or (1, 0)
+        irregular = step[0] != math.prod(n for n, _ in k[inner:])
         outer = as_one_dim(*zip(*k[:inner], strict=True)) if inner else (1, 0)
-        if outer is None or (column_step != 1 and step[1] != 1 and step[0] > 1):
+        if outer is None or irregular or (column_step != 1 and step[1] != 1 and step[0] > 1):
             # Any other layout: made dense first.
             shape = (groups, columns, *(n for n, _ in k))
             pointer = self.copied(pointer, shape, (group_step, column_step, *(s for _, s in k)))
             group_step, column_step = columns * depth, depth
-            outer, step = (1, 0), (depth, 1)
+            places = math.prod(n for n, _ in k[1:]) if backwards else depth
+            outer, step = (depth // places, places), (places, 1)
         elif column_step != 1 and step[0] == 1:
             step = (1, 1)
+        row_step, first = (-width, target._replace(offset=target.offset + (step[0] - 1) * width * self.size)) if backwards else (width, target)
         self.relayout(
-            pointer, target,
-            (groups, outer[0], columns, step[0]), (group_step, outer[1], column_step, step[1]), (panels * panel_step, step[0] * width, width), (panel_step, vectors),
+            pointer, first,
+            (outer[0], groups, columns, step[0]), (outer[1], group_step, column_step, step[1]), (step[0] * width, panels * panel_step, row_step), (panel_step, vectors),
         )  # fmt: skip
-        return _Panels(target, groups, columns, depth, vectors, width)
+        return _Panels(target, groups, columns, panel_step, vectors, width)
+
+    def columns(self, pointer: Pointer, groups: int, columns: int, group_step: int, column_step: int, k: Sequence[tuple[int, int]], backwards: bool = False) -> _Panels:
+        """The same for vectors of places: panels of few columns."""
+        panels = -(-columns // _MOST_COLUMNS)
+        width = -(-columns // panels)
+        panels = -(-columns // width)
+        extents, steps = tuple(n for n, _ in k), tuple(s for _, s in k)
+        depth = math.prod(extents)
+        target = self.room(groups * panels * depth * width * self.size)
+        to = [n * width for n in contiguous_strides(extents)]
+        start = 0
+        if backwards:
+            start = sum((n - 1) * t for n, t in zip(extents[1:], to[1:], strict=True))
+            to[1:] = [-t for t in to[1:]]
+        whole = columns // width
+        for first, count, some in ((0, whole, width), (whole, 1, columns - whole * width)):
+            if count and some:
+                source_at = pointer._replace(offset=pointer.offset + first * width * column_step * self.size)
+                target_at = target._replace(offset=target.offset + (first * depth * width + start) * self.size)
+                source_steps = (group_step, width * column_step, column_step, *steps)
+                self.copy((groups, count, some, *extents), (source_at, source_steps), (target_at, (panels * depth * width, depth * width, 1, *to)))
+        return _Panels(target, groups, columns, depth * width, width, width)
+
+    def prefers_places(self, across: int, columns: int, depth: int) -> bool:
+        """Whether vectors of places next to each other take less time than vectors of columns; the estimates are cycles for a place and k."""
+        wide = -(-columns // self.lanes)
+        by_columns = (0.5 * wide if wide > 1 else 0.75) + 0.3 * columns / depth
+        by_places = 0.6 * columns * -(-across // self.lanes) / across
+        return by_places < by_columns
+
+    def planes(self, shape: Shape) -> _Image:
+        """A dense image in the workspace."""
+        return _Image(self.room(math.prod(shape) * self.size), shape, contiguous_strides(shape))
 
     def result(self, out: _Image, regular: bool = True) -> _Result:
         """Where to write an output; `regular` says that rows follow each other along its places."""
@@ -459,13 +534,20 @@ class _Calls:
         self.copy(out.shape, (result.image.pointer, result.image.stride), (out.pointer, out.stride))
 
     def contraction(self, c: _Contraction) -> None:
-        rows, block = math.prod(x.extent for x in c.rows), math.prod(x.extent for x in c.k)
+        axes, length = c.rows, c.rows[-1].extent
+        if c.store == "places":
+            assert c.rows[-1].a == c.rows[-1].other == 1
+            axes = [*c.rows[:-1], _Axis(-(-length // self.lanes), self.lanes, self.lanes)]
+        rows, block = math.prod(x.extent for x in axes), math.prod(x.extent for x in c.k)
         depth = block if c.depth is None else c.depth
-        tile = _tile_rows(rows, c.b.vectors)
-        tail = -(-(c.b.columns - (c.b.panels - 1) * c.b.width) // self.lanes) % c.b.vectors
+        last = c.b.columns - (c.b.panels - 1) * c.b.width
+        if c.store == "places":
+            tile, tail = _tile_vectors(c.b.vectors), last % c.b.vectors
+        else:
+            tile, tail = _tile_rows(rows, c.b.vectors), -(-last // self.lanes) % c.b.vectors
         variant = Variant(self.type, tile, c.b.vectors, tail, c.bias is not None, c.store)
         tiles, panels = -(-rows // tile), c.b.panels
-        work = c.b.groups * rows * c.b.columns * max(depth, 1) * c.outer[0]
+        work = c.b.groups * math.prod(x.extent for x in c.rows) * c.b.columns * max(depth, 1) * c.outer[0]
         chunks = max(1, min(work // _CHUNK_WORK, _MOST_CHUNKS))
         most = _STRIP_TILES if panels == 1 else max(1, min(_STRIP_TILES, _STRIP_BYTES // (tile * self.size * max(x.extent for x in c.k[:1]))))
         strips = min(tiles, max(-(-tiles // most), -(-chunks // c.b.groups)))
@@ -474,7 +556,7 @@ class _Calls:
         parts = min(chunks, jobs)
         table_bytes = block * 16
         strip_bytes = -(-tiles // strips) * tile * 8 + 128
-        own = table_bytes + 2 * strip_bytes + (c.b.width * variant.scratch_row * self.size if c.store == "columns" else 0)
+        own = table_bytes + 2 * strip_bytes + {"columns": c.b.width * variant.scratch_row * self.size, "places": strip_bytes}.get(c.store, 0)
         own = -(-own // _ALIGNMENT) * _ALIGNMENT
         words: list[int | Pointer] = [0] * Word.END
         settings: dict[int, int | Pointer] = {
@@ -488,8 +570,9 @@ class _Calls:
             Word.STRIP_BYTES: strip_bytes,
             Word.COLUMNS: c.b.columns,
             Word.COLUMN_STEP: c.column_step,
-            Word.PANEL_STEP: c.b.depth * c.b.width,
+            Word.PANEL_STEP: c.b.panel_step,
             Word.ROWS: rows,
+            Word.LENGTH: length,
             Word.DEPTH: depth,
             Word.BLOCK: block,
             Word.BLOCKS: max(-(-depth // max(block, 1)), 1),
@@ -499,7 +582,7 @@ class _Calls:
             Word.OUTER_A: c.outer[1],
             Word.OUTER_B: c.outer[2],
             Word.GROUP_A: c.group_a,
-            Word.GROUP_B: c.b.panels * c.b.depth * c.b.width,
+            Word.GROUP_B: c.b.panels * c.b.panel_step,
             Word.GROUP_BIAS: c.b.columns,
             Word.GROUP_OUT: c.group_out,
             Word.STRIPS: strips,
@@ -509,7 +592,7 @@ class _Calls:
             words[word] = value
         for word, whole, divided in ((Word.TILES, tiles, strips), (Word.PANELS, panels, slabs), (Word.JOBS, jobs, parts)):
             words[word : word + 2] = shares(whole, divided)
-        for first, axes in ((Word.ROW_DIMS, c.rows), (Word.K_DIMS, c.k)):
+        for first, axes in ((Word.ROW_DIMS, axes), (Word.K_DIMS, c.k)):
             for part in range(3):
                 words[first + part * DIMS : first + (part + 1) * DIMS] = [axis[part] for axis in axes]
         self.calls.append(Call(contraction_kernel(variant), tuple(words), parts))
@@ -521,6 +604,12 @@ def _inner(k: Sequence[tuple[int, int]]) -> int:
         if as_one_dim(*zip(*k[first:], strict=True)) is not None:
             return first
     return len(k)
+
+
+def _tile_vectors(columns: int) -> int:
+    """Vectors of places in a tile of so many columns."""
+    registers = llvm.vector_registers()[0]
+    return max(1, min(7, 30 // (columns + 1)) if registers == 32 else 14 // (columns + 2))
 
 
 def _tile_rows(rows: int, vectors: int) -> int:

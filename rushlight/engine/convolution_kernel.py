@@ -44,6 +44,7 @@ class Word(IntEnum):
     COLUMN_STEP = auto()  # between columns of the output
     PANEL_STEP = auto()  # between panels of B
     ROWS = auto()
+    LENGTH = auto()  # places along the innermost dim, of which rows have a vector each
     DEPTH = auto()  # how many k there are, and how many in a block
     BLOCK = auto()
     BLOCKS = auto()
@@ -68,7 +69,7 @@ class Word(IntEnum):
     END = K_DIMS + 3 * DIMS
 
 
-Store = Literal["rows", "columns", "sum"]
+Store = Literal["rows", "columns", "sum", "places"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,12 @@ class Variant:
     vectors: int  # in a row of a panel
     tail: int  # vectors in a row of the last panel, if fewer
     bias: bool
-    store: Store  # whether the columns of a row are contiguous in the output, or the rows of a column; or they add to it
+    store: Store
+    """How results lie: columns of a row next to each other ("rows"), rows of a column ("columns"), or as rows that are added up ("sum").
+
+    In all these the lanes of a vector are columns. With "places" they are places next to each other in A and in the output: a row
+    stands for so many of them, a panel has as many columns as `vectors` says, and it is B that goes to every lane.
+    """
 
     @property
     def lanes(self) -> int:
@@ -89,7 +95,7 @@ class Variant:
     @property
     def width(self) -> int:
         """Columns of a panel."""
-        return self.vectors * self.lanes
+        return self.vectors * (1 if self.store == "places" else self.lanes)
 
     @property
     def scratch_row(self) -> int:
@@ -99,9 +105,10 @@ class Variant:
 
 @lru_cache(maxsize=256)
 def contraction_kernel(variant: Variant) -> Kernel:
-    functions = [_contraction(variant), _panel(variant, "panel", variant.vectors)]
+    write = _places if variant.store == "places" else _panel
+    functions = [_contraction(variant), write(variant, "panel", variant.vectors)]
     if variant.tail:
-        functions.append(_panel(variant, "tail", variant.tail))
+        functions.append(write(variant, "tail", variant.tail))
     return Kernel("contraction", module(functions))
 
 
@@ -117,7 +124,7 @@ _PANEL = (
     ("i64", "rows"),
     ("ptr", "row_a"),
     ("ptr", "row_out"),
-    ("ptr", "scratch"),
+    ("ptr", "scratch"),  # or how many places each row has
     ("i1", "first"),
 )
 
@@ -143,6 +150,7 @@ def _panel(variant: Variant, name: str, vectors: int) -> Builder:
         start = [k.masked_load(k.address(p["bias"], v * lanes, type), type, mask, zero) for v, mask in enumerate(masks)]
     with k.loop(0, p["rows"], rows) as tile:
         offsets = k.address(p["row_a"], tile.index, "i64")
+        held = [k.load(k.address(offsets, i, "i64"), "i64") for i in range(rows)] if vectors == 1 else []
         with k.loop(0, p["count"], carried=start * rows) as turn:
             sums = turn.carried
             entry = k.address(p["table"], k.shl(turn.index, 1), "i64")
@@ -152,7 +160,7 @@ def _panel(variant: Variant, name: str, vectors: int) -> Builder:
             after = []
             for i in range(rows):
                 # Loaded anew for each k: there are not as many registers for addresses as rows.
-                row = k.load(k.address(offsets, i, "i64"), "i64")
+                row = held[i] if held else k.load(k.address(offsets, i, "i64"), "i64")
                 factor = k.splat(k.load(k.address(a, row, type), type), lanes)
                 after += [k.fma(factor, column, sums[i * vectors + v]) for v, column in enumerate(columns)]
             turn.next = after
@@ -169,6 +177,35 @@ def _panel(variant: Variant, name: str, vectors: int) -> Builder:
                         # The first block adds to zero: to what a sum starts from.
                         value = k.add(k.select(p["first"], zero, k.masked_load(address, type, mask, zero)), value)
                     k.masked_store(value, address, mask)
+    return k
+
+
+def _places(variant: Variant, name: str, columns: int) -> Builder:
+    """A panel of few columns against vectors of places."""
+    k = Builder(name, _PANEL)
+    p, type, lanes, rows = k.parameters, variant.type, variant.lanes, variant.rows
+    zero = k.constant(0, type, lanes)
+    start = [zero] * columns
+    if variant.bias:
+        start = [k.splat(k.load(k.address(p["bias"], m, type), type), lanes) for m in range(columns)]
+    with k.loop(0, p["rows"], rows) as tile:
+        row_a, row_out, lengths = (k.address(p[table], tile.index, "i64") for table in ("row_a", "row_out", "scratch"))
+        masks = [k.first_lanes(k.load(k.address(lengths, i, "i64"), "i64"), lanes) for i in range(rows)]
+        with k.loop(0, p["count"], carried=start * rows) as turn:
+            entry = k.address(p["table"], k.shl(turn.index, 1), "i64")
+            a = k.address(p["a"], k.load(entry, "i64"), type)
+            b = k.address(p["b"], k.load(k.address(entry, 1, "i64"), "i64"), type)
+            found = [k.masked_load(k.address(a, k.load(k.address(row_a, i, "i64"), "i64"), type), type, mask, zero) for i, mask in enumerate(masks)]
+            after = list(turn.carried)
+            for m in range(columns):
+                factor = k.splat(k.load(k.address(b, m, type), type), lanes)
+                for i, values in enumerate(found):
+                    after[i * columns + m] = k.fma(values, factor, after[i * columns + m])
+            turn.next = after
+        for i, mask in enumerate(masks):
+            place = k.address(p["out"], k.load(k.address(row_out, i, "i64"), "i64"), type)
+            for m in range(columns):
+                k.masked_store(turn.results[i * columns + m], k.address(place, k.mul(k.constant(m, "i64"), p["column_step"]), type), mask)
     return k
 
 
@@ -230,7 +267,7 @@ def _contraction(variant: Variant) -> Builder:
         group, strip = divide(k, rest, word(Word.STRIPS))
         tile, tile_stop = share(k, strip, Word.TILES)
         row, row_stop = k.mul(tile, number(variant.rows)), k.mul(tile_stop, number(variant.rows))
-        _write_rows(k, row_a, row_out, row, row_stop, row_count, variant.store == "sum")
+        _write_rows(k, variant, row_a, row_out, scratch, row, row_stop, row_count)
         rows = k.sub(k.intrinsic("smin", row_stop, row_count), row)
         bases = [
             k.address(word(base), k.mul(group, word(step)), type)
@@ -261,7 +298,7 @@ def _multiply(k: Builder, variant: Variant, columns: Value, arguments: str) -> N
         k.do(f"call void @panel{arguments}")
         return
     full, tail, done = k.fresh("full"), k.fresh("tail"), k.fresh("done")
-    k.branch(k.compare("sle", columns, k.constant(variant.tail * variant.lanes, "i64")), tail, full)
+    k.branch(k.compare("sle", columns, k.constant(variant.tail * variant.width // variant.vectors, "i64")), tail, full)
     for label, function in ((tail, "tail"), (full, "panel")):
         k.label(label)
         k.do(f"call void @{function}{arguments}")
@@ -289,7 +326,7 @@ def _write_table(k: Builder, table: Value) -> None:
     nest(0, zero, zero, zero)
 
 
-def _write_rows(k: Builder, row_a: Value, row_out: Value, start: Value, stop: Value, count: Value, sums: bool) -> None:
+def _write_rows(k: Builder, variant: Variant, row_a: Value, row_out: Value, lengths: Value, start: Value, stop: Value, count: Value) -> None:
     """The offsets of rows in A and in the output. Behind the last row, `count` - 1, it is repeated, but not to be added twice."""
     extents, a_steps, out_steps = ([read_word(k, Word.ROW_DIMS + part * DIMS + d) for d in range(DIMS)] for part in range(3))
     one = k.constant(1, "i64")
@@ -301,13 +338,16 @@ def _write_rows(k: Builder, row_a: Value, row_out: Value, start: Value, stop: Va
     last = k.sub(count, one)
     with k.loop(start, stop, carried=place) as row:
         for steps, target in ((a_steps, row_a), (out_steps, row_out)):
-            if sums and target is row_out:
+            if variant.store == "sum" and target is row_out:
                 offset = k.mul(row.index, steps[-1])
             else:
                 offset = k.constant(0, "i64")
                 for index, step in zip(row.carried, steps, strict=True):
                     offset = k.add(offset, k.mul(index, step))
             k.store(offset, k.address(target, k.sub(row.index, start), "i64"))
+        if variant.store == "places":
+            left = k.sub(read_word(k, Word.LENGTH), k.mul(row.carried[-1], k.constant(variant.lanes, "i64")))
+            k.store(k.intrinsic("smin", left, k.constant(variant.lanes, "i64")), k.address(lengths, k.sub(row.index, start), "i64"))
         carry = k.select(k.compare("slt", row.index, last), one, k.constant(0, "i64"))
         following: list[Value] = []
         for index, extent in zip(reversed(row.carried), reversed(extents), strict=True):
@@ -385,11 +425,11 @@ def _copy_rows(k: Builder, type: str, source: Value, target: Value, word: dict[R
 def _transpose_lines(k: Builder, type: str, lines: list[Value], target: Value, word: dict[RelayoutWord, Value], written: Value, packs: bool) -> None:
     """As many lines as a vector has lanes, to rows of one vector."""
     lanes, length, step = len(lines), word[RelayoutWord.J], word[RelayoutWord.TARGET_J]
-    zero, none = k.constant(0, type, lanes), k.constant(0, "i1", lanes)
+    zero = k.constant(0, type, lanes)
 
     def square(j: Value, whole: bool) -> None:
         left = k.sub(length, j)
-        mask = k.first_lanes(left, lanes)
+        mask, lefts = k.first_lanes(left, lanes), k.splat(left, lanes)
         places = [k.address(line, j, type) for line in lines]
         found = [k.load(p, type, lanes) if whole else k.masked_load(p, type, mask, zero) for p in places]
         row = k.address(target, k.mul(j, step), type)
@@ -398,7 +438,7 @@ def _transpose_lines(k: Builder, type: str, lines: list[Value], target: Value, w
             if whole and packs:
                 k.store(column, place)
             else:
-                k.masked_store(column, place, written if whole else k.select(k.compare("slt", k.constant(n, "i64"), left), written, none))
+                k.masked_store(column, place, written if whole else k.and_(written, k.compare("slt", k.constant(n, "i64", lanes), lefts)))
 
     end = k.and_(length, k.constant(-lanes, "i64"))
     with k.loop(0, end, lanes) as turn:
@@ -428,7 +468,6 @@ def padded_kernel(type: str, dense: bool) -> Kernel:
     source, target = read_word(k, PaddedWord.SOURCE, "ptr"), read_word(k, PaddedWord.TARGET, "ptr")
     extent, low, size, step = ([read_word(k, part + d) for d in range(5)] for part in (PaddedWord.EXTENT, PaddedWord.LOW, PaddedWord.SIZE, PaddedWord.STEP))
     zero, nothing = k.constant(0, type, lanes), k.constant(0, "i64")
-    numbers = _numbers(lanes)
     line = extent[4]
     block = k.mul(k.mul(extent[2], extent[3]), line)
 
@@ -444,18 +483,21 @@ def padded_kernel(type: str, dense: bool) -> Kernel:
         at, left = enter(1, second, at, left)
         with k.loop(0, extent[2], carried=[k.address(target, k.mul(job.index, block), type)]) as plane:
             at_2, left_2 = enter(2, plane.index, at, left)
-            with k.loop(0, extent[3], carried=plane.carried) as row:
-                at_3, left_3 = enter(3, row.index, at_2, left_2)
-                start = k.address(at_3, k.mul(k.neg(low[4]), step[4]), type)
-                end = k.add(low[4], left_3)
-                with k.loop(0, line, lanes) as turn:
-                    places = k.add(k.splat(turn.index, lanes), numbers)
-                    mask = k.and_(k.compare("sge", places, k.splat(low[4], lanes)), k.compare("slt", places, k.splat(end, lanes)))
+            start, end = k.address(at_2, k.mul(k.neg(low[4]), step[4]), type), k.add(low[4], left_2)
+            with k.loop(0, line, lanes) as turn:
+                places = k.add(k.splat(turn.index, lanes), _numbers(lanes))
+                filled = k.and_(k.compare("sge", places, k.splat(low[4], lanes)), k.compare("slt", places, k.splat(end, lanes)))
+                written = k.first_lanes(k.sub(line, turn.index), lanes)
+                along = k.mul(places, k.splat(step[4], lanes))
+                with k.loop(0, extent[3], carried=[k.address(plane.carried[0], turn.index, type)]) as row:
+                    place = k.sub(row.index, low[3])
+                    mask = k.and_(k.compare("ult", k.splat(place, lanes), k.splat(size[3], lanes)), filled)
+                    base = k.address(start, k.mul(place, step[3]), type)
                     if dense:
-                        found = k.masked_load(k.address(start, turn.index, type), type, mask, zero)
+                        found = k.masked_load(k.address(base, turn.index, type), type, mask, zero)
                     else:
-                        found = k.gather(k.addresses(start, k.mul(places, k.splat(step[4], lanes)), type), type, mask, zero)
-                    k.masked_store(found, k.address(row.carried[0], turn.index, type), k.first_lanes(k.sub(line, turn.index), lanes))
-                row.next = [k.address(row.carried[0], line, type)]
-            plane.next = row.results
+                        found = k.gather(k.addresses(base, along, type), type, mask, zero)
+                    k.masked_store(found, row.carried[0], written)
+                    row.next = [k.address(row.carried[0], line, type)]
+            plane.next = [k.address(plane.carried[0], k.mul(extent[3], line), type)]
     return Kernel("padded", module([k]))

@@ -85,8 +85,8 @@ def cases(dtype: Any, strided: bool) -> Iterator[tuple[str, Callable[[], torch.T
             return y
 
         yield f"assign {name}", assigned
-    yield "1d gather", lambda x=make(1, 40)[0]: x.gather(0, index((90,), 40))
-    yield "1d add", lambda x=make(1, 40)[0], v=make(1, 90)[0]: x.scatter_add(0, index((90,), 40), v)
+    yield "1d gather", lambda: make(1, 40)[0].gather(0, index((90,), 40))
+    yield "1d add", lambda: make(1, 40)[0].scatter_add(0, index((90,), 40), make(1, 90)[0])
     yield "take", lambda: x.take(index((3, 5), 7 * 9 * 21))
 
 

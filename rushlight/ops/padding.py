@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import dtypes as dt
-from ..engine import pooling
+from ..engine import copies, pooling
 from ..engine.lowering import Calls
 from ..errors import sizes
 from ..shape import Layout, Shape
@@ -46,7 +46,7 @@ def _constant_rule(input: np.ndarray, value: Any, pad: Shape) -> np.ndarray:
 _constant_pad = Card(
     "constant_pad_nd", "input value",
     statics="pad",
-    infer=_infer_constant, numpy=_constant_rule,
+    infer=_infer_constant, numpy=_constant_rule, lowering=Calls(copies.constant_pad, exact=True),
     grads={"input": lambda g, pad: constant_pad_nd(g, [-p for p in pad])},
     onnx="Pad",
 )  # fmt: skip

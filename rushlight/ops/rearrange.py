@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import dtypes as dt
+from ..engine import copies
+from ..engine.lowering import Calls
 from ..errors import sizes
 from ..graph import check_in_place
 from ..shape import Layout, Shape, contiguous, infer_shape, layout, preserved_strides, wrap_dim, wrap_dims
@@ -146,7 +148,7 @@ _flip = Card(
     "flip", "input",
     statics="dims",
     infer=lambda input, dims: layout(input.shape, preserved_strides(input.shape, input.stride), input.dtype),
-    numpy=lambda input, dims: np.flip(input, dims),
+    numpy=lambda input, dims: np.flip(input, dims), lowering=Calls(copies.flip, exact=True),
     grads={"input": lambda g, dims: g.flip(dims)},
 )  # fmt: skip
 
@@ -187,7 +189,7 @@ _roll = Card(
     "roll", "input",
     statics="shifts dims",
     infer=lambda input, shifts, dims: contiguous(input.shape, input.dtype),
-    numpy=lambda input, shifts, dims: np.roll(input, shifts, dims),
+    numpy=lambda input, shifts, dims: np.roll(input, shifts, dims), lowering=Calls(copies.roll, exact=True),
     grads={"input": lambda g, shifts, dims: g.roll(tuple(-s for s in shifts), dims)},
 )  # fmt: skip
 
@@ -387,7 +389,7 @@ def _triangle(name: str, rule: Callable[..., np.ndarray]) -> Card:
         name, "input",
         statics="diagonal",
         infer=lambda input, diagonal: contiguous(input.shape, input.dtype),
-        numpy=lambda input, diagonal: rule(input, diagonal),
+        numpy=lambda input, diagonal: rule(input, diagonal), lowering=Calls(lambda plan: copies.triangle(plan, name == "triu"), exact=True),
         grads={"input": lambda g, diagonal: getattr(g, name)(diagonal)},
     )  # fmt: skip
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import dtypes as dt
+from ..engine import copies
+from ..engine.lowering import Calls
 from ..errors import sizes
 from ..shape import Layout, Shape, contiguous
 from .card import Card, apply
@@ -50,14 +52,14 @@ def _infer_unshuffle(input: Layout, factor: int) -> Layout:
 _pixel_shuffle = Card(
     "pixel_shuffle", "input",
     statics="factor",
-    infer=_infer_shuffle, numpy=_shuffle_rule,
+    infer=_infer_shuffle, numpy=_shuffle_rule, lowering=Calls(copies.pixel_shuffle, exact=True),
     grads={"input": lambda g, factor: apply(_pixel_unshuffle, (g,), (factor,))},
     onnx="DepthToSpace",
 )  # fmt: skip
 _pixel_unshuffle: Card = Card(
     "pixel_unshuffle", "input",
     statics="factor",
-    infer=_infer_unshuffle, numpy=_unshuffle_rule,
+    infer=_infer_unshuffle, numpy=_unshuffle_rule, lowering=Calls(copies.pixel_unshuffle, exact=True),
     grads={"input": lambda g, factor: apply(_pixel_shuffle, (g,), (factor,))},
     onnx="SpaceToDepth",
 )  # fmt: skip
@@ -107,6 +109,7 @@ _channel_shuffle: Card = Card(
     statics="groups",
     infer=lambda input, groups: in_format_of(input, input.shape),
     numpy=lambda input, groups: input.reshape(input.shape[0], groups, input.shape[1] // groups, *input.shape[2:]).swapaxes(1, 2).reshape(input.shape),
+    lowering=Calls(copies.channel_shuffle, exact=True),
     grads={"input": lambda g, layouts, groups: apply(_channel_shuffle, (g,), (layouts[0].shape[1] // groups,))},
 )  # fmt: skip
 
@@ -161,7 +164,7 @@ _GEOMETRY = "kernel dilation padding stride"
 _im2col = Card(
     "im2col", "input",
     statics=_GEOMETRY,
-    infer=_infer_columns, numpy=_columns_rule,
+    infer=_infer_columns, numpy=_columns_rule, lowering=Calls(copies.columns, exact=True),
     grads={"input": lambda g, layouts, kernel, dilation, padding, stride: apply(_col2im, (g,), (layouts[0].shape[-2:], kernel, dilation, padding, stride))},
     node_name="Im2ColBackward0",
 )  # fmt: skip
@@ -169,7 +172,7 @@ _col2im: Card = Card(
     "col2im", "input",
     statics="size " + _GEOMETRY,
     infer=lambda input, size, kernel, **rest: contiguous((*input.shape[:-2], input.shape[-2] // math.prod(kernel), *size), input.dtype),
-    numpy=_blocks_rule,
+    numpy=_blocks_rule, lowering=Calls(copies.blocks, exact=True),
     grads={"input": lambda g, kernel, dilation, padding, stride: apply(_im2col, (g,), (kernel, dilation, padding, stride))},
     node_name="Col2ImBackward0", onnx="Col2Im",
 )  # fmt: skip

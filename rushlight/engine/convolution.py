@@ -1,4 +1,4 @@
-"""Convolutions: which contractions compute one, and how they are divided. See convolution_kernel.py.
+"""Convolutions as contractions; see contraction.py.
 
     forward            rows are places of the output, columns its channels       k: channel of the input, place in the window
     gradient of input  rows are places of the input, columns its channels        k: channel of the output, place in the window
@@ -20,79 +20,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..shape import Layout, Shape, as_one_dim, contiguous_strides, strides_in_order
-from . import llvm
-from .convolution_kernel import (
-    DIMS,
-    PaddedWord,
-    RelayoutWord,
-    Store,
-    Variant,
-    Word,
-    contraction_kernel,
-    padded_kernel,
-    relayout_kernel,
-)
-from .emit import BITS
-from .gemm_kernel import shares
-from .kernel import WORKSPACE, Call, Lowered, Pointer
+from ..shape import Layout, Shape, as_one_dim, contiguous_strides
+from .contraction import MOST_ROWS, Calls, Contraction, Image, Result, axes
+from .kernel import Lowered, Pointer
 from .lowering import FLOATING
-from .nests import strided_copy
 from .terms import MEMORY
 
 if TYPE_CHECKING:
     from ..ops.card import Plan
 
-#: Multiplications that a chunk should have at least: some ten microseconds. And elements of a copy.
-_CHUNK_WORK = 500_000
-_COPY_WORK = 50_000
-_MOST_CHUNKS = 8
-#: Most tiles in a strip, and the bytes of A that its rows should have at most, to stay near while panel after panel goes by.
-_STRIP_TILES = 64
-_STRIP_BYTES = 256 * 1024
 #: Places of the output in a block of a weight's gradient, about: a panel of as many rows stays in the first-level cache.
 _BLOCK = 256
-#: Rows of any tile: a sum has room for a whole one behind its last row.
-_MOST_ROWS = 16
-#: Most columns of a panel where the lanes are places.
-_MOST_COLUMNS = 8
-_ALIGNMENT = 64
-#: Panels at a multiple of so many bytes would share the sets of a cache: they are moved by so many vectors.
-_COLLIDING = 4096
-_COLLIDING_SHIFT = 21
-_COLLIDING_PLANE = 1024
-
-
-class _Image(NamedTuple):
-    """An operand of shape (N, C, D, H, W): where it begins, and its strides."""
-
-    pointer: Pointer
-    shape: Shape
-    stride: Shape
-
-
-    @property
-    def places(self) -> Shape:
-        """The strides of samples and spatial dims."""
-        return (self.stride[0], *self.stride[2:])
-
-    def moved(self, steps: Sequence[int], size: int) -> Pointer:
-        """The address so many places further along the spatial dims."""
-        elements = sum(n * s for n, s in zip(steps, self.stride[2:], strict=True))
-        return self.pointer._replace(offset=self.pointer.offset + elements * size)
-
-
-    def every(self, first: Sequence[int], step: Sequence[int], count: Sequence[int], size: int) -> _Image:
-        """Some of the spatial places: from `first` on, `count` of them, by steps."""
-        return _Image(self.moved(first, size), (*self.shape[:2], *count), (*self.stride[:2], *(a * b for a, b in zip(self.stride[2:], step, strict=True))))
-
-
-class _Axis(NamedTuple):
-    """A dim of rows or of k: its extent, its stride in A, and its stride in the output or in B."""
-
-    extent: int
-    a: int
-    other: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,26 +46,26 @@ class _Geometry:
     @staticmethod
     def of(plan: Plan, window: Shape) -> _Geometry:
         p = plan.params
-        return _Geometry(*(_three(values, missing) for values, missing in ((window, 1), (p["stride"], 1), (p["padding"], 0), (p["dilation"], 1))), p["groups"])
+        return _Geometry(_three(window, 1), _three(p["stride"], 1), _three(p["padding"], 0), _three(p["dilation"], 1), p["groups"])
 
-    def strided(self, image: _Image) -> list[int]:
+    def strided(self, image: Image) -> list[int]:
         """The spatial strides of an image, times those of the convolution."""
         return [a * b for a, b in zip(image.stride[2:], self.stride, strict=True)]
 
-    def behind(self, input: _Image, out: _Image) -> list[int]:
+    def behind(self, input: Image, out: Image) -> list[int]:
         """How far the last windows reach beyond the input."""
         each = zip(input.shape[2:], out.shape[2:], self.window, self.stride, self.padding, self.dilation, strict=True)
         return [max(0, (places - 1) * stride - padding + (window - 1) * dilation - size + 1) for size, places, window, stride, padding, dilation in each]
 
 
-def _three(values: Shape, missing: int) -> Shape:
+def _three(values: Sequence[int], missing: int) -> Shape:
     return (missing,) * (3 - len(values)) + tuple(values)
 
 
-def _image(operand: int, layout: Layout) -> _Image:
+def _image(operand: int, layout: Layout) -> Image:
     lead = 5 - layout.ndim
     shape, stride = layout.shape, layout.stride
-    return _Image(Pointer(operand), (*shape[:2], *(1,) * lead, *shape[2:]), (*stride[:2], *(0,) * lead, *stride[2:]))
+    return Image(Pointer(operand), (*shape[:2], *(1,) * lead, *shape[2:]), (*stride[:2], *(0,) * lead, *stride[2:]))
 
 
 def _supported(plan: Plan) -> bool:
@@ -147,7 +85,7 @@ def forward(plan: Plan) -> Lowered | None:
     biases = plan.operands[2:]
     out = _image(2 + len(biases), plan.outs[0])
     g = _Geometry.of(plan, weight.shape[2:])
-    c = _Calls(MEMORY[plan.outs[0].dtype])
+    c = Calls(MEMORY[plan.outs[0].dtype])
     channels, columns = weight.shape[1], weight.shape[0] // g.groups
     seen = c.padded(input, g.padding, g.behind(input, out))
     k = [(channels, weight.stride[1]), *zip(g.window, weight.stride[2:], strict=True)]
@@ -155,11 +93,11 @@ def forward(plan: Plan) -> Lowered | None:
     packed = (c.columns if places else c.panels)(weight.pointer, g.groups, columns, columns * weight.stride[0], weight.stride[0], k)
     bias = c.vector(Pointer(2), biases[0].shape[0], biases[0].stride[0]) if biases else None
     steps = [s * d for s, d in zip(seen.stride[2:], g.dilation, strict=True)]
-    result = _Result(out, "places") if places else c.result(out)
+    result = Result(out, "places") if places else c.result(out)
     c.contraction(
-        _Contraction(
-            rows=_axes((out.shape[0], *out.shape[2:]), (seen.stride[0], *g.strided(seen)), result.image.places),
-            k=_axes((channels, *g.window), (seen.stride[1], *steps), packed.steps(g.window)),
+        Contraction(
+            rows=axes((out.shape[0], *out.shape[2:]), (seen.stride[0], *g.strided(seen)), result.image.places),
+            k=axes((channels, *g.window), (seen.stride[1], *steps), packed.steps(g.window)),
             a=seen.moved([-p for p in g.padding], c.size),
             b=packed,
             out=result.image.pointer,
@@ -181,7 +119,7 @@ def input_gradient(plan: Plan) -> Lowered | None:
     grad, weight = _image(0, plan.operands[0]), _image(1, plan.operands[1])
     out = _image(2, plan.outs[0])
     g = _Geometry.of(plan, weight.shape[2:])
-    c = _Calls(MEMORY[plan.outs[0].dtype])
+    c = Calls(MEMORY[plan.outs[0].dtype])
     channels, columns = weight.shape[0] // g.groups, weight.shape[1]
     residues = [_residues(*each) for each in zip(out.shape[2:], g.window, g.stride, g.padding, g.dilation, strict=True)]
     low = [max(0, *(-r.lowest for r in each)) for each in residues]
@@ -192,16 +130,16 @@ def input_gradient(plan: Plan) -> Lowered | None:
     places = seen.stride[4] == 1 and (out.stride[4] == 1 or not regular) and c.prefers_places(residues[2][0].places, columns, channels * math.prod(g.window))
     # Both sides go upwards through memory, which reads ahead: the window is packed backwards.
     packed = (c.columns if places else c.panels)(weight.pointer, g.groups, columns, channels * weight.stride[0], weight.stride[1], k, backwards=True)
-    result = _Result(out, "places") if places else c.result(out, regular)
+    result = Result(out, "places") if places else c.result(out, regular)
     b_channel, *b_steps = packed.steps(g.window)
     for each in itertools.product(*residues):
         b_start = sum((n - 1 - r.last_tap) * step for n, r, step in zip(g.window, each, b_steps, strict=True)) * c.size
         part = result.image.every([r.number for r in each], g.stride, [r.places for r in each], c.size)
         target = c.planes(part.shape) if places and not regular else part
         c.contraction(
-            _Contraction(
-                rows=_axes((out.shape[0], *(r.places for r in each)), seen.places, target.places),
-                k=_axes(
+            Contraction(
+                rows=axes((out.shape[0], *(r.places for r in each)), seen.places, target.places),
+                k=axes(
                     (channels, *(r.taps for r in each)),
                     (seen.stride[1], *(r.back * s for r, s in zip(each, seen.stride[2:], strict=True))),
                     (b_channel, *(r.tap_step * step for r, step in zip(each, b_steps, strict=True))),
@@ -269,7 +207,7 @@ def weight_gradient(plan: Plan) -> Lowered | None:
     input, grad = _image(0, plan.operands[0]), _image(1, plan.operands[1])
     out = _image(2, plan.outs[0])
     g = _Geometry.of(plan, out.shape[2:])
-    c = _Calls(MEMORY[plan.outs[0].dtype])
+    c = Calls(MEMORY[plan.outs[0].dtype])
     samples, columns, channels = grad.shape[0], grad.shape[1] // g.groups, out.shape[1]
     seen = c.padded(input, g.padding, g.behind(input, grad))
     packed = c.panels(grad.pointer, g.groups, columns, columns * grad.stride[1], grad.stride[1], [(n, s) for n, s in zip((samples, *grad.shape[2:]), grad.places, strict=True)])
@@ -278,23 +216,22 @@ def weight_gradient(plan: Plan) -> Lowered | None:
     steps = [s * d for s, d in zip(seen.stride[2:], g.dilation, strict=True)]
     rows = channels * math.prod(g.window)
     width = packed.panels * packed.width
-    group_step = (rows + _MOST_ROWS) * width
+    group_step = (rows + MOST_ROWS) * width
     total = c.room(g.groups * group_step * c.size)
-    depth, height, across = grad.shape[2:]
-    inner = depth * height * across
+    depth = grad.shape[2]
+    inner = math.prod(grad.shape[2:])
     if inner < _BLOCK:  # blocks of samples
         block = [max(1, min(samples, _BLOCK // inner)), *grad.shape[2:]]
-        blocks = {"depth": samples * inner, "block_a": block[0] * a_sample, "block_b": block[0] * b_sample}
-    else:  # of planes or lines of one sample
-        line = 0 if depth > 1 else 1
+        outer, k_depth, block_a, block_b = (1, 0, 0), samples * inner, block[0] * a_sample, block[0] * b_sample
+    else:  # of planes, or of lines, in each sample
+        dim = 0 if depth > 1 else 1
         block = [1, *grad.shape[2:]]
-        block[1 + line] = max(1, min(block[1 + line], _BLOCK // math.prod(block[2 + line :])))
-        blocks = {"depth": inner, "block_a": block[1 + line] * a_steps[line], "block_b": block[1 + line] * b_steps[line]}
-        blocks["outer"] = (samples, a_sample, b_sample)
+        block[1 + dim] = max(1, min(block[1 + dim], _BLOCK // math.prod(block[2 + dim :])))
+        outer, k_depth, block_a, block_b = (samples, a_sample, b_sample), inner, block[1 + dim] * a_steps[dim], block[1 + dim] * b_steps[dim]
     c.contraction(
-        _Contraction(
-            rows=_axes((channels, *g.window), (seen.stride[1], *steps), [n * width for n in contiguous_strides((channels, *g.window))]),
-            k=_axes(block, (a_sample, *a_steps), (b_sample, *b_steps)),
+        Contraction(
+            rows=axes((channels, *g.window), (seen.stride[1], *steps), [n * width for n in contiguous_strides((channels, *g.window))]),
+            k=axes(block, (a_sample, *a_steps), (b_sample, *b_steps)),
             a=seen.moved([-p for p in g.padding], c.size),
             b=packed,
             out=total,
@@ -302,7 +239,10 @@ def weight_gradient(plan: Plan) -> Lowered | None:
             store="sum",
             group_a=channels * seen.stride[1],
             group_out=group_step,
-            **blocks,
+            depth=k_depth,
+            block_a=block_a,
+            block_b=block_b,
+            outer=outer,
         )
     )
     if as_one_dim(out.shape[1:], out.stride[1:]) in ((rows, 1), (1, 0)):
@@ -312,309 +252,3 @@ def weight_gradient(plan: Plan) -> Lowered | None:
         row_steps = [n * width for n in contiguous_strides((channels, *g.window))]
         c.copy(shape, (total, (group_step, 1, *row_steps)), (out.pointer, (columns * k_step, k_step, *rest)))
     return c.lowered()
-
-
-def _axes(extents: Sequence[int], a: Sequence[int], other: Sequence[int]) -> list[_Axis]:
-    return [_Axis(*each) for each in zip(extents, a, other, strict=True)]
-
-
-class _Panels(NamedTuple):
-    """A packed right side."""
-
-    pointer: Pointer
-    groups: int
-    columns: int
-    panel_step: int
-    vectors: int
-    width: int
-
-    def steps(self, inner: Sequence[int]) -> list[int]:
-        """The strides of k whose last dims are `inner`."""
-        return [n * self.width for n in contiguous_strides((1, *inner))]
-
-    @property
-    def panels(self) -> int:
-        return -(-self.columns // self.width)
-
-
-class _Result(NamedTuple):
-    """Where a contraction writes: the output itself, or a stand-in that is copied there."""
-
-    image: _Image
-    store: Store
-
-
-@dataclass(frozen=True, slots=True)
-class _Contraction:
-    rows: Sequence[_Axis]
-    k: Sequence[_Axis]  # of a block, if there are blocks
-    b: _Panels
-    a: Pointer
-    out: Pointer
-    column_step: int
-    store: Store
-    group_a: int
-    group_out: int
-    bias: Pointer | None = None
-    depth: int | None = None  # of all blocks
-    block_a: int = 0
-    block_b: int = 0
-    outer: tuple[int, int, int] = (1, 0, 0)
-
-
-class _Calls:
-    """The calls of one convolution and their workspace."""
-
-    def __init__(self, type: str) -> None:
-        self.type, self.size = type, BITS[type] // 8
-        self.lanes = llvm.vector_width() // BITS[type]
-        self.calls: list[Call] = []
-        self.workspace = 0
-
-    def lowered(self) -> Lowered:
-        return Lowered(tuple(self.calls), self.workspace)
-
-    def room(self, bytes: int) -> Pointer:
-        """Some of the workspace."""
-        start = self.workspace
-        self.workspace += -(-bytes // _ALIGNMENT) * _ALIGNMENT
-        return Pointer(WORKSPACE, start)
-
-    def copied(self, pointer: Pointer, shape: Shape, stride: Shape) -> Pointer:
-        """A dense copy."""
-        target = self.room(math.prod(shape) * self.size)
-        self.copy(shape, (pointer, stride), (target, contiguous_strides(shape)))
-        return target
-
-    def copy(self, shape: Shape, source: tuple[Pointer, Shape], target: tuple[Pointer, Shape]) -> None:
-        lowered = strided_copy(self.type, shape, source, target)
-        if lowered is not None:
-            self.calls.extend(lowered.calls)
-            return
-        for n in range(shape[0]):  # more loops than a nest has
-            (source_at, from_), (target_at, to) = ((at._replace(offset=at.offset + n * stride[0] * self.size), stride[1:]) for at, stride in (source, target))
-            self.copy(shape[1:], (source_at, from_), (target_at, to))
-
-    def vector(self, pointer: Pointer, size: int, stride: int) -> Pointer:
-        """A vector with stride 1."""
-        return pointer if stride == 1 or size == 1 else self.copied(pointer, (size,), (stride,))
-
-    def padded(self, image: _Image, low: Sequence[int], high: Sequence[int]) -> _Image:
-        """The image with zeros around it, its dims in the same order. The result's pointer is that of what was the first place."""
-        if not any(low) and not any(high):
-            return image
-        shape = (*image.shape[:2], *(n + a + b for n, a, b in zip(image.shape[2:], low, high, strict=True)))
-        order = sorted(range(5), key=lambda d: (image.stride[d], -d) if image.shape[d] > 1 else (-1, -d), reverse=True)
-        # Dims of one element go where they do not part others, but never innermost if there is another one.
-        stride = strides_in_order(shape, order[::-1]) if image.shape[order[-1]] > 1 else None
-        if stride is None:
-            order = [d for d in order if image.shape[d] == 1 and shape[d] == 1] + [d for d in order if image.shape[d] > 1 or shape[d] > 1]
-            stride = strides_in_order(shape, order[::-1])
-        plane = math.prod(shape[d] for d in order[-2:])
-        if plane * self.size % _COLLIDING_PLANE == 0:
-            # One more line, so that planes do not share the sets of a cache.
-            shape = tuple(n + 1 if d == order[-2] else n for d, n in enumerate(shape))
-            stride = strides_in_order(shape, order[::-1])
-        target = self.room(math.prod(shape) * self.size)
-        lows = (0, 0, *low)
-        words: list[int | Pointer] = [0] * PaddedWord.END
-        words[:2] = [image.pointer, target]
-        for first, values in ((PaddedWord.EXTENT, shape), (PaddedWord.LOW, lows), (PaddedWord.SIZE, image.shape), (PaddedWord.STEP, image.stride)):
-            words[first : first + 5] = [values[d] for d in order]
-        jobs = shape[order[0]] * shape[order[1]]
-        chunks = max(1, min(math.prod(shape) // _COPY_WORK, jobs, _MOST_CHUNKS))
-        words[PaddedWord.JOBS :] = shares(jobs, chunks)
-        self.calls.append(Call(padded_kernel(self.type, image.stride[order[-1]] == 1), tuple(words), chunks))
-        first = sum(n * s for n, s in zip(lows, stride, strict=True))
-        return _Image(target._replace(offset=target.offset + first * self.size), shape, stride)
-
-    def relayout(self, source: Pointer, target: Pointer, shape: Sequence[int], from_: Sequence[int], to: Sequence[int], panel: tuple[int, int] | None = None) -> None:
-        """``target[o, p, j, i] = source[o, p, i, j]``: the extents and the source's strides of o, p, i, j; the target's strides of o, p, j.
-
-        `panel` is the stride between panels of i in the target, and how many vectors one has.
-        """
-        vectors = -(-shape[2] // self.lanes)
-        words: list[int | Pointer] = [0] * RelayoutWord.END
-        words[: RelayoutWord.JOBS] = [source, target, *shape, *from_, *to, *(panel or (0, vectors))]
-        jobs = shape[0] * vectors
-        chunks = max(1, min(math.prod(shape) // _COPY_WORK, jobs, _MOST_CHUNKS))
-        words[RelayoutWord.JOBS :] = shares(jobs, chunks)
-        self.calls.append(Call(relayout_kernel(self.type, from_[2] == 1 and from_[3] != 1, panel is not None), tuple(words), chunks))
-
-    def panels(self, pointer: Pointer, groups: int, columns: int, group_step: int, column_step: int, k: Sequence[tuple[int, int]], backwards: bool = False) -> _Panels:
-        """The right side, packed: for each group, panel and k (dims by extent and stride, in this order) a row of columns.
-
-        `backwards`: the dims of k but the first in reverse.
-        """
-        depth = math.prod(n for n, _ in k)
-        wide = -(-columns // self.lanes)
-        vectors = 1 if wide == 1 else 2
-        width = vectors * self.lanes
-        panels = -(-columns // width)
-        panel_step = depth * width
-        if panel_step * self.size % _COLLIDING == 0:
-            panel_step += _COLLIDING_SHIFT * self.lanes
-        target = self.room(groups * panels * panel_step * self.size)
-        inner = 1 if backwards else _inner(k)
-        step = as_one_dim(*zip(*k[inner:], strict=True)) or (1, 0)
-        irregular = step[0] != math.prod(n for n, _ in k[inner:])
-        outer = as_one_dim(*zip(*k[:inner], strict=True)) if inner else (1, 0)
-        if outer is None or irregular or (column_step != 1 and step[1] != 1 and step[0] > 1):
-            # Any other layout: made dense first.
-            shape = (groups, columns, *(n for n, _ in k))
-            pointer = self.copied(pointer, shape, (group_step, column_step, *(s for _, s in k)))
-            group_step, column_step = columns * depth, depth
-            places = math.prod(n for n, _ in k[1:]) if backwards else depth
-            outer, step = (depth // places, places), (places, 1)
-        elif column_step != 1 and step[0] == 1:
-            step = (1, 1)
-        row_step, first = (-width, target._replace(offset=target.offset + (step[0] - 1) * width * self.size)) if backwards else (width, target)
-        self.relayout(
-            pointer, first,
-            (outer[0], groups, columns, step[0]), (outer[1], group_step, column_step, step[1]), (step[0] * width, panels * panel_step, row_step), (panel_step, vectors),
-        )  # fmt: skip
-        return _Panels(target, groups, columns, panel_step, vectors, width)
-
-    def columns(self, pointer: Pointer, groups: int, columns: int, group_step: int, column_step: int, k: Sequence[tuple[int, int]], backwards: bool = False) -> _Panels:
-        """The same for vectors of places: panels of few columns."""
-        panels = -(-columns // _MOST_COLUMNS)
-        width = -(-columns // panels)
-        panels = -(-columns // width)
-        extents, steps = tuple(n for n, _ in k), tuple(s for _, s in k)
-        depth = math.prod(extents)
-        target = self.room(groups * panels * depth * width * self.size)
-        to = [n * width for n in contiguous_strides(extents)]
-        start = 0
-        if backwards:
-            start = sum((n - 1) * t for n, t in zip(extents[1:], to[1:], strict=True))
-            to[1:] = [-t for t in to[1:]]
-        whole = columns // width
-        for first, count, some in ((0, whole, width), (whole, 1, columns - whole * width)):
-            if count and some:
-                source_at = pointer._replace(offset=pointer.offset + first * width * column_step * self.size)
-                target_at = target._replace(offset=target.offset + (first * depth * width + start) * self.size)
-                source_steps = (group_step, width * column_step, column_step, *steps)
-                self.copy((groups, count, some, *extents), (source_at, source_steps), (target_at, (panels * depth * width, depth * width, 1, *to)))
-        return _Panels(target, groups, columns, depth * width, width, width)
-
-    def prefers_places(self, across: int, columns: int, depth: int) -> bool:
-        """Whether vectors of places next to each other take less time than vectors of columns; the estimates are cycles for a place and k."""
-        wide = -(-columns // self.lanes)
-        by_columns = (0.5 * wide if wide > 1 else 0.75) + 0.3 * columns / depth
-        by_places = 0.6 * columns * -(-across // self.lanes) / across
-        return by_places < by_columns
-
-    def planes(self, shape: Shape) -> _Image:
-        """A dense image in the workspace."""
-        return _Image(self.room(math.prod(shape) * self.size), shape, contiguous_strides(shape))
-
-    def result(self, out: _Image, regular: bool = True) -> _Result:
-        """Where to write an output; `regular` says that rows follow each other along its places."""
-        if out.stride[1] == 1 and out.shape[1] > 1:
-            return _Result(out, "rows")
-        if regular and as_one_dim(out.shape[2:], out.stride[2:]) in ((math.prod(out.shape[2:]), 1), (1, 0)):
-            return _Result(out, "columns")
-        samples, channels, *spatial = out.shape
-        stride = strides_in_order(out.shape, [1, 4, 3, 2, 0])
-        return _Result(_Image(self.room(math.prod(out.shape) * self.size), out.shape, stride), "rows")
-
-    def finish(self, out: _Image, result: _Result) -> None:
-        """Bring a stand-in to the output."""
-        if result.image is out:
-            return
-        places = as_one_dim(out.shape[2:], out.stride[2:])
-        if places is not None and (places[1] == 1 or places[0] == 1):
-            samples, channels = out.shape[:2]
-            count = places[0]
-            self.relayout(
-                result.image.pointer, out.pointer,
-                (samples, 1, count, channels), (result.image.stride[0], 0, channels, 1), (out.stride[0], 0, out.stride[1]),
-            )  # fmt: skip
-            return
-        self.copy(out.shape, (result.image.pointer, result.image.stride), (out.pointer, out.stride))
-
-    def contraction(self, c: _Contraction) -> None:
-        axes, length = c.rows, c.rows[-1].extent
-        if c.store == "places":
-            assert c.rows[-1].a == c.rows[-1].other == 1
-            axes = [*c.rows[:-1], _Axis(-(-length // self.lanes), self.lanes, self.lanes)]
-        rows, block = math.prod(x.extent for x in axes), math.prod(x.extent for x in c.k)
-        depth = block if c.depth is None else c.depth
-        last = c.b.columns - (c.b.panels - 1) * c.b.width
-        if c.store == "places":
-            tile, tail = _tile_vectors(c.b.vectors), last % c.b.vectors
-        else:
-            tile, tail = _tile_rows(rows, c.b.vectors), -(-last // self.lanes) % c.b.vectors
-        variant = Variant(self.type, tile, c.b.vectors, tail, c.bias is not None, c.store)
-        tiles, panels = -(-rows // tile), c.b.panels
-        work = c.b.groups * math.prod(x.extent for x in c.rows) * c.b.columns * max(depth, 1) * c.outer[0]
-        chunks = max(1, min(work // _CHUNK_WORK, _MOST_CHUNKS))
-        most = _STRIP_TILES if panels == 1 else max(1, min(_STRIP_TILES, _STRIP_BYTES // (tile * self.size * max(x.extent for x in c.k[:1]))))
-        strips = min(tiles, max(-(-tiles // most), -(-chunks // c.b.groups)))
-        slabs = min(panels, -(-chunks // (c.b.groups * strips)))
-        jobs = c.b.groups * strips * slabs
-        parts = min(chunks, jobs)
-        table_bytes = block * 16
-        strip_bytes = -(-tiles // strips) * tile * 8 + 128
-        own = table_bytes + 2 * strip_bytes + {"columns": c.b.width * variant.scratch_row * self.size, "places": strip_bytes}.get(c.store, 0)
-        own = -(-own // _ALIGNMENT) * _ALIGNMENT
-        words: list[int | Pointer] = [0] * Word.END
-        settings: dict[int, int | Pointer] = {
-            Word.A: c.a,
-            Word.B: c.b.pointer,
-            Word.BIAS: c.bias or 0,
-            Word.OUT: c.out,
-            Word.WORKSPACE: self.room(own * parts),
-            Word.WORKSPACE_BYTES: own,
-            Word.TABLE_BYTES: table_bytes,
-            Word.STRIP_BYTES: strip_bytes,
-            Word.COLUMNS: c.b.columns,
-            Word.COLUMN_STEP: c.column_step,
-            Word.PANEL_STEP: c.b.panel_step,
-            Word.ROWS: rows,
-            Word.LENGTH: length,
-            Word.DEPTH: depth,
-            Word.BLOCK: block,
-            Word.BLOCKS: max(-(-depth // max(block, 1)), 1),
-            Word.BLOCK_A: c.block_a,
-            Word.BLOCK_B: c.block_b,
-            Word.OUTER: c.outer[0],
-            Word.OUTER_A: c.outer[1],
-            Word.OUTER_B: c.outer[2],
-            Word.GROUP_A: c.group_a,
-            Word.GROUP_B: c.b.panels * c.b.panel_step,
-            Word.GROUP_BIAS: c.b.columns,
-            Word.GROUP_OUT: c.group_out,
-            Word.STRIPS: strips,
-            Word.PANEL_SLABS: slabs,
-        }
-        for word, value in settings.items():
-            words[word] = value
-        for word, whole, divided in ((Word.TILES, tiles, strips), (Word.PANELS, panels, slabs), (Word.JOBS, jobs, parts)):
-            words[word : word + 2] = shares(whole, divided)
-        for first, axes in ((Word.ROW_DIMS, axes), (Word.K_DIMS, c.k)):
-            for part in range(3):
-                words[first + part * DIMS : first + (part + 1) * DIMS] = [axis[part] for axis in axes]
-        self.calls.append(Call(contraction_kernel(variant), tuple(words), parts))
-
-
-def _inner(k: Sequence[tuple[int, int]]) -> int:
-    """From which dim on k is one dim with one stride."""
-    for first in range(len(k)):
-        if as_one_dim(*zip(*k[first:], strict=True)) is not None:
-            return first
-    return len(k)
-
-
-def _tile_vectors(columns: int) -> int:
-    """Vectors of places in a tile of so many columns."""
-    registers = llvm.vector_registers()[0]
-    return max(1, min(7, 30 // (columns + 1)) if registers == 32 else 14 // (columns + 2))
-
-
-def _tile_rows(rows: int, vectors: int) -> int:
-    """Rows of a tile: as many as registers allow, fewer where there are not many of them."""
-    registers = llvm.vector_registers()[0]
-    most = (14 if vectors == 2 else 16) if registers == 32 else (6 if vectors == 2 else 12)
-    tiles = -(-rows // most)
-    return -(-rows // tiles) if tiles < 5 else most

@@ -1,4 +1,4 @@
-"""Convolutions as machine code: a product whose left side is read from where it lies.
+"""Contractions as machine code: a product whose left side is read from where it lies. Convolutions are made of them.
 
     contraction   ``out[row, column] = bias[column] + sum over k of a[row, k] * b[k, column]``
     relayout      a matrix to panels of columns, or from channels last to channels first: by squares transposed in registers
@@ -235,9 +235,9 @@ def _store_columns(k: Builder, variant: Variant, vectors: int, sums: list[Value]
         start = k.sub(k.load(k.address(places, k.add(lane, k.constant(first, "i64")), "i64"), "i64"), lane)
         run = k.and_(k.compare("eq", starts, k.splat(start, lanes)), valid_lanes)
         target = k.address(p["out"], start, type)
-        with k.loop(0, p["columns"]) as column:
-            value = k.load(k.address(p["scratch"], k.add(k.mul(column.index, k.constant(step, "i64")), k.constant(first, "i64")), type), type, lanes)
-            k.masked_store(value, k.address(target, k.mul(column.index, p["column_step"]), type), run)
+        with k.loop(0, p["columns"]) as each:
+            value = k.load(k.address(p["scratch"], k.add(k.mul(each.index, k.constant(step, "i64")), k.constant(first, "i64")), type), type, lanes)
+            k.masked_store(value, k.address(target, k.mul(each.index, p["column_step"]), type), run)
         bits = k.new(f"bitcast {run.typed} to i{lanes}", f"i{lanes}")
         length = k.new(f"zext {bits.typed} to i64", "i64") if lanes < 64 else bits
         after = k.add(lane, k.intrinsic("ctpop", length))
@@ -266,9 +266,9 @@ def _contraction(variant: Variant) -> Builder:
         rest, slab = divide(k, job.index, word(Word.PANEL_SLABS))
         group, strip = divide(k, rest, word(Word.STRIPS))
         tile, tile_stop = share(k, strip, Word.TILES)
-        row, row_stop = k.mul(tile, number(variant.rows)), k.mul(tile_stop, number(variant.rows))
-        _write_rows(k, variant, row_a, row_out, scratch, row, row_stop, row_count)
-        rows = k.sub(k.intrinsic("smin", row_stop, row_count), row)
+        start, stop = k.mul(tile, number(variant.rows)), k.mul(tile_stop, number(variant.rows))
+        _write_rows(k, variant, row_a, row_out, scratch, start, stop, row_count)
+        rows = k.sub(k.intrinsic("smin", stop, row_count), start)
         bases = [
             k.address(word(base), k.mul(group, word(step)), type)
             for base, step in ((Word.A, Word.GROUP_A), (Word.B, Word.GROUP_B), (Word.BIAS, Word.GROUP_BIAS), (Word.OUT, Word.GROUP_OUT))
@@ -336,26 +336,26 @@ def _write_rows(k: Builder, variant: Variant, row_a: Value, row_out: Value, leng
         rest, index = divide(k, rest, extents[d])
         place.insert(0, index)
     last = k.sub(count, one)
-    with k.loop(start, stop, carried=place) as row:
+    with k.loop(start, stop, carried=place) as turn:
         for steps, target in ((a_steps, row_a), (out_steps, row_out)):
             if variant.store == "sum" and target is row_out:
-                offset = k.mul(row.index, steps[-1])
+                offset = k.mul(turn.index, steps[-1])
             else:
                 offset = k.constant(0, "i64")
-                for index, step in zip(row.carried, steps, strict=True):
+                for index, step in zip(turn.carried, steps, strict=True):
                     offset = k.add(offset, k.mul(index, step))
-            k.store(offset, k.address(target, k.sub(row.index, start), "i64"))
+            k.store(offset, k.address(target, k.sub(turn.index, start), "i64"))
         if variant.store == "places":
-            left = k.sub(read_word(k, Word.LENGTH), k.mul(row.carried[-1], k.constant(variant.lanes, "i64")))
-            k.store(k.intrinsic("smin", left, k.constant(variant.lanes, "i64")), k.address(lengths, k.sub(row.index, start), "i64"))
-        carry = k.select(k.compare("slt", row.index, last), one, k.constant(0, "i64"))
+            left = k.sub(read_word(k, Word.LENGTH), k.mul(turn.carried[-1], k.constant(variant.lanes, "i64")))
+            k.store(k.intrinsic("smin", left, k.constant(variant.lanes, "i64")), k.address(lengths, k.sub(turn.index, start), "i64"))
+        carry = k.select(k.compare("slt", turn.index, last), one, k.constant(0, "i64"))
         following: list[Value] = []
-        for index, extent in zip(reversed(row.carried), reversed(extents), strict=True):
+        for index, extent in zip(reversed(turn.carried), reversed(extents), strict=True):
             moved = k.add(index, carry)
             over = k.compare("eq", moved, extent)
             following.insert(0, k.select(over, k.constant(0, "i64"), moved))
             carry = k.select(over, one, k.constant(0, "i64"))
-        row.next = following
+        turn.next = following
 
 
 class RelayoutWord(IntEnum):

@@ -1,0 +1,226 @@
+"""Convolutions as native code: the output and both gradients against the NumPy rules in float64, for every kind of geometry."""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+
+import rushlight as torch
+import rushlight.nn.functional as F
+from rushlight import config, dtypes as dt, tape
+from rushlight.engine import convolution, llvm
+from rushlight.engine.kernel import Lowered, Pointer
+from rushlight.ops.card import CARDS
+from rushlight.shape import Layout, layout
+
+pytestmark = pytest.mark.skipif(not llvm.AVAILABLE, reason="needs llvmlite")
+
+LOWERINGS = {"convolution": convolution.forward, "convolution_input": convolution.input_gradient, "convolution_weight": convolution.weight_gradient}
+GUARD = 64
+
+
+def layout_of(array: np.ndarray) -> Layout:
+    return layout(array.shape, tuple(s // array.itemsize for s in array.strides), dt.from_numpy(array.dtype))
+
+
+def run(lowered: Lowered, arrays: list[np.ndarray], backwards: bool = False) -> None:
+    """The calls over these operands, chunk by chunk in either order, in a workspace full of nan."""
+    workspace = np.full(lowered.workspace + GUARD, 0xFF, np.uint8)
+    for call in lowered.calls:
+        code = llvm.load(call.kernel.source, (call.kernel.name,))
+        kernel = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(code.addresses[call.kernel.name])
+        bases = [a.ctypes.data for a in arrays] + [workspace.ctypes.data]
+        words = np.array([bases[w.operand] + w.offset if isinstance(w, Pointer) else w for w in call.words], np.int64)
+        for chunk in sorted(range(call.chunks), reverse=backwards):
+            kernel(words.ctypes.data, chunk)
+    assert (workspace[lowered.workspace :] == 0xFF).all(), "written behind the workspace"
+
+
+class Guarded:
+    """An array full of nan between bytes that must not change, in one of the layouts that a result can have."""
+
+    def __init__(self, shape: tuple[int, ...], dtype: Any, channels_last: bool = False) -> None:
+        size = int(np.prod(shape))
+        self.memory = np.full(size + 2 * GUARD, np.nan, dtype)
+        self.memory[:GUARD] = self.memory[-GUARD:] = 7
+        inside = self.memory[GUARD:-GUARD]
+        if channels_last:
+            self.array = np.moveaxis(inside.reshape(shape[0], *shape[2:], shape[1]), -1, 1)
+        else:
+            self.array = inside.reshape(shape)
+
+    def check(self) -> np.ndarray:
+        assert (self.memory[:GUARD] == 7).all() and (self.memory[-GUARD:] == 7).all(), "written outside of the result"
+        return self.array
+
+
+def moved(array: np.ndarray, how: str) -> np.ndarray:
+    """The same values in other places."""
+    if how == "channels_last":
+        return np.moveaxis(np.ascontiguousarray(np.moveaxis(array, 1, -1)), -1, 1)
+    if how == "slice":
+        memory = np.full((*array.shape[:-1], 2 * array.shape[-1] + 3), np.nan, array.dtype)
+        memory[..., 1 : 1 + 2 * array.shape[-1] : 2] = array
+        return memory[..., 1 : 1 + 2 * array.shape[-1] : 2]
+    if how == "reversed":
+        return np.ascontiguousarray(array.transpose()).transpose()
+    return array
+
+
+def native(card: str, operands: list[np.ndarray], result: tuple[int, ...], statics: dict[str, Any], channels_last: bool = False, backwards: bool = False) -> np.ndarray:
+    plan = plan_like(card, operands, result, statics, channels_last)
+    lowered = LOWERINGS[card](plan)
+    assert lowered is not None
+    out = Guarded(result, operands[0].dtype, channels_last)
+    run(lowered, [*operands, out.array], backwards)
+    return out.check()
+
+
+class Plan:
+    """What a lowering reads of a plan."""
+
+    def __init__(self, operands: list[Layout], outs: list[Layout], params: dict[str, Any]) -> None:
+        self.operands, self.outs, self.params = operands, outs, params
+
+
+def plan_like(card: str, operands: list[np.ndarray], result: tuple[int, ...], statics: dict[str, Any], channels_last: bool) -> Any:
+    return Plan([layout_of(o) for o in operands], [layout_of(Guarded(result, operands[0].dtype, channels_last).array)], statics)
+
+
+class Case:
+    """Operands of one geometry, and what the three cards should give."""
+
+    def __init__(self, input: tuple[int, ...], weight: tuple[int, ...], stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1, dtype: Any = np.float32) -> None:
+        n = len(input) - 2
+        self.statics: dict[str, Any] = {"groups": groups}
+        for name, value in (("stride", stride), ("padding", padding), ("dilation", dilation)):
+            self.statics[name] = value if isinstance(value, tuple) else (value,) * n
+        random = np.random.default_rng(sum(input) + sum(weight))
+        self.input, self.weight, self.bias = (random.standard_normal(s).astype(dtype) for s in (input, weight, weight[:1]))
+        output = self.rule("convolution", [self.input, self.weight, self.bias], {})
+        self.grad = random.standard_normal(output.shape).astype(dtype)
+
+    def rule(self, card: str, operands: list[np.ndarray], more: dict[str, Any]) -> np.ndarray:
+        found: np.ndarray = CARDS[card].numpy(*(o.astype(np.float64) for o in operands), **more, **self.statics)
+        return found
+
+    def cards(self) -> list[tuple[str, list[np.ndarray], dict[str, Any]]]:
+        spatial, kernel = self.input.shape[2:], self.weight.shape[2:]
+        return [
+            ("convolution", [self.input, self.weight, self.bias], {}),
+            ("convolution", [self.input, self.weight], {}),
+            ("convolution_input", [self.grad, self.weight], {"size": spatial}),
+            ("convolution_weight", [self.input, self.grad], {"kernel": kernel}),
+        ]
+
+
+def assert_close(found: np.ndarray, expected: np.ndarray, name: str) -> None:
+    tolerance = 3e-6 if found.dtype == np.float32 else 1e-14
+    np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance * max(1.0, float(np.abs(expected).max())), err_msg=name)
+
+
+CASES: dict[str, tuple[Any, ...]] = {
+    "plain": ((2, 3, 9, 11), (5, 3, 3, 3)),
+    "one of everything": ((1, 1, 1, 1), (1, 1, 1, 1)),
+    "two panels and a tail": ((2, 5, 6, 6), (70, 5, 3, 3), 1, 1),
+    "few channels, wide": ((2, 4, 7, 37), (9, 4, 3, 3), 1, 1),
+    "few channels, many places": ((1, 2, 40, 33), (17, 2, 2, 5), 1, (0, 2)),
+    "pointwise": ((3, 20, 5, 5), (33, 20, 1, 1)),
+    "pointwise with strides": ((3, 20, 9, 10), (33, 20, 1, 1), 2),
+    "strides": ((2, 3, 12, 11), (5, 3, 3, 3), (2, 3), 1),
+    "stride beyond the window": ((2, 3, 13, 11), (5, 3, 2, 2), 4),
+    "stride and dilation with a common divisor": ((2, 3, 17, 19), (4, 3, 3, 3), (4, 6), (1, 2), (2, 3)),
+    "dilation": ((2, 3, 15, 14), (4, 3, 3, 3), 1, 2, (3, 2)),
+    "padding beyond the window": ((2, 3, 5, 6), (4, 3, 2, 3), 2, 4),
+    "images smaller than a vector": ((9, 4, 3, 3), (40, 4, 2, 2)),
+    "groups": ((2, 6, 7, 8), (9, 2, 3, 3), 1, 1, 1, 3),
+    "groups with several panels": ((2, 4, 5, 5), (80, 2, 3, 3), 2, 1, 1, 2),
+    "depthwise": ((2, 7, 9, 20), (7, 1, 3, 3), 1, 1, 1, 7),
+    "depthwise with a multiplier": ((2, 5, 9, 8), (10, 1, 3, 3), 2, 1, 1, 5),
+    "a line": ((3, 4, 50), (6, 4, 5), 1, 2),
+    "a line with strides": ((3, 4, 50), (36, 4, 5), 3, 2, 2),
+    "a volume": ((2, 3, 5, 6, 7), (4, 3, 3, 2, 3), (1, 2, 1), 1),
+    "a volume in blocks of planes": ((2, 3, 8, 9, 10), (7, 3, 3, 2, 3), (1, 1, 2), (1, 1, 0)),
+    "planes of 1024 bytes": ((2, 20, 14, 14), (20, 20, 3, 3), 1, 1),
+    "sums over blocks of samples": ((11, 3, 8, 8), (20, 3, 3, 3), 1, 1),
+    "sums over blocks of lines": ((2, 3, 40, 30), (20, 3, 3, 3), 1, 1),
+    "several chunks": ((16, 16, 16, 16), (40, 16, 3, 3), 1, 1),
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float", "double"])
+@pytest.mark.parametrize("name", CASES)
+def test_native_code_agrees_with_the_rule_in_float64(name: str, dtype: Any) -> None:
+    case = Case(*CASES[name], dtype=dtype)
+    for card, operands, more in case.cards():
+        expected = case.rule(card, operands, more)
+        assert_close(native(card, operands, expected.shape, {**more, **case.statics}), expected, card)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_bits_are_the_same_in_any_layout_and_order_of_chunks(name: str) -> None:
+    case = Case(*CASES[name])
+    for card, operands, more in case.cards():
+        statics = {**more, **case.statics}
+        shape = case.rule(card, operands, more).shape
+        expected = native(card, operands, shape, statics)
+        for how in ("channels_last", "slice", "reversed"):
+            again = [moved(o, how) if o.ndim > 1 else moved(o, "slice") for o in operands]
+            channels_last = how == "channels_last" and card != "convolution_weight"
+            found = native(card, again, shape, statics, channels_last, backwards=True)
+            np.testing.assert_array_equal(found, expected, err_msg=f"{card}, {how}")
+
+
+def test_repeated_operands_are_read_as_such() -> None:
+    """A gradient with strides of 0, as the gradient of a sum is."""
+    case = Case((2, 3, 8, 9), (5, 3, 3, 3), 1, 1)
+    case.grad = np.broadcast_to(np.float32(0.5), case.grad.shape)
+    for card, operands, more in case.cards()[2:]:
+        expected = case.rule(card, operands, more)
+        assert_close(native(card, operands, expected.shape, {**more, **case.statics}), expected, card)
+
+
+def test_what_is_not_seen_does_not_matter() -> None:
+    """Infinities at places that no window reaches, and next to the image in memory."""
+    memory = np.full((2, 3, 12, 12), np.inf, np.float32)
+    memory[:, :, 1:-1, 1:-1] = np.random.default_rng(0).standard_normal((2, 3, 10, 10))
+    for stride, padding, window in ((3, 0, 2), (1, 1, 3), (2, 2, 3)):
+        case = Case((2, 3, 10, 10), (4, 3, window, window), stride, padding)
+        case.input = memory[:, :, 1:-1, 1:-1]
+        for card, operands, more in case.cards():
+            expected = case.rule(card, operands, more)
+            found = native(card, operands, expected.shape, {**more, **case.statics})
+            assert np.isfinite(found).all()
+            assert_close(found, expected, card)
+
+
+def training_step(memory_format: Any) -> list[torch.Tensor]:
+    torch.manual_seed(0)
+    x = torch.randn(4, 6, 17, 16).to(memory_format=memory_format).requires_grad_()
+    weight, bias = torch.randn(24, 6, 3, 3, requires_grad=True), torch.randn(24, requires_grad=True)
+    last = torch.randn(24, 3, 4, 4, requires_grad=True)
+    hidden = F.relu(F.conv2d(x, weight, bias, 2, 1))
+    out = F.conv_transpose2d(hidden, last, None, 2, 1)
+    out.square().mean().backward()
+    return [out.detach(), *(t.grad for t in (x, weight, bias, last))]
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last], ids=["contiguous", "channels_last"])
+def test_bits_are_the_same_in_all_modes_and_with_any_threads(memory_format: Any) -> None:
+    before = torch.get_num_threads(), tape.state.immediate, tape.state.compile, config.HOT
+    found = []
+    try:
+        for mode, threads in itertools.product(("interpret", "immediate", "compile"), (1, 2)):
+            tape.state.immediate, tape.state.compile, config.HOT = mode == "immediate", mode == "compile", 0
+            torch.set_num_threads(threads)
+            found.append([t.numpy().copy() for t in training_step(memory_format)])
+    finally:
+        torch.set_num_threads(before[0])
+        tape.state.immediate, tape.state.compile, config.HOT = before[1:]
+    for other in found[1:]:
+        for a, b in zip(found[0], other, strict=True):
+            np.testing.assert_array_equal(a, b)

@@ -20,13 +20,14 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from itertools import repeat, starmap
 from types import CodeType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from . import config
 from .engine import execute
 from .engine.routine import Routine, expanded
+from .shape import Layout
 from .storage import Storage
 
 if TYPE_CHECKING:
@@ -140,20 +141,24 @@ def _run_compiled(failures: list[Exception]) -> None:
     found = execute.find(entries)
     if found is None:
         return
+    counts = execute.counts
+    start = counts.clock()
+    interpreted = counts.interpreted_seconds
     progress = execute.Progress(*found, entries)
     try:
         # All in one call, in which no signal's handler runs.
         deque(starmap(pending.popleft, repeat((), len(entries))), 0)
         state.run += len(entries)
-        execute.run(found[0], progress, lambda entry: _run_entry(entry, failures))
+        execute.run(progress, lambda entry: _run_entry(entry, failures))
     except BaseException:
         # Ctrl-C: what has not run stays pending.
         if not pending or pending[0] is not entries[0]:
             pending.extendleft(reversed(progress.left()))
         raise
+    counts.packing_seconds += counts.clock() - start - (counts.interpreted_seconds - interpreted)
     start = time.perf_counter()
     del entries, found, progress
-    execute.counts.releasing_seconds += time.perf_counter() - start
+    counts.releasing_seconds += time.perf_counter() - start
 
 
 def _run_one_by_one(failures: list[Exception]) -> None:
@@ -197,7 +202,7 @@ def _run_entry(entry: Entry, failures: list[Exception]) -> bool:
 
 def describe(plan: Plan | Routine) -> str:
     """An op with the dtypes and shapes of its operands: ``add(float32[2, 3], float)``."""
-    operands = [o.__name__ if isinstance(o, type) else f"{o.dtype.name}{list(o.shape)}" for o in plan.operands]
+    operands = [f"{o.dtype.name}{list(o.shape)}" if isinstance(o, Layout) else o.__name__ for o in cast("tuple[Any, ...]", plan.operands)]
     return f"{plan.card.name}({', '.join(operands)})"
 
 
@@ -222,6 +227,7 @@ def _mark(entry: Entry, error: BaseException) -> None:
         storage: Storage = operand[0]
         if storage.data is None:
             storage.error = error
+            Storage.failures += 1
 
 
 def step_boundary() -> None:

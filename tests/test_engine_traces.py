@@ -47,8 +47,8 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     seen: list[Any] = []
     original = execute.run
 
-    def run(compiled: Any, progress: Any, *rest: Any) -> None:
-        original(compiled, progress, *rest)
+    def run(progress: Any, *rest: Any) -> None:
+        original(progress, *rest)
         seen.append(progress.found)
 
     monkeypatch.setattr(execute, "run", run)

@@ -259,12 +259,12 @@ def test_what_is_wanted_reaches_memory(chain: Trace, draft: Draft) -> None:
 
 def test_parts_share_only_what_has_memory_of_its_own(chain: Trace) -> None:
     (part,) = compile_trace(chain).parts
-    assert isinstance(part, Segment) and part.temporaries
+    assert isinstance(part, Segment) and part.placed
     with pytest.raises(AssertionError, match="no entry runs twice"):
         verify.parts(chain, [part, part])
     with pytest.raises(AssertionError, match="what is wanted is computed"):
         verify.parts(chain, [])
-    storage = chain.slots[part.temporaries[0][0]].storage
+    storage = next(iter(part.placed))
     chain.fates[storage] = Fate.WANTED
     with pytest.raises(AssertionError, match="what is still wanted is not in an arena"):
         verify.parts(chain, [part])

@@ -14,8 +14,8 @@ import time
 import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from ..storage import Storage
 from . import llvm, show
 from .interpret import run_entry
 from .memory import address_of
+from .pattern import Pattern
 from .pipeline import Compiled, Part, Segment, compile_trace, is_exact
 from .routine import expanded
 from .trace import Fate, Scan, Step, Trace, scan, trace_of
@@ -51,6 +52,7 @@ NATIVE_FROM = 1 << 15
 class Known:
     """What is known of one kind of trace."""
 
+    key: tuple[Any, ...]
     seen: int = 0
     compiled: Compiled | None = None
     asked: bool = False  # whether the compiler has it, or has failed at it
@@ -92,11 +94,19 @@ _parts = 0  # the sum of the keys' lengths
 
 def _remember(key: tuple[Any, ...]) -> Known:
     global _parts
-    known = _traces[key] = Known()
+    known = _traces[key] = Known(key)
     _parts += len(key)
     while len(_traces) > TRACES_AT_MOST or (_parts > PARTS_AT_MOST and len(_traces) > 1):
         _parts -= len(_traces.popitem(last=False)[0])
     return known
+
+
+_plans = itemgetter(0)
+_patterns: Recent[tuple[Any, ...], list[Pattern]] = Recent(TRACES_AT_MOST)  # of compiled traces, by their plans
+#: Traces of the same plans differ in what is read afterwards; more than so many are numbered at each run.
+_PATTERNS_AT_MOST = 4
+#: A recognised trace counts as used every so often.
+_USED_EVERY = 64
 
 
 def find(entries: Sequence[Entry]) -> tuple[Compiled, Scan] | None:
@@ -104,8 +114,28 @@ def find(entries: Sequence[Entry]) -> tuple[Compiled, Scan] | None:
     if not llvm.AVAILABLE or len(entries) > ENTRIES_AT_MOST:
         return None
     start = time.perf_counter()
-    found = scan(entries)
     counts.entries_looked_up += len(entries)
+    plans = tuple(map(_plans, entries))
+    patterns = _patterns.get(plans) or ()
+    match = regions = storages = None
+    alike = None  # a pattern of which only the references are unknown or different, and what they are
+    if not Storage.failures:
+        for pattern in patterns:
+            match = pattern.match(entries)
+            if match is None:
+                continue
+            regions, storages, numbers, references = match
+            if references == pattern.references:
+                known = pattern.known
+                known.seen += 1
+                if not known.seen % _USED_EVERY and known.key in _traces:
+                    _traces.move_to_end(known.key)
+                counts.lookup_seconds += time.perf_counter() - start
+                return known.compiled, Scan(known.key, list(regions), numbers, list(storages), pattern.fates)
+            if alike is None or pattern.references is None:
+                alike = pattern, references
+        del match, regions, storages  # a scan counts references
+    found = scan(entries)
     if found.failed:
         return None
     known = _traces.get(found.key)
@@ -114,6 +144,11 @@ def find(entries: Sequence[Entry]) -> tuple[Compiled, Scan] | None:
     else:
         _traces.move_to_end(found.key)
     known.seen += 1
+    if known.compiled is not None:
+        if alike is not None and alike[0].known is known:
+            alike[0].references = alike[1]
+        elif not any(pattern.known is known for pattern in patterns) and len(patterns) < _PATTERNS_AT_MOST:
+            _patterns.remember(plans, [*patterns, Pattern(known, entries, found)])
     counts.lookup_seconds += time.perf_counter() - start
     if known.compiled is None and known.seen >= config.HOT and not known.asked:
         known.asked = True
@@ -128,11 +163,13 @@ def find(entries: Sequence[Entry]) -> tuple[Compiled, Scan] | None:
 class Progress:
     """A run of a compiled trace, and how far it is. An interrupt may come between any two lines, so that is one assignment."""
 
-    __slots__ = ("parts", "found", "entries", "taken_apart", "at")
+    __slots__ = ("compiled", "parts", "found", "entries", "taken_apart", "at")
 
     def __init__(self, compiled: Compiled, found: Scan, entries: Sequence[Entry]) -> None:
-        self.parts, self.found, self.entries = compiled.parts, found, entries
-        self.taken_apart = len(compiled.parts) > 1
+        self.compiled = compiled
+        self.parts = parts = compiled.parts
+        self.found, self.entries = found, entries
+        self.taken_apart = len(parts) > 1
         if self.taken_apart:
             # What is local to a routine may lie between two parts, in memory of its own.
             self.entries, regions, storages = expanded(entries)
@@ -142,7 +179,8 @@ class Progress:
             found.regions += compiled.locals
             for slot, base, offset in compiled.derived:
                 found.regions[slot] = (None, found.regions[base][1] + offset, None)
-        self.begin(0)
+        first = parts[0]
+        self.at = 0, 0, first.program.runs if type(first) is Segment else 0
 
     def begin(self, part: int, done: int = 0) -> None:
         """Part `part` comes next, of which `done` entries have run."""
@@ -165,24 +203,25 @@ class Progress:
         return [self.entry(step) for step in steps]
 
 
-def run(compiled: Compiled, progress: Progress, step: Callable[[Entry], bool]) -> None:
+def run(progress: Progress, step: Callable[[Entry], bool]) -> None:
     """Run a compiled trace.
 
     ``step(entry)`` runs one entry and says whether it succeeded: after a failure all others are run in this way. After an
     interrupt ``progress.left()`` says what has not run.
     """
     counts.compiled_runs += 1
-    start, interpreted = counts.clock(), counts.interpreted_seconds
-    with nullcontext() if len(compiled.parts) == 1 else np.errstate(all="ignore"):
-        _run_parts(compiled.parts, progress, step)
-    counts.packing_seconds += counts.clock() - start - (counts.interpreted_seconds - interpreted)
+    parts, found = progress.parts, progress.found
+    only = parts[0] if len(parts) == 1 else None
+    if type(only) is not Segment or not run_segment(only, found.storages, found.regions, found.numbers):
+        with np.errstate(all="ignore"):
+            _run_parts(parts, progress, step, sound=only is None)
     if config.DEBUG >= 1:
-        show.out(show.run(compiled, sum(len(p.steps) if isinstance(p, Segment) else 1 for p in compiled.parts)))
+        show.out(show.run(progress.compiled))
 
 
-def _run_parts(parts: Sequence[Part], progress: Progress, step: Callable[[Entry], bool]) -> None:
+def _run_parts(parts: Sequence[Part], progress: Progress, step: Callable[[Entry], bool], sound: bool) -> None:
+    """Run part after part; from a failure on, and where `sound` is False from the beginning, entry by entry."""
     found = progress.found
-    sound = True
     for n, part in enumerate(parts):
         progress.begin(n)
         if not isinstance(part, Segment):
@@ -194,36 +233,34 @@ def _run_parts(parts: Sequence[Part], progress: Progress, step: Callable[[Entry]
             if config.DEBUG >= 1:
                 show.out(show.interpreted(part.plan, seconds))
             continue
+        sound = sound and run_segment(part, found.storages, found.regions, found.numbers)
         if sound:
-            try:
-                run_segment(part, found.storages, found.regions, found.numbers)
-                continue
-            except (MemoryError, RuntimeError):
-                sound = False  # no memory for all of it: what needs less may still run
+            continue
         for done, one in enumerate(part.steps, 1):
             step(progress.entry(one))
             progress.begin(n, done)
 
 
-def run_segment(segment: Segment, storages: Sequence[Storage], regions: Sequence[Any], numbers: Sequence[Any]) -> None:
-    """One native call, over these storages and numbers."""
-    began = time.perf_counter()
-    for s in segment.allocated:
-        if storages[s].data is None:
-            storages[s].allocate()
-    # A buffer of this run's own: a finalizer may observe a tensor, and so run another segment, before the native call.
-    scratch = cache.take(segment.arena) if segment.arena else None
+def run_segment(segment: Segment, storages: Sequence[Storage], regions: Sequence[Any], numbers: Sequence[Any]) -> bool:
+    """One native call, over these storages and numbers. False when there is no memory for all of it: what needs less may still run."""
     try:
-        base = scratch.address if scratch is not None else 0
+        for s in segment.allocated:
+            storage = storages[s]
+            if storage.data is None:
+                storage.allocate()
+        # A buffer of this run's own: a finalizer may observe a tensor, and so run another segment, before the native call.
+        scratch = cache.take(segment.arena) if segment.arena else None
+    except (MemoryError, RuntimeError):
+        return False
+    try:
+        base = scratch[1] if scratch is not None else 0
         values: list[float] = [base]
-        for slot, offset, itemsize in segment.temporaries:
-            values.append(base + offset + regions[slot][1] * itemsize)
-        for slot, storage, itemsize in segment.regions:
-            values.append(address_of(storages[storage]) + regions[slot][1] * itemsize)
-        for number, is_float in segment.numbers:
-            values.append(float(numbers[number]) if is_float else int(numbers[number]))
+        if segment.temporaries:
+            values += [base + offset + regions[slot][1] * itemsize for slot, offset, itemsize in segment.temporaries]
+        values += [(storages[storage].address or address_of(storages[storage])) + regions[slot][1] * itemsize for slot, storage, itemsize in segment.regions]
+        if segment.numbers:
+            values += [float(numbers[number]) if is_float else int(numbers[number]) for number, is_float in segment.numbers]
         start = time.perf_counter()
-        counts.packing_seconds += start - began
         if config.DEBUG >= 1:
             show.out(show.timed(segment.program.run_timed(values)))
         else:
@@ -233,6 +270,7 @@ def run_segment(segment: Segment, storages: Sequence[Storage], regions: Sequence
     finally:
         if scratch is not None:
             cache.give(scratch)
+    return True
 
 
 def run_single(plan: Any, outputs: Sequence[Any], inputs: Sequence[Any]) -> None:

@@ -34,12 +34,14 @@ _ALIGNED = 64
 class Segment:
     """Units that run in one native call.
 
-    The program's values are, in order: the arena's address, those of regions in it, those of other regions, numbers.
+    The program's values are, in order: the arena's address, those of regions that begin elsewhere in it from run to run, those
+    of regions outside, numbers.
     """
 
     steps: list[Step]
     program: Program
     arena: int  # bytes
+    placed: dict[int, int]  # where in the arena its storages are
     temporaries: list[tuple[int, int, int]]  # slot, the storage's offset in the arena, bytes of an element
     regions: list[tuple[int, int, int]]  # slot, storage, bytes of an element
     numbers: list[tuple[int, bool]]  # which number of the trace, and whether it is passed as a float
@@ -208,7 +210,8 @@ def _assemble(trace: Trace, units: Sequence[Unit], calls: Sequence[tuple[int, Ca
     if config.DEBUG >= 2:
         show.out(show.segment(trace, draft, loops=config.DEBUG >= 3))
     slots = sorted(s for s in used if s < len(trace.slots))
-    temporaries = [s for s in slots if trace.slots[s].storage in placed]
+    begins = {s: at for s in slots if (at := _begin_in_arena(trace, s, placed)) is not None}
+    temporaries = [s for s in slots if trace.slots[s].storage in placed and s not in begins]
     regions = [s for s in slots if trace.slots[s].storage not in placed]
     numbers = sorted(used.difference(slots))
     position = {slot: n for n, slot in enumerate((*temporaries, *regions, *numbers), 1)}
@@ -219,7 +222,10 @@ def _assemble(trace: Trace, units: Sequence[Unit], calls: Sequence[tuple[int, Ca
         workspace = placed.get(-1 - unit, 0)
 
         def resolved(word: Pointer, workspace: int = workspace) -> Pointer:
-            return Pointer(0, workspace + word.offset) if word.operand == WORKSPACE else Pointer(position[word.operand], word.offset)
+            if word.operand == WORKSPACE:
+                return Pointer(0, workspace + word.offset)
+            begin = begins.get(word.operand)
+            return Pointer(position[word.operand], word.offset) if begin is None else Pointer(0, begin + word.offset)
 
         final.append(call.renamed(resolved))
     floats = _float_numbers(units)
@@ -227,10 +233,22 @@ def _assemble(trace: Trace, units: Sequence[Unit], calls: Sequence[tuple[int, Ca
         [step for unit in units for step in unit.steps],
         Program(final, 1 + len(position), [position[s] for s in numbers if s in floats]),
         arena,
+        {storage: at for storage, at in placed.items() if storage >= 0},
         [(s, placed[trace.slots[s].storage], trace.slots[s].layout.dtype.itemsize) for s in temporaries],
         [(s, trace.slots[s].storage, trace.slots[s].layout.dtype.itemsize) for s in regions],
         [(s - len(trace.slots), s in floats) for s in numbers],
     )
+
+
+def _begin_in_arena(trace: Trace, slot: int, placed: dict[int, int]) -> int | None:
+    """Where in the arena a region begins, if that is the same in every run."""
+    storage, layout = trace.slots[slot]
+    if storage not in placed:
+        return None
+    local = slot - (len(trace.slots) - len(trace.locals))
+    if local >= 0 and trace.locals[local][0] < 0:
+        return placed[storage] + trace.locals[local][1] * layout.dtype.itemsize
+    return placed[storage] if layout.nbytes == trace.nbytes[storage] else None  # all of it: the offset can only be zero
 
 
 def _float_numbers(units: Sequence[Unit]) -> set[int]:

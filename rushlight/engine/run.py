@@ -147,7 +147,7 @@ class Program:
     Not re-entrant: a run writes the program's own array, so one thread at a time may run it.
     """
 
-    __slots__ = ("calls", "slots", "floats", "_codes", "_array", "_address", "_pack", "_driver", "_call", "__weakref__")
+    __slots__ = ("calls", "slots", "floats", "_codes", "_array", "_address", "_pack", "_driver", "_call", "_runs", "__weakref__")
 
     def __init__(self, calls: Sequence[Call], slots: int, floats: Collection[int] = ()) -> None:
         self.calls = tuple(calls)
@@ -160,13 +160,14 @@ class Program:
         self._array = np.array(words, np.int64)
         self._address: int = self._array.ctypes.data
         self._pack = struct.Struct("=" + "".join("d" if n in self.floats else "q" for n in range(slots))).pack
+        self._runs = ctypes.c_int64.from_address(self._address + 8 * _RUNS)
         self._driver = _driver()
         self._call = self._driver.run
 
     @property
     def runs(self) -> int:
         """How often the program has run to its end: after an interrupt, whether it came before the native call or behind it."""
-        return int(self._array[_RUNS])
+        return self._runs.value
 
     def run(self, values: Sequence[float]) -> None:
         """Run all calls; `values` has one number for each slot."""

@@ -80,9 +80,10 @@ def lookup(entries: int, seen: int, asked: bool) -> str:
     return f"run of {entries} entries one by one: seen {seen} times{', given to the compiler' if asked else ''}"
 
 
-def run(compiled: Compiled, entries: int) -> str:
+def run(compiled: Compiled) -> str:
     """A run of a compiled trace, which follows on its parts."""
     native = sum(not isinstance(part, Step) for part in compiled.parts)
+    entries = sum(1 if isinstance(part, Step) else len(part.steps) for part in compiled.parts)
     return f"run of {entries} entries compiled: {native} native parts with {compiled.kernels} kernels, {len(compiled.parts) - native} interpreted"
 
 

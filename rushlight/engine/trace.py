@@ -50,7 +50,7 @@ class Scan:
 
     key: tuple[Any, ...]
     regions: list[Any]  # (storage, offset, layout)
-    numbers: list[Any]
+    numbers: Sequence[Any]
     storages: list[Storage]
     fates: list[int]
     failed: bool = False  # whether a storage's error stands instead of its bytes

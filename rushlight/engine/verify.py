@@ -339,10 +339,10 @@ def parts(trace: Trace, parts: Sequence[Part]) -> None:
     for n, part in enumerate(parts):
         if isinstance(part, Step):
             continue
-        for slot, offset, _ in part.temporaries:
-            storage = trace.slots[slot].storage
-            require(trace.fates[storage] == Fate.DROPPED, "what is still wanted is not in an arena", f"part {n}, %{slot}")
-            require({part_of[t.step] for t in touches[storage]} == {n}, "what is in an arena is of one part", f"part {n}, %{slot}")
-            require(0 <= offset <= part.arena - trace.nbytes[storage], "the arena holds what lives in it", f"part {n}, %{slot}")
+        for storage, offset in part.placed.items():
+            where = f"part {n}, storage {storage}"
+            require(trace.fates[storage] == Fate.DROPPED, "what is still wanted is not in an arena", where)
+            require({part_of[t.step] for t in touches[storage]} == {n}, "what is in an arena is of one part", where)
+            require(0 <= offset <= part.arena - trace.nbytes[storage], "the arena holds what lives in it", where)
         for _, storage, _ in part.regions:
             require(trace.fates[storage] == Fate.THERE or storage in part.allocated, "an owed storage is allocated before it is used", f"part {n}, storage {storage}")

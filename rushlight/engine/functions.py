@@ -83,17 +83,20 @@ _ERF_TAIL = (
     0.00032280301093123853, -1.1230839845666196e-05,
 )  # fmt: skip
 
-# a P(X <= -a) = v p(v) exp(-a^2 / 2) for v = a / (a + 3), a normal X and 0 <= a <= 14.5
+# a P(X <= -a) = v p(v - centre) exp(-a^2 / 2) for v = a / (a + 3), a normal X and 0 <= a <= 14.7
 _NORMAL_TAIL = (
-    1.5, -2.0904808044433594, 1.0690553188323975, 0.2067822515964508, -0.2567717432975769, -0.1380426287651062,
-    0.11372511088848114, -0.10995621234178543, 0.2592596113681793, -0.21002940833568573, 0.05540499836206436,
+    0.7964337468147278, -1.1379235982894897, 0.9865146279335022, -0.3279310166835785, -0.23220328986644745,
+    0.1886446475982666, 0.11548887193202972, -0.09376625716686249, -0.0916399136185646, 0.034399814903736115,
+    0.058395564556121826,
 )  # fmt: skip
-
-# erfc(x) = exp(-x^2) t p(x t) for t = 1 / (x + 2.125) and 0 <= x <= 10.2
+_NORMAL_TAIL_REST = 1.573199881477194e-08  # of the first coefficient
+# erfc(x) = exp(-x^2) t p(x t - centre) for t = 1 / (x + 2.125) and 0.4 <= x <= 10.2
 _ERFC = (
-    2.125, -2.9703376293182373, 1.5300543308258057, 0.28650176525115967, -0.368108868598938, -0.19466499984264374,
-    0.1653330773115158, -0.15778328478336334, 0.3681303560733795, -0.29925069212913513, 0.07932331413030624,
+    1.1267386674880981, -1.611945390701294, 1.4020960330963135, -0.4723605811595917, -0.3251900374889374,
+    0.2709873914718628, 0.16053803265094757, -0.14320515096187592, -0.11935881525278091, 0.09835264831781387,
 )  # fmt: skip
+_ERFC_REST = 5.123603941115107e-08
+_TAIL_CENTRE = 0.4375
 
 # -2 sqrt(2 / pi) (x + 0.044715 x^3) = x (linear + cubic x^2), the coefficients in two floats each
 _GELU_LINEAR, _GELU_LINEAR_REST = -1.5957691669464111, 4.534068054340423e-08
@@ -389,20 +392,49 @@ def erf(k: Builder, x: Value) -> Value:
 
 
 def gelu(k: Builder, x: Value) -> Value:
-    """``x * P(X <= x)`` for a normal X; nan for -inf, as in PyTorch. Within 3.1 ulp for -4 < x, 4.5 below."""
+    """``x * P(X <= x)`` for a normal X; nan for -inf, as in PyTorch. Within 1.6 ulp."""
     _check(x)
     # x P(X <= x) = max(x, 0) - a P(X <= -a) for a = |x|.
     a = k.abs(_at_most(k, x, 30.0))
-    v = k.div(a, k.add(a, k.like(3, x)))  # nan for -inf
-    factor = k.mul(v, _polynomial(k, v, _NORMAL_TAIL))
+    _, _, v, v_rest = _inverse_and_quotient(k, a, 3.0)  # nan for -inf
     a = _at_most(k, a, 14.6)
-    half = k.mul(a, k.like(-0.5, x))
-    power = k.mul(half, a)
-    rest = k.fma(half, a, k.neg(power))
-    small = k.compare("olt", power, k.like(-86, x))
-    fraction, scale = _power(k, power, rest, shift=_shift_where(k, small, 64))
-    tail = _unscale(k, small, k.mul(k.fma(fraction, factor, factor), scale))
+    tail = _exp_times(k, k.mul(a, k.like(-0.5, x)), a, *_times_polynomial(k, v, v_rest, v, v_rest, _NORMAL_TAIL, _NORMAL_TAIL_REST))
     return k.sub(_at_least(k, x, -0.0), tail)
+
+
+def _inverse_and_quotient(k: Builder, a: Value, shift: float) -> tuple[Value, Value, Value, Value]:
+    """``1 / (a + shift)`` and ``a / (a + shift)``, each as a float and what it lacks."""
+    b, one = k.like(shift, a), k.like(1, a)
+    total = k.add(a, b)
+    added = k.sub(total, a)
+    lost = k.add(k.sub(a, k.sub(total, added)), k.sub(b, added))  # a + shift = total + lost
+    inverse = k.div(one, total)
+    inverse_rest = k.mul(k.fma(k.neg(inverse), lost, k.fma(k.neg(inverse), total, one)), inverse)
+    quotient = k.mul(a, inverse)
+    quotient_rest = k.mul(k.fma(k.neg(quotient), lost, k.fma(k.neg(quotient), total, a)), inverse)
+    return inverse, inverse_rest, quotient, quotient_rest
+
+
+def _times_polynomial(k: Builder, factor: Value, factor_rest: Value, v: Value, v_rest: Value, coefficients: Sequence[float], first_rest: float) -> tuple[Value, Value]:
+    """``factor * p(v - centre)``, as a float and what it lacks; `first_rest` is what the first coefficient lacks."""
+    u = k.sub(v, k.like(_TAIL_CENTRE, v))
+    first, second = (k.like(c, v) for c in coefficients[:2])
+    rest = _polynomial(k, u, coefficients[2:])
+    slope = k.fma(u, rest, second)  # of the secant from the centre, and nearly that at u
+    slope_rest = k.fma(u, rest, k.sub(second, slope))
+    p = k.fma(u, slope, first)
+    p_rest = k.add(k.fma(u, slope, k.sub(first, p)), k.fma(v_rest, slope, k.fma(u, slope_rest, k.like(first_rest, v))))
+    product = k.mul(factor, p)
+    return product, k.fma(factor, p_rest, k.fma(factor_rest, p, k.fma(factor, p, k.neg(product))))
+
+
+def _exp_times(k: Builder, x: Value, y: Value, factor: Value, factor_rest: Value) -> Value:
+    """``exp(x * y) * (factor + factor_rest)`` for a product that is not positive."""
+    power = k.mul(x, y)
+    small = k.compare("olt", power, k.like(-86, x))
+    fraction, scale = _power(k, power, k.fma(x, y, k.neg(power)), shift=_shift_where(k, small, 64))
+    rest = k.fma(fraction, factor, k.fma(fraction, factor_rest, factor_rest))
+    return _unscale(k, small, k.mul(k.add(factor, rest), scale))
 
 
 def gelu_tanh(k: Builder, x: Value) -> Value:
@@ -426,16 +458,10 @@ def gelu_tanh(k: Builder, x: Value) -> Value:
 
 
 def erfc(k: Builder, x: Value) -> Value:
-    """``1 - erf(x)``. Within 4.4 ulp, and 3 for x < 1."""
+    """``1 - erf(x)``. Within 1.9 ulp."""
     _check(x)
     a = _at_most(k, k.abs(x), 10.2)
-    t = k.div(k.like(1, x), k.add(a, k.like(2.125, x)))
-    factor = k.mul(t, _polynomial(k, k.mul(a, t), _ERFC))
-    power = k.mul(k.neg(a), a)
-    rest = k.fma(k.neg(a), a, k.neg(power))
-    small = k.compare("olt", power, k.like(-86, x))
-    fraction, scale = _power(k, power, rest, shift=_shift_where(k, small, 64))
-    tail = _unscale(k, small, k.mul(k.fma(fraction, factor, factor), scale))
+    tail = _exp_times(k, k.neg(a), a, *_times_polynomial(k, *_inverse_and_quotient(k, a, 2.125), _ERFC, _ERFC_REST))
     large = k.select(k.compare("olt", x, k.like(0, x)), k.sub(k.like(2, x), tail), tail)
     little = k.sub(k.like(1, x), k.fma(_polynomial(k, k.mul(a, a), _ERF), x, x))
     return k.select(k.compare("olt", a, k.like(0.45, x)), little, large)
@@ -463,15 +489,25 @@ def gelu_tanh_gradient(k: Builder, g: Value, x: Value) -> Value:
 
 
 def mish(k: Builder, x: Value) -> Value:
-    """``x * tanh(log(1 + exp(x)))``; nan for -inf, as in PyTorch. Within 4.0 ulp, and 2.9 for x > 0."""
+    """``x * tanh(log(1 + exp(x)))``; nan for -inf, as in PyTorch. Within 1.0 ulp."""
     _check(x)
-    # tanh(log(1 + e)) = n / (n + 2) for n = e (e + 2)
+    # tanh(log(1 + e)) = n / (n + 2) for n = e (e + 2), here in two floats each
     bounded = _at_most(k, _at_least(k, x, -132.4), 20.0)  # the shifted scale is 0 at the first
     small = k.compare("olt", x, k.like(-86, x))
     fraction, scale = _power(k, bounded, precise=True, shift=_shift_where(k, small, 64))
-    e, two = k.mul(k.add(fraction, k.like(1, x)), scale), k.like(2, x)
-    n = k.fma(e, e, k.add(e, e))
-    return _unscale(k, small, k.mul(x, k.div(n, k.add(n, two))))
+    one, two = k.like(1, x), k.like(2, x)
+    total = k.add(fraction, one)
+    e, e_rest = k.mul(total, scale), k.mul(k.sub(fraction, k.sub(total, one)), scale)
+    twice = k.add(e, e)
+    n = k.fma(e, e, twice)
+    n_rest = k.fma(e_rest, k.add(twice, two), k.fma(e, e, k.sub(twice, n)))
+    below = k.add(n, two)
+    added = k.sub(below, n)
+    below_rest = k.add(n_rest, k.add(k.sub(n, k.sub(below, added)), k.sub(two, added)))
+    inverse = k.div(one, below)
+    quotient = k.mul(n, inverse)
+    lacking = k.add(k.fma(k.neg(quotient), below, n), k.fma(k.neg(quotient), below_rest, n_rest))
+    return _unscale(k, small, k.fma(x, quotient, k.mul(x, k.mul(lacking, inverse))))
 
 
 # Trigonometry

@@ -18,7 +18,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..shape import Layout, Shape, as_one_dim, contiguous_strides
 from .contraction import MOST_ROWS, Calls, Contraction, Image, Result, axes
@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 
 #: Places of the output in a block of a weight's gradient, about: a panel of as many rows stays in the first-level cache.
 _BLOCK = 256
+#: The part of the products that must be left if places at the edges, which see fewer taps, are to be computed apart.
+_WORTH_SPLITTING = 0.93
+#: Bytes of a weight that may be read for each of these parts.
+_READ_OFTEN = 1 << 19
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,123 +85,143 @@ def forward(plan: Plan) -> Lowered | None:
     """``convolution``"""
     if not _supported(plan):
         return None
-    input, weight = _image(0, plan.operands[0]), _image(1, plan.operands[1])
-    biases = plan.operands[2:]
-    out = _image(2 + len(biases), plan.outs[0])
+    input, weight, out = _image(0, plan.operands[0]), _image(1, plan.operands[1]), _image(len(plan.operands), plan.outs[0])
     g = _Geometry.of(plan, weight.shape[2:])
-    c = Calls(MEMORY[plan.outs[0].dtype])
     channels, columns = weight.shape[1], weight.shape[0] // g.groups
-    seen = c.padded(input, g.padding, g.behind(input, out))
-    k = [(channels, weight.stride[1]), *zip(g.window, weight.stride[2:], strict=True)]
-    places = seen.stride[4] * g.stride[2] == 1 and out.stride[4] == 1 and c.prefers_places(out.shape[4], columns, channels * math.prod(g.window))
-    packed = (c.columns if places else c.panels)(weight.pointer, g.groups, columns, columns * weight.stride[0], weight.stride[0], k)
-    bias = c.vector(Pointer(2), biases[0].shape[0], biases[0].stride[0]) if biases else None
-    steps = [s * d for s, d in zip(seen.stride[2:], g.dilation, strict=True)]
-    result = Result(out, "places") if places else c.result(out)
-    c.contraction(
-        Contraction(
-            rows=axes((out.shape[0], *out.shape[2:]), (seen.stride[0], *g.strided(seen)), result.image.places),
-            k=axes((channels, *g.window), (seen.stride[1], *steps), packed.steps(g.window)),
-            a=seen.moved([-p for p in g.padding], c.size),
-            b=packed,
-            out=result.image.pointer,
-            column_step=result.image.stride[1],
-            store=result.store,
-            group_a=channels * seen.stride[1],
-            group_out=columns * result.image.stride[1],
-            bias=bias,
-        )
-    )
-    c.finish(out, result)
-    return c.lowered()
+    parts = [[_Part(0, 1, n, -p, s, w, d, 0, 1)] for n, p, s, w, d in zip(out.shape[2:], g.padding, g.stride, g.window, g.dilation, strict=True)]
+    b = _Weight(weight.pointer, channels, columns, columns * weight.stride[0], weight.stride[0], weight.stride[1], weight.stride[2:], backwards=False)
+    return _gathered(plan, g, input, b, out, parts, plan.operands[2] if len(plan.operands) > 2 else None)
 
 
 def input_gradient(plan: Plan) -> Lowered | None:
     """``convolution_input``: a contraction for each residue of the places modulo the stride."""
     if not _supported(plan):
         return None
-    grad, weight = _image(0, plan.operands[0]), _image(1, plan.operands[1])
-    out = _image(2, plan.outs[0])
+    grad, weight, out = _image(0, plan.operands[0]), _image(1, plan.operands[1]), _image(2, plan.outs[0])
     g = _Geometry.of(plan, weight.shape[2:])
-    c = Calls(MEMORY[plan.outs[0].dtype])
     channels, columns = weight.shape[0] // g.groups, weight.shape[1]
-    residues = [_residues(*each) for each in zip(out.shape[2:], g.window, g.stride, g.padding, g.dilation, strict=True)]
-    low = [max(0, *(-r.lowest for r in each)) for each in residues]
-    high = [max(0, *(r.highest - n + 1 for r in each)) for each, n in zip(residues, grad.shape[2:], strict=True)]
-    seen = c.padded(grad, low, high)
-    k = [(channels, weight.stride[0]), *zip(g.window, weight.stride[2:], strict=True)]
-    regular = max(g.stride) == 1
-    places = seen.stride[4] == 1 and (out.stride[4] == 1 or not regular) and c.prefers_places(residues[2][0].places, columns, channels * math.prod(g.window))
+    parts = [_residues(*each) for each in zip(out.shape[2:], g.window, g.stride, g.padding, g.dilation, strict=True)]
     # Both sides go upwards through memory, which reads ahead: the window is packed backwards.
-    packed = (c.columns if places else c.panels)(weight.pointer, g.groups, columns, channels * weight.stride[0], weight.stride[1], k, backwards=True)
+    b = _Weight(weight.pointer, channels, columns, channels * weight.stride[0], weight.stride[1], weight.stride[0], weight.stride[2:], backwards=True)
+    return _gathered(plan, g, grad, b, out, parts, None)
+
+
+class _Weight(NamedTuple):
+    """A weight as the right side: `channels` are summed over."""
+
+    pointer: Pointer
+    channels: int
+    columns: int
+    group_step: int
+    column_step: int
+    channel_step: int
+    steps: Shape
+    backwards: bool
+
+
+class _Part(NamedTuple):
+    """Places ``first + i * stride`` of a dim of the result, which all see the same taps of the window.
+
+    Tap j is at ``b_first + j * b_step`` of the packed window, and at place ``start + i * step + j * tap_step`` of the source.
+    """
+
+    first: int
+    stride: int
+    places: int
+    start: int
+    step: int
+    taps: int
+    tap_step: int
+    b_first: int
+    b_step: int
+
+    def seen(self, size: int) -> list[_Part]:
+        """Parts that see but taps within the source, if that saves work; otherwise the source needs zeros around it."""
+
+        def within(i: int) -> tuple[int, int]:
+            start = self.start + i * self.step
+            first = min(max(0, -(start // self.tap_step)), self.taps)
+            return first, max(first, min(self.taps, (size - 1 - start) // self.tap_step + 1))
+
+        if not self.taps or (self.start >= 0 and self.last < size):
+            return [self]
+        found = []
+        for (first, stop), same in itertools.groupby(range(self.places), within):
+            i, *rest = same
+            start = self.start + i * self.step + first * self.tap_step
+            found.append(self._replace(first=self.first + i * self.stride, places=1 + len(rest), start=start, taps=stop - first, b_first=self.b_first + first * self.b_step))
+        used = sum(part.places * part.taps for part in found)
+        return found if used < _WORTH_SPLITTING * self.places * self.taps else [self]
+
+    @property
+    def last(self) -> int:
+        """The last place of the source."""
+        return self.start + (self.places - 1) * self.step + (self.taps - 1) * self.tap_step
+
+
+def _residues(size: int, window: int, stride: int, padding: int, dilation: int) -> list[_Part]:
+    """An input's places by their remainder modulo the stride: for each the taps that ever reach it, backwards."""
+    found = []
+    tap_step = stride // math.gcd(stride, dilation)
+    back = tap_step * dilation // stride
+    for number in range(min(stride, size)):
+        places = -(-(size - number) // stride)
+        tap = next((r for r in range(min(window, tap_step)) if (number + padding - r * dilation) % stride == 0), None)
+        taps = 0 if tap is None else -(-(window - tap) // tap_step)
+        last = (tap or 0) + max(taps - 1, 0) * tap_step
+        start = (number + padding - last * dilation) // stride
+        found.append(_Part(number, stride, places, start, 1, taps, back, window - 1 - last, tap_step))
+    return found
+
+
+def _gathered(plan: Plan, g: _Geometry, source: Image, b: _Weight, out: Image, wholes: list[list[_Part]], bias: Any) -> Lowered:
+    """A result whose places each gather from a source, part by part."""
+    c = Calls(MEMORY[plan.outs[0].dtype])
+    parts = wholes
+    if g.groups * b.columns * b.channels * math.prod(g.window) * c.size <= _READ_OFTEN:
+        parts = [[p for whole in each for p in whole.seen(n)] for each, n in zip(wholes[:2], source.shape[2:4], strict=True)] + [wholes[2]]
+    low = [max(0, *(-p.start for p in each if p.taps), 0) for each in parts]
+    high = [max(0, *(p.last - n + 1 for p in each if p.taps), 0) for each, n in zip(parts, source.shape[2:], strict=True)]
+    seen = c.padded(source, low, high)
+    innermost = parts[2][0]
+    regular = all(p.stride == 1 for each in parts for p in each)
+    places = (
+        seen.stride[4] * innermost.step == 1
+        and (out.stride[4] == 1 or not regular)
+        and c.prefers_places(innermost.places, b.columns, b.channels * math.prod(g.window))
+    )
+    k = [(b.channels, b.channel_step), *zip(g.window, b.steps, strict=True)]
+    packed = (c.columns if places else c.panels)(b.pointer, g.groups, b.columns, b.group_step, b.column_step, k, backwards=b.backwards)
     result = Result(out, "places") if places else c.result(out, regular)
+    start = c.vector(Pointer(2), bias.shape[0], bias.stride[0]) if bias is not None else None
     b_channel, *b_steps = packed.steps(g.window)
-    for each in itertools.product(*residues):
-        b_start = sum((n - 1 - r.last_tap) * step for n, r, step in zip(g.window, each, b_steps, strict=True)) * c.size
-        part = result.image.every([r.number for r in each], g.stride, [r.places for r in each], c.size)
+    spatial = seen.stride[2:]
+    for each in itertools.product(*parts):
+        part = result.image.every([p.first for p in each], [p.stride for p in each], [p.places for p in each], c.size)
         target = c.planes(part.shape) if places and not regular else part
+        b_start = sum(p.b_first * step for p, step in zip(each, b_steps, strict=True)) * c.size
         c.contraction(
             Contraction(
-                rows=axes((out.shape[0], *(r.places for r in each)), seen.places, target.places),
+                rows=axes((out.shape[0], *(p.places for p in each)), (seen.stride[0], *(p.step * s for p, s in zip(each, spatial, strict=True))), target.places),
                 k=axes(
-                    (channels, *(r.taps for r in each)),
-                    (seen.stride[1], *(r.back * s for r, s in zip(each, seen.stride[2:], strict=True))),
-                    (b_channel, *(r.tap_step * step for r, step in zip(each, b_steps, strict=True))),
+                    (b.channels, *(p.taps for p in each)),
+                    (seen.stride[1], *(p.tap_step * s for p, s in zip(each, spatial, strict=True))),
+                    (b_channel, *(p.b_step * step for p, step in zip(each, b_steps, strict=True))),
                 ),
-                a=seen.moved([r.lowest for r in each], c.size),
+                a=seen.moved([p.start if p.taps else 0 for p in each], c.size),
                 b=packed._replace(pointer=packed.pointer._replace(offset=packed.pointer.offset + b_start)),
                 out=target.pointer,
                 column_step=target.stride[1],
                 store=result.store,
-                group_a=channels * seen.stride[1],
-                group_out=columns * target.stride[1],
+                group_a=b.channels * seen.stride[1],
+                group_out=b.columns * target.stride[1],
+                bias=start,
             )
         )
         if target is not part:
             c.copy(part.shape, (target.pointer, target.stride), (part.pointer, part.stride))
     c.finish(out, result)
     return c.lowered()
-
-
-class _Residue(NamedTuple):
-    """The places ``number + i * stride`` of an input's dim, and which places of the output they belong to.
-
-    Place i takes part in the window's taps ``tap + j * tap_step``, at the output's places ``start + i - j * back``.
-    """
-
-    number: int
-    places: int
-    tap: int
-    taps: int
-    tap_step: int
-    start: int
-    back: int
-
-    @property
-    def last_tap(self) -> int:
-        return self.tap + max(self.taps - 1, 0) * self.tap_step
-
-    @property
-    def lowest(self) -> int:
-        return self.start - (self.taps - 1) * self.back if self.taps else 0
-
-    @property
-    def highest(self) -> int:
-        return self.start + self.places - 1 if self.taps else 0
-
-
-def _residues(size: int, window: int, stride: int, padding: int, dilation: int) -> list[_Residue]:
-    found = []
-    tap_step = stride // math.gcd(stride, dilation)
-    for number in range(min(stride, size)):
-        places = -(-(size - number) // stride)
-        tap = next((r for r in range(min(window, tap_step)) if (number + padding - r * dilation) % stride == 0), None)
-        if tap is None:
-            found.append(_Residue(number, places, 0, 0, 1, 0, 0))
-            continue
-        start = (number + padding - tap * dilation) // stride
-        found.append(_Residue(number, places, tap, -(-(window - tap) // tap_step), tap_step, start, tap_step * dilation // stride))
-    return found
 
 
 def weight_gradient(plan: Plan) -> Lowered | None:

@@ -507,7 +507,9 @@ def mish(k: Builder, x: Value) -> Value:
     inverse = k.div(one, below)
     quotient = k.mul(n, inverse)
     lacking = k.add(k.fma(k.neg(quotient), below, n), k.fma(k.neg(quotient), below_rest, n_rest))
-    return _unscale(k, small, k.fma(x, quotient, k.mul(x, k.mul(lacking, inverse))))
+    rest = k.mul(bounded, k.mul(lacking, inverse))  # 0 for infinity
+    found = _unscale(k, small, k.fma(x, quotient, rest))
+    return k.select(k.compare("oeq", x, k.like(0, x)), x, found)
 
 
 # Trigonometry

@@ -8,6 +8,7 @@ contraction_kernel.py.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,9 +36,9 @@ from .nests import strided_copy
 _CHUNK_WORK = 500_000
 _COPY_WORK = 50_000
 _MOST_CHUNKS = 8
-#: Most tiles in a strip, and the bytes of A that its rows should have at most, to stay near while panel after panel goes by.
-_STRIP_TILES = 64
-_STRIP_BYTES = 256 * 1024
+#: Most tiles in a strip, and the bytes of A that stay near while panel after panel goes by.
+_STRIP_TILES = 256
+_NEAR_BYTES = 512 * 1024
 #: Rows of any tile: a sum has room for a whole one behind its last row.
 MOST_ROWS = 16
 #: Most columns of a panel where the lanes are places.
@@ -121,6 +122,7 @@ class Contraction:
     column_step: int
     store: Store
     group_a: int
+    a_bytes: int  # of the whole left side
     group_out: int
     bias: Pointer | None = None
     depth: int | None = None  # of all blocks
@@ -316,9 +318,8 @@ class Calls:
         tiles, panels = -(-rows // tile), c.b.panels
         work = c.b.groups * math.prod(x.extent for x in c.rows) * c.b.columns * max(depth, 1) * c.outer[0]
         chunks = max(1, min(work // _CHUNK_WORK, _MOST_CHUNKS))
-        most = _STRIP_TILES if panels == 1 else max(1, min(_STRIP_TILES, _STRIP_BYTES // (tile * self.size * max(x.extent for x in c.k[:1]))))
-        strips = min(tiles, max(-(-tiles // most), -(-chunks // c.b.groups)))
-        slabs = min(panels, -(-chunks // (c.b.groups * strips)))
+        b_bytes = c.b.groups * panels * c.b.panel_step * self.size
+        strips, slabs = _shared_out(-(-chunks // c.b.groups), tiles, panels, c.a_bytes, b_bytes)
         jobs = c.b.groups * strips * slabs
         parts = min(chunks, jobs)
         table_bytes = block * 16
@@ -371,6 +372,19 @@ def _inner(k: Sequence[tuple[int, int]]) -> int:
         if as_one_dim(*zip(*k[first:], strict=True)) is not None:
             return first
     return len(k)
+
+
+def _shared_out(jobs: int, tiles: int, panels: int, a_bytes: int, b_bytes: int) -> tuple[int, int]:
+    """How many strips of tiles and slabs of panels make at least so many jobs, if there are as many, for the fewest bytes read."""
+
+    def cost(choice: tuple[int, int]) -> tuple[int, int]:
+        strips, slabs = choice
+        times = slabs if a_bytes <= strips * _NEAR_BYTES else panels
+        return (strips * b_bytes + times * a_bytes) * max(jobs, strips * slabs) // (strips * slabs), strips * slabs
+
+    least = -(-tiles // _STRIP_TILES)
+    most = min(tiles, max(least, jobs, -(-a_bytes // _NEAR_BYTES)))
+    return min(itertools.product(range(least, most + 1), range(1, min(panels, jobs) + 1)), key=cost)
 
 
 def _tile_vectors(columns: int) -> int:

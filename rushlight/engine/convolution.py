@@ -214,6 +214,7 @@ def _gathered(plan: Plan, g: _Geometry, source: Image, b: _Weight, out: Image, w
                 column_step=target.stride[1],
                 store=result.store,
                 group_a=b.channels * seen.stride[1],
+                a_bytes=math.prod(seen.shape) * c.size,
                 group_out=b.columns * target.stride[1],
                 bias=start,
             )
@@ -262,6 +263,7 @@ def weight_gradient(plan: Plan) -> Lowered | None:
             column_step=1,
             store="sum",
             group_a=channels * seen.stride[1],
+            a_bytes=math.prod(seen.shape) * c.size,
             group_out=group_step,
             depth=k_depth,
             block_a=block_a,

@@ -1,0 +1,1 @@
+"""Capture: a function's work recorded once and replayed with no Python per op (`rushlight.compile`)."""

@@ -48,13 +48,13 @@ def test_scalar_and_vector_forms_have_equal_bits(name):
     np.testing.assert_array_equal(bits(compute(name, x, lanes=1)), bits(compute(name, x)))
 
 
-@pytest.mark.parametrize("name", ["expm1", "log1p", "tanh", "sinh", "sin", "tan", "erf", "gelu", "gelu_tanh", "silu", "mish"])
+@pytest.mark.parametrize("name", ["expm1", "log1p", "tanh", "sinh", "sin", "tan", "erf", "gelu", "gelu_tanh", "silu", "mish", "asin", "atan", "asinh", "atanh"])
 def test_zeros_keep_their_sign(name):
     x = np.array([0.0, -0.0] * 8, np.float32)
     np.testing.assert_array_equal(bits(compute(name, x)), bits(x))
 
 
-@pytest.mark.parametrize("name", ["tanh", "sinh", "sin", "tan", "erf"])
+@pytest.mark.parametrize("name", ["tanh", "sinh", "sin", "tan", "erf", "asin", "atan", "asinh", "atanh"])
 def test_odd_functions_are_odd_to_the_bit(name):
     x = sample(65_537)
     np.testing.assert_array_equal(bits(compute(name, -x)), bits(-compute(name, x)))
@@ -76,6 +76,22 @@ def test_pow():
     with np.errstate(all="ignore"):
         error = ulps(compute("pow", x, y), np.power(x.astype(np.float64), y.astype(np.float64)))
     assert error.max() <= BOUNDS["pow"]
+
+
+def test_atan2():
+    random = np.random.default_rng(0)
+    y, x = ((random.standard_normal(1 << 16) * np.exp(random.uniform(-20, 20, 1 << 16))).astype(np.float32) for _ in range(2))
+    assert ulps(compute("atan2", y, x), np.arctan2(y.astype(np.float64), x.astype(np.float64))).max() <= BOUNDS["atan2"]
+
+
+def test_atan2_of_special_values_is_that_of_ieee():
+    y, x = (np.resize(v, 144).copy() for v in np.broadcast_arrays(np.array(SPECIAL, np.float32)[:, None], np.array(SPECIAL, np.float32)))
+    expected = np.arctan2(y.astype(np.float64), x.astype(np.float64))
+    found = compute("atan2", y, x)
+    wrong = ~(ulps(found, expected) <= 1)
+    assert not wrong.any(), list(zip(y[wrong], x[wrong], found[wrong], expected[wrong], strict=True))
+    np.testing.assert_array_equal(np.signbit(found)[~np.isnan(found)], np.signbit(expected)[~np.isnan(found)])
+    np.testing.assert_array_equal(bits(found), bits(compute("atan2", y, x, lanes=1)))
 
 
 def test_pow_of_special_values_is_that_of_ieee():

@@ -46,7 +46,7 @@ class Nest(NamedTuple):
 
 
 _COMPARISONS = ("lt", "le", "gt", "ge", "eq")
-_INTRINSICS = ("sqrt", "floor", "ceil", "rint", "trunc")
+_INTRINSICS = ("sqrt", "floor", "ceil", "rint", "trunc", "copysign")
 
 
 def _compute(k: Builder, node: Node, values: Sequence[Value]) -> Value:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import dtypes as dt
+from ..engine.lowering import Loop
 from ..shape import Layout, layout
 from .card import Pointwise, View, apply, apply_view
 from .define import CARD_OF, as_tensor_argument, unary, write_out
@@ -229,7 +230,7 @@ sgn = unary(
     >>> torch.sgn(torch.tensor([-2., 0., 3.]))
     tensor([-1.,  0.,  1.])
     """,
-    grad=_sgn_grad, out_dtype="same",
+    grad=_sgn_grad, out_dtype="same", lowering=Loop(lambda k, input: sign_terms(k, input)),
 )  # fmt: skip
 
 

@@ -225,6 +225,11 @@ logaddexp = binary(
     grad_other=lambda g, other, output: g * (other - output).exp().conj(),
     lowering=Loop(lambda k, input, other: _logaddexp_terms(k, input, other)),
 )  # fmt: skip
+def _logaddexp2_terms(k: Any, input: Any, other: Any) -> Any:
+    apart = k.select(k.compare("eq", input, other), 0.0, k.abs(input - other))
+    return k.maximum(input, other) + k.function("log1p", k.function("exp2", -apart)) * (1 / math.log(2))
+
+
 logaddexp2 = binary(
     "logaddexp2", np.logaddexp2,
     """``log2(2 ** input + 2 ** other)``, without overflow.
@@ -235,6 +240,7 @@ logaddexp2 = binary(
     result=kernel_for("logaddexp2_cpu", bools="none", integers="none", complex=False), numbers="none",
     grad_input=lambda g, input, output: g * (input - output).exp2(),
     grad_other=lambda g, other, output: g * (other - output).exp2(),
+    lowering=Loop(lambda k, input, other: _logaddexp2_terms(k, input, other)),
 )  # fmt: skip
 
 

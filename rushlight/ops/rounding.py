@@ -151,6 +151,7 @@ signbit = unary(
     tensor([ True, False])
     """,
     result=_no_complex("signbit"), out_dtype="bool",
+    lowering=Loop(lambda k, input: (k.apply("copysign", k.constant(1, input.type), input) if input.type in FLOATS else input) < 0),
 )  # fmt: skip
 
 copysign = binary(
@@ -163,6 +164,7 @@ copysign = binary(
     result=kernel_for("copysign_cpu", complex=False), overloads="010",
     grad_input=lambda g, input, output: g * (input.sgn() * output.sgn()),
     grad_other=lambda g, input: g * 0,
+    lowering=Loop(lambda k, input, other: k.apply("copysign", input, other)),
 )  # fmt: skip
 def _no_complex_heaviside(common: dt.dtype) -> tuple[dt.dtype, dt.dtype]:
     if common.is_complex:
@@ -175,6 +177,7 @@ _heaviside = binary(
     "The card of the function below, for operands of one dtype.",
     result=lambda common: _no_complex_heaviside(common), numbers="none", second="values",
     no_grad_reason="heaviside has no derivative that is not zero",
+    lowering=Loop(lambda k, a, b: k.select(k.compare("eq", a, 0), b, k.convert(a > 0, a.type))),
 )  # fmt: skip
 
 

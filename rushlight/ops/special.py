@@ -155,8 +155,8 @@ def _zero_where(grad: Tensor, input: Any, below: Any) -> Tensor:
     return grad.masked_fill((input == 0) & below, 0.0) if isinstance(input, TensorBase) or isinstance(below, TensorBase) else grad
 
 
-def _xlogy_terms(k: Any, input: Any, other: Any) -> Any:
-    return k.select(k.compare("ne", other, other), other, k.select(k.compare("eq", input, 0), 0, input * k.log(other)))
+def _times_log_terms(k: Any, input: Any, other: Any, log: str) -> Any:
+    return k.select(k.compare("ne", other, other), other, k.select(k.compare("eq", input, 0), 0, input * k.function(log, other)))
 
 
 xlogy = binary(
@@ -169,7 +169,7 @@ xlogy = binary(
     result=kernel_for("xlogy_cpu", complex=False), numbers="either", overloads="021",
     grad_input=lambda g, input, other: _zero_where(xlogy(g, other), input, other <= 0),
     grad_other=lambda g, input, other: g * input / other,
-    lowering=Loop(lambda k, input, other: _xlogy_terms(k, input, other)),
+    lowering=Loop(lambda k, input, other: _times_log_terms(k, input, other, "log")),
 )  # fmt: skip
 xlog1py = binary(
     "xlog1py", x_times(np.log1p),
@@ -181,7 +181,7 @@ xlog1py = binary(
     result=kernel_for("xlog1py_cpu", complex=False), numbers="either", overloads="021",
     grad_input=lambda g, input, other: _zero_where(xlog1py(g, other), input, other <= -1),
     grad_other=lambda g, input, other: g * input / (other + 1),
-    node_name="SpecialXlog1PyBackward0",
+    node_name="SpecialXlog1PyBackward0", lowering=Loop(lambda k, input, other: _times_log_terms(k, input, other, "log1p")),
 )  # fmt: skip
 
 

@@ -22,6 +22,7 @@ OPS: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
     "signbit": lambda a, b: torch.signbit(a),
     "sgn": lambda a, b: torch.sgn(a),
 }
+SHIFTS = {"left shift": torch.bitwise_left_shift, "right shift": torch.bitwise_right_shift, "shift by a number": lambda a, b: a >> 3}
 
 
 @pytest.fixture(autouse=True)
@@ -36,13 +37,15 @@ def compiled_at_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.int64, torch.int32, torch.int8], ids=str)
-@pytest.mark.parametrize("name", OPS)
+@pytest.mark.parametrize("name", OPS | SHIFTS)
 def test_native_code_has_the_bits_of_the_rule(name: str, dtype: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    if name in SHIFTS and dtype.is_floating_point:
+        return
     pairs = np.meshgrid(SPECIAL if dtype.is_floating_point else np.clip(np.nan_to_num(SPECIAL), -100, 100), SPECIAL if dtype.is_floating_point else np.arange(-4, 68))
 
     def compute() -> np.ndarray:
         a, b = (torch.tensor(v.ravel().copy()).to(dtype) for v in pairs)
-        return OPS[name](a, b).numpy().copy()
+        return (OPS | SHIFTS)[name](a, b).numpy().copy()
 
     before = execute.counts.native_calls
     found = compute()

@@ -46,6 +46,7 @@ class Nest(NamedTuple):
 
 
 _COMPARISONS = ("lt", "le", "gt", "ge", "eq")
+_SHIFTS = ("shl", "ashr")
 _INTRINSICS = ("sqrt", "floor", "ceil", "rint", "trunc", "copysign")
 
 
@@ -64,6 +65,8 @@ def _compute(k: Builder, node: Node, values: Sequence[Value]) -> Value:
         return made(k, *values)
     if op == "convert":
         return k.convert(values[0], node.type)
+    if op in _SHIFTS:
+        return k.binary(op, *values)
     if op in ("and", "or"):
         op += "_"
     method: Callable[..., Value] = getattr(k, op)

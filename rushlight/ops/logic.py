@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import dtypes as dt
+from ..engine.emit import BITS
 from ..engine.lowering import Loop
 from ..engine.terms import FLOATS
 from ..storage import ON_META, TensorBase
@@ -89,6 +90,15 @@ def _shift(ufunc: Any, beyond: Callable[[Any], Any]) -> Callable[..., Any]:
     return rule
 
 
+def _shift_terms(k: Any, input: Any, count: Any, left: bool) -> Any:
+    """A shift by any count, as in `_shift`."""
+    bits = BITS[input.type]
+    if left:
+        outside = k.apply("or", count < 0, count >= bits)
+        return k.select(outside, 0, k.apply("shl", input, k.select(outside, 0, count)))
+    return k.apply("ashr", input, k.select(k.apply("or", count < 0, count >= bits), bits - 1, count))
+
+
 bitwise_left_shift = binary(
     "bitwise_left_shift", _shift(np.left_shift, lambda a: 0 * a),
     """The bits moved up by `other` places.
@@ -96,7 +106,7 @@ bitwise_left_shift = binary(
     >>> torch.bitwise_left_shift(torch.tensor([1]), 3)
     tensor([8])
     """,
-    result=_integral("lshift_cpu"), numbers="either",
+    result=_integral("lshift_cpu"), numbers="either", lowering=Loop(lambda k, input, other: _shift_terms(k, input, other, True)),
 )  # fmt: skip
 bitwise_right_shift = binary(
     "bitwise_right_shift", _shift(np.right_shift, lambda a: np.where(np.less(a, 0), -1, 0)),
@@ -105,7 +115,7 @@ bitwise_right_shift = binary(
     >>> torch.bitwise_right_shift(torch.tensor([8]), 3)
     tensor([1])
     """,
-    result=_integral("rshift_cpu"), numbers="either",
+    result=_integral("rshift_cpu"), numbers="either", lowering=Loop(lambda k, input, other: _shift_terms(k, input, other, False)),
 )  # fmt: skip
 
 gcd = binary(

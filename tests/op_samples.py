@@ -350,7 +350,7 @@ def recurrences() -> None:
 def recurrent_layer(name: str, states: int, reverse: bool, input: Tensor, *others: Tensor) -> Any:
     state, weights = others[:states], others[states:]
     biases = weights[2:] or (0.0, 0.0)
-    return apply(CARDS[f"{name}_layer"], (input, *weights[:2], *biases, *state), (reverse,))
+    return apply(CARDS[f"{name}_layer"], (input, *weights[:2], *biases, *state), (reverse, True))
 
 
 def recurrent_layer_backward(name: str, states: int, reverse: bool, *tensors: Tensor) -> Any:

@@ -121,12 +121,14 @@ def test_native_code_agrees_with_the_rule_in_float64(name: str, shape: tuple[int
     for awkward in (False, True):
         for reverse, biased in ((False, True), (True, True), (True, False)):
             operands = operands_of(name, *shape, awkward, biased)
-            plan = plan_of(f"{name}_layer", operands, reverse)
+            plan = plan_of(f"{name}_layer", operands, reverse, True)
             found = run(plan, operands)
-            for n, (mine, theirs) in enumerate(zip(found, plan.rule(*wide(operands), reverse=reverse), strict=True)):
+            for n, (mine, theirs) in enumerate(zip(found, plan.rule(*wide(operands), reverse=reverse, keep=True), strict=True)):
                 assert_close(mine, theirs, f"output {n}, awkward {awkward}, reverse {reverse}")
             again = run(plan, operands, backwards=True)
             assert all((a == b).all() for a, b in zip(found, again, strict=True))
+            unkept = run(plan_of(f"{name}_layer", operands, reverse, False), operands)
+            assert all((a == b).all() for a, b in zip(found[:-1], unkept, strict=True))
 
             grad = random.standard_normal((rows, steps, 2 * size)).astype(np.float32)[:, :, ::2].transpose(1, 0, 2) if awkward else random.standard_normal((steps, rows, size)).astype(np.float32)
             last = [random.standard_normal((1, rows, size)).astype(np.float32) for _ in range(states)]
@@ -147,7 +149,7 @@ def test_native_code_agrees_with_the_rule_in_float64(name: str, shape: tuple[int
 def test_bits_do_not_depend_on_strides(name: str) -> None:
     for operands in (operands_of(name, 5, 20, 7, 37, True, True), operands_of(name, 3, 40, 7, 37, True, True)):
         dense = [np.ascontiguousarray(o) for o in operands]
-        for mine, theirs in zip(*(run(plan_of(f"{name}_layer", o, False), o) for o in (operands, dense)), strict=True):
+        for mine, theirs in zip(*(run(plan_of(f"{name}_layer", o, False, True), o) for o in (operands, dense)), strict=True):
             assert (mine == theirs).all()
 
 
@@ -157,9 +159,9 @@ def test_another_length_runs_the_same_kernels(name: str) -> None:
     kernels = []
     for steps in (4, 50):
         operands = operands_of(name, steps, 16, 8, 32, False, True)
-        given = [np.zeros(plan_of(f"{name}_layer", operands, False).outs[-1].shape, np.float32), *operands, np.zeros((steps, 16, 32), np.float32), *operands[5:]]
+        given = [np.zeros(plan_of(f"{name}_layer", operands, False, True).outs[-1].shape, np.float32), *operands, np.zeros((steps, 16, 32), np.float32), *operands[5:]]
         states = NETWORKS[name][1]
-        plans = plan_of(f"{name}_layer", operands, False), plan_of(f"{name}_layer_backward", given, False, (True,) * (5 + states))
+        plans = plan_of(f"{name}_layer", operands, False, True), plan_of(f"{name}_layer_backward", given, False, (True,) * (5 + states))
         calls = [call for plan in plans for call in plan.card.lowering.make(plan).calls]
         kernels.append({call.kernel for call in calls if name in call.kernel.name or "pack" in call.kernel.name})
     assert kernels[0] == kernels[1] and len(kernels[0]) == 4

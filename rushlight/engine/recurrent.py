@@ -1,6 +1,6 @@
 """Kernel calls of recurrent layers and of their gradients.
 
-Forward: the gates' input parts of all steps by one product, the hidden weight packed, then the recurrence. Gradient: the
+Forward: the weights packed, then the recurrence; for few rows, one product of the input of all steps before. Gradient: the
 hidden weight packed the other way, the recurrence backwards, which gives the slopes of all gates, and from these each
 wanted gradient by one product or sum over all steps and rows.
 """
@@ -36,10 +36,14 @@ if TYPE_CHECKING:
 #: Memory of an entry's own, behind what its products need; it becomes part of the workspace.
 _SCRATCH = -2
 _ALIGNMENT = 64
-#: Multiplications that a chunk should have at least, rows that it should have, and most chunks. Every chunk reads the weight at each step.
+#: Multiplications that a chunk should have at least, and rows: every chunk reads the weight at each step. Where a second-level
+#: cache does not hold that, it should have more.
 _CHUNK_WORK = 500_000
-_CHUNK_ROWS = 8
+_CHUNK_ROWS, _CHUNK_ROWS_OF_LARGE = 4, 8
+_LARGE = 1 << 20
 _MOST_CHUNKS = 8
+#: Below so many rows in a chunk the input is multiplied for all steps at once: a product of few rows waits for the weight.
+_FEW_ROWS = 4
 #: Elements that a chunk of packing should have at least.
 _PACK_WORK = 50_000
 #: What the gates of a unit take, in multiplications.
@@ -139,59 +143,87 @@ def _layer(plan: Plan, input: Any, weight_hh: Any) -> _Layer | None:
     return _Layer(name, NETWORKS[name], steps, rows, features, weight_hh.shape[1])
 
 
-def _recurrence(c: _Calls, layer: _Layer, weight: Layout, backwards: bool) -> tuple[tuple[int, ...], int, int, dict[str, int | Pointer]]:
-    """The weight packed. Gives the blocks of rows, the vectors of a panel, the number of chunks, and the words that follow."""
-    depth, columns = (layer.width, layer.size) if backwards else (layer.size, layer.width)
+class _Shares(NamedTuple):
+    """How a recurrence is cut up."""
+
+    each: int  # rows of a chunk at most
+    sizes: tuple[int, ...]  # of blocks of rows
+    vectors: int  # of a panel
+    chunks: int
+    words: dict[str, int | Pointer]
+
+
+def _shares(layer: _Layer, columns: int) -> _Shares:
     work = layer.steps * layer.rows * layer.size * (layer.width + _GATES_WORK)
-    chunks = max(1, min(work // _CHUNK_WORK, _MOST_CHUNKS, layer.rows // _CHUNK_ROWS))
-    each = -(-layer.rows // chunks)
+    least = _CHUNK_ROWS_OF_LARGE if layer.size * layer.width * 4 > _LARGE else _CHUNK_ROWS
+    # The number of steps decides nothing that kernels are made for.
+    parts = max(1, min(_MOST_CHUNKS, layer.rows // least))
+    each = -(-layer.rows // parts)
     most, vectors = tile(each, columns, llvm.vector_width() // BITS["float"])
-    sizes, first_blocks = row_blocks(layer.rows, chunks * -(-each // most), most)
+    count = parts * -(-each // most)
+    sizes, first_blocks = row_blocks(layer.rows, count, most)
+    chunks = max(1, min(work // _CHUNK_WORK, parts))
+    blocks, more_blocks = shares(count, chunks)
+    words: dict[str, int | Pointer] = {"first_blocks": first_blocks, "blocks": blocks, "more_blocks": more_blocks}
+    return _Shares(each, sizes, vectors, chunks, words | {"steps": layer.steps, "size": layer.size})
+
+
+def _packed(c: _Calls, operand: int, weight: Layout, vectors: int, depth: int, columns: int, turned: bool) -> tuple[Pointer, int, int]:
+    """A weight in panels, with its rows as the product's columns if `turned`: where, how many panels, and their size."""
     width, panel_size = weight_panels(vectors, depth)
     panels = -(-columns // width)
     packed = c.room(panels * panel_size)
-    source, strides = c.dense(2, weight) if not backwards else c.dense(3, weight)
-    parts = max(1, min(depth * columns // _PACK_WORK, panels, _MOST_CHUNKS))
-    each_panels, more_panels = shares(panels, parts)
-    c.call(pack_kernel(vectors, backwards), PACK, {
-        "source": source, "packed": packed, "source_step": strides[0], "depth": depth, "columns": columns,
-        "panel_size": panel_size, "panels": each_panels, "more_panels": more_panels,
-    }, parts)  # fmt: skip
-    blocks, more_blocks = shares(chunks * -(-each // most), chunks)
+    source, strides = c.dense(operand, weight)
+    chunks = max(1, min(depth * columns // _PACK_WORK, panels, _MOST_CHUNKS))
+    each, more = shares(panels, chunks)
     words: dict[str, int | Pointer] = {
-        "packed": packed, "panels": panels, "panel_size": panel_size, "size": layer.size, "steps": layer.steps,
-        "first_blocks": first_blocks, "blocks": blocks, "more_blocks": more_blocks,
+        "source": source, "packed": packed, "source_step": strides[0], "depth": depth, "columns": columns,
+        "panel_size": panel_size, "panels": each, "more_panels": more,
     }  # fmt: skip
-    return sizes, vectors, chunks, words
+    c.call(pack_kernel(vectors, not turned), PACK, words, chunks)
+    return packed, panels, panel_size
 
 
 def lower_layer(plan: Plan) -> Lowered | None:
-    """Operands: input, weights, biases, states; outputs: hidden states, last states, `saved`."""
+    """Operands: input, weights, biases, states; outputs: hidden states, last states, perhaps `saved`."""
     input, weight_ih, weight_hh, *biases = plan.operands[:5]
     states = plan.operands[5:]
     layer = _layer(plan, input, weight_hh)
     if layer is None:
         return None
-    c, reverse = _Calls(), plan.params["reverse"]
-    output = len(plan.operands)
-    saved = Pointer(output + len(plan.outs) - 1)
-    x = c.rows(0, input)
-    bias = (Pointer(3), 0, biases[0].stride[0]) if isinstance(biases[0], Layout) else None
-    weight = (Pointer(1), weight_ih.stride[1], weight_ih.stride[0])
-    c.product(layer.steps * layer.rows, layer.width, layer.features, (x.pointer, x.step, 1), weight, (saved, layer.saved_row, 1), bias)
-    sizes, vectors, chunks, words = _recurrence(c, layer, weight_hh, False)
-    words["saved"], words["saved_step"] = layer.along(saved, layer.rows * layer.saved_row, reverse)
+    c, reverse, keep = _Calls(), plan.params["reverse"], plan.params["keep"]
+    width, output = layer.width, len(plan.operands)
+    cut = _shares(layer, width)
+    words = cut.words
+    given = [isinstance(b, Layout) for b in biases]
+    if cut.each < _FEW_ROWS and layer.steps > 1:
+        x = c.rows(0, input)
+        inside = c.room(layer.steps * layer.rows * width)
+        bias = (Pointer(3), 0, biases[0].stride[0]) if given[0] else None
+        weight = (Pointer(1), weight_ih.stride[1], weight_ih.stride[0])
+        c.product(layer.steps * layer.rows, width, layer.features, (x.pointer, x.step, 1), weight, (inside, width, 1), bias)
+        words["inside"], words["inside_step"] = layer.along(inside, layer.rows * width, reverse)
+    else:
+        x_pointer, strides = c.dense(0, input)
+        words["input"], words["input_step"] = layer.along(x_pointer, (0, *strides)[-3], reverse)
+        words["input_row"], words["features"] = strides[-2], layer.features
+        words["inside"] = c.room(layer.rows * width)
+        if given[0]:
+            words["input_bias"], words["has_input_bias"] = c.dense(3, biases[0])[0], 1
+        words["input_packed"], words["input_panels"], words["input_panel_size"] = _packed(c, 1, weight_ih, cut.vectors, layer.features, width, True)
+    if given[1]:
+        words["bias"], words["has_bias"] = c.dense(4, biases[1])[0], 1
+    words["packed"], words["panels"], words["panel_size"] = _packed(c, 2, weight_hh, cut.vectors, layer.size, width, True)
     words["output"], words["output_step"] = layer.along(Pointer(output), layer.rows * layer.size, reverse)
-    if isinstance(biases[1], Layout):
-        words["bias"], _ = c.dense(4, biases[1])
-        words["has_bias"] = 1
+    if keep:
+        words["saved"], words["saved_step"] = layer.along(Pointer(output + len(plan.outs) - 1), layer.rows * layer.saved_row, reverse)
     if layer.network.apart:
-        words["outside"] = c.room(layer.rows * layer.width)
+        words["outside"] = c.room(layer.rows * width)
     for n, (state, layout) in enumerate(zip(("hidden", "cell"), states, strict=False)):
         words[state], strides = c.dense(5 + n, layout)
         words[f"{state}_step"] = strides[-2]
         words[f"last_{state}"] = Pointer(output + 1 + n)
-    c.call(forward_kernel(layer.name, sizes, vectors), FORWARD, words, chunks)
+    c.call(forward_kernel(layer.name, cut.sizes, cut.vectors, keep), FORWARD, words, cut.chunks)
     return c.lowered()
 
 
@@ -207,7 +239,9 @@ def lower_layer_backward(plan: Plan) -> Lowered | None:
     targets = dict(zip([n for n, wanted in enumerate(mask) if wanted], range(len(plan.operands), len(plan.operands) + len(plan.outs)), strict=True))
     c = _Calls()
     steps, rows, width, size = layer.steps, layer.rows, layer.width, layer.size
-    sizes, vectors, chunks, words = _recurrence(c, layer, weight_hh, True)
+    cut = _shares(layer, size)
+    words = cut.words
+    words["packed"], words["panels"], words["panel_size"] = _packed(c, 3, weight_hh, cut.vectors, width, size, False)
     inside = c.room(steps * rows * width)
     outside = c.room(steps * rows * width) if layer.network.apart else inside
     words["saved"], words["saved_step"] = layer.along(Pointer(0), rows * layer.saved_row, not reverse)
@@ -227,7 +261,7 @@ def lower_layer_backward(plan: Plan) -> Lowered | None:
         if state == "cell":
             words["cell"], strides = c.dense(6 + n, layout)
             words["cell_step"] = strides[-2]
-    c.call(backward_kernel(layer.name, sizes, vectors), BACKWARD, words, chunks)
+    c.call(backward_kernel(layer.name, cut.sizes, cut.vectors), BACKWARD, words, cut.chunks)
     _parameter_gradients(c, layer, input, weight_ih, (inside, outside), {n: Pointer(operand) for n, operand in targets.items()})
     return c.lowered()
 
@@ -244,6 +278,12 @@ def _parameter_gradients(c: _Calls, layer: _Layer, input: Layout, weight_ih: Lay
     if 2 in targets:
         before = Pointer(0, (layer.saved_row - size) * 4)
         c.product(width, size, rows, (outside, 1, width), (before, layer.saved_row, 1), (targets[2], size, 1))
+    summed: dict[Pointer, Pointer] = {}  # where the sums of these slopes already are
     for n, source in ((3, inside), (4, outside)):
-        if n in targets:
+        if n in targets and source in summed:
+            copied = strided_copy("float", (width,), (summed[source], (1,)), (targets[n], (1,)))
+            assert copied is not None
+            c.add(copied)
+        elif n in targets:
+            summed[source] = targets[n]
             c.add(sum_over_rows(Bound(source, "float", (width,), 1), Bound(targets[n], "float", (0,), 1), rows, width))

@@ -1,12 +1,13 @@
 """Recurrent layers as machine code: a chunk is some rows of the batch, which run through all steps.
 
-The rows of a batch do not meet in a recurrence, so that chunks need not wait for each other. What a step needs of its input
-has been computed for all steps by one product. A step of the forward is a product of the hidden states with a packed weight,
-added to that, and a loop over the gates; a step of the gradient is a loop over the gates, from the last step to the first, and
-a product that takes their slopes to the hidden state before. The products are those of gemm_kernel.py, panel by panel.
+The rows of a batch do not meet in a recurrence, so that chunks need not wait for each other. A step of the forward is a
+product of the input and one of the hidden states, each with a packed weight, and a loop over the gates; a step of the gradient
+is a loop over the gates, from the last step to the first, and a product that takes their slopes to the hidden state before. The
+products are those of gemm_kernel.py, panel by panel. Where a chunk has few rows, the products of the input of all steps have
+been computed before by one product, and `input_panels` is 0.
 
-`saved` is ``(time, batch, blocks, hidden)``; its blocks are described in ops/recurrent_entry.py. Its first blocks hold the
-gates' input parts before a step, and are overwritten by what the gradient needs. Strides in time are negative in reverse.
+`saved` is ``(time, batch, blocks, hidden)``; its blocks are described in ops/recurrent_entry.py. Strides in time are negative
+in reverse.
 """
 
 from __future__ import annotations
@@ -25,9 +26,15 @@ PACK = (("source", "packed"), ("source_step", "depth", "columns", "panel_size", 
 _ROWS = ("first_blocks", "blocks", "more_blocks")  # how a chunk's rows fall in blocks; see gemm_kernel.py
 _PRODUCT = ("panels", "panel_size")
 FORWARD = (
-    ("saved", "output", "packed", "bias", "outside", "hidden", "last_hidden", "cell", "last_cell"),
-    ("steps", "size", "saved_step", "output_step", "hidden_step", "cell_step", "has_bias", *_PRODUCT, *_ROWS),
-)
+    (
+        "saved", "output", "packed", "bias", "input", "input_packed", "input_bias", "inside", "outside",
+        "hidden", "last_hidden", "cell", "last_cell",
+    ),
+    (
+        "steps", "size", "features", "saved_step", "output_step", "inside_step", "input_step", "input_row", "hidden_step", "cell_step",
+        "has_bias", "has_input_bias", "input_panels", "input_panel_size", *_PRODUCT, *_ROWS,
+    ),
+)  # fmt: skip
 BACKWARD = (
     ("saved", "grad_output", "packed", "inside", "outside", "grad_hidden", "grad_last_hidden", "cell", "grad_cell", "grad_last_cell"),
     (
@@ -35,6 +42,9 @@ BACKWARD = (
         "last_hidden_step", "has_last_hidden", "cell_step", "last_cell_step", "has_last_cell", *_PRODUCT, *_ROWS,
     ),
 )  # fmt: skip
+
+
+_Values = tuple[Value, Value, Value]
 
 
 class Gates(NamedTuple):
@@ -203,16 +213,26 @@ class _Recurrence(_Writer):
         """Where the chunk's rows of an operand begin."""
         return self.at(self[name], (self.row, step))
 
-    def product(self, a: Value, a_step: Value, depth: Value, out: Value, out_step: Value, columns: Value, add: bool, panels: Value) -> None:
-        """``out = a @ packed``, or ``out += a @ packed``, over the chunk's rows."""
+    def product(self, a: Value, a_step: Value, depth: Value, out: Value, out_step: Value, columns: Value, panels: Value, start: Value | None = None) -> None:
+        """``out = a @ packed``, or ``out += a @ packed`` if that is where it starts, over the chunk's rows."""
+        starts = self.constant(int(start is not None), "i1")
+        self._panels(a, a_step, depth, (self["packed"], self["panel_size"], panels), (out, out_step, starts), out, out_step, columns)
+
+    def product_of_input(self, a: Value, out: Value) -> None:
+        """The same with the weight of the input, from its bias on."""
+        none = self.number(0)
+        start = self["input_bias"], none, self.compare("ne", self["has_input_bias"], none)
+        packed = self["input_packed"], self["input_panel_size"], self["input_panels"]
+        self._panels(a, self["input_row"], self["features"], packed, start, out, self.width, self.width)
+
+    def _panels(self, a: Value, a_step: Value, depth: Value, packed: _Values, start: _Values, out: Value, out_step: Value, columns: Value) -> None:
+        """`packed` is where the panels are, their size and how many there are; `start` an address, its step, and whether to start there."""
         width, none = self.number(self.variant.width), self.number(0)
-        with self.loop(0, panels) as turn:
+        with self.loop(0, packed[2]) as turn:
             column = self.mul(turn.index, width)
-            target = self.at(out, column)
-            packed = self.at(self["packed"], (turn.index, self["panel_size"]))
+            panel, target = self.at(packed[0], (turn.index, packed[1])), self.at(out, column)
             inside = self.intrinsic("smin", width, self.sub(columns, column))
-            begun = self.constant(int(add), "i1")
-            invoke(self, "panel", [depth, a, a_step, packed, none, target, out_step, target, out_step, inside, self.firsts, self.seconds, begun])
+            invoke(self, "panel", [depth, a, a_step, panel, none, self.at(start[0], column), start[1], target, out_step, inside, self.firsts, self.seconds, start[2]])
 
     def each(self, write: Callable[[_Step, Value, Value], None], once: Callable[[_Step, Value], None] | None = None) -> None:
         """``write(step, row, unit)`` for every vector of units of every row, and ``once(step, unit)`` before its rows."""
@@ -222,6 +242,10 @@ class _Recurrence(_Writer):
                 once(step, units.index)
             with self.loop(0, self.rows) as rows:
                 write(step, rows.index, units.index)
+
+    def copy(self, source: Value, source_step: Value, target: Value) -> None:
+        """A row of units for every row."""
+        self.each(lambda step, row, unit: step.put(step.get(self.at(source, (row, source_step), unit)), self.at(target, (row, self.size), unit)))
 
     def blocks(self, address: Value, count: int) -> list[Value]:
         return [self.at(address, self.sizes[n]) for n in range(count)]
@@ -256,24 +280,29 @@ def pack_kernel(vectors: int, b_rows: bool) -> Kernel:
 
 
 @lru_cache(maxsize=64)
-def forward_kernel(name: str, rows: tuple[int, ...], vectors: int) -> Kernel:
-    """All steps of some rows: hidden states, `saved`, and the last states."""
+def forward_kernel(name: str, rows: tuple[int, ...], vectors: int, keep: bool) -> Kernel:
+    """All steps of some rows: hidden states, the last states, and `saved` if that is to be kept."""
     network, variant = NETWORKS[name], _variant(rows, vectors)
     k = _Recurrence(f"{name}_layer", FORWARD, variant, network)
     saved, output = k.rows_of("saved", k.row_step), k.rows_of("output", k.size)
-    hidden, cell = k.rows_of("hidden", k["hidden_step"]), k.rows_of("cell", k["cell_step"])
-    outside = k.rows_of("outside", k.width)
+    input, hidden = k.rows_of("input", k["input_row"]), k.rows_of("hidden", k["hidden_step"])
+    inside, outside = k.rows_of("inside", k.width), k.rows_of("outside", k.width)
+    cell, last_cell = k.rows_of("cell", k["cell_step"]), k.rows_of("last_cell", k.size)
+    last_hidden = k.rows_of("last_hidden", k.size)
+    if network.has_cell:  # it changes in place
+        k.copy(cell, k["cell_step"], last_cell)
     has_bias = k.compare("ne", k["has_bias"], k.number(0))
-    cell_block = k.sizes[4] if network.has_cell else k.number(0)
     with k.loop(0, k["steps"]) as turn:
         begun = k.compare("ne", turn.index, k.number(0))
-        before = k.sub(turn.index, k.number(1))
+        before = k.at(output, (k.sub(turn.index, k.number(1)), k["output_step"]))
         here, out = k.at(saved, (turn.index, k["saved_step"])), k.at(output, (turn.index, k["output_step"]))
-        old, old_step = k.either(begun, (k.at(output, (before, k["output_step"])), k.size), (hidden, k["hidden_step"]))
-        cells, cells_step = k.either(begun, (k.at(saved, (before, k["saved_step"]), cell_block), k.row_step), (cell, k["cell_step"]))
-        target, target_step = (outside, k.width) if network.apart else (here, k.row_step)
-        k.product(old, old_step, k.size, target, target_step, k.width, not network.apart, k["panels"])
-
+        old, old_step = k.select(begun, before, hidden), k.select(begun, k.size, k["hidden_step"])
+        parts = k.at(inside, (turn.index, k["inside_step"]))
+        k.product_of_input(k.at(input, (turn.index, k["input_step"])), parts)
+        if network.apart:
+            k.product(old, old_step, k.size, outside, k.width, k.width, k["panels"])
+        else:
+            k.product(old, old_step, k.size, parts, k.width, k.width, k["panels"], parts)
         biases: list[Value] = []
 
         def load_biases(step: _Step, unit: Value) -> None:
@@ -281,29 +310,23 @@ def forward_kernel(name: str, rows: tuple[int, ...], vectors: int) -> Kernel:
             biases[:] = [given.get(k.at(k["bias"], k.sizes[n], unit)) for n in range(network.gates)]
 
         def gates(step: _Step, row: Value, unit: Value) -> None:
-            places = k.blocks(k.at(here, (row, k.row_step), unit), network.blocks)
-            inside = [step.get(p) for p in places[: network.gates]]
+            found = [step.get(p) for p in k.blocks(k.at(parts, (row, k.width), unit), network.gates)]
             others = biases
             if network.apart:
                 hidden_parts = k.blocks(k.at(outside, (row, k.width), unit), network.gates)
                 others = [k.add(step.get(p), bias) for p, bias in zip(hidden_parts, biases, strict=True)]
-            if network.has_cell:
-                step.cell = k.at(cells, (row, cells_step), unit)
+            step.cell = k.at(last_cell, (row, k.size), unit)
             state = step.get(k.at(old, (row, old_step), unit))
-            kept, found = network.next(step, inside, others, state)
-            for value, place in zip((*kept, state), places, strict=True):
-                step.put(value, place)
-            step.put(found, k.at(out, (row, k.size), unit))
+            kept, following = network.next(step, found, others, state)
+            if network.has_cell:
+                step.put(kept[-1], step.cell)
+            if keep:
+                for value, place in zip((*kept, state), k.blocks(k.at(here, (row, k.row_step), unit), network.blocks), strict=True):
+                    step.put(value, place)
+            step.put(following, k.at(out, (row, k.size), unit))
 
         k.each(gates, load_biases)
-
-    last = k.sub(k["steps"], k.number(1))
-    ends = [("last_hidden", k.at(output, (last, k["output_step"])), k.size)]
-    if network.has_cell:
-        ends.append(("last_cell", k.at(saved, (last, k["saved_step"]), cell_block), k.row_step))
-    for end, source, source_step in ends:
-        target = k.rows_of(end, k.size)
-        k.each(lambda step, row, unit, t=target, s=source, by=source_step: step.put(step.get(k.at(s, (row, by), unit)), k.at(t, (row, k.size), unit)))  # type: ignore[misc]
+    k.copy(k.at(output, (k.sub(k["steps"], k.number(1)), k["output_step"])), k.size, last_hidden)
     return Kernel(k.name, module([k, panel(variant, "panel", variant.vectors)]))
 
 
@@ -350,5 +373,6 @@ def backward_kernel(name: str, rows: tuple[int, ...], vectors: int) -> Kernel:
 
         k.each(gates)
         panels = k.select(k.compare("slt", turn.index, k["products"]), k["panels"], k.number(0))
-        k.product(slopes_out if network.apart else slopes_in, k.width, k.width, carries[0][0], k.size, k.size, network.apart, panels)
+        carry = carries[0][0]
+        k.product(slopes_out if network.apart else slopes_in, k.width, k.width, carry, k.size, k.size, panels, carry if network.apart else None)
     return Kernel(k.name, module([k, panel(variant, "panel", variant.vectors)]))

@@ -1,6 +1,7 @@
 """One direction of one recurrent layer as one entry with one gradient entry, over a whole sequence or a single step.
 
-Besides the hidden states the forward gives `saved`, ``(time, batch, blocks, hidden)``, from which the gradient is computed.
+Besides the hidden states the forward gives `saved`, ``(time, batch, blocks, hidden)``, from which the gradient is computed, if
+it is told to `keep` that.
 Its blocks for each kind of network, of which the last is the hidden state before the step:
 
     LSTM  input gate, forget gate, cell gate, output gate, next cell, hidden
@@ -58,8 +59,9 @@ def run_entry(network: Network, input: Tensor, state: State, weights: Weights, r
     """What `run_steps` gives, as one entry; a step ``(batch, features)`` has a state without the first dim."""
     ih, hh, bias_ih, bias_hh, _ = weights
     operands = (input, ih, hh, 0.0 if bias_ih is None else bias_ih, 0.0 if bias_hh is None else bias_hh, *state)
-    output, *last, _ = apply(_LAYERS[network], operands, (reverse,))
-    return output, tuple(last)
+    keep = grad_state.enabled and any(not isinstance(t, float) and t.requires_grad for t in operands)
+    output, *last = apply(_LAYERS[network], operands, (reverse, keep))
+    return output, tuple(last[: network.states])
 
 
 # NumPy rules
@@ -69,7 +71,7 @@ def _order(steps: int, reverse: bool) -> range:
     return range(steps - 1, -1, -1) if reverse else range(steps)
 
 
-def _forward(step: Callable[..., Any], blocks: int, input: np.ndarray, states: Arrays, weights: Sequence[Any], reverse: bool) -> tuple[np.ndarray, ...]:
+def _forward(step: Callable[..., Any], blocks: int, input: np.ndarray, states: Arrays, weights: Sequence[Any], reverse: bool, keep: bool) -> tuple[np.ndarray, ...]:
     """``step(inside, outside, states)`` gives the next states and the blocks to save, without the last."""
     weight_ih, weight_hh, bias_ih, bias_hh = weights
     sequence = input if input.ndim == 3 else input[None]
@@ -79,15 +81,15 @@ def _forward(step: Callable[..., Any], blocks: int, input: np.ndarray, states: A
     inside = inside.reshape(steps, rows, -1)
     now = [state.reshape(rows, size) for state in states]
     output = np.empty((steps, rows, size), input.dtype)
-    saved = np.empty((steps, rows, blocks, size), input.dtype)
+    saved = np.empty((steps if keep else 0, rows, blocks, size), input.dtype)
     for t in _order(steps, reverse):
         hidden = now[0]
         now, kept = step(inside[t], hidden @ weight_hh.T + bias_hh, now)
-        for n, block in enumerate((*kept, hidden)):
+        for n, block in enumerate((*kept, hidden) if keep else ()):
             saved[t, :, n] = block
         output[t] = now[0]
     last = [found.reshape(given.shape) for found, given in zip(now, states, strict=True)]
-    return output.reshape(*input.shape[:-1], size), *last, saved
+    return output.reshape(*input.shape[:-1], size), *last, *([saved] if keep else [])
 
 
 def _lstm_forward(inside: np.ndarray, outside: np.ndarray, states: Arrays) -> tuple[Arrays, Arrays]:
@@ -215,13 +217,13 @@ def _cards(name: str, network: Network, blocks: int, step: Callable[..., Any], s
     """The card of a layer and that of its gradient. The order of the operands is input, weights, biases, states."""
     states = ("hidden", "cell")[: network.states]
 
-    def infer(input: Layout, weight_ih: Layout, weight_hh: Layout, bias_ih: Any, bias_hh: Any, *states: Layout, reverse: bool) -> list[Layout]:
+    def infer(input: Layout, weight_ih: Layout, weight_hh: Layout, bias_ih: Any, bias_hh: Any, *states: Layout, reverse: bool, keep: bool) -> list[Layout]:
         size, steps = weight_hh.shape[1], (1, *input.shape)[-3:-1]
-        last = [contiguous(state.shape, input.dtype) for state in states]
-        return [contiguous((*input.shape[:-1], size), input.dtype), *last, contiguous((*steps, blocks, size), input.dtype)]
+        found = [contiguous((*input.shape[:-1], size), input.dtype), *(contiguous(state.shape, input.dtype) for state in states)]
+        return [*found, contiguous((*steps, blocks, size), input.dtype)] if keep else found
 
-    def rule(input: np.ndarray, weight_ih: np.ndarray, weight_hh: np.ndarray, bias_ih: Any, bias_hh: Any, *states: np.ndarray, reverse: bool) -> Any:
-        return _forward(step, blocks, input, states, (weight_ih, weight_hh, bias_ih, bias_hh), reverse)
+    def rule(input: np.ndarray, weight_ih: np.ndarray, weight_hh: np.ndarray, bias_ih: Any, bias_hh: Any, *states: np.ndarray, reverse: bool, keep: bool) -> Any:
+        return _forward(step, blocks, input, states, (weight_ih, weight_hh, bias_ih, bias_hh), reverse, keep)
 
     def infer_backward(saved: Layout, *layouts: Any, reverse: bool, output_mask: Sequence[bool]) -> list[Layout]:
         return [contiguous(o.shape, o.dtype) for o in masked(output_mask, *layouts[: len(output_mask)])]
@@ -244,12 +246,12 @@ def _cards(name: str, network: Network, blocks: int, step: Callable[..., Any], s
     )  # fmt: skip
 
     def gradient(g: tuple[Tensor | None, ...], input: Tensor, weight_ih: Tensor, weight_hh: Tensor, bias_ih: Any, bias_hh: Any, states: tuple[Tensor, ...], saved: Tensor, needs: tuple[bool, ...], reverse: bool) -> list[Tensor | None]:
-        grads = [0.0 if of_result is None else of_result for of_result in g[:-1]]
+        grads = [0.0 if of_result is None else of_result for of_result in g[:-1]]  # the last would be that of `saved`
         return apply_masked(backward_card, (saved, input, weight_ih, weight_hh, bias_ih, bias_hh, *states, *grads), (reverse,), needs)
 
     return Card(
         name, "input weight_ih weight_hh bias_ih bias_hh states", variadic=True,
-        statics="reverse", outputs=" ".join(["output", *(f"last_{state}" for state in states), "saved"]),
+        statics="reverse keep", outputs=" ".join(["output", *(f"last_{state}" for state in states), "saved"]),
         differentiable=range(1 + len(states)), infer=infer, numpy=rule, backward=gradient, lowering=Calls(_lower),
     )  # fmt: skip
 

@@ -45,8 +45,33 @@ class _Part(NamedTuple):
 def flip(plan: Plan) -> Lowered | None:
     (input,), (out,) = plan.operands, plan.outs
     dims = {d % input.ndim for d in plan.params["dims"]}
+    outer, target = (as_one_dim(l.shape[:-1], l.stride[:-1]) for l in (input, out))
+    if dims == {input.ndim - 1} and outer and target and input.stride[-1] == out.stride[-1] == 1 and MEMORY[out.dtype] in ("float", "double", "i32", "i64"):
+        each = max(1, -(-outer[0] // max(1, min(16, input.numel >> 16))))
+        words = (Pointer(0), Pointer(1), outer[0], each, input.shape[-1], outer[1], target[1])
+        return Lowered((Call(_reversing_kernel(MEMORY[out.dtype]), words, -(-outer[0] // each)),))
     first = sum((input.shape[d] - 1) * input.stride[d] for d in dims)
     return _copied(out, out.shape, _Part(0, first, tuple(-s if d in dims else s for d, s in enumerate(input.stride))), _Part(1, 0, out.stride))
+
+
+@cache
+def _reversing_kernel(type: str) -> Kernel:
+    """Rows from their ends, in vectors that are turned round."""
+    k = Builder("reversed_rows", [("ptr", "args"), ("i64", "chunk")])
+    words = [k.load(k.address(k.parameters["args"], n, "i64"), "ptr" if n < 2 else "i64") for n in range(7)]
+    input, out, rows, each, width, step, out_step = words
+    begin = k.mul(k.parameters["chunk"], each)
+    whole, lanes = k.and_(width, k.constant(-LANES, "i64")), range(LANES - 1, -1, -1)
+    with k.loop(begin, k.intrinsic("smin", k.add(begin, each), rows)) as row:
+        end = k.add(k.mul(row.index, step), width)
+        target = k.address(out, k.mul(row.index, out_step), type)
+        with k.loop(0, whole, LANES) as at:
+            source = k.address(input, k.sub(end, k.add(at.index, k.constant(LANES, "i64"))), type)
+            k.store(k.shuffle(k.load(source, type, LANES), lanes), k.address(target, at.index, type))
+        with k.loop(whole, width) as at:
+            source = k.address(input, k.sub(end, k.add(at.index, k.constant(1, "i64"))), type)
+            k.store(k.load(source, type), k.address(target, at.index, type))
+    return Kernel(k.name, module([k]))
 
 
 def roll(plan: Plan) -> Lowered | None:

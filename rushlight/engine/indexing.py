@@ -51,6 +51,7 @@ class _Variant(NamedTuple):
     indices: tuple[str, ...]  # their types
     loops: int
     inner: str  # "1": vectors of both operands, "0": of the table, the other has one element for the row; "" for one by one
+    units: tuple[bool, ...]  # for each operand and index whether it moves by one element along the innermost loop
     number: str  # the type of the other operand if that is a number
     scaled: bool  # whether the other operand is multiplied by a number first
 
@@ -189,7 +190,7 @@ def _lower(
     inner = ""
     if row_steps[0] == 1 and not any(row_steps[2:]) and row_steps[1] in (0, 1):
         inner = str(row_steps[1])
-    variant = _Variant(MEMORY[dtype], mode, tuple(i.type for i in indices), len(loops), inner, number, alpha != 1)  # type: ignore[index]
+    variant = _Variant(MEMORY[dtype], mode, tuple(i.type for i in indices), len(loops), inner, tuple(s == 1 for s in row_steps), number, alpha != 1)  # type: ignore[index]
     chunks = min(_CHUNKS_AT_MOST, max(1, math.prod(shape) // _CHUNK_WORK)) if first_free else 1
     each = -(-extent // chunks)
     if len(loops) == 1 and inner:
@@ -298,7 +299,8 @@ def _kernel(variant: _Variant) -> Kernel:
                 moved(k.add(place, row.index), along(row.index), k.first_lanes(k.sub(last, row.index)), LANES)
             return
         with k.loop(first, last) as loop:
-            here = [k.add(o, k.mul(loop.index, s[depth])) for o, s in zip(offsets, strides, strict=True)]
+            by_one = variant.units if depth == loops - 1 else [False] * len(offsets)
+            here = [k.add(o, loop.index if unit else k.mul(loop.index, s[depth])) for o, s, unit in zip(offsets, strides, by_one, strict=True)]
             if depth == loops - 1:
                 moved(named(here), here[1])
             else:

@@ -129,6 +129,7 @@ class Contraction:
     block_a: int = 0
     block_b: int = 0
     outer: tuple[int, int, int] = (1, 0, 0)
+    adds: bool = False
 
 
 class Calls:
@@ -138,15 +139,16 @@ class Calls:
         self.type, self.size = type, BITS[type] // 8
         self.lanes = llvm.vector_width() // BITS[type]
         self.calls: list[Call] = []
-        self.workspace = 0
+        self.used = self.workspace = 0
 
     def lowered(self) -> Lowered:
         return Lowered(tuple(self.calls), self.workspace)
 
     def room(self, bytes: int) -> Pointer:
-        """Some of the workspace."""
-        start = self.workspace
-        self.workspace += -(-bytes // _ALIGNMENT) * _ALIGNMENT
+        """Some of the workspace; who sets `used` back may have it again."""
+        start = self.used
+        self.used += -(-bytes // _ALIGNMENT) * _ALIGNMENT
+        self.workspace = max(self.workspace, self.used)
         return Pointer(WORKSPACE, start)
 
     def copied(self, pointer: Pointer, shape: Shape, stride: Shape) -> Pointer:
@@ -210,15 +212,17 @@ class Calls:
         words[RelayoutWord.JOBS :] = shares(jobs, chunks)
         self.calls.append(Call(relayout_kernel(self.type, from_[2] == 1 and from_[3] != 1, panel is not None), tuple(words), chunks))
 
+    def panel_width(self, columns: int) -> int:
+        return self.lanes if columns <= self.lanes else 2 * self.lanes
+
     def panels(self, pointer: Pointer, groups: int, columns: int, group_step: int, column_step: int, k: Sequence[tuple[int, int]], backwards: bool = False) -> Panels:
         """The right side, packed: for each group, panel and k (dims by extent and stride, in this order) a row of columns.
 
         `backwards`: the dims of k but the first in reverse.
         """
         depth = math.prod(n for n, _ in k)
-        wide = -(-columns // self.lanes)
-        vectors = 1 if wide == 1 else 2
-        width = vectors * self.lanes
+        width = self.panel_width(columns)
+        vectors = width // self.lanes
         panels = -(-columns // width)
         panel_step = depth * width
         if panel_step * self.size % _COLLIDING == 0:
@@ -346,6 +350,7 @@ class Calls:
             Word.BLOCKS: max(-(-depth // max(block, 1)), 1),
             Word.BLOCK_A: c.block_a,
             Word.BLOCK_B: c.block_b,
+            Word.ADDS: int(c.adds),
             Word.OUTER: c.outer[0],
             Word.OUTER_A: c.outer[1],
             Word.OUTER_B: c.outer[2],

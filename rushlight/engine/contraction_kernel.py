@@ -50,6 +50,7 @@ class Word(IntEnum):
     BLOCKS = auto()
     BLOCK_A = auto()  # between blocks
     BLOCK_B = auto()
+    ADDS = auto()  # 1 if a sum adds to what is there from another call
     OUTER = auto()  # all this so many times over
     OUTER_A = auto()
     OUTER_B = auto()
@@ -287,7 +288,7 @@ def _contraction(variant: Variant) -> Builder:
                     count = k.intrinsic("smin", block, k.sub(depth, k.mul(part.index, block)))
                     a_block = k.address(a_outer, k.mul(part.index, word(Word.BLOCK_A)), type)
                     b_block = k.address(b_outer, k.mul(part.index, word(Word.BLOCK_B)), type)
-                    first = k.compare("eq", k.or_(outer.index, part.index), number(0))
+                    first = k.compare("eq", k.or_(k.or_(outer.index, part.index), word(Word.ADDS)), number(0))
                     arguments = [table, count, a_block, b_block, bias, out, columns, column_step, rows, row_a, row_out, scratch, first]
                     _multiply(k, variant, columns, f"({', '.join(v.typed for v in arguments)})")
     return k

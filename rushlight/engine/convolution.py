@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 #: Places of the output in a block of a weight's gradient, about: a panel of as many rows stays in the first-level cache.
 _BLOCK = 256
+#: The bytes of packed gradients that there are at a time; where groups have few channels, these are mostly empty lanes.
+_PACKED_BYTES = 1 << 24
 #: The part of the products that must be left if places at the edges, which see fewer taps, are to be computed apart.
 _WORTH_SPLITTING = 0.93
 #: Bytes of a weight that may be read for each of these parts.
@@ -235,42 +237,50 @@ def weight_gradient(plan: Plan) -> Lowered | None:
     c = Calls(MEMORY[plan.outs[0].dtype])
     samples, columns, channels = grad.shape[0], grad.shape[1] // g.groups, out.shape[1]
     seen = c.padded(input, g.padding, g.behind(input, grad))
-    packed = c.panels(grad.pointer, g.groups, columns, columns * grad.stride[1], grad.stride[1], [(n, s) for n, s in zip((samples, *grad.shape[2:]), grad.places, strict=True)])
-    a_sample, *a_steps = seen.stride[0], *g.strided(seen)
-    b_sample, *b_steps = packed.steps(grad.shape[2:])
     steps = [s * d for s, d in zip(seen.stride[2:], g.dilation, strict=True)]
-    rows = channels * math.prod(g.window)
-    width = packed.panels * packed.width
+    rows, inner = channels * math.prod(g.window), math.prod(grad.shape[2:])
+    width = c.panel_width(columns) * -(-columns // c.panel_width(columns))
     group_step = (rows + MOST_ROWS) * width
     total = c.room(g.groups * group_step * c.size)
-    depth = grad.shape[2]
-    inner = math.prod(grad.shape[2:])
-    if inner < _BLOCK:  # blocks of samples
-        block = [max(1, min(samples, _BLOCK // inner)), *grad.shape[2:]]
-        outer, k_depth, block_a, block_b = (1, 0, 0), samples * inner, block[0] * a_sample, block[0] * b_sample
-    else:  # of planes, or of lines, in each sample
-        dim = 0 if depth > 1 else 1
-        block = [1, *grad.shape[2:]]
-        block[1 + dim] = max(1, min(block[1 + dim], _BLOCK // math.prod(block[2 + dim :])))
-        outer, k_depth, block_a, block_b = (samples, a_sample, b_sample), inner, block[1 + dim] * a_steps[dim], block[1 + dim] * b_steps[dim]
-    c.contraction(
-        Contraction(
-            rows=axes((channels, *g.window), (seen.stride[1], *steps), [n * width for n in contiguous_strides((channels, *g.window))]),
-            k=axes(block, (a_sample, *a_steps), (b_sample, *b_steps)),
-            a=seen.moved([-p for p in g.padding], c.size),
-            b=packed,
-            out=total,
-            column_step=1,
-            store="sum",
-            group_a=channels * seen.stride[1],
-            a_bytes=math.prod(seen.shape) * c.size,
-            group_out=group_step,
-            depth=k_depth,
-            block_a=block_a,
-            block_b=block_b,
-            outer=outer,
+    together = max(1, _BLOCK // inner)  # samples in a block
+    at_once = max(1, _PACKED_BYTES // (g.groups * inner * width * c.size) // together) * together
+    used = c.used
+    for first in range(0, samples, at_once):
+        c.used = used
+        count = min(at_once, samples - first)
+        start = grad.pointer._replace(offset=grad.pointer.offset + first * grad.stride[0] * c.size)
+        k = [*zip((count, *grad.shape[2:]), grad.places, strict=True)]
+        packed = c.panels(start, g.groups, columns, columns * grad.stride[1], grad.stride[1], k)
+        a_sample, *a_steps = seen.stride[0], *g.strided(seen)
+        b_sample, *b_steps = packed.steps(grad.shape[2:])
+        if inner < _BLOCK:
+            block = [min(count, together), *grad.shape[2:]]
+            outer, k_depth, block_a, block_b = (1, 0, 0), count * inner, block[0] * a_sample, block[0] * b_sample
+        else:  # blocks of planes, or of lines, in each sample
+            dim = 0 if grad.shape[2] > 1 else 1
+            block = [1, *grad.shape[2:]]
+            block[1 + dim] = max(1, min(block[1 + dim], _BLOCK // math.prod(block[2 + dim :])))
+            outer, k_depth, block_a, block_b = (count, a_sample, b_sample), inner, block[1 + dim] * a_steps[dim], block[1 + dim] * b_steps[dim]
+        a = seen.moved([-p for p in g.padding], c.size)
+        c.contraction(
+            Contraction(
+                rows=axes((channels, *g.window), (seen.stride[1], *steps), [n * width for n in contiguous_strides((channels, *g.window))]),
+                k=axes(block, (a_sample, *a_steps), (b_sample, *b_steps)),
+                a=a._replace(offset=a.offset + first * a_sample * c.size),
+                b=packed,
+                out=total,
+                column_step=1,
+                store="sum",
+                group_a=channels * seen.stride[1],
+                a_bytes=math.prod(seen.shape) // samples * count * c.size,
+                group_out=group_step,
+                depth=k_depth,
+                block_a=block_a,
+                block_b=block_b,
+                outer=outer,
+                adds=first > 0,
+            )
         )
-    )
     if as_one_dim(out.shape[1:], out.stride[1:]) in ((rows, 1), (1, 0)):
         c.relayout(total, out.pointer, (g.groups, 1, rows, columns), (group_step, 0, width, 1), (columns * out.stride[0], 0, out.stride[0]))
     else:

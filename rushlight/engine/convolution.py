@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 #: Places of the output in a block of a weight's gradient, about: a panel of as many rows stays in the first-level cache.
 _BLOCK = 256
 #: The bytes of packed gradients that there are at a time; where groups have few channels, these are mostly empty lanes.
-_PACKED_BYTES = 1 << 24
+_PACKED_BYTES = 1 << 21
 #: The part of the products that must be left if places at the edges, which see fewer taps, are to be computed apart.
 _WORTH_SPLITTING = 0.93
 #: Bytes of a weight that may be read for each of these parts.

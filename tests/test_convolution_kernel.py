@@ -198,14 +198,16 @@ def test_what_is_not_seen_does_not_matter() -> None:
             assert_close(found, expected, card)
 
 
-@pytest.mark.parametrize("name", ["sums over blocks of samples", "sums over blocks of lines", "depthwise", "a volume in blocks of planes"])
-def test_bits_are_the_same_however_many_gradients_are_packed_at_once(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["sums over blocks of samples", "sums over blocks of lines", "few channels, many places", "depthwise", "strides", "a volume in blocks of planes"])
+def test_bits_are_the_same_however_many_samples_are_taken_at_a_time(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     case = Case(*CASES[name])
-    card, operands, more = case.cards()[-1]
-    statics = {**more, **case.statics}
-    whole = native(card, operands, case.weight.shape, statics)
-    monkeypatch.setattr(convolution, "_PACKED_BYTES", 1)
-    np.testing.assert_array_equal(native(card, operands, case.weight.shape, statics), whole)
+    for card, operands, more in case.cards():
+        statics = {**more, **case.statics}
+        shape = case.rule(card, operands, more).shape
+        whole = native(card, operands, shape, statics)
+        with monkeypatch.context() as patched:
+            patched.setattr(convolution, "_PACKED_BYTES", 1)
+            np.testing.assert_array_equal(native(card, operands, shape, statics), whole, err_msg=card)
 
 
 def training_step(memory_format: Any) -> list[torch.Tensor]:

@@ -63,6 +63,10 @@ class Image(NamedTuple):
         """The strides of samples and spatial dims."""
         return (self.stride[0], *self.stride[2:])
 
+    def samples(self, first: int, count: int, size: int) -> Image:
+        pointer = self.pointer._replace(offset=self.pointer.offset + first * self.stride[0] * size)
+        return Image(pointer, (count, *self.shape[1:]), self.stride)
+
     def moved(self, steps: Sequence[int], size: int) -> Pointer:
         """The address so many places further along the spatial dims."""
         elements = sum(n * s for n, s in zip(steps, self.stride[2:], strict=True))
@@ -170,7 +174,7 @@ class Calls:
         """A vector with stride 1."""
         return pointer if stride == 1 or size == 1 else self.copied(pointer, (size,), (stride,))
 
-    def padded(self, image: Image, low: Sequence[int], high: Sequence[int]) -> Image:
+    def padded(self, image: Image, low: Sequence[int], high: Sequence[int], room: Pointer | None = None) -> Image:
         """The image with zeros around it, its dims in the same order. The result's pointer is that of what was the first place."""
         if not any(low) and not any(high):
             return image
@@ -186,7 +190,7 @@ class Calls:
             # One more line, so that planes do not share the sets of a cache.
             shape = tuple(n + 1 if d == order[-2] else n for d, n in enumerate(shape))
             stride = strides_in_order(shape, order[::-1])
-        target = self.room(math.prod(shape) * self.size)
+        target = room or self.room(math.prod(shape) * self.size)
         lows = (0, 0, *low)
         words: list[int | Pointer] = [0] * PaddedWord.END
         words[:2] = [image.pointer, target]

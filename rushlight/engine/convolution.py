@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..shape import Layout, Shape, as_one_dim, contiguous_strides
 from .contraction import MOST_ROWS, Calls, Contraction, Image, Result, axes
-from .kernel import Lowered, Pointer
+from .kernel import WORKSPACE, Lowered, Pointer
 from .lowering import FLOATING
 from .terms import MEMORY
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 #: Places of the output in a block of a weight's gradient, about: a panel of as many rows stays in the first-level cache.
 _BLOCK = 256
-#: The bytes of packed gradients that there are at a time; where groups have few channels, these are mostly empty lanes.
+#: The bytes that padded images or packed gradients have at a time, so that they stay in a cache. Many samples are taken in turns.
 _PACKED_BYTES = 1 << 21
 #: The part of the products that must be left if places at the edges, which see fewer taps, are to be computed apart.
 _WORTH_SPLITTING = 0.93
@@ -184,7 +184,11 @@ def _gathered(plan: Plan, g: _Geometry, source: Image, b: _Weight, out: Image, w
         parts = [[p for whole in each for p in whole.seen(n)] for each, n in zip(wholes[:2], source.shape[2:4], strict=True)] + [wholes[2]]
     low = [max(0, *(-p.start for p in each if p.taps), 0) for each in parts]
     high = [max(0, *(p.last - n + 1 for p in each if p.taps), 0) for each, n in zip(parts, source.shape[2:], strict=True)]
-    seen = c.padded(source, low, high)
+    samples = source.shape[0]
+    padded_bytes = math.prod(n + a + b for n, a, b in zip(source.shape[1:], (0, *low), (0, *high), strict=True)) * c.size
+    at_once = samples if not any(low) and not any(high) else max(1, min(samples, _PACKED_BYTES // padded_bytes))
+    room = Pointer(WORKSPACE, c.used)
+    seen = c.padded(source.samples(0, at_once, c.size), low, high)
     innermost = parts[2][0]
     regular = all(p.stride == 1 for each in parts for p in each)
     places = (
@@ -198,31 +202,37 @@ def _gathered(plan: Plan, g: _Geometry, source: Image, b: _Weight, out: Image, w
     start = c.vector(Pointer(2), bias.shape[0], bias.stride[0]) if bias is not None else None
     b_channel, *b_steps = packed.steps(g.window)
     spatial = seen.stride[2:]
-    for each in itertools.product(*parts):
-        part = result.image.every([p.first for p in each], [p.stride for p in each], [p.places for p in each], c.size)
-        target = c.planes(part.shape) if places and not regular else part
-        b_start = sum(p.b_first * step for p, step in zip(each, b_steps, strict=True)) * c.size
-        c.contraction(
-            Contraction(
-                rows=axes((out.shape[0], *(p.places for p in each)), (seen.stride[0], *(p.step * s for p, s in zip(each, spatial, strict=True))), target.places),
-                k=axes(
-                    (b.channels, *(p.taps for p in each)),
-                    (seen.stride[1], *(p.tap_step * s for p, s in zip(each, spatial, strict=True))),
-                    (b_channel, *(p.b_step * step for p, step in zip(each, b_steps, strict=True))),
-                ),
-                a=seen.moved([p.start if p.taps else 0 for p in each], c.size),
-                b=packed._replace(pointer=packed.pointer._replace(offset=packed.pointer.offset + b_start)),
-                out=target.pointer,
-                column_step=target.stride[1],
-                store=result.store,
-                group_a=b.channels * seen.stride[1],
-                a_bytes=math.prod(seen.shape) * c.size,
-                group_out=b.columns * target.stride[1],
-                bias=start,
+    used = c.used
+    for first in range(0, samples, at_once):
+        if first:
+            seen = c.padded(source.samples(first, min(at_once, samples - first), c.size), low, high, room)
+        image = result.image.samples(first, min(at_once, samples - first), c.size)
+        for each in itertools.product(*parts):
+            c.used = used
+            part = image.every([p.first for p in each], [p.stride for p in each], [p.places for p in each], c.size)
+            target = c.planes(part.shape) if places and not regular else part
+            b_start = sum(p.b_first * step for p, step in zip(each, b_steps, strict=True)) * c.size
+            c.contraction(
+                Contraction(
+                    rows=axes((image.shape[0], *(p.places for p in each)), (seen.stride[0], *(p.step * s for p, s in zip(each, spatial, strict=True))), target.places),
+                    k=axes(
+                        (b.channels, *(p.taps for p in each)),
+                        (seen.stride[1], *(p.tap_step * s for p, s in zip(each, spatial, strict=True))),
+                        (b_channel, *(p.b_step * step for p, step in zip(each, b_steps, strict=True))),
+                    ),
+                    a=seen.moved([p.start if p.taps else 0 for p in each], c.size),
+                    b=packed._replace(pointer=packed.pointer._replace(offset=packed.pointer.offset + b_start)),
+                    out=target.pointer,
+                    column_step=target.stride[1],
+                    store=result.store,
+                    group_a=b.channels * seen.stride[1],
+                    a_bytes=math.prod(seen.shape) * c.size,
+                    group_out=b.columns * target.stride[1],
+                    bias=start,
+                )
             )
-        )
-        if target is not part:
-            c.copy(part.shape, (target.pointer, target.stride), (part.pointer, part.stride))
+            if target is not part:
+                c.copy(part.shape, (target.pointer, target.stride), (part.pointer, part.stride))
     c.finish(out, result)
     return c.lowered()
 
@@ -236,8 +246,6 @@ def weight_gradient(plan: Plan) -> Lowered | None:
     g = _Geometry.of(plan, out.shape[2:])
     c = Calls(MEMORY[plan.outs[0].dtype])
     samples, columns, channels = grad.shape[0], grad.shape[1] // g.groups, out.shape[1]
-    seen = c.padded(input, g.padding, g.behind(input, grad))
-    steps = [s * d for s, d in zip(seen.stride[2:], g.dilation, strict=True)]
     rows, inner = channels * math.prod(g.window), math.prod(grad.shape[2:])
     width = c.panel_width(columns) * -(-columns // c.panel_width(columns))
     group_step = (rows + MOST_ROWS) * width
@@ -250,6 +258,8 @@ def weight_gradient(plan: Plan) -> Lowered | None:
         count = min(at_once, samples - first)
         start = grad.pointer._replace(offset=grad.pointer.offset + first * grad.stride[0] * c.size)
         k = [*zip((count, *grad.shape[2:]), grad.places, strict=True)]
+        seen = c.padded(input.samples(first, count, c.size), g.padding, g.behind(input, grad))
+        steps = [s * d for s, d in zip(seen.stride[2:], g.dilation, strict=True)]
         packed = c.panels(start, g.groups, columns, columns * grad.stride[1], grad.stride[1], k)
         a_sample, *a_steps = seen.stride[0], *g.strided(seen)
         b_sample, *b_steps = packed.steps(grad.shape[2:])
@@ -261,18 +271,17 @@ def weight_gradient(plan: Plan) -> Lowered | None:
             block = [1, *grad.shape[2:]]
             block[1 + dim] = max(1, min(block[1 + dim], _BLOCK // math.prod(block[2 + dim :])))
             outer, k_depth, block_a, block_b = (count, a_sample, b_sample), inner, block[1 + dim] * a_steps[dim], block[1 + dim] * b_steps[dim]
-        a = seen.moved([-p for p in g.padding], c.size)
         c.contraction(
             Contraction(
                 rows=axes((channels, *g.window), (seen.stride[1], *steps), [n * width for n in contiguous_strides((channels, *g.window))]),
                 k=axes(block, (a_sample, *a_steps), (b_sample, *b_steps)),
-                a=a._replace(offset=a.offset + first * a_sample * c.size),
+                a=seen.moved([-p for p in g.padding], c.size),
                 b=packed,
                 out=total,
                 column_step=1,
                 store="sum",
                 group_a=channels * seen.stride[1],
-                a_bytes=math.prod(seen.shape) // samples * count * c.size,
+                a_bytes=math.prod(seen.shape) * c.size,
                 group_out=group_step,
                 depth=k_depth,
                 block_a=block_a,

@@ -2,7 +2,7 @@
 
 They are polynomials and selects, with the same bits in every lane and for every number of lanes, and right for nan,
 infinities, zeros and subnormals. The docstrings give the largest error that was found, in units in the last place of
-the exact result: for exp, log, tanh, erf and gelu over all 2^32 floats, for the others over a large sample
+the exact result: for exp, log, tanh, erf, sigmoid and gelu over all 2^32 floats, for the others over a large sample
 (benchmarks/functions.py, --all). Polynomials were fitted for the smallest maximum of the relative error, with
 coefficients rounded to float32; they are written from the lowest power up.
 """

@@ -89,5 +89,4 @@ class Operators(TensorBase):
     def __delitem__(self, index: Any) -> None:
         raise TypeError("Tensor does not support deleting items")
 
-    def __hash__(self) -> int:
-        return id(self)
+    __hash__ = object.__hash__  # by identity, and without a call of Python's: optimizers look tensors up at each step

@@ -279,7 +279,8 @@ def run_single(plan: Any, outputs: Sequence[Any], inputs: Sequence[Any]) -> None
     if native is False or not llvm.AVAILABLE:
         run_entry(plan, outputs, inputs)
         return
-    regions = [o for o in (*inputs, *outputs) if type(o) is tuple]
+    # What an entry in place writes is among its inputs.
+    regions = [o for o in (inputs if plan.in_place else (*inputs, *outputs)) if type(o) is tuple]
     storages = [region[0] for region in regions]
     if any(s.data is None and s.error is not None for s in storages):
         run_entry(plan, outputs, inputs)  # raises the error

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from operator import itemgetter
+from itertools import chain
+from operator import is_, itemgetter
 from typing import Any, ClassVar
 
 import numpy as np
@@ -106,6 +107,47 @@ class HeldValues(dict[str, float]):
         super().__setitem__(key, rounded(value, self._scalars[key].dtype))
 
 
+class Ready:
+    """A group's parameters as they were at the last step, when they took it together: the next one need not collect them anew."""
+
+    def __init__(self, members: list[list[Tensor]], values: Sequence[float], states: dict[Any, Any], fetch: Callable[[dict[str, Any]], tuple[Any, ...]]) -> None:
+        self.params = [tensors[0] for tensors in members]
+        self.states = [states[param] for param in self.params] if len(members[0]) > 2 else []
+        self.fetch = fetch
+        self.rest = [tuple(tensors[2:]) for tensors in members]
+        self.flat = list(chain.from_iterable(self.rest))
+        count = len(values)
+        self.counters = [counter._storage for tensors in members for counter in tensors[len(tensors) - count :]]
+        self.usable = not any(param._layout.dtype.is_complex for param in self.params)
+        self.note(values)
+
+    def note(self, values: Sequence[float]) -> None:
+        """The scalars in the states have these values now."""
+        self.values = (0.0, *values)
+        self.versions = [counter.version for counter in self.counters]
+
+    def gradients(self, group: dict[str, Any], states: dict[Any, Any]) -> list[Tensor] | None:
+        """The gradients, unless something is not as it was."""
+        params = self.params
+        if not self.usable or len(group["params"]) != len(params) or not all(map(is_, group["params"], params)):
+            return None
+        grads = [param.grad for param in params]
+        if any([grad is None for grad in grads]):
+            return None
+        if self.states:
+            if not all(map(is_, map(states.get, params), self.states)):
+                return None
+            if not all(map(is_, chain.from_iterable(map(self.fetch, self.states)), self.flat)):
+                return None
+            if [counter.version for counter in self.counters] != self.versions:
+                return None
+        return grads
+
+    def members(self, grads: Sequence[Tensor]) -> list[list[Tensor]]:
+        """Each parameter with its gradient and the tensors of its state."""
+        return [[param, grad, *rest] for param, grad, rest in zip(self.params, grads, self.rest, strict=True)]
+
+
 class RuleOptimizer(Optimizer):
     """An optimizer whose step applies one formula, the update rule, to every parameter that has a gradient.
 
@@ -157,6 +199,7 @@ class RuleOptimizer(Optimizer):
 
     def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
         self._known = KnownValues()
+        self._ready: dict[int, Ready] = {}  # by the id of a group
         super().__init__(params, defaults)
         if defaults.get("fused"):
             if defaults["differentiable"]:
@@ -168,6 +211,7 @@ class RuleOptimizer(Optimizer):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self._known = KnownValues()
+        self._ready = {}
         for group in self.param_groups:
             for option, value in self.later_options.items():
                 group.setdefault(option, value)
@@ -190,53 +234,84 @@ class RuleOptimizer(Optimizer):
         return loss
 
     def _step_group(self, group: dict[str, Any]) -> None:
-        params, grads = [], []
-        for param in group["params"]:
-            grad = param.grad
-            if grad is not None:
-                params.append(param)
-                grads.append(grad)
+        ready = self._ready.get(id(group))
+        grads = ready.gradients(group, self.state) if ready is not None else None
+        if ready is not None and grads is not None:
+            params = ready.params
+        else:
+            ready, params, grads = None, [], []
+            for param in group["params"]:
+                grad = param.grad
+                if grad is not None:
+                    params.append(param)
+                    grads.append(grad)
         if not params:
             return
         self._check_step(group, params)
         if self._skipped_by_amp(group, grads):
             return
+        decay = self._decay(group)
+        if ready is not None:
+            self._update(group, ready.values, ready.members(grads), decay, ready)
+            return
+        batches = self._batches(group, params, grads)
+        for (first, *values), members in batches.items():
+            ready = None
+            if len(batches) == 1 and not first and self.elementwise and len(params) == len(group["params"]):
+                ready = self._ready[id(group)] = Ready(members, values, self.state, _fetch(tuple(self._names(group, params[0]))))
+            self._update(group, (first, *values), members, decay, ready)
+
+    def _names(self, group: dict[str, Any], param: Tensor) -> Sequence[str]:
+        """What is taken from a parameter's state: buffers, then scalars."""
+        buffers = self._buffers(group, param)
+        return (*buffers, *self.scalar_keys) if buffers else ()
+
+    def _batches(self, group: dict[str, Any], params: Sequence[Tensor], grads: Sequence[Tensor]) -> dict[tuple[float, ...], list[list[Tensor]]]:
+        """The parameters with all that goes with each, by whether their state is new and by the scalars in it.
+
+        Those that are at the same step, and whose other scalars are equal, take the step together.
+        """
         keys, states, read, alike = self.scalar_keys, self.state, self._known.read, self.elementwise
-        # Parameters that are at the same step, and whose other scalars are equal, take the step together.
         batches: dict[tuple[float, ...], list[list[Tensor]]] = {}
-        buffers: Sequence[str] | None = None
+        names: Sequence[str] | None = None
         for param, grad in zip(params, grads, strict=True):
-            if buffers is None or not alike:
-                buffers = self._buffers(group, param)
-                fetch = _fetch((*buffers, *keys) if buffers else ())
-            state = states[param] if buffers else _NO_STATE
+            if names is None or not alike:
+                names = self._names(group, param)
+                fetch = _fetch(tuple(names))
+            state = states[param] if names else _NO_STATE
             first = 0.0
-            if not state and buffers:
+            if not state and names:
                 state.update(self._new_state(param, grad, group))
                 first = 1.0
             tensors = [param, grad, *fetch(state)]
+            counters = len(tensors) - len(keys) if names else len(tensors)
             if param._layout.dtype.is_complex:
-                counters = 2 + len(buffers)
                 tensors[:counters] = map(ops.view_as_real, tensors[:counters])
             key: tuple[float, ...] = (first,)
-            for counter in tensors[2 + len(buffers) :]:
+            for counter in tensors[counters:]:
                 key += (read(counter),)
             batch = batches.get(key)
             if batch is None:
                 batches[key] = [tensors]
             else:
                 batch.append(tensors)
-        decay = self._decay(group)
-        for (first, *values), members in batches.items():
-            scalar_tensors = members[0][len(members[0]) - len(values) :]
-            held = HeldValues(dict(zip(keys, scalar_tensors, strict=False)), values)
-            if "step" in held:
-                first = held["step"] = held["step"] + 1
-            scalars = self._scalars(group, held, first) | decay
-            counts = list(held.values())
-            optimizer_step(type(self).rule, members, scalars, counts, elementwise=alike, maximize=group.get("maximize", False))
-            for n, count in enumerate(counts, -len(counts)):
-                self._known.remember([tensors[n] for tensors in members], count)
+        return batches
+
+    def _update(self, group: dict[str, Any], key: tuple[float, ...], members: list[list[Tensor]], decay: dict[str, Any], ready: Ready | None) -> None:
+        """Let parameters take their step together. `key` is whether their state is new, and the values of its scalars."""
+        first, *values = key
+        scalar_tensors = members[0][len(members[0]) - len(values) :]
+        held = HeldValues(dict(zip(self.scalar_keys, scalar_tensors, strict=False)), values)
+        if "step" in held:
+            first = held["step"] = held["step"] + 1
+        scalars = self._scalars(group, held, first) | decay
+        counts = list(held.values())
+        optimizer_step(type(self).rule, members, scalars, counts, elementwise=self.elementwise, maximize=group.get("maximize", False))
+        if ready is not None:
+            ready.note(counts)
+            return
+        for n, count in enumerate(counts, -len(counts)):
+            self._known.remember([tensors[n] for tensors in members], count)
 
     def _number(self, value: Any) -> Any:
         """A hyperparameter as a Python number. It stays a tensor when the step is to be differentiated by it."""

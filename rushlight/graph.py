@@ -190,6 +190,9 @@ class Node:
 
     __slots__ = ("edges", "sequence", "layouts", "__weakref__", "__dict__")
 
+    #: Whether nothing outside the backward pass can hold the memory of the gradients that it gives.
+    fresh_gradients = False
+
     # Most nodes have none of these; they live in `__dict__` where somebody sets them.
     hooks: dict[int, Any] | None = None
     prehooks: dict[int, Any] | None = None
@@ -312,6 +315,8 @@ FREED = (
 
 class CardNode(Node):
     """The gradient of a recorded op, by the rules on its card."""
+
+    fresh_gradients = True
 
     __slots__ = ("plan", "gradient", "saved", "position")
 

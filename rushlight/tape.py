@@ -51,6 +51,7 @@ class _State:
     owed = 0  # bytes of results
     run = 0  # entries
     seconds = 0.0  # spent running them
+    capturing: Any = None  # what watches the tape while a function is recorded (capture/captured.py)
 
 
 state = _State()
@@ -62,10 +63,10 @@ _internal: dict[str, bool] = {}
 
 
 class _Thread(threading.local):
-    """Per thread: where `backward` was called, while gradient rules run.
+    """Per thread: where `backward` was called, while gradient rules run; where a function was called that is being captured.
 
-    All that the rules record has this one position, and `record` need not look for it through a dozen frames. Whoever
-    calls code of the user's from inside the backward pass sets it to None.
+    All that is recorded meanwhile has this one position, and `record` need not look for it through a dozen frames. Whoever
+    calls code of the user's from inside the backward pass sets it back.
     """
 
     position: Position = None
@@ -115,6 +116,8 @@ def flush(cause: str = "observation") -> None:
     """
     if not pending and not state.running:
         return
+    if state.capturing is not None:
+        state.capturing.observed()
     failures: list[Exception] = []
     with _running:
         if not pending:
@@ -230,6 +233,12 @@ def _mark(entry: Entry, error: BaseException) -> None:
             Storage.failures += 1
 
 
+def not_replayed(what: str) -> None:
+    """Something happens that a replay of a captured function would not do again."""
+    if state.capturing is not None:
+        state.capturing.refuse(what)
+
+
 def step_boundary() -> None:
     """A stable point of a program, such as the end of an optimizer step."""
     flush("step")
@@ -237,6 +246,8 @@ def step_boundary() -> None:
 
 def observe(storage: Storage) -> Storage:
     """The storage with its bytes present."""
+    if state.capturing is not None:
+        state.capturing.observed()
     if pending or state.running:
         flush()
     if storage.data is None:

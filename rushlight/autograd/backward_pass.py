@@ -60,7 +60,8 @@ class _Pass:
         self.create_graph, self.retain_graph, self.accumulate = create_graph, retain_graph, accumulate
         # Nodes that have been sent something, by their negated sequence number: the newest is the heap's smallest.
         self.heap: list[int] = []
-        self.position = tape.user_position(2)  # of all that gradient rules record
+        self.outer = tape.thread.position
+        self.position = self.outer or tape.user_position(2)  # of all that gradient rules record
         self.waiting: dict[int, tuple[Node, list[Tensor | None]]] = {}
         self.leaves: dict[int, tuple[Tensor, Tensor]] = {}
         # By id of a leaf, or by (id of a node, output number).
@@ -181,7 +182,7 @@ class _Pass:
                 for leaf, grad in self.leaves.values():
                     accumulate_grad(leaf, grad, self.create_graph, self.shared)
             finally:
-                tape.thread.position = None
+                tape.thread.position = self.outer
         else:
             for leaf, grad in self.leaves.values():
                 self.finish(leaf, grad)
@@ -215,7 +216,7 @@ class _Pass:
                 if edge is not None:
                     self.send(edge, g if g is None else self.fitted(g, edge, node, nr))
         finally:
-            tape.thread.position = None
+            tape.thread.position = self.outer
 
     def step_with_hooks(self, node: Node, grads: list[Tensor | None]) -> None:
         """The same for any node: the user's own, or one that is watched."""
@@ -228,7 +229,7 @@ class _Pass:
             if isinstance(node, CardNode) and not grad_state.anomaly:
                 tape.located(error, f"in the gradient of {tape.describe(node.plan)}", node.position)
             raise
-        if type(node) is not CardNode:
+        if not node.fresh_gradients:
             self.shared.update([id(g._storage) for g in found if g is not None])
         edges = node.edges
         results: Sequence[Tensor | None] = [
@@ -270,7 +271,7 @@ class _Pass:
 
     def finish(self, leaf: Tensor, grad: Tensor) -> None:
         """The gradient of a leaf is complete: run its hooks, and keep it or add it to ``.grad``."""
-        tape.thread.position = None
+        tape.thread.position = self.outer
         notes = leaf.__dict__
         if "_hooks" in notes:
             grad = self.call_hooks(notes["_hooks"], grad)
@@ -409,16 +410,17 @@ def run_backward(
 
 def _replay(known: known_pass.Known, graph: known_pass.Graph, grad: Tensor, retain_graph: bool) -> None:
     """A backward pass of a known kind: one entry, and the leaves."""
-    position = tape.user_position(3)
+    outer = tape.thread.position
+    position = outer or tape.user_position(3)
     shared = {id(grad._storage), *(id(graph.regions[n][0]) for n in known.returned)}
     enabled, grad_state.enabled = grad_state.enabled, False
     try:
-        found = known_pass.replay(known, graph, position, retain_graph)
         tape.thread.position = position
+        found = known_pass.replay(known, graph, retain_graph)
         for leaf, each in found:
             accumulate_grad(leaf, each, False, shared)
     finally:
-        tape.thread.position = None
+        tape.thread.position = outer
         grad_state.enabled = enabled
 
 

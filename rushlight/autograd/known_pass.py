@@ -149,17 +149,13 @@ def recall(graph: Graph) -> Known | None:
     return found
 
 
-def replay(known: Known, graph: Graph, position: tape.Position, retain_graph: bool) -> list[tuple[Tensor, Tensor]]:
-    """Record a known pass as one entry: the leaves with their gradients."""
+def replay(known: Known, graph: Graph, retain_graph: bool) -> list[tuple[Tensor, Tensor]]:
+    """Record a known pass as one entry, at `tape.thread.position`. Answers the leaves with their gradients."""
     routine = known.routine
     assert routine is not None
     outputs = routine.fresh_outputs()
     inputs = (*graph.regions, *routine.numbers)
-    tape.thread.position = position
-    try:
-        tape.record(routine, outputs, inputs)
-    finally:
-        tape.thread.position = None
+    tape.record(routine, outputs, inputs)
     if not retain_graph:
         for node in graph.nodes:
             node.release()

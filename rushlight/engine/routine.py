@@ -111,12 +111,13 @@ class NotARoutine(Exception):
     """Recorded entries touch something that is neither an operand nor made by one of them."""
 
 
-def routine_of(name: str, entries: Sequence[Entry], operands: Sequence[Region], wanted: Sequence[Region]) -> tuple[Routine, list[int]]:
+def routine_of(name: str, entries: Sequence[Entry], operands: Sequence[Region], wanted: Sequence[Region], *, writes: bool = False) -> tuple[Routine, list[int]]:
     """The routine that does to its operands what `entries` did to these, and the places where it has the `wanted` regions.
 
-    The operands all differ, and none is written. Those over one storage lie to each other as these do, whenever it runs.
+    The operands all differ. Those over one storage lie to each other as these do, whenever it runs. `writes` says whether
+    operands may be written; that their storages' versions advance is for the caller to see to.
     """
-    maker = _Maker(operands)
+    maker = _Maker(operands, writes)
     for plan, outputs, _, _ in entries:
         for storage, _, _ in outputs:
             maker.made(storage, plan)
@@ -147,7 +148,8 @@ def routine_of(name: str, entries: Sequence[Entry], operands: Sequence[Region], 
 class _Maker:
     """Finds the places of a routine. Those of numbers are negative, and the others do not count them."""
 
-    def __init__(self, operands: Sequence[Region]) -> None:
+    def __init__(self, operands: Sequence[Region], writes: bool) -> None:
+        self.writes = writes
         self.places: dict[Region, int] = {region: n for n, region in enumerate(operands)}
         self.bases: dict[Storage, int] = {}  # the first place over the storage of an operand or an output
         for n, region in enumerate(operands):
@@ -163,7 +165,9 @@ class _Maker:
     def made(self, storage: Storage, plan: Any) -> None:
         """An entry writes this storage."""
         if storage in self.bases:
-            raise NotARoutine(f"{plan.card.name} writes an operand")
+            if not self.writes:
+                raise NotARoutine(f"{plan.card.name} writes an operand")
+            return
         if storage.data is not None:
             raise NotARoutine(f"{plan.card.name} writes to what was filled before")
         self.own.setdefault(storage, -1)

@@ -513,6 +513,14 @@ def value_range(tensor: TensorBase) -> tuple[Any, Any]:
     return found[1], found[2]
 
 
+def checking_values(check: Callable[..., None], *arguments: Any) -> None:
+    """Call ``check(*arguments)``, which raises for some values: now, and again whenever a captured function is replayed."""
+    if tape.state.capturing is not None and tape.state.capturing.mine():
+        tape.state.capturing.check(check, *arguments)
+    else:
+        check(*arguments)
+
+
 def tensor_of_array(array: np.ndarray) -> Tensor:
     """A fresh tensor that owns `array`, copied unless the array owns its memory in row-major order."""
     array = np.ascontiguousarray(array) if array.ndim else array

@@ -13,7 +13,7 @@ from ..errors import sizes
 from ..shape import Layout, contiguous
 from ..storage import ON_META, TensorBase
 from . import elementwise_loss
-from .card import Card, Pointwise, apply, array_of, value_range
+from .card import Card, Pointwise, apply, array_of, checking_values, value_range
 from .define import as_tensor_argument
 from .gradient_entry import through
 from .loss import legacy_reduction, reduce_loss
@@ -24,8 +24,11 @@ if TYPE_CHECKING:
 
 def check_targets(target: TensorBase, classes: int, ignore_index: int) -> None:
     """Raise PyTorch's IndexError for a class that does not exist."""
-    if not target._layout.numel or target._storage.special == ON_META:
-        return
+    if target._layout.numel and target._storage.special != ON_META:
+        checking_values(_check_range, target, classes, ignore_index)
+
+
+def _check_range(target: TensorBase, classes: int, ignore_index: int) -> None:
     least, largest = value_range(target)
     if least >= 0 and largest < classes:
         return

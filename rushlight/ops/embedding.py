@@ -12,7 +12,7 @@ from ..engine import library
 from ..engine.lowering import Calls
 from ..shape import contiguous
 from ..storage import ON_META, TensorBase
-from .card import Card, apply, array_of, value_range
+from .card import Card, apply, array_of, checking_values, value_range
 from .define import as_tensor_argument
 from .index import add_along
 from .reduction import widened
@@ -70,9 +70,13 @@ def _check_index(input: Any, rows: int) -> None:
     if input._layout.dtype not in (dt.int64, dt.int32):
         raise RuntimeError(f"Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, Int; but got torch.{input._layout.dtype.type_name}Tensor instead (while checking arguments for embedding)")
     if input._layout.numel and input._storage.special != ON_META:
-        least, largest = value_range(input)
-        if least < 0 or largest >= rows:
-            raise IndexError("index out of range in self")
+        checking_values(_check_rows, input, rows)
+
+
+def _check_rows(input: Any, rows: int) -> None:
+    least, largest = value_range(input)
+    if least < 0 or largest >= rows:
+        raise IndexError("index out of range in self")
 
 
 def _renormalise(weight: Any, input: Any, max_norm: float, norm_type: float) -> None:

@@ -140,6 +140,9 @@ class Optimizer:
             self: Optimizer = args[0]
             if self._stepping:  # `super().step()` in a subclass: the hooks are the outer step's
                 return func(*args, **kwargs)
+            capturing = tape.state.capturing
+            if capturing is not None and not capturing.stepping and capturing.mine():
+                return capturing.step(self, args[1:], kwargs)
             if _global_step_pre_hooks or self._optimizer_step_pre_hooks:
                 args, kwargs = self._run_step_pre_hooks(func, args, kwargs)
             self._stepping = True
@@ -150,7 +153,8 @@ class Optimizer:
             if _global_step_post_hooks or self._optimizer_step_post_hooks:
                 for post_hook in chain(self._optimizer_step_post_hooks.values(), _global_step_post_hooks.values()):
                     post_hook(self, args, kwargs)
-            tape.step_boundary()
+            if capturing is None:
+                tape.step_boundary()
             return out
 
         return wrapper

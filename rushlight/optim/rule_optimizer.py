@@ -132,7 +132,7 @@ class Ready:
         if not self.usable or len(group["params"]) != len(params) or not all(map(is_, group["params"], params)):
             return None
         grads = [param.grad for param in params]
-        if any([grad is None for grad in grads]):
+        if any(grad is None for grad in grads):
             return None
         if self.states:
             if not all(map(is_, map(states.get, params), self.states)):

@@ -9,6 +9,7 @@ from functools import wraps
 from typing import Any
 from weakref import ref
 
+from ... import tape
 from ...tensor import Tensor
 from ..optimizer import Optimizer
 
@@ -182,6 +183,7 @@ class LRScheduler:
         self._set_rates(rates)
 
     def _set_rates(self, rates: list[Any]) -> None:
+        tape.not_replayed("a learning-rate schedule is stepped")
         for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
             set_group_value(group, "lr", rate)
         self._last_lr: list[Any] = group_values(self.optimizer, "lr")

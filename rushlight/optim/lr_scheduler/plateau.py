@@ -6,6 +6,7 @@ import math
 import warnings
 from typing import Any, Literal, SupportsFloat
 
+from ... import tape
 from ..optimizer import Optimizer
 from .base import (
     EPOCH_DEPRECATION_WARNING,
@@ -74,6 +75,7 @@ class ReduceLROnPlateau(LRScheduler):
 
     def step(self, metrics: SupportsFloat, epoch: int | None = None) -> None:  # type: ignore[override]
         """Take note of this epoch's metric and reduce the rates if it is time to."""
+        tape.not_replayed("a learning-rate schedule is stepped")
         current = float(metrics)
         if epoch is None:
             epoch = self.last_epoch + 1

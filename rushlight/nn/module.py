@@ -42,6 +42,9 @@ _backward_pre_hooks = hooks.backward_pre_hooks
 _full_backward_hooks = hooks.full_backward_hooks
 _grad_fn_backward_hooks = hooks.grad_fn_backward_hooks
 
+#: How often an attribute of any module has been set or deleted. While it stays, captured functions need not look again.
+changes = [0]
+
 
 def typename(obj: Any) -> str:
     """The name of a tensor's type ("torch.FloatTensor"), of a class or function, or of an object's class.
@@ -276,6 +279,7 @@ class Module(ConversionMixin, StateDictMixin):
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     def __setattr__(self, name: str, value: Any) -> None:
+        changes[0] += 1
         attributes = self.__dict__
         parameters = attributes.get("_parameters")
         modules = attributes.get("_modules")
@@ -329,6 +333,7 @@ class Module(ConversionMixin, StateDictMixin):
             self.register_buffer(name, value, persistent)
 
     def __delattr__(self, name: str) -> None:
+        changes[0] += 1
         if name in self._parameters:
             del self._parameters[name]
         elif name in self._buffers:

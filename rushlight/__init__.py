@@ -733,14 +733,14 @@ cfloat, cdouble = complex64, complex128
 
 #: Submodules that load when first used. Everything else that is public is above.
 _SUBMODULES = frozenset((
-    "_C", "accelerator", "autograd", "backends", "cuda", "distributed", "distributions", "fft", "func", "functional",
+    "_C", "accelerator", "autograd", "backends", "capture", "compiler", "cuda", "distributed", "distributions", "fft", "func", "functional",
     "jit", "linalg", "metrics", "mps", "multiprocessing", "nn", "onnx", "ops", "optim", "random", "return_types",
     "serialization", "signal", "special", "storage", "testing", "types", "utils", "version", "xpu",
 ))  # fmt: skip
 
 
 #: Functions whose modules load when first used.
-_LAZY = {"save": "serialization", "load": "serialization", "vmap": "func", "typename": "nn.module"}
+_LAZY = {"save": "serialization", "load": "serialization", "vmap": "func", "typename": "nn.module", "compile": "capture.compiled"}
 
 
 def __getattr__(name: str) -> Any:

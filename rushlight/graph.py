@@ -537,6 +537,7 @@ def written(tensor: TensorBase, node: Node | None, reads_target: bool) -> None:
         tensor._storage.version += 1
     else:
         tensor._own_version += 1
+        tensor._storage.untracked = True
     if node is None:
         return
     base = tensor._base

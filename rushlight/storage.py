@@ -25,7 +25,7 @@ SHARED, ON_META = 1, 2
 class Storage:
     """Bytes that tensors share, with the version counter that in-place writes advance."""
 
-    __slots__ = ("data", "nbytes", "version", "special", "address", "_lease", "__dict__", "__weakref__")
+    __slots__ = ("data", "nbytes", "version", "untracked", "special", "address", "_lease", "__dict__", "__weakref__")
 
     # Few storages have either; they live in `__dict__` where they are set.
     error: BaseException | None = None  # why the tape could not deliver
@@ -36,6 +36,7 @@ class Storage:
         self.nbytes = nbytes
         self.data = data  # one-dimensional uint8, or None while owed
         self.version = 0
+        self.untracked = False  # whether there were writes that the version does not count
         self.special = special  # SHARED: memory that something outside can see; ON_META: there are no bytes
         self._lease: Lease | None = None  # what `data` is to be given back as
         self.address = 0  # of `data`, once known: engine/memory.py

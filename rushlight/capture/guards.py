@@ -135,8 +135,8 @@ class Watch:
     def _event(self, frame: types.FrameType, event: Any, arg: Any) -> None:
         if event == "call":
             code = frame.f_code
-            if not _trusted_file(code.co_filename):
-                names = frame.f_globals
+            names = frame.f_globals
+            if not _trusted_file(code.co_filename) and not (code.co_filename == "<string>" and _made_by_library(names)):
                 self.ran.setdefault((id(code), id(names)), (code, names))
         elif event == "c_call":
             owner = getattr(arg, "__self__", None)
@@ -145,6 +145,12 @@ class Watch:
                 self.effects[f"{source}.{arg.__name__}".removeprefix("builtins.")] = None
         if callable(self.previous):
             self.previous(frame, event, arg)
+
+
+def _made_by_library(names: dict[str, Any]) -> bool:
+    """Whether code from a string is the constructor of a namedtuple, or of a dataclass in a trusted module."""
+    name = names.get("__name__", "")
+    return name.startswith("namedtuple_") or _trusted_module(sys.modules.get(name))
 
 
 def _asked_by_user(frame: types.FrameType | None) -> bool:

@@ -508,7 +508,10 @@ def value_range(tensor: TensorBase) -> tuple[Any, Any]:
     known = storage.__dict__.setdefault("ranges", {})
     found = known.get(key)
     if found is None or found[0] != storage.version or storage.special:
-        values = array_of(tensor)
+        if storage.data is None or storage.version or storage.untracked or storage.special:
+            values = array_of(tensor)
+        else:  # nothing pending writes it
+            values = storage.array(*key)
         found = known[key] = (storage.version, values.min(), values.max())
     return found[1], found[2]
 

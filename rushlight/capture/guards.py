@@ -67,8 +67,8 @@ class _Changed(Exception):
 _PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
 _STANDARD = os.path.dirname(os.__file__) + os.sep
 _INSTALLED = frozenset(("site-packages", "dist-packages"))
-#: What this package calls of others.
-_LIBRARIES = frozenset(("numpy", "scipy", "llvmlite", "ml_dtypes"))
+#: What this package calls of others, and what stands behind `import`.
+_LIBRARIES = frozenset(("numpy", "scipy", "llvmlite", "ml_dtypes", "_distutils_hack"))
 
 
 @functools.cache
@@ -88,7 +88,7 @@ def _trusted_module(module: types.ModuleType | None) -> bool:
         return False
     filename = module.__dict__.get("__file__")
     if not isinstance(filename, str):
-        return module.__name__ in sys.builtin_module_names
+        return module.__name__ in sys.stdlib_module_names
     return _trusted_file(filename)
 
 
@@ -136,7 +136,7 @@ class Watch:
         if event == "call":
             code = frame.f_code
             names = frame.f_globals
-            if not _trusted_file(code.co_filename) and not (code.co_filename == "<string>" and _made_by_library(names)):
+            if not _trusted_file(code.co_filename) and not _importing(frame.f_back) and not (code.co_filename == "<string>" and _made_by_library(names)):
                 self.ran.setdefault((id(code), id(names)), (code, names))
         elif event == "c_call":
             owner = getattr(arg, "__self__", None)
@@ -153,6 +153,10 @@ def _made_by_library(names: dict[str, Any]) -> bool:
     return name.startswith("namedtuple_") or _trusted_module(sys.modules.get(name))
 
 
+def _importing(frame: types.FrameType | None) -> bool:
+    return frame is not None and frame.f_code.co_filename.startswith("<frozen importlib")
+
+
 def _asked_by_user(frame: types.FrameType | None) -> bool:
     """Whether code outside the trusted libraries has led here through the standard library alone, and not to import."""
     while frame is not None and _trusted_file(frame.f_code.co_filename):
@@ -167,7 +171,12 @@ _EFFECTS = frozenset((print, input, open, os.urandom))
 _EFFECTFUL = frozenset(("time", "random"))
 #: Where code names one of these it may read any attribute.
 _DYNAMIC = frozenset(("getattr", "hasattr", "vars", "__dict__", "__getattribute__", "attrgetter", "asdict", "astuple", "replace", "copy", "deepcopy", "eval", "exec"))
+_FORWARD = frozenset(("no_grad", "enable_grad", "set_grad_enabled", "is_grad_enabled", "requires_grad", "requires_grad_"))
 _GLOBAL_ACCESS = frozenset(("LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL", "DELETE_GLOBAL"))
+
+
+def _about_gradients(name: str) -> bool:
+    return name in ("backward", "step", "unscale_") or ("grad" in name and name not in _FORWARD)
 
 
 class _Named:
@@ -180,6 +189,8 @@ class _Named:
         self.codes = {id(code) for code, _ in ran}
         self.attributes = frozenset(name for code, _ in ran for name in code.co_names)
         self.dynamic = not _DYNAMIC.isdisjoint(self.attributes)
+        #: Whether `.grad` may be read or set: it is not guarded where a function only goes forward.
+        self.gradients = self.dynamic or not ran or any(map(_about_gradients, self.attributes))
         self.globals: dict[int, tuple[dict[str, Any], dict[str, None]]] = {}
         self.imported: dict[str, types.ModuleType] = {}
         #: Code of functions that are made while other code runs: what they close over belongs to that.
@@ -284,10 +295,10 @@ def _key(value: Any, depth: int = 0) -> Any:
 
 def _modes() -> tuple[Any, ...]:
     modes = grad_state.__dict__
-    return modes["enabled"], modes["inference"], dt._default, settings._deterministic, modes["anomaly"], modes["saved_hooks"]
+    return modes["enabled"], modes["inference"], dt._default, settings._deterministic, modes["anomaly"], modes["saved_hooks"], modes.get("autocast")
 
 
-_MODES = ("grad mode", "inference mode", "default dtype", "deterministic algorithms", "anomaly detection", "hooks on saved tensors")
+_MODES = ("grad mode", "inference mode", "default dtype", "deterministic algorithms", "anomaly detection", "hooks on saved tensors", "autocast")
 
 
 def _history(tensor: Any) -> tuple[bool, bool]:
@@ -354,7 +365,8 @@ def _picker(names: Sequence[Any]) -> Callable[[Any], tuple[Any, ...]]:
 class _Quick:
     """What a walk has found, as lists to compare. Tensors that cells, globals and attributes hold may be others of the same state."""
 
-    def __init__(self) -> None:
+    def __init__(self, gradients: bool) -> None:
+        self.gradients = gradients
         self.stamp = nn_module.changes[0]
         self.attributes: list[Callable[[], Iterable[Any]]] = []  # of modules: compared where the stamp has changed
         self.attribute_values: list[Any] = []
@@ -398,16 +410,19 @@ class _Quick:
         self.views = [t for t in leaves if t._base is not None]
         self.leaves, self.leaf_states = leaves, list(map(_tensor_state, leaves))
         found = [*tensors, *map(call, self.loose), *leaves, *(t for t, _, _ in self.others)]
-        self.pattern: list[int] | None = _pattern(found)
+        self.pattern = _pattern(found)
         distinct = _distinct(found)
-        self.gradient_types = list(map(type, map(_gradient, distinct)))
-        gradients = [g for g in map(_gradient, distinct) if g is not None]
-        self.gradient_states = [(g._layout, *_history(g)) for g in gradients]
-        distinct += gradients
-        self.gradient_pattern: list[int] | None = _pattern(distinct)
-        if self.pattern == list(range(len(found))) and self.gradient_pattern == list(range(len(distinct))):
-            self.pattern = self.gradient_pattern = None  # no two are one
-        return _distinct(distinct)
+        gradients: list[Any] = []
+        if self.gradients:
+            self.gradient_types = list(map(type, map(_gradient, distinct)))
+            gradients = [g for g in map(_gradient, distinct) if g is not None]
+            for gradient in gradients:
+                _history(gradient)
+            self.gradient_states = list(map(_tensor_state, gradients))
+        self.all_differ = len(distinct) == len(found) and len({*map(id, distinct), *map(id, gradients)}) == len(distinct) + len(gradients)
+        self.gradient_pattern = _pattern([*distinct, *gradients])
+        self.fixed_ids = frozenset(map(id, self.fixed))
+        return _distinct([*distinct, *gradients])
 
     def sources(self, tensors: list[Any]) -> list[Any] | None:
         """The sources now, or None where something may have changed. `tensors` are those of the arguments."""
@@ -419,11 +434,13 @@ class _Quick:
                 if not all(map(is_, chain.from_iterable(map(call, self.attributes)), self.attribute_values)):
                     return None
                 self.stamp = stamp
-            if any(self.empty) or list(map(len, self.sized)) != self.sizes or not all(map(call, self.absent)):
+            if any(self.empty) or list(map(len, self.sized)) != self.sizes:
                 return None
             if not all(map(is_, chain.from_iterable(map(call, self.reads)), self.values)):
                 return None
-            if not all(map(is_, map(_contents, self.cells), self.cell_values)):
+            if self.cells and not all(map(is_, map(_contents, self.cells), self.cell_values)):
+                return None
+            if self.absent and not all(map(call, self.absent)):
                 return None
             found = [*tensors, *map(call, self.loose)]
         except (KeyError, IndexError, AttributeError, ValueError, RuntimeError):
@@ -442,8 +459,8 @@ class _Quick:
                 return None
             if tensor._inference is not inference:
                 return None
-        for view in self.views:
-            refresh_view(view)
+        for tensor in self.views:
+            refresh_view(tensor)
         if list(map(_tensor_state, self.leaves)) != self.leaf_states:
             return None
         found += self.leaves
@@ -451,21 +468,27 @@ class _Quick:
             if tensor._layout is not layout or tensor._requires_grad is not requires_grad or tensor._node is None:
                 return None
             found.append(tensor)
-        if self.pattern is not None:
+        if not self.all_differ:
             if _pattern(found) != self.pattern:
                 return None
             found = _distinct(found)
-        gradients = list(map(_gradient, found))
-        if list(map(type, gradients)) != self.gradient_types:
-            return None
-        if self.gradient_states:
-            gradients = [g for g in gradients if g is not None]
-            for gradient, (layout, requires_grad, is_leaf) in zip(gradients, self.gradient_states, strict=True):
-                if gradient._layout is not layout or gradient._requires_grad is not requires_grad or (gradient._node is None) is not is_leaf:
+        gradients: list[Any] = []
+        if self.gradients:
+            gradients = list(map(_gradient, found))
+            if list(map(type, gradients)) != self.gradient_types:
+                return None
+            if self.gradient_states:
+                gradients = [g for g in gradients if g is not None]
+                if list(map(_tensor_state, gradients)) != self.gradient_states:
                     return None
-            found += gradients
-        if self.gradient_pattern is None:
-            return found if len(set(map(id, found))) == len(found) else None
+            else:
+                gradients = []
+        movable = len(self.states)
+        if self.all_differ:
+            # Those that are fixed differ from each other, so that only the others are to be looked at.
+            ids = {*map(id, found[:movable]), *map(id, gradients)}
+            return found + gradients if len(ids) == movable + len(gradients) and self.fixed_ids.isdisjoint(ids) else None
+        found += gradients
         return _distinct(found) if _pattern(found) == self.gradient_pattern else None
 
 
@@ -498,7 +521,7 @@ class _Walk:
         self.named = named
         self.expected = expected
         self.facts: list[_Fact] = []
-        self.quick = _Quick()
+        self.quick = _Quick(named.gradients)
         self.seen: dict[int, str] = {}  # objects by their first path
         self.kept: list[Any] = []  # so that no two objects have one id
         self.tensors: list[Any] = []  # of the arguments
@@ -546,7 +569,7 @@ class _Walk:
             self.quick.empty.append(registry)
         self.sources = self.quick.finish(self.tensors)
         paths = dict(self.seen)
-        for tensor in self.sources:
+        for tensor in self.sources if self.named.gradients else ():
             place = paths.get(id(tensor))
             if place is not None:
                 self.gradient(tensor._grad, f"{place}.grad")
@@ -595,6 +618,9 @@ class _Walk:
         elif id(tensor) not in self.fixed:
             self.fixed.add(id(tensor))
             self.quick.fixed.append(tensor)
+        self.source(tensor, path)
+
+    def source(self, tensor: Any, path: str) -> None:
         if id(tensor) in self.seen:
             first = self.seen[id(tensor)]
             self.fact(path, "", ("same", first), _Words(f"the same as {first}"))
@@ -602,18 +628,16 @@ class _Walk:
         self.seen[id(tensor)] = path
         self.kept.append(tensor)
         self.fact(path, "", "tensor", _Words("a tensor"))
-        self.layout(tensor, path)
-
-    def layout(self, tensor: Any, path: str) -> None:
         requires_grad, is_leaf = _history(tensor)
         here = tensor._layout
         value = (type(tensor).__name__, list(here.shape), here.stride, here.dtype.name, requires_grad, is_leaf, tensor._inference)
         self.fact(path, "tensor", value, id(tensor))
 
     def gradient(self, gradient: Any, path: str) -> None:
-        self.fact(path, "", gradient is None, None if gradient is None else _Words("a tensor"))
-        if gradient is not None:
-            self.layout(gradient, path)
+        if gradient is None:
+            self.fact(path, "", _canonical(None), None)
+        else:
+            self.source(gradient, path)
 
     def enter(self, value: Any, path: str) -> None:
         kind = type(value)
@@ -653,7 +677,7 @@ class _Walk:
         elif isinstance(value, (tuple, list, deque, set, frozenset)):
             self.sequence(value, path)
         elif isinstance(value, (device, range, slice)):
-            self.fact(path, "", (kind.__name__, repr(value)), value)
+            self.fact(path, "", (kind.__name__, repr(value)), _Words(repr(value)))
         elif isinstance(value, np.ndarray):
             self.array(value, path)
         elif isinstance(value, np.generic) and not value.dtype.hasobject:
@@ -843,9 +867,11 @@ class _Walk:
                 raise Unsupported(f"{path}, which has hooks")
             quick.empty.append(registry)
         names = [name for name in self.names_of(attributes, type(module)) if name not in _BOOKKEEPING]
+        if "training" in attributes and "training" not in names:
+            names.append("training")
         for name in names:
             self.guarded(name, attributes[name], f"{path}.{name}")
-        quick.attributes.append(functools.partial(_picker([*_MEMBERS, *_HOOKS, "training", *names]), attributes))
+        quick.attributes.append(functools.partial(_picker([*_MEMBERS, *_HOOKS, *names]), attributes))
         quick.attribute_values += quick.attributes[-1]()
         quick.attribute_dicts.append(attributes)
         for name in _MEMBERS:
@@ -941,6 +967,7 @@ class Guards:
         self.rest: list[Any] = []
         self.flat = self._flatten(args, kwargs, tensors, self.rest)
         self.tensors: list[Tensor] = walk.sources
+        self.gradient_ids = [id(t._grad) for t in self.tensors]
         self._found: Any = None
 
     def _walk(self, args: Sequence[Any], kwargs: Mapping[str, Any], expected: Sequence[_Fact] | None = None) -> _Walk:
@@ -962,7 +989,8 @@ class Guards:
 
     def changed(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str | None:
         """What is different from when the guards were made, in words; None if nothing is."""
-        self.tensors = []
+        if self.tensors:
+            self.tensors = []
         if _modes() == self.modes:
             tensors: list[Any] = []
             rest: list[Any] = []
@@ -999,6 +1027,8 @@ class Guards:
             now = {(fact.path, fact.aspect): fact for fact in self._walk(args, kwargs).facts}
         except Unsupported as reason:
             return [f"{reason}: it was not there before"]
+        if not self.named.gradients and [id(t._grad) for t in self.tensors] != self.gradient_ids:
+            return ["gradients, which it does not name"]
         before = {(fact.path, fact.aspect): fact for fact in self.facts}
         nothing = _Fact("", "", None, _MISSING)
         found: dict[str, None] = {}

@@ -11,6 +11,7 @@ from . import config, tape
 from .buffers import cache
 from .engine import execute, llvm, show
 from .ops.card import plan_count
+from .recent import Recent
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,9 @@ class Report:
     seconds: float  #: spent running them
     plans: int  #: different (op, layouts, static arguments) seen, each inferred once
     flushes: dict[str, int]  #: how often the tape ran, by cause
+
+    recordings: int  #: functions recorded by `torch.compile`, once for each way they were called
+    replays: int  #: of these
 
     traces: int  #: kinds of traces remembered
     traces_compiled: int  #: by now, those compiled for nothing or forgotten since among them
@@ -64,6 +68,7 @@ class Report:
             f"ops       {self.run} run in {self.seconds:.3f} s{each}; {self.pending} pending\n"
             f"plans     {self.plans}\n"
             f"flushes   {sum(self.flushes.values())}{': ' + causes if causes else ''}\n"
+            f"captured  {self.recordings} recordings, {self.replays} replays\n"
             f"traces    {self.traces} known, {self.traces_compiled} compiled; runs: {self.compiled_runs} compiled, {self.interpreted_runs} interpreted\n"
             f"kernels   {self.kernels_compiled} compiled, {self.kernels_loaded} loaded; {self.compile_seconds:.3f} s compiling ({self.llvm_seconds:.3f} s LLVM)\n"
             f"native    {self.native_calls} calls in {self.native_seconds:.3f} s{native}, {self.packing_seconds:.3f} s packing, {self.releasing_seconds:.3f} s releasing\n"
@@ -89,6 +94,8 @@ def report() -> Report:
         seconds=tape.state.seconds,
         plans=plan_count(),
         flushes=dict(tape.flushes),
+        recordings=tape.state.recordings,
+        replays=tape.state.replays,
         traces=execute.traces_known(),
         traces_compiled=counts.traces_compiled,
         compiled_runs=counts.compiled_runs,
@@ -123,14 +130,14 @@ def explain(function: Callable[..., Any], *args: Any, level: int = 3) -> str:
     tape.flush()
     texts: list[str] = []
     kept = config.DEBUG, config.HOT, show.out, tape.state.compile, tape.state.immediate
-    traces = execute._traces, execute._parts  # a trace that is known would not be shown
+    traces = execute._traces, execute._parts, execute._patterns  # a trace that is known would not be shown
     config.DEBUG, config.HOT, show.out, tape.state.compile, tape.state.immediate = level, 0, texts.append, True, False
-    execute._traces, execute._parts = OrderedDict(), 0
+    execute._traces, execute._parts, execute._patterns = OrderedDict(), 0, Recent(1)
     try:
         result = function(*args)
         tape.flush()
         del result  # until now what it holds was wanted
     finally:
         config.DEBUG, config.HOT, show.out, tape.state.compile, tape.state.immediate = kept
-        execute._traces, execute._parts = traces
+        execute._traces, execute._parts, execute._patterns = traces
     return "\n".join(texts)

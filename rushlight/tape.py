@@ -51,6 +51,8 @@ class _State:
     owed = 0  # bytes of results
     run = 0  # entries
     seconds = 0.0  # spent running them
+    recordings = 0  # of functions, by `torch.compile`
+    replays = 0
     capturing: Any = None  # what watches the tape while a function is recorded (capture/captured.py)
 
 
@@ -144,24 +146,54 @@ def _run_compiled(failures: list[Exception]) -> None:
     found = execute.find(entries)
     if found is None:
         return
+    compiled, scan = found
     counts = execute.counts
-    start = counts.clock()
-    interpreted = counts.interpreted_seconds
-    progress = execute.Progress(*found, entries)
-    try:
-        # All in one call, in which no signal's handler runs.
-        deque(starmap(pending.popleft, repeat((), len(entries))), 0)
-        state.run += len(entries)
-        execute.run(progress, lambda entry: _run_entry(entry, failures))
-    except BaseException:
-        # Ctrl-C: what has not run stays pending.
-        if not pending or pending[0] is not entries[0]:
-            pending.extendleft(reversed(progress.left()))
-        raise
-    counts.packing_seconds += counts.clock() - start - (counts.interpreted_seconds - interpreted)
+    only = None if config.DEBUG else compiled.only
+    if only is None or not _run_segment(only, compiled, scan, entries):
+        start, interpreted = counts.clock(), counts.interpreted_seconds
+        progress = execute.Progress(compiled, scan, entries)
+        try:
+            _drop(len(entries))
+            execute.run(progress, lambda entry: _run_entry(entry, failures))
+        except BaseException:
+            # Ctrl-C: what has not run stays pending.
+            if not pending or pending[0] is not entries[0]:
+                pending.extendleft(reversed(progress.left()))
+            raise
+        del progress
+        counts.packing_seconds += counts.clock() - start - (counts.interpreted_seconds - interpreted)
+    state.run += len(entries)
     start = time.perf_counter()
-    del entries, found, progress
+    del entries, found, scan
     counts.releasing_seconds += time.perf_counter() - start
+
+
+def _run_segment(only: execute.Segment, compiled: execute.Compiled, scan: execute.Scan, entries: tuple[Entry, ...]) -> bool:
+    """Run a trace that is one native call. False, with all of it still pending, if there is no memory for it."""
+    counts = execute.counts
+    start, native, runs = time.perf_counter(), counts.native_seconds, only.program.runs
+    if compiled.locals:
+        execute.place_locals(compiled, scan)
+    try:
+        _drop(len(entries))
+        done = execute.run_segment(only, scan.storages, scan.regions, scan.numbers)
+    except BaseException:
+        # Ctrl-C: before the native call or behind it.
+        if (not pending or pending[0] is not entries[0]) and only.program.runs == runs:
+            pending.extendleft(reversed(entries))
+        raise
+    if not done:
+        pending.extendleft(reversed(entries))
+        del scan.regions[len(scan.regions) - len(compiled.locals) :]
+        return False
+    counts.compiled_runs += 1
+    counts.packing_seconds += time.perf_counter() - start - (counts.native_seconds - native)
+    return True
+
+
+def _drop(count: int) -> None:
+    """Take entries off the tape: all in one call, in which no signal's handler runs."""
+    deque(starmap(pending.popleft, repeat((), count)), 0)
 
 
 def _run_one_by_one(failures: list[Exception]) -> None:

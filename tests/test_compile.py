@@ -623,6 +623,39 @@ def test_a_compiled_module_is_the_module() -> None:
     assert "OptimizedModule" in repr(compiled)
 
 
+def test_a_module_compiled_in_place() -> None:
+    import copy
+    import pickle
+
+    model, twin = mlp(), mlp()
+    model.compile()
+    for n in range(5):
+        x = normal(2, 4, seed=n)
+        assert torch.equal(model(x), twin(x))
+    assert model.forward.replays == 4, "a layer is the package's own code: the first call is recorded"
+    assert list(model.state_dict()) == list(twin.state_dict())
+    for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        other[0].weight.data.mul_(2)
+        assert not torch.equal(other(x), model(x)) and torch.equal(model(x), twin(x))
+
+
+def test_a_compiled_optimizer_step() -> None:
+    w = nn.Parameter(torch.tensor([1.0]))
+    step = torch.compile(torch.optim.SGD([w], lr=0.5).step)
+    for _ in range(3):
+        w.grad = torch.tensor([1.0])
+        step()
+    assert w.tolist() == [-0.5]
+
+
+def test_what_the_report_says() -> None:
+    before = torch.report()
+    check(lambda x: x - 0.25, [(normal(3),)] * 5, replays=3)
+    after = torch.report()
+    assert (after.recordings - before.recordings, after.replays - before.replays) == (1, 3)
+    assert "recordings" in str(after)
+
+
 def test_disabled_functions_run_each_time() -> None:
     calls = []
 

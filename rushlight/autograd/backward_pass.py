@@ -77,8 +77,8 @@ class _Pass:
             self.wanted_leaves = {id(t) for t in targets if type(t) is not tuple}
             self.wanted_outputs = {(id(t[0]), t[1]) for t in targets if type(t) is tuple}
 
-    def prune(self, roots: Iterable[Node]) -> None:
-        """Find the nodes from which some target can be reached; the others need not run."""
+    def prune(self, roots: Iterable[Node], since: int) -> None:
+        """Find the nodes, of those not made before `since`, from which some target can be reached; the others need not run."""
         useful: set[int] = set()
         targets = {key[0] for key in self.wanted_outputs}
         stack: list[tuple[Node, bool]] = [(r, False) for r in roots]
@@ -95,7 +95,7 @@ class _Pass:
                     elif id(edge) in self.wanted_leaves:  # type: ignore[operator]
                         useful.add(id(node))
                 continue
-            if id(node) in seen:
+            if id(node) in seen or node.sequence < since:
                 continue
             seen.add(id(node))
             stack.append((node, True))
@@ -372,10 +372,12 @@ def run_backward(
     create_graph: bool,
     targets: Sequence[Edge] | None,
     accumulate: bool,
+    since: int = 0,
 ) -> list[Tensor | None]:
     """Send gradients from `tensors` back through the graph.
 
-    With `accumulate` they are added to the leaves' ``.grad``; without, those of `targets` are returned.
+    With `accumulate` they are added to the leaves' ``.grad``; without, those of `targets` are returned. With targets, nodes whose
+    sequence number is below `since` are sent gradients, but do not run.
     """
     roots = _roots(tensors, grad_tensors)
     retain_graph = create_graph if retain_graph is None else retain_graph
@@ -389,12 +391,13 @@ def run_backward(
     run = _Pass([edge for edge, _ in roots], create_graph, retain_graph, targets, accumulate)
     recording = known_pass.Recording() if known is not None and not known.hopeless else None
     if targets is not None:
-        run.prune(edge[0] for edge, _ in roots if type(edge) is tuple)
+        run.prune((edge[0] for edge, _ in roots if type(edge) is tuple), since)
     if AccumulateGrad.in_use:
         run.count_uses()
     run.shared.update(id(g._storage) for _, g in roots)
-    before = grad_state.enabled, grad_state.backward_pass
-    grad_state.enabled, grad_state.backward_pass = create_graph, run
+    before = grad_state.enabled, grad_state.backward_pass, grad_state.autocast
+    # Gradients are computed in the dtypes that the forward had, also inside a region of autocast.
+    grad_state.enabled, grad_state.backward_pass, grad_state.autocast = create_graph, run, None
     try:
         for edge, g in roots:
             run.send(edge, g)
@@ -404,7 +407,7 @@ def run_backward(
             recording.finish(known, graph, list(run.leaves.values()), run.position)
         run.finish_leaves()
     finally:
-        grad_state.enabled, grad_state.backward_pass = before
+        grad_state.enabled, grad_state.backward_pass, grad_state.autocast = before
     return [run.captured.get((id(t[0]), t[1]) if type(t) is tuple else id(t)) for t in targets or ()]
 
 

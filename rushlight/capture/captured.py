@@ -17,10 +17,10 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Any
 
-from .. import ops, tape
+from .. import tape
 from ..autograd import run_backward
-from ..engine.routine import NotARoutine, Region, Routine, expanded, routine_of
-from ..graph import FREED, Node, edge_of, grad_state, make_tensor, set_history
+from ..engine.routine import NotARoutine, Region, expanded, routine_of
+from ..graph import FREED, Node, edge_of, grad_state, make_tensor, sequence, set_history
 from ..ops.card import flush_if_shared, make_view
 from ..ops.creation import filled
 from ..shape import contiguous
@@ -45,6 +45,7 @@ class Recorder:
         self.position: tape.Position = position and (position[0], position[1])
         self.thread = threading.get_ident()
         self.flushes = sum(tape.flushes.values())
+        self.first_node = next(sequence)
         self.refusal: str | None = None
         self.checks: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
         self.steps: list[Any] = []  # optimizers, in the order of their steps
@@ -159,7 +160,8 @@ class Backward:
             fakes.append(make_tensor(Storage(layout.nbytes), 0, layout))
         begin = len(tape.pending)
         edges = [edge_of(sources[n]) for n in targets]
-        grads = run_backward(roots, fakes, True, False, edges, accumulate=False)
+        # What was there before the function ran has nodes of its own, which run behind this one's.
+        grads = run_backward(roots, fakes, True, False, edges, accumulate=False, since=recorder.first_node)
         entries = list(islice(tape.pending, begin, None))
         if recorder.refusal is not None or any(entry[3] is not recorder.position for entry in entries):
             raise Refused(recorder.refusal or "other work was recorded at the same time")

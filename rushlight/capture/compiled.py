@@ -16,6 +16,7 @@ from typing import Any
 from .. import tape
 from ..graph import grad_state
 from ..nn import Module
+from ..optim import Optimizer
 from .captured import Captured, Refused, record
 from .guards import Guards, Unsupported, Watch
 
@@ -61,6 +62,9 @@ class CompiledFunction:
         # As a decorator of a method: each instance calls it with itself in front.
         return self if instance is None else functools.partial(self, instance)
 
+    def __reduce__(self) -> Any:
+        return CompiledFunction, (self.function, self.fullgraph)  # recordings are of this process, and of these objects
+
     def __repr__(self) -> str:
         return f"<compiled {self.function!r}>"
 
@@ -77,6 +81,7 @@ class CompiledFunction:
                     changed = str(reason)
                 else:
                     self.replays += 1
+                    tape.state.replays += 1
                     if n:
                         self.recordings.insert(0, self.recordings.pop(n))
                     return found
@@ -102,6 +107,7 @@ class CompiledFunction:
             return result  # it is known only now what else the function reads: the next call is recorded
         if isinstance(found, Captured):
             self.recordings.insert(0, found)
+            tape.state.recordings += 1
             self.refusals = 0
             return result
         return self._refused(found, lambda: result, (), {})
@@ -188,4 +194,6 @@ def compile(
         raise RuntimeError("a backend that is a function takes a graph of PyTorch's compiler, which there is none of here")
     if disable or backend in ("eager", "aot_eager") or isinstance(model, (CompiledFunction, OptimizedModule)) or getattr(model, NOT_CAPTURED, False):
         return model
+    if isinstance(getattr(model, "__self__", None), Optimizer):
+        return model  # an optimizer's step is one entry on the tape already
     return OptimizedModule(model, fullgraph) if isinstance(model, Module) else CompiledFunction(model, fullgraph)

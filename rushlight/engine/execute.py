@@ -176,9 +176,7 @@ class Progress:
             found.regions += regions
             found.storages += storages
         elif compiled.locals:
-            found.regions += compiled.locals
-            for slot, base, offset in compiled.derived:
-                found.regions[slot] = (None, found.regions[base][1] + offset, None)
+            place_locals(compiled, found)
         first = parts[0]
         self.at = 0, 0, first.program.runs if type(first) is Segment else 0
 
@@ -203,6 +201,14 @@ class Progress:
         return [self.entry(step) for step in steps]
 
 
+def place_locals(compiled: Compiled, found: Scan) -> None:
+    """Say where the regions local to routines begin."""
+    regions = found.regions
+    regions += compiled.locals
+    for slot, base, offset in compiled.derived:
+        regions[slot] = (None, regions[base][1] + offset, None)
+
+
 def run(progress: Progress, step: Callable[[Entry], bool]) -> None:
     """Run a compiled trace.
 
@@ -210,18 +216,16 @@ def run(progress: Progress, step: Callable[[Entry], bool]) -> None:
     interrupt ``progress.left()`` says what has not run.
     """
     counts.compiled_runs += 1
-    parts, found = progress.parts, progress.found
-    only = parts[0] if len(parts) == 1 else None
-    if type(only) is not Segment or not run_segment(only, found.storages, found.regions, found.numbers):
-        with np.errstate(all="ignore"):
-            _run_parts(parts, progress, step, sound=only is None)
+    with np.errstate(all="ignore"):
+        _run_parts(progress.parts, progress, step)
     if config.DEBUG >= 1:
         show.out(show.run(progress.compiled))
 
 
-def _run_parts(parts: Sequence[Part], progress: Progress, step: Callable[[Entry], bool], sound: bool) -> None:
-    """Run part after part; from a failure on, and where `sound` is False from the beginning, entry by entry."""
+def _run_parts(parts: Sequence[Part], progress: Progress, step: Callable[[Entry], bool]) -> None:
+    """Run part after part, and from a failure on entry by entry."""
     found = progress.found
+    sound = True
     for n, part in enumerate(parts):
         progress.begin(n)
         if not isinstance(part, Segment):

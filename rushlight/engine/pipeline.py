@@ -75,6 +75,10 @@ class Compiled:
     locals: list[tuple[None, int, None]]
     derived: list[tuple[int, int, int]]
 
+    def __post_init__(self) -> None:
+        part = self.parts[0] if len(self.parts) == 1 else None
+        self.only = part if isinstance(part, Segment) else None  # all of it is one native call
+
     @property
     def native(self) -> bool:
         return any(isinstance(part, Segment) for part in self.parts)

@@ -179,6 +179,18 @@ class Module(ConversionMixin, StateDictMixin):
             _note_module_path(self, error)
             raise
 
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Have the calls of this module recorded once and then replayed. The arguments are those of `torch.compile`.
+
+        >>> layer = nn.Linear(2, 3)
+        >>> layer.compile()
+        >>> layer(torch.ones(1, 2)).shape
+        torch.Size([1, 3])
+        """
+        from ..capture.compiled import compile
+
+        self.__dict__["forward"] = compile(self.forward, *args, **kwargs)
+
     # Registration
 
     def _check_new_name(self, kind: str, name: Any, registered: dict[str, Any]) -> None:

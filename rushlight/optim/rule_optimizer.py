@@ -131,7 +131,7 @@ class Ready:
         params = self.params
         if not self.usable or len(group["params"]) != len(params) or not all(map(is_, group["params"], params)):
             return None
-        grads = [param.grad for param in params]
+        grads: list[Any] = [param.grad for param in params]
         if any(grad is None for grad in grads):
             return None
         if self.states:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import collections
+import datetime
 import enum
 import functools
 import gc
@@ -461,6 +463,19 @@ def test_a_dataclass_as_configuration() -> None:
     assert call.now() == "config.width: 3 became 4"
 
 
+def test_objects_of_the_standard_library() -> None:
+    data = collections.UserDict(scale=2.0)
+    options = argparse.Namespace(rate=0.1, unread=1)
+    call = Call(lambda x: x * data["scale"] * options.rate, ones(3))
+    options.unread = 2
+    assert call.now() is None
+    data["scale"] = 3.0
+    assert call.now() == "data.data['scale']: 2.0 became 3.0"
+    data["scale"] = 2.0
+    options.rate = 0.2
+    assert call.now() == "options.rate: 0.1 became 0.2"
+
+
 CONTAINERS: list[tuple[Callable[[], Any], Callable[[Any], Any], str]] = [
     (lambda: [1, 2], lambda c: c.append(3), "held: length 2 became 3"),
     (lambda: [1, 2], lambda c: c.reverse(), "held[0]: 1 became 2"),
@@ -670,6 +685,8 @@ def test_parameters_of_an_optimizer_are_sources() -> None:
     assert same(call.tensors, [weight])
     optimizer.param_groups[0]["lr"] = 0.2
     assert call.now() is None
+    optimizer.load_state_dict(optimizer.state_dict())
+    assert call.now() is None
     optimizer.add_param_group({"params": [nn.Parameter(ones(2))]})
     assert call.now() is not None
 
@@ -738,7 +755,9 @@ def test_a_generator_in_a_container() -> None:
     [
         (lambda x: print(end=""), "print: a replay would not call it"),
         (lambda x: time.time(), "time.time: a replay would not call it"),
-        (lambda x: random.randint(0, 3), "random"),
+        (lambda x: random.randint(0, 3), "Random.getrandbits: a replay would not call it"),
+        (lambda x: datetime.datetime.now(), "datetime.now: a replay would not call it"),
+        (lambda x: sys.__stdout__.write(""), "TextIOWrapper.write: a replay would not call it"),
         (lambda x: np.random.rand(), "numpy.random: a replay would not draw from it"),
     ],
 )

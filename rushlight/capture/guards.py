@@ -23,7 +23,7 @@ import sys
 import threading
 import types
 import weakref
-from collections import defaultdict, deque
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from itertools import chain
@@ -141,8 +141,9 @@ class Watch:
         elif event == "c_call":
             owner = getattr(arg, "__self__", None)
             source = owner.__name__ if type(owner) is types.ModuleType else type(owner).__module__
-            if (arg in _EFFECTS or source in _EFFECTFUL) and _asked_by_user(frame):
-                self.effects[f"{source}.{arg.__name__}".removeprefix("builtins.")] = None
+            effectful = arg in _EFFECTS or source in _EFFECTFUL or (isinstance(owner, type) and arg.__name__ in _CLOCKS and owner.__module__ == "datetime")
+            if effectful and _asked_by_user(frame):
+                self.effects[arg.__qualname__ if source == "builtins" or not isinstance(owner, types.ModuleType) else f"{source}.{arg.__name__}"] = None
         if callable(self.previous):
             self.previous(frame, event, arg)
 
@@ -168,7 +169,8 @@ def _asked_by_user(frame: types.FrameType | None) -> bool:
 
 #: Functions that do more than give a result that their arguments decide; modules and classes whose functions all do.
 _EFFECTS = frozenset((print, input, open, os.urandom))
-_EFFECTFUL = frozenset(("time", "random"))
+_EFFECTFUL = frozenset(("time", "random", "_io"))
+_CLOCKS = frozenset(("now", "utcnow", "today"))
 #: Where code names one of these it may read any attribute.
 _DYNAMIC = frozenset(("getattr", "hasattr", "vars", "__dict__", "__getattribute__", "attrgetter", "asdict", "astuple", "replace", "copy", "deepcopy", "eval", "exec"))
 _FORWARD = frozenset(("no_grad", "enable_grad", "set_grad_enabled", "is_grad_enabled", "requires_grad", "requires_grad_"))
@@ -207,6 +209,9 @@ class _Named:
                     for name in (instruction.argval, f"{names.get('__package__')}.{instruction.argval}"):
                         if name in sys.modules:
                             self.imported[name] = sys.modules[name]
+
+    def may_read(self, name: str) -> bool:
+        return self.dynamic or name in self.attributes
 
     def find_hidden(self) -> None:
         """Look for functions that the code that ran is of and that no walk has reached."""
@@ -317,7 +322,7 @@ def _slots(value: Any) -> dict[str, Any]:
                 try:
                     found[name] = slot.__get__(value)
                 except AttributeError:
-                    pass
+                    found[name] = _MISSING
     return found
 
 
@@ -509,7 +514,8 @@ _GLOBAL_HOOKS = (hooks.forward_pre_hooks, hooks.forward_hooks, hooks.backward_pr
 _MEMBERS = ("_parameters", "_buffers", "_modules")
 _BOOKKEEPING = frozenset((*Module._HOOK_DICTS, *_MEMBERS, "_non_persistent_buffers_set", "_is_full_backward_hook"))
 #: Classes whose own methods read no attributes of theirs that a subclass may have set.
-_PLAIN_BASES = frozenset((*Module.__mro__, Generic, Protocol, object))
+_PLAIN_BASES = frozenset((*Module.__mro__, Generic, Protocol, object, dict, list, tuple, set, frozenset, deque, defaultdict, OrderedDict))
+_PLAIN_NAMES = frozenset(("abc.ABC", "argparse.Namespace", "argparse._AttributeHolder", "types.SimpleNamespace"))
 _CLASS_BOOKKEEPING = frozenset(("__dict__", "__weakref__", "__doc__", "__module__", "__annotations__", "__qualname__", "__slots__", "__orig_bases__", "_abc_impl"))
 _MISSING = _Words("nothing")
 
@@ -714,7 +720,8 @@ class _Walk:
         self.namespace(attributes, self.names_of(attributes, type(value)), f"{path}.")
         slots = _slots(value)
         for name, held in slots.items():
-            self.guarded(name, held, f"{path}.{name}")
+            if held is not _MISSING and self.named.may_read(name):
+                self.guarded(name, held, f"{path}.{name}")
         if not self.of_arguments:
             self.quick.sized.append(attributes)
             if slots:
@@ -730,10 +737,10 @@ class _Walk:
                 self.visit(cls, cls.__qualname__)
 
     def names_of(self, attributes: dict[str, Any], cls: type) -> list[str]:
-        """Those attributes that somebody may read: code by name, or methods of this package."""
-        if self.named.dynamic or any(base not in _PLAIN_BASES and _trusted_file(_file_of(base)) for base in cls.__mro__):
+        """Those attributes that somebody may read: code by name, or methods of a library's class."""
+        if any(base not in _PLAIN_BASES and f"{base.__module__}.{base.__name__}" not in _PLAIN_NAMES and _trusted_class(base) for base in cls.__mro__):
             return list(attributes)
-        return [name for name in attributes if name in self.named.attributes]
+        return list(filter(self.named.may_read, attributes))
 
     def guarded(self, name: str, value: Any, path: str, reread: Callable[[], Any] | None = None) -> None:
         """The value of an attribute. One that no code names may be of any kind."""
@@ -889,8 +896,10 @@ class _Walk:
         if "param_groups" in self.named.attributes:
             self.visit(groups, f"{path}.param_groups")
             return
+        self.quick.read(_picker(["param_groups"]), optimizer.__dict__)
         self.quick.contents(groups, groups.__iter__)
         for n, group in enumerate(groups):
+            self.quick.read(_picker(["params"]), group)
             self.visit(group["params"], f"{path}.param_groups[{n}]['params']")
 
     def root(self, function: Any) -> None:
@@ -923,10 +932,6 @@ def _own(value: Any) -> dict[str, Any]:
 
 def _slot_values(value: Any) -> list[Any]:
     return list(_slots(value).values())
-
-
-def _file_of(cls: type) -> str:
-    return str(getattr(sys.modules.get(cls.__module__), "__file__", None) or "")
 
 
 def _argument_names(function: Any) -> tuple[str, ...]:

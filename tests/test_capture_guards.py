@@ -888,7 +888,7 @@ def test_the_quick_check_is_what_decides(monkeypatch: pytest.MonkeyPatch) -> Non
     model = network()
     state = torch.zeros(3)
     call = Call(lambda x, y: F.mse_loss(model(x) + state, y), ones(2, 3), ones(2, 3))
-    monkeypatch.setattr(guards_file, "_Walk", None)
+    monkeypatch.setattr(guards_file, "Walk", None)
     state = ones(3)
     unrelated = nn.Linear(1, 1)
     unrelated.note = 1

@@ -1,0 +1,202 @@
+"""The quick check: what a walk has found as flat lists, compared by identity in C loops.
+
+Where the lists agree a walk would find what it found before. Where they do not, a walk decides.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
+from operator import attrgetter, call, is_, itemgetter
+from types import BuiltinFunctionType, FunctionType, ModuleType
+from typing import Any
+
+import numpy as np
+
+from ..devices import device
+from ..graph import refresh_view
+from ..nn import Module, Parameter, module as nn_module
+from ..optim import Optimizer
+from ..optim.lr_scheduler import LRScheduler
+from ..shape import Size
+from ..tensor import Tensor
+from .facts import ATOMS, SCALARS, canonical, history, key_of
+
+_tensor_state = attrgetter("_layout", "_requires_grad", "_node")
+gradient_of = attrgetter("_grad")
+_contents = attrgetter("cell_contents")
+_TENSORS = frozenset((Tensor, Parameter))
+FIXED = (Module, type, ModuleType, FunctionType, BuiltinFunctionType, Optimizer, LRScheduler, *ATOMS)
+
+
+def flatten(values: Iterable[Any], tensors: list[Any], rest: list[Any]) -> bool:
+    """Tensors, and what else is in arguments, such that equal lists mean equal arguments. False: it takes a walk to tell."""
+    for value in values:
+        kind = type(value)
+        rest.append(kind)
+        if kind in _TENSORS:
+            tensors.append(value)
+        elif kind is float or kind is complex:
+            rest.append(canonical(value))
+        elif kind in SCALARS:
+            rest.append(value)
+        elif kind is device:
+            rest.append(str(value))
+        elif kind is tuple or kind is list or kind is Size:
+            rest.append(len(value))
+            if not flatten(value, tensors, rest):
+                return False
+        elif kind is dict:
+            rest.append([key_of(key) for key in value])
+            if not flatten(value.values(), tensors, rest):
+                return False
+        elif isinstance(value, FIXED):
+            rest.append(id(value))
+        else:
+            return False
+    return True
+
+
+def picker(names: Sequence[Any]) -> Callable[[Any], tuple[Any, ...]]:
+    return itemgetter(*names) if len(names) > 1 else itemgetter(names[0], names[0])
+
+
+class Quick:
+    """What a walk has found, as lists to compare. Tensors that cells, globals and attributes hold may be others of the same state."""
+
+    def __init__(self, gradients: bool) -> None:
+        self.gradients = gradients
+        self.stamp = nn_module.changes[0]
+        self.attributes: list[Callable[[], Iterable[Any]]] = []  # of modules: compared where the stamp has changed
+        self.attribute_values: list[Any] = []
+        self.attribute_dicts: list[dict[str, Any]] = []
+        self.empty: list[Any] = []
+        self.sized: list[Any] = []
+        self.reads: list[Callable[[], Iterable[Any]]] = []
+        self.values: list[Any] = []
+        self.cells: list[Any] = []
+        self.cell_values: list[Any] = []
+        self.absent: list[Callable[[], bool]] = []  # names that must not be there
+        self.arrays: list[tuple[np.ndarray, bytes]] = []
+        self.loose: list[Callable[[], Any]] = []  # read a tensor, which may be another each time
+        self.states: list[tuple[Any, ...]] = []  # of tensors of arguments and of `loose`
+        self.fixed: list[Any] = []  # tensors that the lists above have shown to be the same; leaves, then others
+        self.others: list[Any] = []
+
+    def read(self, getter: Callable[[Any], Iterable[Any]], owner: Any) -> None:
+        """Whatever `getter` reads from `owner` must be the same objects."""
+        self.reads.append(functools.partial(getter, owner))
+        self.values.extend(getter(owner))
+
+    def contents(self, container: Any, values: Callable[[], Iterable[Any]]) -> None:
+        """A container must have the same values in the same order."""
+        if container:
+            self.sized.append(container)
+            self.reads.append(values)
+            self.values.extend(values())
+        else:
+            self.empty.append(container)
+
+    def state(self, tensor: Any) -> None:
+        self.states.append((type(tensor), tensor._layout, *history(tensor), tensor._inference))
+
+    def finish(self, tensors: Sequence[Any]) -> list[Any]:
+        """All sources. `tensors` are those of the arguments."""
+        self.attribute_sizes = list(map(len, self.attribute_dicts))
+        self.sizes = list(map(len, self.sized))
+        leaves = [t for t in self.fixed if history(t)[1]]
+        self.others = [(t, t._layout, t._requires_grad) for t in self.fixed if t._node is not None]
+        self.views = [t for t in leaves if t._base is not None]
+        self.leaves, self.leaf_states = leaves, list(map(_tensor_state, leaves))
+        found = [*tensors, *map(call, self.loose), *leaves, *(t for t, _, _ in self.others)]
+        self.pattern = _pattern(found)
+        distinct = _distinct(found)
+        gradients: list[Any] = []
+        if self.gradients:
+            self.gradient_types = list(map(type, map(gradient_of, distinct)))
+            gradients = [g for g in map(gradient_of, distinct) if g is not None]
+            for gradient in gradients:
+                history(gradient)
+            self.gradient_states = list(map(_tensor_state, gradients))
+        self.all_differ = len(distinct) == len(found) and len({*map(id, distinct), *map(id, gradients)}) == len(distinct) + len(gradients)
+        self.gradient_pattern = _pattern([*distinct, *gradients])
+        self.fixed_ids = frozenset(map(id, self.fixed))
+        return _distinct([*distinct, *gradients])
+
+    def sources(self, tensors: list[Any]) -> list[Any] | None:
+        """The sources now, or None where something may have changed. `tensors` are those of the arguments."""
+        try:
+            if self.stamp != nn_module.changes[0]:
+                stamp = nn_module.changes[0]
+                if list(map(len, self.attribute_dicts)) != self.attribute_sizes:
+                    return None
+                if not all(map(is_, chain.from_iterable(map(call, self.attributes)), self.attribute_values)):
+                    return None
+                self.stamp = stamp
+            if any(self.empty) or list(map(len, self.sized)) != self.sizes:
+                return None
+            if not all(map(is_, chain.from_iterable(map(call, self.reads)), self.values)):
+                return None
+            if self.cells and not all(map(is_, map(_contents, self.cells), self.cell_values)):
+                return None
+            if self.absent and not all(map(call, self.absent)):
+                return None
+            found = [*tensors, *map(call, self.loose)]
+        except (KeyError, IndexError, AttributeError, ValueError, RuntimeError):
+            return None
+        for array, held in self.arrays:
+            if array.tobytes() != held:
+                return None
+        if len(found) != len(self.states):
+            return None
+        for tensor, (kind, layout, requires_grad, is_leaf, inference) in zip(found, self.states, strict=True):
+            if type(tensor) is not kind:
+                return None
+            if tensor._base is not None:
+                refresh_view(tensor)
+            if tensor._layout is not layout or tensor._requires_grad is not requires_grad or (tensor._node is None) is not is_leaf:
+                return None
+            if tensor._inference is not inference:
+                return None
+        for tensor in self.views:
+            refresh_view(tensor)
+        if list(map(_tensor_state, self.leaves)) != self.leaf_states:
+            return None
+        found += self.leaves
+        for tensor, layout, requires_grad in self.others:
+            if tensor._layout is not layout or tensor._requires_grad is not requires_grad or tensor._node is None:
+                return None
+            found.append(tensor)
+        if not self.all_differ:
+            if _pattern(found) != self.pattern:
+                return None
+            found = _distinct(found)
+        gradients: list[Any] = []
+        if self.gradients:
+            gradients = list(map(gradient_of, found))
+            if list(map(type, gradients)) != self.gradient_types:
+                return None
+            if self.gradient_states:
+                gradients = [g for g in gradients if g is not None]
+                if list(map(_tensor_state, gradients)) != self.gradient_states:
+                    return None
+            else:
+                gradients = []
+        movable = len(self.states)
+        if self.all_differ:
+            # Those that are fixed differ from each other, so that only the others are to be looked at.
+            ids = {*map(id, found[:movable]), *map(id, gradients)}
+            return found + gradients if len(ids) == movable + len(gradients) and self.fixed_ids.isdisjoint(ids) else None
+        found += gradients
+        return _distinct(found) if _pattern(found) == self.gradient_pattern else None
+
+
+def _pattern(tensors: Sequence[Any]) -> list[int]:
+    """Which of them are one object."""
+    numbers: dict[int, int] = {}
+    return [numbers.setdefault(id(t), len(numbers)) for t in tensors]
+
+
+def _distinct(tensors: Sequence[Any]) -> list[Any]:
+    return list({id(t): t for t in tensors}.values())

@@ -311,6 +311,19 @@ def test_gradients_through_a_compiled_function() -> None:
     assert compiled._compiled.replays == 4
 
 
+def test_a_gradient_that_is_broadcast_at_once() -> None:
+    w = normal(3, 4).requires_grad_()
+    compiled = torch.compile(lambda x: (x @ w).clamp(min=0).pow(2).sum())
+    for n in range(5):
+        x = normal(2, 3, seed=n)
+        w.grad = None
+        compiled(x).backward()
+        found, w.grad = w.grad, None
+        (x @ w).clamp(min=0).pow(2).sum().backward()
+        assert torch.equal(found, w.grad)
+    assert compiled.replays == 3, compiled.refusal
+
+
 def test_gradients_of_some_of_the_outputs() -> None:
     def f(x: Tensor) -> Any:
         return x * 2, x.exp(), x.detach() + 1

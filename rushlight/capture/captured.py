@@ -174,7 +174,8 @@ class Backward:
         kept = dict.fromkeys(o for _, _, inputs, _ in entries for o in inputs if type(o) is tuple and o[0] not in made)
         wanted = [(g._storage, g._offset, g._layout) for g in grads if g is not None]
         kept |= dict.fromkeys(region for region in wanted if region[0] not in made)
-        self.kept = [region for region in kept if region not in given]
+        of_outputs = {region[0] for region in given}
+        self.kept = [region for region in kept if region[0] not in of_outputs]
         self.routine, places = routine_of("compiled backward", entries, [*given, *self.kept], wanted)
         self.fresh = all(0 <= place - len(self.routine.operands) < len(self.routine.outputs) for place in places)
         at = iter(places)

@@ -20,7 +20,7 @@ from typing import Any
 from .. import tape
 from ..autograd import run_backward
 from ..engine.routine import NotARoutine, Region, expanded, routine_of
-from ..graph import FREED, Node, edge_of, grad_state, make_tensor, sequence, set_history
+from ..graph import FREED, Node, edge_of, grad_state, make_tensor, refresh_view, sequence, set_history
 from ..ops.card import flush_if_shared, make_view
 from ..ops.creation import filled
 from ..shape import contiguous
@@ -206,6 +206,8 @@ class Captured:
         number_of = {id(t): n for n, t in enumerate(sources)}
         fresh: list[Any] = list({id(t): t for t in values if id(t) not in number_of}.values())
         source_storages = {was.region[0] for was in before}
+        for t in fresh:
+            refresh_view(t)  # a write elsewhere may have given it a history
         roots = [t for t in fresh if t._node is not None]
         if any(t._storage in source_storages for t in roots):
             raise Refused("a view of an argument is returned that requires grad")

@@ -89,7 +89,7 @@ def arguments(seed: int, requires_grad: bool, aliased: bool) -> tuple[list[Any],
     return copies, leaves
 
 
-@pytest.mark.parametrize("seed", range(150))
+@pytest.mark.parametrize("seed", range(170))
 def test_a_captured_function(seed: int) -> None:
     program = draw_program(seed)
     draw = random.Random(seed)

@@ -25,6 +25,7 @@ import pytest
 import rushlight as torch
 from rushlight import nn
 from rushlight.capture import guards as guards_file
+from rushlight.capture.facts import Changed
 from rushlight.capture.guards import Guards, Unsupported, Watch
 from rushlight.nn import functional as F
 
@@ -698,6 +699,16 @@ def test_hyperparameters_that_the_function_reads_itself() -> None:
     assert call.now() == "optimizer.param_groups[0]['lr']: 0.1 became 0.2"
 
 
+def test_a_schedule_that_the_function_advances() -> None:
+    optimizer = torch.optim.SGD([nn.Parameter(ones(3))], lr=0.1)
+    schedule = torch.optim.lr_scheduler.StepLR(optimizer, 1)
+    optimizer.step()
+    call = Call(lambda: schedule.step())
+    guards = Guards(call.guards.function, (), {}, call.watch)
+    schedule.step()
+    assert "schedule.last_epoch: 1 became 2" in guards.differences((), {})
+
+
 # Modes.
 
 
@@ -878,6 +889,68 @@ def test_a_watch_sees_its_own_thread_only_and_grows() -> None:
     with watch:
         elsewhere()
     assert watch.seen() == seen + 1
+
+
+# The quick check against the walk.
+
+
+def _mutations(model: Any, trainer: Any, config: dict[str, Any], x: torch.Tensor) -> list[Callable[[random.Random], Any]]:
+    """Ways to change what a function reads; most can be undone by doing them again."""
+    spare = nn.Linear(3, 3)
+    originals = [model[0], model[0].weight]
+    return [
+        lambda r: setattr(model[1], "p", r.choice([0.5, 0.25])),
+        lambda r: model.train(r.random() < 0.5),
+        lambda r: setattr(model, "0", r.choice([originals[0], spare])),
+        lambda r: setattr(originals[0], "weight", r.choice([originals[1], spare.weight, nn.Parameter(ones(3, 3))])),
+        lambda r: originals[0]._parameters.update(bias=r.choice([None, spare.bias, nn.Parameter(ones(3))])),
+        lambda r: originals[1].requires_grad_(r.random() < 0.5),
+        lambda r: setattr(originals[1], "grad", r.choice([None, ones(3, 3), ones(3).expand(3, 3)])),
+        lambda r: setattr(originals[1], "data", r.choice([ones(3, 3), ones(3, 3).t()])),
+        lambda r: model[2].running_mean.zero_(),
+        lambda r: setattr(trainer, "state", r.choice([x, ones(3), ones(4), originals[1], 1.0])),
+        lambda r: setattr(trainer, "extra", r.random()),
+        lambda r: trainer.options.update(warm=r.choice([True, 1, 1.0])),
+        lambda r: setattr(trainer, "options", {"warm": True}),
+        lambda r: config.update(sizes=r.choice([[1, 2], [2, 1], (1, 2)])),
+        lambda r: config["sizes"].append(3) if type(config["sizes"]) is list else None,
+        lambda r: config["tensors"].reverse(),
+        lambda r: config["tensors"].__setitem__(0, r.choice([x, ones(3), config["tensors"][1]])),
+        lambda r: config.update(step=config.pop("step")),
+        lambda r: setattr(spare, "unrelated", r.random()),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_quick_check_agrees_with_the_walk(seed: int) -> None:
+    r = random.Random(seed)
+    model, trainer, x = network(), Trainer(), ones(2, 3)
+    config: dict[str, Any] = {"sizes": [1, 2], "tensors": [ones(3), ones(3)], "step": 1}
+
+    def function(x: torch.Tensor, y: Any) -> torch.Tensor:
+        loss = F.mse_loss(model(x), x) + (trainer.state if trainer.options["warm"] else 0) + config["sizes"][0]
+        loss.sum().backward()
+        return config["tensors"][0] + loss
+
+    call = Call(function, x, [x, 1])
+    mutations = _mutations(model, trainer, config, x)
+    outcomes = set()
+    kwargs: dict[str, Any] = {}
+    for _ in range(150):
+        r.choice(mutations)(r)
+        args = r.choice([x, ones(2, 3), model[0].weight]), r.choice([[x, 1], [ones(2, 3), 1]])
+        changed = call.guards.changed(args, kwargs)
+        try:
+            walk = call.guards._walk(args, {}, call.guards.facts)
+        except Changed:
+            assert changed is not None
+        else:
+            assert changed is None
+            assert same(call.guards.sources(args, kwargs), walk.sources)
+        outcomes.add(changed is None)
+        if r.random() < 0.2:
+            call.guards = Guards(function, args, {}, call.watch)
+    assert outcomes == {True, False}
 
 
 # How fast.

@@ -6,13 +6,20 @@ modules, plain objects, containers. What the walk finds is a list of *facts*, su
 which are the tensors. Of a source the layout, `requires_grad`, being a leaf and which other source it is the same object as are
 facts; its values, its offset and, where names lead to it, which tensor it is are not.
 
-To walk again and compare is always right, but takes tens of microseconds or more. So each walk also leaves a `_Quick`: flat lists of objects
-and of what they held, compared by identity in C loops. Where these agree the walk would find the same; where not, it decides.
-The quick check relies on this: attributes of an `nn.Module` are set in the ordinary way (`nn.module.changes` counts them; what is written
-straight into a module's `__dict__` is not noticed), and code, defaults and bases of functions and classes stay.
-Two Linear layers cost 3 us, a transformer of four blocks with gradients 25 us.
+To walk again and compare is always right, but takes 0.1 ms for a small model and 0.7 ms for a transformer of four blocks. So each walk also
+leaves a `Quick`: flat lists of objects and of what they held, compared by identity in C loops. Where these agree the walk would find the same;
+where not, it decides. Three Linear layers with a loss take 4 us, the transformer 14 us, and 22 us with its gradients; when an attribute of any
+module has been set since, 30 us more.
 
-Trusted, and not looked into, is the code of this package, of NumPy and of the standard library. No method of an unknown object is called.
+Relied on, and not looked at:
+- attributes of an `nn.Module` are set in the ordinary way, which `nn.module.changes` counts. What is written into its `__dict__` is not noticed; what
+  is written into `_parameters`, `_buffers` and `_modules` is;
+- functions keep their code and defaults, classes their bases;
+- this package, NumPy and the standard library answer alike to equal arguments, but for what `Watch` notes as an effect: clocks, files, random numbers.
+  The environment (`os.environ`, `sys.argv`) is read once;
+- gradients, where the code names nothing about them (`backward`, `grad`, `step`): such a function only goes forward.
+
+No method of an unknown object is called, and no two tensors are compared.
 """
 
 from __future__ import annotations

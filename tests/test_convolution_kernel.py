@@ -14,6 +14,7 @@ import rushlight.nn.functional as F
 from rushlight import config, dtypes as dt, tape
 from rushlight.engine import convolution, llvm
 from rushlight.engine.kernel import Lowered, Pointer
+from rushlight.engine.run import code_of
 from rushlight.ops.card import CARDS
 from rushlight.shape import Layout, layout
 
@@ -31,7 +32,7 @@ def run(lowered: Lowered, arrays: list[np.ndarray], backwards: bool = False) -> 
     """The calls over these operands, chunk by chunk in either order, in a workspace full of nan."""
     workspace = np.full(lowered.workspace + GUARD, 0xFF, np.uint8)
     for call in lowered.calls:
-        code = llvm.load(call.kernel.source, (call.kernel.name,))
+        code = code_of(call.kernel)
         kernel = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(code.addresses[call.kernel.name])
         bases = [a.ctypes.data for a in arrays] + [workspace.ctypes.data]
         words = np.array([bases[w.operand] + w.offset if isinstance(w, Pointer) else w for w in call.words], np.int64)

@@ -13,6 +13,7 @@ import rushlight as torch
 from rushlight import config, dtypes as dt, nn, tape
 from rushlight.engine import llvm
 from rushlight.engine.kernel import WORKSPACE, Lowered, Pointer
+from rushlight.engine.run import code_of
 from rushlight.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from rushlight.ops.card import CARDS, Plan
 from rushlight.shape import Layout, layout
@@ -66,7 +67,7 @@ def run(plan: Plan, operands: list[Any], backwards: bool = False) -> list[np.nda
         return buffers[w.operand - len(operands)].ctypes.data + GUARD * 4 + w.offset
 
     for call in lowered.calls:
-        code = llvm.load(call.kernel.source, (call.kernel.name,))
+        code = code_of(call.kernel)
         kernel = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(code.addresses[call.kernel.name])
         words = np.array([word(w) for w in call.words], np.int64)
         for chunk in sorted(range(call.chunks), reverse=backwards):

@@ -15,6 +15,23 @@ from .tensor import (
     Tensor as Tensor,
     is_tensor as is_tensor,
 )
+from .autocasting import (
+    autocast_decrement_nesting as autocast_decrement_nesting,
+    autocast_increment_nesting as autocast_increment_nesting,
+    clear_autocast_cache as clear_autocast_cache,
+    get_autocast_cpu_dtype as get_autocast_cpu_dtype,
+    get_autocast_dtype as get_autocast_dtype,
+    get_autocast_gpu_dtype as get_autocast_gpu_dtype,
+    is_autocast_cache_enabled as is_autocast_cache_enabled,
+    is_autocast_cpu_enabled as is_autocast_cpu_enabled,
+    is_autocast_enabled as is_autocast_enabled,
+    set_autocast_cache_enabled as set_autocast_cache_enabled,
+    set_autocast_cpu_dtype as set_autocast_cpu_dtype,
+    set_autocast_cpu_enabled as set_autocast_cpu_enabled,
+    set_autocast_dtype as set_autocast_dtype,
+    set_autocast_enabled as set_autocast_enabled,
+    set_autocast_gpu_dtype as set_autocast_gpu_dtype,
+)
 from .autograd import (
     enable_grad as enable_grad,
     inference_mode as inference_mode,
@@ -733,14 +750,14 @@ cfloat, cdouble = complex64, complex128
 
 #: Submodules that load when first used. Everything else that is public is above.
 _SUBMODULES = frozenset((
-    "_C", "accelerator", "autograd", "backends", "capture", "compiler", "cuda", "distributed", "distributions", "fft", "func", "functional",
+    "_C", "accelerator", "amp", "autograd", "backends", "capture", "compiler", "cpu", "cuda", "distributed", "distributions", "fft", "func", "functional",
     "jit", "linalg", "metrics", "mps", "multiprocessing", "nn", "onnx", "ops", "optim", "random", "return_types",
     "serialization", "signal", "special", "storage", "testing", "types", "utils", "version", "xpu",
 ))  # fmt: skip
 
 
 #: Functions whose modules load when first used.
-_LAZY = {"save": "serialization", "load": "serialization", "vmap": "func", "typename": "nn.module", "compile": "capture.compiled"}
+_LAZY = {"autocast": "amp.autocast_mode", "save": "serialization", "load": "serialization", "vmap": "func", "typename": "nn.module", "compile": "capture.compiled"}
 
 
 def __getattr__(name: str) -> Any:

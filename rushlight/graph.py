@@ -40,6 +40,7 @@ class GradState(threading.local):
         self.check_nan = True
         self.backward_pass: Any = None  # the innermost one that is running
         self.tracer: list[Any] | None = None
+        self.autocast: Any = None  # the lower precision while `torch.autocast` is on (autocasting.py)
 
 
 grad_state = GradState()

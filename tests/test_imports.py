@@ -19,7 +19,7 @@ LAYERS = (
     ("storage",),
     ("engine",),
     ("tape",),
-    ("graph", "grad_mode", "untyped_storage"),
+    ("graph", "grad_mode", "untyped_storage", "autocasting"),
     ("return_types", "random", "vector_math", "draws"),
     ("ops",),
     ("autograd",),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import dtypes as dt
+from ..autocasting import LOWER, autocasts
 from ..engine.lowering import FLOATING, Loop, Space
 from ..shape import wrap_dim
 from ..storage import TensorBase
@@ -324,6 +325,7 @@ _prelu = Pointwise(
 )  # fmt: skip
 
 
+@autocasts(LOWER)
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
     """`leaky_relu` with a learned slope, one for all or one per channel (dim 1) (https://arxiv.org/abs/1502.01852).
 

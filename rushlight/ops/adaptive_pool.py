@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import dtypes as dt
+from ..autocasting import SINGLE, autocasts
 from ..engine import pooling
 from ..engine.lowering import Calls
 from ..errors import sizes
@@ -186,6 +187,7 @@ def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
     return _adaptive_avg_pool_nd(2, input, output_size)
 
 
+@autocasts(SINGLE)
 def adaptive_avg_pool3d(input: Tensor, output_size: Any) -> Tensor:
     """Means over windows that cover the volume evenly, to `output_size`, in which None keeps a dim.
 
@@ -264,6 +266,7 @@ def adaptive_max_pool3d_with_indices(input: Tensor, output_size: Any, return_ind
     return _adaptive_max_pool_nd(3, input, output_size)
 
 
+@autocasts(SINGLE)
 def adaptive_max_pool3d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
     """Maxima over windows that cover the volume evenly, to `output_size`, in which None keeps a dim.
 
@@ -382,6 +385,7 @@ def fractional_max_pool2d_with_indices(input: Tensor, kernel_size: Any, output_s
     return _fractional_max_pool_nd(2, input, kernel_size, output_size, output_ratio, _random_samples)
 
 
+@autocasts(SINGLE)
 def fractional_max_pool2d(input: Tensor, kernel_size: Any, output_size: Any = None, output_ratio: Any = None, return_indices: bool = False, _random_samples: Tensor | None = None) -> Any:
     """Maxima of windows at pseudo-random steps, to `output_size` or to that share `output_ratio` of the input's size.
 
@@ -401,6 +405,7 @@ def fractional_max_pool3d_with_indices(input: Tensor, kernel_size: Any, output_s
     return _fractional_max_pool_nd(3, input, kernel_size, output_size, output_ratio, _random_samples)
 
 
+@autocasts(SINGLE)
 def fractional_max_pool3d(input: Tensor, kernel_size: Any, output_size: Any = None, output_ratio: Any = None, return_indices: bool = False, _random_samples: Tensor | None = None) -> Any:
     """Maxima of windows at pseudo-random steps, to `output_size` or to that share `output_ratio` of the input's size.
 

@@ -9,6 +9,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from .. import dtypes
+from ..autocasting import LOWER, autocasts
 from .combine import cat
 from .creation import zeros, zeros_like
 from .dropout import dropout
@@ -50,6 +51,7 @@ def enable_backends(backends: Sequence[SDPBackend] | frozenset[SDPBackend]) -> f
     return previous
 
 
+@autocasts(LOWER)
 def scaled_dot_product_attention(
     query: Tensor,
     key: Tensor,

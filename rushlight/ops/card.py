@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import dtypes as dt, tape
+from .. import autocasting, dtypes as dt, tape
 from ..errors import sizes
 from ..graph import (
     VIEW_INFERENCE,
@@ -195,6 +195,7 @@ class Card:
         in_place: bool = False,
         onnx: str | None = None,
         lowering: Lowering | None = None,
+        autocast: str | None = None,
     ) -> None:
         """
         operands: names of the operands, separated by spaces; with `variadic`, the last name stands for all the rest, as a tuple.
@@ -207,6 +208,7 @@ class Card:
             differentiable, ``g`` is a tuple of gradients, None for those that did not take part.
         lowering: the native form (engine/lowering.py); the same bits wherever it runs.
         no_grad_reason: why there is no gradient, for an op on floats that has none; backward raises it.
+        autocast: which list of `torch.autocast` the op is in (autocasting.py).
         in_place: whether all outputs are among the operands and the NumPy rule writes them itself.
         """
         if name in CARDS:
@@ -227,6 +229,7 @@ class Card:
         self.node_name = node_name or "".join(part.capitalize() for part in name.split("_")) + "Backward0"
         self.onnx = onnx
         self.lowering = lowering
+        self.autocast = autocast
         rules = [backward] if backward is not None else self.grads.values()
         named = {p for rule in rules for p in _parameters(rule)}
         # Without `infer` the op runs at once; a pointwise card infers by its own rule.
@@ -380,6 +383,9 @@ def pointwise_strides(shapes: Sequence[Shape], strides: Sequence[Shape], shape: 
 
 def apply(card: Card, operands: Sequence[Any], static: Static = ()) -> Any:
     """Apply a card to tensors and Python numbers: the result is a Tensor, or a tuple of them."""
+    modes = grad_state.__dict__
+    if modes["autocast"] is not None and card.autocast is not None:
+        operands = autocasting.cast(card.autocast, operands)
     if not card.deferred:
         return _apply_now(card, operands, static)
     key: list[Any] = [card, static]
@@ -422,7 +428,6 @@ def apply(card: Card, operands: Sequence[Any], static: Static = ()) -> Any:
                 r._storage.special = ON_META
         else:
             flush_if_shared(operands)
-    modes = grad_state.__dict__
     if follow and modes["enabled"]:
         _attach(plan, operands, results, position)
     if modes["tracer"] is not None:

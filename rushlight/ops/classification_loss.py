@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import dtypes as dt
+from ..autocasting import SINGLE, autocasts
 from ..engine import class_loss
 from ..engine.lowering import Calls, Loop
 from ..errors import sizes
@@ -151,6 +152,7 @@ _nll = Card(
 )  # fmt: skip
 
 
+@autocasts(SINGLE)
 def nll_loss(input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None, ignore_index: int = -100, reduce: bool | None = None, reduction: str = "mean") -> Tensor:
     """The negative log-likelihood of `target` classes under log-probabilities (N, C, ...) or (C,).
 
@@ -265,6 +267,7 @@ _cross_entropy = Card(
 )  # fmt: skip
 
 
+@autocasts(SINGLE)
 def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None, ignore_index: int = -100, reduce: bool | None = None, reduction: str = "mean", label_smoothing: float = 0.0) -> Tensor:
     """The cross entropy of logits (N, C, ...) or (C,) with target classes (N, ...) or target probabilities (N, C, ...).
 
@@ -309,6 +312,7 @@ def _cross_entropy_of_probabilities(input: Tensor, target: Tensor, weight: Tenso
     return reduce_loss(loss, reduction)
 
 
+@autocasts(SINGLE)
 def binary_cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean") -> Tensor:
     """The cross entropy of probabilities with targets between 0 and 1; logarithms are kept above -100.
 
@@ -353,6 +357,7 @@ _binary_cross_entropy = Card(
 )  # fmt: skip
 
 
+@autocasts(SINGLE)
 def binary_cross_entropy_with_logits(input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean", pos_weight: Tensor | None = None) -> Tensor:
     """The binary cross entropy of ``sigmoid(input)``, computed from the logits; `pos_weight` scales positive targets.
 
@@ -388,6 +393,7 @@ def multilabel_soft_margin_loss(input: Tensor, target: Tensor, weight: Tensor | 
     return reduce_loss(loss.sum(-1) / input.shape[-1], _check_reduction(reduction))
 
 
+@autocasts(SINGLE)
 def multi_margin_loss(input: Tensor, target: Tensor, p: int = 1, margin: float = 1.0, weight: Tensor | None = None, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean") -> Tensor:
     """``sum over wrong classes of max(0, margin - input[target] + input[class]) ** p / C``.
 
@@ -428,6 +434,7 @@ def _check_classes(target: TensorBase, classes: int) -> None:
             raise RuntimeError("target out of range")
 
 
+@autocasts(SINGLE)
 def multilabel_margin_loss(input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean") -> Tensor:
     """The margin between each target class (a row of classes ended by -1) and each other class.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import dtypes as dt
+from ..autocasting import SINGLE, autocasts
 from ..engine.lowering import Loop
 from ..shape import Layout, layout
 from .card import Pointwise, View, apply, apply_view
@@ -87,6 +88,7 @@ def view_as_real(input: Tensor) -> Tensor:
     return out
 
 
+@autocasts(SINGLE)
 def view_as_complex(input: Tensor) -> Tensor:
     """A view of pairs of real numbers, in a last dim of size two, as complex numbers.
 
@@ -184,6 +186,7 @@ _polar = Pointwise(
 )  # fmt: skip
 
 
+@autocasts(SINGLE)
 def polar(abs: Tensor, angle: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Complex numbers from their modulus and angle.
 

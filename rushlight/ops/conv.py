@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import dtypes as dt
+from ..autocasting import LOWER, autocasts
 from ..engine.kernel import Lowered
 from ..engine.lowering import Calls
 from ..errors import sizes
@@ -306,6 +307,7 @@ def _convolve(n: int, input: Any, weight: Any, bias: Any, stride: Any, padding: 
     return found if batched is input or input._layout.ndim == n + 2 else found.squeeze(0)
 
 
+@autocasts(LOWER)
 def conv1d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1) -> Tensor:
     """Cross-correlation of (N, C, L) with weight (K, C / groups, R): (N, K, L'). `padding` may be "same" or "valid".
 
@@ -315,6 +317,7 @@ def conv1d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: An
     return _convolve(1, input, weight, bias, stride, padding, dilation, groups)
 
 
+@autocasts(LOWER)
 def conv2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1) -> Tensor:
     """Cross-correlation of (N, C, H, W) with weight (K, C / groups, R, S): (N, K, H', W'). `padding` may be "same" or "valid".
 
@@ -325,6 +328,7 @@ def conv2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: An
     return _convolve(2, input, weight, bias, stride, padding, dilation, groups)
 
 
+@autocasts(LOWER)
 def conv3d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1) -> Tensor:
     """Cross-correlation of (N, C, D, H, W) with weight (K, C / groups, R, S, T). `padding` may be "same" or "valid".
 
@@ -360,6 +364,7 @@ def _convolve_transposed(n: int, input: Any, weight: Any, bias: Any, stride: Any
     return found if input._layout.ndim == n + 2 else found.squeeze(0)
 
 
+@autocasts(LOWER)
 def conv_transpose1d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, output_padding: Any = 0, groups: int = 1, dilation: Any = 1) -> Tensor:
     """The transpose of `conv1d`: (N, C, L) with weight (C, K / groups, R) to (N, K, L').
 
@@ -369,6 +374,7 @@ def conv_transpose1d(input: Tensor, weight: Tensor, bias: Tensor | None = None, 
     return _convolve_transposed(1, input, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
+@autocasts(LOWER)
 def conv_transpose2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, output_padding: Any = 0, groups: int = 1, dilation: Any = 1) -> Tensor:
     """The transpose of `conv2d`: (N, C, H, W) with weight (C, K / groups, R, S) to (N, K, H', W').
 
@@ -378,6 +384,7 @@ def conv_transpose2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, 
     return _convolve_transposed(2, input, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
+@autocasts(LOWER)
 def conv_transpose3d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, output_padding: Any = 0, groups: int = 1, dilation: Any = 1) -> Tensor:
     """The transpose of `conv3d`.
 
@@ -387,6 +394,7 @@ def conv_transpose3d(input: Tensor, weight: Tensor, bias: Tensor | None = None, 
     return _convolve_transposed(3, input, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
+@autocasts(LOWER)
 def convolution(input: Tensor, weight: Tensor, bias: Tensor | None, stride: Sequence[int], padding: Sequence[int], dilation: Sequence[int], transposed: bool, output_padding: Sequence[int], groups: int) -> Tensor:
     """Any convolution, by the number of dims of `weight`.
 

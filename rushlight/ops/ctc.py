@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import dtypes as dt
+from ..autocasting import SINGLE, autocasts
 from ..shape import contiguous
 from ..storage import TensorBase
 from .card import Card, apply, array_of
@@ -117,6 +118,7 @@ def _lengths(lengths: Any, name: str) -> tuple[int, ...]:
     return tuple(int(n) for n in lengths)
 
 
+@autocasts(SINGLE)
 def ctc_loss(log_probs: Tensor, targets: Tensor, input_lengths: Any, target_lengths: Any, blank: int = 0, reduction: str = "mean", zero_infinity: bool = False) -> Tensor:
     """The CTC loss of log-probabilities (T, N, C) or (T, C) and labels (N, S) or concatenated.
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import dtypes as dt
+from ..autocasting import SINGLE, autocasts
 from ..errors import sizes
 from ..shape import Layout, Shape, layout, strides_in_order, wrap_dim
 from .card import Card, apply, array_of, tensor_of_array
@@ -207,6 +208,7 @@ def _one_length(input: Tensor, n: int | None, dim: int) -> tuple[Shape, list[int
     return (d,), [input._layout.shape[d] if n is None else n]
 
 
+@autocasts(SINGLE)
 def fft_fft(input: Tensor, n: int | None = None, dim: int = -1, norm: str | None = None, *, out: Tensor | None = None) -> Tensor:
     """The discrete Fourier transform along `dim`, cut or padded to `n` elements.
 
@@ -218,6 +220,7 @@ def fft_fft(input: Tensor, n: int | None = None, dim: int = -1, norm: str | None
     return _whole(input, *_one_length(input, n, dim), norm, True, out)
 
 
+@autocasts(SINGLE)
 def fft_ifft(input: Tensor, n: int | None = None, dim: int = -1, norm: str | None = None, *, out: Tensor | None = None) -> Tensor:
     """The inverse of `fft`.
 
@@ -227,6 +230,7 @@ def fft_ifft(input: Tensor, n: int | None = None, dim: int = -1, norm: str | Non
     return _whole(input, *_one_length(input, n, dim), norm, False, out)
 
 
+@autocasts(SINGLE)
 def fft_fftn(input: Tensor, s: Sequence[int] | None = None, dim: Any = None, norm: str | None = None, *, out: Tensor | None = None) -> Tensor:
     """`fft` over several dims.
 
@@ -237,6 +241,7 @@ def fft_fftn(input: Tensor, s: Sequence[int] | None = None, dim: Any = None, nor
     return _whole(input, *_dims_and_lengths(input, s, dim), norm, True, out)
 
 
+@autocasts(SINGLE)
 def fft_ifftn(input: Tensor, s: Sequence[int] | None = None, dim: Any = None, norm: str | None = None, *, out: Tensor | None = None) -> Tensor:
     """The inverse of `fftn`.
 
@@ -247,6 +252,7 @@ def fft_ifftn(input: Tensor, s: Sequence[int] | None = None, dim: Any = None, no
     return _whole(input, *_dims_and_lengths(input, s, dim), norm, False, out)
 
 
+@autocasts(SINGLE)
 def fft_rfft(input: Tensor, n: int | None = None, dim: int = -1, norm: str | None = None, *, out: Tensor | None = None) -> Tensor:
     """The first half of the transform of a real signal; the rest is its mirrored conjugate.
 
@@ -257,6 +263,7 @@ def fft_rfft(input: Tensor, n: int | None = None, dim: int = -1, norm: str | Non
     return found if out is None else write_out(out, found)
 
 
+@autocasts(SINGLE)
 def fft_rfftn(input: Tensor, s: Sequence[int] | None = None, dim: Any = None, norm: str | None = None, *, out: Tensor | None = None) -> Tensor:
     """`rfft` over several dims, the last of them halved.
 
@@ -267,6 +274,7 @@ def fft_rfftn(input: Tensor, s: Sequence[int] | None = None, dim: Any = None, no
     return found if out is None else write_out(out, found)
 
 
+@autocasts(SINGLE)
 def fft_irfft(input: Tensor, n: int | None = None, dim: int = -1, norm: str | None = None, *, out: Tensor | None = None) -> Tensor:
     """The inverse of `rfft`; the signal has `n` elements, by default an even number.
 
@@ -279,6 +287,7 @@ def fft_irfft(input: Tensor, n: int | None = None, dim: int = -1, norm: str | No
     return found if out is None else write_out(out, found)
 
 
+@autocasts(SINGLE)
 def fft_irfftn(input: Tensor, s: Sequence[int] | None = None, dim: Any = None, norm: str | None = None, *, out: Tensor | None = None) -> Tensor:
     """The inverse of `rfftn`; without `s` the last dim of the result has an even size.
 
@@ -291,6 +300,7 @@ def fft_irfftn(input: Tensor, s: Sequence[int] | None = None, dim: Any = None, n
     return found if out is None else write_out(out, found)
 
 
+@autocasts(SINGLE)
 def fft_hfft(input: Tensor, n: int | None = None, dim: int = -1, norm: str | None = None, *, out: Tensor | None = None) -> Tensor:
     """The real transform of a signal that is its own mirrored conjugate, given by its first half.
 
@@ -303,6 +313,7 @@ def fft_hfft(input: Tensor, n: int | None = None, dim: int = -1, norm: str | Non
     return found if out is None else write_out(out, found)
 
 
+@autocasts(SINGLE)
 def fft_hfftn(input: Tensor, s: Sequence[int] | None = None, dim: Any = None, norm: str | None = None, *, out: Tensor | None = None) -> Tensor:
     """`hfft` over several dims, the last of them given by its half.
 
@@ -317,6 +328,7 @@ def fft_hfftn(input: Tensor, s: Sequence[int] | None = None, dim: Any = None, no
     return found if out is None else write_out(out, found)
 
 
+@autocasts(SINGLE)
 def fft_ihfft(input: Tensor, n: int | None = None, dim: int = -1, norm: str | None = None, *, out: Tensor | None = None) -> Tensor:
     """The inverse of `hfft`.
 
@@ -327,6 +339,7 @@ def fft_ihfft(input: Tensor, n: int | None = None, dim: int = -1, norm: str | No
     return found if out is None else write_out(out, found)
 
 
+@autocasts(SINGLE)
 def fft_ihfftn(input: Tensor, s: Sequence[int] | None = None, dim: Any = None, norm: str | None = None, *, out: Tensor | None = None) -> Tensor:
     """The inverse of `hfftn`.
 
@@ -446,6 +459,7 @@ def _centred(window: Tensor | None, win_length: int, n_fft: int, dtype: dt.dtype
     return pad(window, (left, n_fft - win_length - left))
 
 
+@autocasts(SINGLE)
 def stft(
     input: Tensor, n_fft: int, hop_length: int | None = None, win_length: int | None = None, window: Tensor | None = None,
     center: bool = True, pad_mode: str = "reflect", normalized: bool = False, onesided: bool | None = None,

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..autocasting import SINGLE, autocasts
 from ..errors import sizes
 from ..shape import Layout, Shape
 from .combine import stack, where
@@ -129,6 +130,7 @@ _MODES = ("bilinear", "nearest", "bicubic")
 _PADDING_MODES = ("zeros", "border", "reflection")
 
 
+@autocasts(SINGLE)
 def grid_sampler(input: Tensor, grid: Tensor, interpolation_mode: int, padding_mode: int, align_corners: bool) -> Tensor:
     """`F.grid_sample` with the modes as numbers: bilinear, nearest, bicubic; zeros, border, reflection.
 
@@ -143,6 +145,7 @@ def grid_sampler(input: Tensor, grid: Tensor, interpolation_mode: int, padding_m
     return _sample(input, positions, mode, _PADDING_MODES[padding_mode], align_corners)
 
 
+@autocasts(SINGLE)
 def grid_sample(input: Tensor, grid: Tensor, mode: str = "bilinear", padding_mode: str = "zeros", align_corners: bool | None = None) -> Tensor:
     """`input` (N, C, H, W) read at `grid` (N, H', W', 2), whose (x, y) run from -1 to 1 over the image; also with three dims.
 

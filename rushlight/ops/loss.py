@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ..autocasting import SINGLE, autocasts
 from ..errors import sizes
 from ..shape import broadcast_shapes
 from ..storage import TensorBase
@@ -59,6 +60,7 @@ def _elementwise(rule: Callable[[Tensor, Tensor], Tensor], input: Tensor, target
     return weighted.sum() / weight.sum() if reduction == "mean" else reduce_loss(weighted, reduction)
 
 
+@autocasts(SINGLE)
 def mse_loss(input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean", weight: Tensor | None = None) -> Tensor:
     """The mean squared error.
 
@@ -72,6 +74,7 @@ def mse_loss(input: Tensor, target: Tensor, size_average: bool | None = None, re
     return _elementwise(lambda a, b: (a - b).square(), input, target, reduction, weight)
 
 
+@autocasts(SINGLE)
 def l1_loss(input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean", weight: Tensor | None = None) -> Tensor:
     """The mean absolute error.
 
@@ -83,6 +86,7 @@ def l1_loss(input: Tensor, target: Tensor, size_average: bool | None = None, red
     return _elementwise(lambda a, b: (a - b).abs(), input, target, reduction, weight)
 
 
+@autocasts(SINGLE)
 def smooth_l1_loss(input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean", beta: float = 1.0) -> Tensor:
     """The squared error below `beta`, the absolute error above (https://arxiv.org/abs/1504.08083).
 
@@ -107,6 +111,7 @@ def _where(condition: Any, a: Any, b: Any) -> Any:
     return where(condition, a, b)
 
 
+@autocasts(SINGLE)
 def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0, weight: Tensor | None = None) -> Tensor:
     """Half the squared error below `delta`, `delta` times the absolute error above.
 
@@ -126,6 +131,7 @@ def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: fl
     return _elementwise(rule, input, target, reduction, weight)
 
 
+@autocasts(SINGLE)
 def kl_div(input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean", log_target: bool = False) -> Tensor:
     """The Kullback-Leibler divergence from log-probabilities `input` to `target` (log-probabilities if `log_target`).
 
@@ -144,6 +150,7 @@ def kl_div(input: Tensor, target: Tensor, size_average: bool | None = None, redu
     return reduce_loss(loss, reduction)
 
 
+@autocasts(SINGLE)
 def poisson_nll_loss(input: Tensor, target: Tensor, log_input: bool = True, full: bool = False, size_average: bool | None = None, eps: float = 1e-8, reduce: bool | None = None, reduction: str = "mean") -> Tensor:
     """The negative log-likelihood of a Poisson target; `full` adds Stirling's term.
 
@@ -199,6 +206,7 @@ def _expands(var: TensorBase, input: TensorBase) -> bool:
         return False
 
 
+@autocasts(SINGLE)
 def soft_margin_loss(input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean") -> Tensor:
     """``log(1 + exp(-target * input))`` for targets 1 and -1.
 
@@ -210,6 +218,7 @@ def soft_margin_loss(input: Tensor, target: Tensor, size_average: bool | None = 
     return reduce_loss((-target * input).exp().log1p(), reduction)
 
 
+@autocasts(SINGLE)
 def hinge_embedding_loss(input: Tensor, target: Tensor, margin: float = 1.0, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean") -> Tensor:
     """`input` where the target is 1, ``max(0, margin - input)`` where it is -1.
 
@@ -222,6 +231,7 @@ def hinge_embedding_loss(input: Tensor, target: Tensor, margin: float = 1.0, siz
     return reduce_loss(apart + together, reduction)
 
 
+@autocasts(SINGLE)
 def margin_ranking_loss(input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean") -> Tensor:
     """``max(0, -target * (input1 - input2) + margin)``.
 
@@ -236,6 +246,7 @@ def margin_ranking_loss(input1: Tensor, input2: Tensor, target: Tensor, margin: 
     return reduce_loss((-target * (input1 - input2) + margin).clamp(min=0), reduction)
 
 
+@autocasts(SINGLE)
 def cosine_embedding_loss(input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean") -> Tensor:
     """``1 - cos`` where the target is 1, ``max(0, cos - margin)`` where it is -1.
 
@@ -254,6 +265,7 @@ def cosine_embedding_loss(input1: Tensor, input2: Tensor, target: Tensor, margin
     return reduce_loss(loss, reduction)
 
 
+@autocasts(SINGLE)
 def triplet_margin_loss(anchor: Tensor, positive: Tensor, negative: Tensor, margin: float = 1.0, p: float = 2, eps: float = 1e-6, swap: bool = False, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean") -> Tensor:
     """``max(0, d(anchor, positive) - d(anchor, negative) + margin)`` (http://www.bmva.org/bmvc/2016/papers/paper119).
 

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import dtypes as dt
+from ..autocasting import LOWER, autocasts, cast
 from ..engine import library
 from ..engine.lowering import FLOATING, ROW_BLOCK, Calls, Loop, Space
 from ..errors import sizes
+from ..graph import grad_state
 from ..shape import Layout, broadcast_shapes, can_broadcast_to, contiguous, layout
 from .card import Card, apply
 from .define import as_tensor_argument, write_out
@@ -53,7 +55,7 @@ def _infer_mm(input: Layout, mat2: Layout) -> Layout:
 
 _mm = Card(
     "mm", "input mat2",
-    infer=_infer_mm, numpy=product, lowering=Calls(library.product),
+    infer=_infer_mm, numpy=product, lowering=Calls(library.product), autocast=LOWER,
     grads={"input": lambda g, mat2: g.mm(mat2.t().conj()), "mat2": lambda g, input: input.t().conj().mm(g)},
     onnx="MatMul",
 )  # fmt: skip
@@ -85,7 +87,7 @@ def _infer_bmm(input: Layout, mat2: Layout) -> Layout:
 
 _bmm = Card(
     "bmm", "input mat2",
-    infer=_infer_bmm, numpy=product, lowering=Calls(library.product),
+    infer=_infer_bmm, numpy=product, lowering=Calls(library.product), autocast=LOWER,
     grads={
         "input": lambda g, mat2: g.bmm(mat2.transpose(1, 2).conj()),
         "mat2": lambda g, input: input.transpose(1, 2).conj().bmm(g),
@@ -201,6 +203,8 @@ def _matmul(input: Any, other: Any) -> Any:
     if a.ndim == 0 or b.ndim == 0:
         raise RuntimeError(f"both arguments to matmul need to be at least 1D, but they are {a.ndim}D and {b.ndim}D")
     if b.ndim == 1:
+        if grad_state.autocast is not None:
+            input, other = cast(LOWER, (input, other))  # a product with a vector is in the list, but `mv` and `dot` are not
         if a.ndim == 1:
             return dot(input, other)
         if a.ndim == 2:
@@ -316,7 +320,7 @@ def _linear_gradient(g: Tensor, input: Tensor, weight: Tensor, layouts: Sequence
 _linear = Card(
     "linear", "input weight bias",
     infer=_infer_linear, numpy=_linear_rule, backward=_linear_gradient, node_name="AddmmBackward0",
-    lowering=Calls(library.linear),
+    lowering=Calls(library.linear), autocast=LOWER,
     onnx="Gemm",
 )  # fmt: skip
 
@@ -359,7 +363,7 @@ def _scaled(tensor: Tensor, factor: Any) -> Tensor:
 _addmm = Card(
     "addmm", "input mat1 mat2",
     statics="beta alpha",
-    infer=_infer_addmm, numpy=_addmm_rule,
+    infer=_infer_addmm, numpy=_addmm_rule, autocast=LOWER,
     grads={
         "input": lambda g, beta: _scaled(g, beta),
         "mat1": lambda g, mat2, alpha: _scaled(g.mm(mat2.t().conj()), alpha),
@@ -445,6 +449,7 @@ def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: Any = 1, alpha: Any
     return found if out is None else write_out(out, found)
 
 
+@autocasts(LOWER)
 def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1, out: Tensor | None = None) -> Tensor:
     """``beta * input + alpha *`` the sum of the batch's products, of shapes (b, n, m) and (b, m, p).
 
@@ -454,6 +459,7 @@ def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alph
     return _plus(input, bmm(batch1, batch2).sum(0).to(batch1._layout.dtype), beta, alpha, out)
 
 
+@autocasts(LOWER)
 def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1, out: Tensor | None = None) -> Tensor:
     """``beta * input + alpha * (batch1 @ batch2)`` for batches of shapes (b, n, m) and (b, m, p).
 
@@ -495,6 +501,9 @@ def inner(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     else:
         if a.dtype is not b.dtype:
             raise RuntimeError("both inputs should have same dtype")
-        rows, columns = input.reshape(_rows(a.shape), a.shape[-1]), other.reshape(_rows(b.shape), b.shape[-1])
-        found = mm(rows, columns.t()).reshape(*a.shape[:-1], *b.shape[:-1])
+        if a.ndim == b.ndim == 1:
+            found = dot(input, other)
+        else:
+            rows, columns = input.reshape(_rows(a.shape), a.shape[-1]), other.reshape(_rows(b.shape), b.shape[-1])
+            found = mm(rows, columns.t()).reshape(*a.shape[:-1], *b.shape[:-1])
     return found if out is None else write_out(out, found)

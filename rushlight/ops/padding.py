@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import dtypes as dt
+from ..autocasting import SINGLE
 from ..engine import copies, pooling
 from ..engine.lowering import Calls
 from ..errors import sizes
@@ -117,7 +118,7 @@ def _card(title: str, n: int) -> Card:
         numpy=lambda input, pad, mode: sum_over(input, _tables(input.shape, pad, mode)),
         lowering=Calls(lambda plan: pooling.sums(plan, _tables(plan.operands[0].shape, **plan.params)), exact=True),
         grads={"input": lambda g, layouts, pad, mode: apply(_pad_backward, (g,), (layouts[0].shape, pad, mode))},
-        node_name=f"{title.capitalize()}Pad{n}DBackward0", onnx="Pad",
+        node_name=f"{title.capitalize()}Pad{n}DBackward0", onnx="Pad", autocast=None if title == "circular" else SINGLE,
     )  # fmt: skip
 
 

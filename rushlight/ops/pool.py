@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import dtypes as dt
+from ..autocasting import SINGLE, autocasts
 from ..engine import pooling
 from ..engine.lowering import Calls
 from ..errors import sizes
@@ -245,6 +246,7 @@ def max_pool3d_with_indices(input: Tensor, kernel_size: Any, stride: Any = None,
     return _max_pool_nd(3, input, kernel_size, stride, padding, dilation, ceil_mode)
 
 
+@autocasts(SINGLE)
 def max_pool3d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False, return_indices: bool = False) -> Any:
     """The maximum of each window of (N, C, D, H, W) or (C, D, H, W). `stride` is `kernel_size` when not given.
 
@@ -333,6 +335,7 @@ def max_unpool1d(input: Tensor, indices: Tensor, kernel_size: Any, stride: Any =
     return _max_unpool_nd(1, input, indices, kernel_size, stride, padding, output_size)
 
 
+@autocasts(SINGLE)
 def max_unpool2d(input: Tensor, indices: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, output_size: Any = None) -> Tensor:
     """Put the maxima of `max_pool2d` back where they came from, with zeros between them.
 
@@ -343,6 +346,7 @@ def max_unpool2d(input: Tensor, indices: Tensor, kernel_size: Any, stride: Any =
     return _max_unpool_nd(2, input, indices, kernel_size, stride, padding, output_size)
 
 
+@autocasts(SINGLE)
 def max_unpool3d(input: Tensor, indices: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, output_size: Any = None) -> Tensor:
     """Put the maxima of `max_pool3d` back where they came from, with zeros between them.
 
@@ -492,6 +496,7 @@ def avg_pool2d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any
     return _avg_pool_nd(2, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 
 
+@autocasts(SINGLE)
 def avg_pool3d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False, count_include_pad: bool = True, divisor_override: int | None = None) -> Tensor:
     """The mean of each window of (N, C, D, H, W) or (C, D, H, W). `stride` is `kernel_size` when not given.
 

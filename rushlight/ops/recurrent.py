@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from .. import dtypes as dt
+from ..autocasting import LOWER, autocasts
+from ..graph import grad_state
 from .combine import cat
 from .dropout import dropout as drop
 from .matmul import linear
@@ -22,6 +25,12 @@ if TYPE_CHECKING:
 
 def _run_layer(network: Network, input: Tensor, state: State, weights: Weights, reverse: bool) -> tuple[Tensor, State]:
     """One direction of one layer over a sequence in which every step has all rows."""
+    low = input._layout.dtype
+    if low in dt.HALF and all(part._layout.dtype is low for part in state) and (grad_state.autocast is not None or weights.ih._layout.dtype is low):
+        # Half precision is rounded at the end, not after every operation of every step.
+        wide = Weights(weights.ih.float(), weights.hh.float(), *(None if w is None else w.float() for w in weights[2:]))
+        output, last = _run_layer(network, input.float(), tuple(part.float() for part in state), wide, reverse)
+        return output.to(low), tuple(part.to(low) for part in last)
     run = run_entry if is_entry(network, input, state, weights) else run_steps
     return run(network, input, state, weights, reverse)
 
@@ -156,6 +165,7 @@ def _run(network: Network, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tup
     return (_run_packed if is_packed else _run_padded)(network, *args, **kwargs)
 
 
+@autocasts(LOWER)
 def lstm(*args: Any, **kwargs: Any) -> tuple[Tensor, Tensor, Tensor]:
     """Layers of LSTM; see `nn.LSTM` for the formulas. Returns the output, and the last hidden and cell states.
 
@@ -182,6 +192,7 @@ def gru(*args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
     return output, hidden
 
 
+@autocasts(LOWER)
 def rnn_tanh(*args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
     """Layers of Elman networks with tanh; arguments as `gru`.
 
@@ -193,6 +204,7 @@ def rnn_tanh(*args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
     return output, hidden
 
 
+@autocasts(LOWER)
 def rnn_relu(*args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
     """Layers of Elman networks with ReLU; arguments as `gru`.
 
@@ -253,6 +265,7 @@ def gru_cell(
     return _run_cell(GRU, input, (hx,), Weights(w_ih, w_hh, b_ih, b_hh))[0]
 
 
+@autocasts(LOWER)
 def rnn_tanh_cell(
     input: Tensor, hx: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor | None = None, b_hh: Tensor | None = None
 ) -> Tensor:
@@ -264,6 +277,7 @@ def rnn_tanh_cell(
     return _run_cell(RNN_TANH, input, (hx,), Weights(w_ih, w_hh, b_ih, b_hh))[0]
 
 
+@autocasts(LOWER)
 def rnn_relu_cell(
     input: Tensor, hx: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor | None = None, b_hh: Tensor | None = None
 ) -> Tensor:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import dtypes as dt
+from ..autocasting import SINGLE, autocasts
 from ..engine.lowering import FLOATING, ROW_BLOCK, Column, Loop, Space
 from ..engine.terms import FLOATS
 from ..errors import sizes
@@ -188,6 +189,7 @@ _prod = _Reduction(
 )
 
 
+@autocasts(SINGLE)
 def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype: dt.dtype | None = None, out: Tensor | None = None) -> Tensor:
     """The product over one `dim`, or over everything. Integers and bools multiply to int64.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import dtypes as dt
+from ..autocasting import WIDEST, autocasts
 from ..engine import indexing, library
 from ..engine.lowering import Calls
 from ..errors import sizes
@@ -289,6 +290,7 @@ _index_copy = Card(
 )  # fmt: skip
 
 
+@autocasts(WIDEST)
 def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor, *, out: Tensor | None = None) -> Tensor:
     """`input` with the slices of `dim` that `index` names replaced by those of `source`.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import dtypes as dt, return_types
+from ..autocasting import SINGLE, autocasts
 from ..errors import sizes
 from ..shape import Layout, broadcast_shapes, contiguous, wrap_dim
 from ..storage import TensorBase
@@ -89,6 +90,7 @@ def _quantile(function: str, input: Tensor, q: Any, dim: int | None, keepdim: bo
     return found if out is None else write_out(out, found)
 
 
+@autocasts(SINGLE)
 def quantile(input: Tensor, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear", out: Tensor | None = None) -> Tensor:
     """The `q`-th quantiles (from 0 to 1) along `dim`, or of everything; several of them in a new first dim.
 
@@ -98,6 +100,7 @@ def quantile(input: Tensor, q: Any, dim: int | None = None, keepdim: bool = Fals
     return _quantile("quantile", input, q, dim, keepdim, interpolation, False, out)
 
 
+@autocasts(SINGLE)
 def nanquantile(input: Tensor, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear", out: Tensor | None = None) -> Tensor:
     """The quantiles of the values that are not nan.
 
@@ -359,6 +362,7 @@ _distances = Card(
 _COMPUTE_MODES = {"use_mm_for_euclid_dist_if_necessary": 25, "use_mm_for_euclid_dist": 0, "donot_use_mm_for_euclid_dist": math.inf}
 
 
+@autocasts(SINGLE)
 def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str = "use_mm_for_euclid_dist_if_necessary") -> Tensor:
     """The `p`-norm distance between each row of `x1` and each row of `x2`, batches broadcasting.
 
@@ -389,6 +393,7 @@ def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str = "use_mm_fo
     return vector_norm(x1.unsqueeze(-2) - x2.unsqueeze(-3), p, -1)
 
 
+@autocasts(SINGLE)
 def trace(input: Tensor) -> Tensor:
     """The sum of the diagonal of a matrix.
 

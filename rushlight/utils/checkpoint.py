@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Self
 
+from ..autocasting import casting_to
 from ..autograd import Function, backward, enable_grad, is_grad_enabled, no_grad
 from ..graph import grad_state, save, trace_ops
 from ..random import fork_rng, get_rng_state, set_rng_state
@@ -132,6 +133,7 @@ class CheckpointFunction(Function):
         check_backward_validity(args)
         ctx.run_function = run_function
         ctx.rng_state = get_rng_state() if preserve_rng_state else None
+        ctx.autocast = grad_state.autocast
         ctx.inputs = [None if isinstance(value, Tensor) else value for value in args]
         ctx.tensor_indices = [index for index, value in enumerate(args) if isinstance(value, Tensor)]
         ctx.save_for_backward(*(args[index] for index in ctx.tensor_indices))
@@ -145,7 +147,7 @@ class CheckpointFunction(Function):
         for index, tensor in zip(ctx.tensor_indices, ctx.saved_tensors, strict=True):
             inputs[index] = tensor
         detached = detach_variable(tuple(inputs))
-        with _random_state(ctx.rng_state), enable_grad():
+        with _random_state(ctx.rng_state), casting_to(ctx.autocast), enable_grad():
             outputs = ctx.run_function(*detached)
         if isinstance(outputs, Tensor):
             outputs = (outputs,)
@@ -449,8 +451,10 @@ def _checkpoint_recorded(
         )
     first, second = context_fn() if logs is None else (_log_ops(logs[0]), _log_ops(logs[1]))
 
+    low = grad_state.autocast
+
     def run_again(*args: Any) -> None:
-        with _random_state(rng_state), second:
+        with _random_state(rng_state), casting_to(low), second:
             function(*args, **kwargs)
 
     if not is_grad_enabled():

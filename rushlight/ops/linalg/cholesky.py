@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ... import dtypes as dt, return_types
+from ...autocasting import SINGLE, autocasts
 from ...shape import Layout, broadcast_shapes, contiguous
 from ..card import Card, apply
 from ..creation import eye
@@ -78,6 +79,7 @@ def _factor(function: str, A: Tensor, upper: bool, check: bool) -> tuple[Tensor,
     return L, info
 
 
+@autocasts(SINGLE)
 def linalg_cholesky(A: Tensor, *, upper: bool = False, out: Tensor | None = None) -> Tensor:
     """The lower triangular L with positive diagonal whose ``L @ L.mH`` is `A` (its adjoint with `upper`); LinAlgError if there is none.
 
@@ -89,6 +91,7 @@ def linalg_cholesky(A: Tensor, *, upper: bool = False, out: Tensor | None = None
     return found if out is None else write_out(out, found)
 
 
+@autocasts(SINGLE)
 def linalg_cholesky_ex(A: Tensor, *, upper: bool = False, check_errors: bool = False, out: Any = None) -> Any:
     """`linalg.cholesky` and, instead of an error, the order of the first minor that is not positive-definite, or zero.
 
@@ -99,6 +102,7 @@ def linalg_cholesky_ex(A: Tensor, *, upper: bool = False, check_errors: bool = F
     return found if out is None else write_out(out, found)
 
 
+@autocasts(SINGLE)
 def cholesky(input: Tensor, upper: bool = False, *, out: Tensor | None = None) -> Tensor:
     """The older form of `linalg.cholesky`.
 
@@ -135,6 +139,7 @@ _cholesky_solve = Card(
 )  # fmt: skip
 
 
+@autocasts(SINGLE)
 def cholesky_solve(input: Tensor, L: Tensor, upper: bool = False, *, out: Tensor | None = None) -> Tensor:
     """The solution X of ``A @ X = input`` from the Cholesky factor of A.
 
@@ -150,6 +155,7 @@ def cholesky_solve(input: Tensor, L: Tensor, upper: bool = False, *, out: Tensor
     return found if out is None else write_out(out, found)
 
 
+@autocasts(SINGLE)
 def cholesky_inverse(L: Tensor, upper: bool = False, *, out: Tensor | None = None) -> Tensor:
     """The inverse of A from its Cholesky factor.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ... import dtypes as dt, return_types, tape
+from ...autocasting import SINGLE, autocasts
 from ...errors import LinAlgError
 from ...shape import Layout, contiguous
 from ..card import Card, apply
@@ -81,6 +82,7 @@ def _check_hermitian(A: Tensor, UPLO: str) -> str:
     return UPLO.upper()
 
 
+@autocasts(SINGLE)
 def linalg_eigh(A: Tensor, UPLO: str = "L", *, out: Any = None) -> Any:
     """The eigenvalues, ascending, and orthonormal eigenvectors (as columns) of a Hermitian matrix, of which one triangle is read.
 
@@ -92,6 +94,7 @@ def linalg_eigh(A: Tensor, UPLO: str = "L", *, out: Any = None) -> Any:
     return found if out is None else write_out(out, found)
 
 
+@autocasts(SINGLE)
 def linalg_eigvalsh(A: Tensor, UPLO: str = "L", *, out: Tensor | None = None) -> Tensor:
     """The eigenvalues of a Hermitian matrix, ascending.
 
@@ -149,6 +152,7 @@ def _check_general(function: str, A: Tensor) -> None:
         raise RuntimeError("torch.linalg.eig: input tensor should not contain infs or NaNs.")
 
 
+@autocasts(SINGLE)
 def linalg_eig(A: Tensor, *, out: Any = None) -> Any:
     """The eigenvalues and eigenvectors (as columns of norm one) of a square matrix; always complex, in no given order.
 
@@ -161,6 +165,7 @@ def linalg_eig(A: Tensor, *, out: Any = None) -> Any:
     return found if out is None else write_out(out, found)
 
 
+@autocasts(SINGLE)
 def linalg_eigvals(A: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The eigenvalues of a square matrix; always complex, in no given order.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ... import dtypes as dt, return_types
+from ...autocasting import SINGLE, autocasts
 from ...errors import sizes
 from ...shape import Layout, contiguous
 from ..card import Card, apply, array_of
@@ -134,6 +135,7 @@ def linalg_lu(A: Tensor, *, pivot: bool = True, out: Any = None) -> Any:
     return found if out is None else write_out(out, found)
 
 
+@autocasts(SINGLE)
 def lu(A: Tensor, pivot: bool = True, get_infos: bool = False, out: Any = None) -> Any:
     """The older form of `linalg.lu_factor`.
 
@@ -217,6 +219,7 @@ def _lu_solve(LU: Tensor, P: Tensor, B: Tensor, left: bool, adjoint: bool) -> Te
     return linalg_solve_triangular(LU, inner, upper=True)
 
 
+@autocasts(SINGLE)
 def lu_solve(b: Tensor, LU_data: Tensor, LU_pivots: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The older form of `linalg.lu_solve`, with the right hand side first.
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ... import dtypes as dt
+from ...autocasting import SINGLE, autocasts
 from ...errors import sizes
 from ...shape import wrap_dim
 from ..define import as_tensor_argument, write_out
@@ -76,6 +77,7 @@ def linalg_norm(A: Tensor, ord: Any = None, dim: int | Sequence[int] | None = No
     return vector_norm(A, 2 if ord is None else ord, dim, keepdim, dtype=dtype, out=out)
 
 
+@autocasts(SINGLE)
 def linalg_cond(A: Tensor, p: Any = None, *, out: Tensor | None = None) -> Tensor:
     """The condition number for the norm `p`: ``norm(A) * norm(inv(A))``; infinite for a singular matrix.
 

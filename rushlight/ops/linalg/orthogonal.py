@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ... import dtypes as dt, return_types
+from ...autocasting import SINGLE, autocasts
 from ...shape import Layout, contiguous
 from ..card import Card, apply
 from ..creation import eye
@@ -73,6 +74,7 @@ _qr = Card(
 )  # fmt: skip
 
 
+@autocasts(SINGLE)
 def linalg_qr(A: Tensor, mode: str = "reduced", *, out: Any = None) -> Any:
     """``A = Q @ R`` with orthonormal columns in Q and an upper triangular R; `mode` is "reduced", "complete" or "r" (only R).
 
@@ -89,6 +91,7 @@ def linalg_qr(A: Tensor, mode: str = "reduced", *, out: Any = None) -> Any:
     return found if out is None else write_out(out, found)
 
 
+@autocasts(SINGLE)
 def qr(input: Tensor, some: bool = True, *, out: Any = None) -> Any:
     """The older form of `linalg.qr`: reduced if `some`, else complete.
 
@@ -113,6 +116,7 @@ _geqrf = Card(
 )  # fmt: skip
 
 
+@autocasts(SINGLE)
 def geqrf(input: Tensor, *, out: Any = None) -> Any:
     """LAPACK's form of the QR decomposition: R above, Householder vectors below the diagonal, and their scales tau.
 
@@ -154,6 +158,7 @@ def _check_reflectors(function: str, input: Layout, tau: Layout) -> None:
         raise RuntimeError(f"{function}: tau dtype {tau.dtype.type_name} does not match input dtype {input.dtype.type_name}")
 
 
+@autocasts(SINGLE)
 def linalg_householder_product(A: Tensor, tau: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The first columns of the product of the Householder reflections that `geqrf` gives.
 
@@ -168,6 +173,7 @@ def linalg_householder_product(A: Tensor, tau: Tensor, *, out: Tensor | None = N
     return found if out is None else write_out(out, found)
 
 
+@autocasts(SINGLE)
 def ormqr(input: Tensor, tau: Tensor, other: Tensor, left: bool = True, transpose: bool = False, *, out: Tensor | None = None) -> Tensor:
     """The product of the whole Q of Householder reflections with `other`: Q or Q^H (`transpose`), from the left or the right.
 

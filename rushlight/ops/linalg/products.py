@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ... import dtypes as dt
+from ...autocasting import LOWER, autocasts
 from ...errors import sizes
 from ...shape import contiguous
 from ..card import Card, apply
@@ -193,6 +194,7 @@ def linalg_vander(x: Tensor, *, N: int | None = None) -> Tensor:
     return found.to(dt.int64) if here.dtype.category < dt.FLOAT else found
 
 
+@autocasts(LOWER)
 def linalg_vecdot(x: Tensor, y: Tensor, *, dim: int = -1, out: Tensor | None = None) -> Tensor:
     """The inner products of the vectors along `dim`, those of `x` conjugated, the other dims broadcasting.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ... import dtypes as dt, return_types
+from ...autocasting import SINGLE, autocasts
 from ...errors import LinAlgError, sizes
 from ...shape import Layout, contiguous
 from ...storage import TensorBase
@@ -116,6 +117,7 @@ def _settle() -> None:
     tape.flush("check")
 
 
+@autocasts(SINGLE)
 def linalg_svd(A: Tensor, full_matrices: bool = True, *, driver: str | None = None, out: Any = None) -> Any:
     """``A = U @ diag(S) @ Vh`` with orthonormal U and Vh, square unless `full_matrices` is False, and S descending.
 
@@ -128,6 +130,7 @@ def linalg_svd(A: Tensor, full_matrices: bool = True, *, driver: str | None = No
     return found if out is None else write_out(out, found)
 
 
+@autocasts(SINGLE)
 def linalg_svdvals(A: Tensor, *, driver: str | None = None, out: Tensor | None = None) -> Tensor:
     """The singular values of each matrix, descending.
 
@@ -147,6 +150,7 @@ def linalg_svdvals(A: Tensor, *, driver: str | None = None, out: Tensor | None =
     return found if out is None else write_out(out, found)
 
 
+@autocasts(SINGLE)
 def svd(input: Tensor, some: bool = True, compute_uv: bool = True, *, out: Any = None) -> Any:
     """``input = U @ diag(S) @ V.mH``: the older form of `linalg.svd`, with V rather than its adjoint.
 
@@ -241,6 +245,7 @@ def linalg_pinv(A: Tensor, rcond: Any = None, hermitian: bool = False, *, atol: 
     return found if out is None else write_out(out, found)
 
 
+@autocasts(SINGLE)
 def pinverse(input: Tensor, rcond: float = 1e-15) -> Tensor:
     """`linalg.pinv` with a relative tolerance of `rcond`.
 
@@ -253,6 +258,7 @@ def pinverse(input: Tensor, rcond: float = 1e-15) -> Tensor:
 _matrix_rank = Card("linalg_matrix_rank", "A atol rtol", statics="hermitian", numpy=lambda A, atol, rtol, hermitian: np.sum(_spectrum(A, atol, rtol, hermitian)[3], -1, dtype=np.int64))
 
 
+@autocasts(SINGLE)
 def linalg_matrix_rank(A: Tensor, tol: Any = None, hermitian: bool = False, *, atol: Any = None, rtol: Any = None, out: Tensor | None = None) -> Tensor:
     """The number of singular values above ``max(atol, rtol * largest)``.
 

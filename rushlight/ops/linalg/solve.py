@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ... import dtypes as dt, return_types
+from ...autocasting import SINGLE, autocasts
 from ...shape import Layout, broadcast_shapes, contiguous, numel
 from ..card import Card, apply
 from ..define import as_tensor_argument, write_out
@@ -111,6 +112,7 @@ def _solver_failed(pivot: int) -> str:
     return "The solver failed because the input matrix is singular."
 
 
+@autocasts(SINGLE)
 def linalg_solve(A: Tensor, B: Tensor, *, left: bool = True, out: Tensor | None = None) -> Tensor:
     """The solution of ``A @ X = B`` (``X @ A = B`` unless `left`); LinAlgError if a matrix is singular.
 
@@ -144,6 +146,7 @@ def _invert(function: str, A: Tensor, check: bool) -> tuple[Tensor, Tensor]:
     return inverse, info
 
 
+@autocasts(SINGLE)
 def linalg_inv(A: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The inverse of each square matrix; LinAlgError if one is singular.
 
@@ -155,6 +158,7 @@ def linalg_inv(A: Tensor, *, out: Tensor | None = None) -> Tensor:
     return found if out is None else write_out(out, found)
 
 
+@autocasts(SINGLE)
 def linalg_inv_ex(A: Tensor, *, check_errors: bool = False, out: Any = None) -> Any:
     """`linalg.inv` and, instead of an error, the number of the first zero pivot, or zero.
 
@@ -165,6 +169,7 @@ def linalg_inv_ex(A: Tensor, *, check_errors: bool = False, out: Any = None) -> 
     return found if out is None else write_out(out, found)
 
 
+@autocasts(SINGLE)
 def inverse(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """`linalg.inv` under its older name.
 
@@ -174,6 +179,7 @@ def inverse(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     return linalg_inv(input, out=out)
 
 
+@autocasts(SINGLE)
 def linalg_tensorinv(A: Tensor, ind: int = 2, *, out: Tensor | None = None) -> Tensor:
     """The inverse for `tensordot` of `A` as a map from its last dims to its first `ind` dims.
 
@@ -190,6 +196,7 @@ def linalg_tensorinv(A: Tensor, ind: int = 2, *, out: Tensor | None = None) -> T
     return found if out is None else write_out(out, found)
 
 
+@autocasts(SINGLE)
 def linalg_tensorsolve(A: Tensor, B: Tensor, dims: Any = None, *, out: Tensor | None = None) -> Tensor:
     """The X whose ``tensordot`` with `A` over all dims of X is `B`; `dims` of `A` are moved to the end first.
 
@@ -246,6 +253,7 @@ _lstsq = Card(
 )  # fmt: skip
 
 
+@autocasts(SINGLE)
 def linalg_lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | None = None) -> Any:
     """The X of least norm that minimises the norm of ``A @ X - B``, the residuals, the rank and the singular values of `A`.
 

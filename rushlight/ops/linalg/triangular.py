@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ... import return_types
+from ...autocasting import SINGLE, autocasts
 from ...shape import Layout, broadcast_shapes
 from ..card import Card, apply
 from ..define import as_tensor_argument, write_out
@@ -75,6 +76,7 @@ def linalg_solve_triangular(A: Tensor, B: Tensor, *, upper: bool, left: bool = T
     return found if out is None else write_out(out, found)
 
 
+@autocasts(SINGLE)
 def triangular_solve(b: Tensor, A: Tensor, upper: bool = True, transpose: bool = False, unitriangular: bool = False, *, out: Any = None) -> Any:
     """The solution of ``A @ X = b`` (``A.mT @ X = b`` with `transpose`) and a copy of `A`; the older form of `linalg.solve_triangular`.
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .devices import NO_CUDA, device as Device
+from ..devices import NO_CUDA, device as Device
+from . import amp as amp
 
 
 def is_available() -> bool:

@@ -529,6 +529,32 @@ def test_what_is_printed_is_printed_each_time(capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().out == "called\n" * 5
 
 
+def test_leaves_that_the_function_makes() -> None:
+    def f(x: Tensor) -> Any:
+        w = torch.ones(3, requires_grad=True)
+        (w * x).sum().backward()
+        return w.grad * 2
+
+    compiled = check(f, [(normal(3, seed=n),) for n in range(5)], replays=3)
+    compiled = torch.compile(lambda: torch.ones(3, requires_grad=True))
+    for _ in range(4):
+        w = compiled()
+        assert w.requires_grad and w.is_leaf
+    assert compiled.replays == 0
+
+
+def test_code_that_is_new_at_each_call() -> None:
+    def f(x: Tensor, n: int) -> Tensor:
+        names: dict[str, Any] = {}
+        exec(f"def scaled(x):\n    return x * {n}.5", names)
+        return names["scaled"](x)
+
+    compiled = torch.compile(f)
+    for n in range(12):
+        assert torch.equal(compiled(normal(3), n), normal(3) * (n + 0.5))
+    assert compiled.replays == 0 and compiled.refusals >= 3
+
+
 def test_random_numbers_are_drawn_anew() -> None:
     def f(x: Tensor) -> Tensor:
         return F.dropout(x, 0.5) + torch.rand(4) + torch.randn(4)

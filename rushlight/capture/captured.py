@@ -208,6 +208,8 @@ class Captured:
         source_storages = {was.region[0] for was in before}
         for t in fresh:
             refresh_view(t)  # a write elsewhere may have given it a history
+            if t._requires_grad and t._node is None:
+                raise Refused("a leaf that the function has made is returned")
         roots = [t for t in fresh if t._node is not None]
         if any(t._storage in source_storages for t in roots):
             raise Refused("a view of an argument is returned that requires grad")

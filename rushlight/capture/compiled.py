@@ -104,7 +104,10 @@ class CompiledFunction:
         with self.watch:
             result, found = record(self.function, args, kwargs, guards, position)
         if self.watch.seen() != seen:
-            return result  # it is known only now what else the function reads: the next call is recorded
+            # It is known only now what else the function reads: the next call is recorded. (Some make new code at each call.)
+            self.refusals += seen > 0
+            self.refusal = "other code ran than before"
+            return result
         if isinstance(found, Captured):
             self.recordings.insert(0, found)
             tape.state.recordings += 1

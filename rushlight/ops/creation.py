@@ -40,7 +40,7 @@ def filled(out: Layout, value: Any, device: Any = None, requires_grad: bool = Fa
         value = fitting(value, out.dtype)
         if tape.thread.position is not None and out.dtype in MEMORY:
             # In a backward pass: all that it does is on the tape, where it can be fused and the pass be kept as a whole.
-            return apply(_FULL, (value,), (out,))
+            return as_leaf(apply(_FULL, (value,), (out,)), requires_grad)
         if value or "-" in repr(value):
             tensor._storage.allocate().view(out.dtype.numpy)[:] = value
         else:

@@ -244,6 +244,7 @@ class Node:
     def _add_hook(self, hooks: dict[int, Any], hook: Callable[..., Any]) -> Any:
         from .utils.hooks import RemovableHandle
 
+        tape.not_replayed("a hook is registered")
         handle = RemovableHandle(hooks)
         hooks[handle.id] = hook
         return handle

@@ -71,12 +71,14 @@ class Generator:
         value = operator.index(seed)
         if not -(2**63) <= value < 2**64:
             raise ValueError("Overflow when unpacking long long")
+        tape.not_replayed("a random generator's state is read or set")
         tape.flush("generator")
         self._reseed(value % 2**64)
         return self
 
     def seed(self) -> int:
         """Seed from the operating system's entropy and return that seed."""
+        tape.not_replayed("a random generator's state is read or set")
         tape.flush("generator")
         value = int.from_bytes(os.urandom(8), "little")
         self._reseed(value)
@@ -134,6 +136,7 @@ class Generator:
 
     def state_bytes(self) -> np.ndarray:
         """`get_state` as a NumPy array, after the draws that are pending."""
+        tape.not_replayed("a random generator's state is read or set")
         tape.flush("generator")
         blob = np.zeros((), _STATE)
         with self.lock:
@@ -157,6 +160,7 @@ class Generator:
         left, following = int(blob["left"]), int(blob["next"])
         if not blob["seeded"] or not 0 < left <= _BLOCK or following > _BLOCK:
             raise RuntimeError("Invalid mt19937 state")
+        tape.not_replayed("a random generator's state is read or set")
         tape.flush("generator")
         with self.lock:
             self._bits.state = {

@@ -268,6 +268,7 @@ class Tensor(Methods):
             raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
         if self.is_leaf or self._retains_grad:
             return
+        tape.not_replayed("the gradient of a tensor that is no leaf is asked for")
         graph.retain_grad(self)
 
     @property
@@ -280,6 +281,7 @@ class Tensor(Methods):
 
         if not self.requires_grad:
             raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+        tape.not_replayed("a hook is registered")
         edge = edge_of(self)
         if type(edge) is tuple:
             node, nr = edge
@@ -301,6 +303,7 @@ class Tensor(Methods):
             raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
         if self._node is not None:
             raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
+        tape.not_replayed("a hook is registered")
         hooks = self.__dict__.setdefault("_post_accumulate_hooks", {})
         graph.AccumulateGrad.in_use = True
         handle = RemovableHandle(hooks)

@@ -529,6 +529,60 @@ def test_what_is_printed_is_printed_each_time(capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().out == "called\n" * 5
 
 
+def test_hooks_are_called_each_time() -> None:
+    calls = []
+
+    def inside(x: Tensor) -> Tensor:
+        y = x * 2
+        y.register_hook(lambda g: calls.append("inside"))
+        return y.exp()
+
+    compiled = torch.compile(inside)
+    for n in range(4):
+        compiled(normal(3, seed=n).requires_grad_()).sum().backward()
+    assert calls == ["inside"] * 4 and compiled.replays == 0 and "hook" in compiled.refusal
+
+    w = nn.Parameter(normal(3))
+
+    def step(x: Tensor) -> None:
+        w.grad = None
+        (w * x).sum().backward()
+
+    compiled = torch.compile(step)
+    for _ in range(4):
+        compiled(normal(3))
+    assert compiled.replays == 2
+    w.register_post_accumulate_grad_hook(lambda p: calls.append("leaf"))
+    for _ in range(3):
+        compiled(normal(3))
+    assert calls[4:] == ["leaf"] * 3
+
+
+def test_a_seed_inside_is_set_each_time() -> None:
+    def f(x: Tensor) -> Tensor:
+        torch.manual_seed(3)
+        return x + torch.rand(3)
+
+    compiled, x = torch.compile(f), normal(3)
+    expected = f(x)
+    for _ in range(4):
+        assert torch.equal(compiled(x), expected)
+
+
+def test_a_write_to_what_is_kept_is_refused_as_without() -> None:
+    def f(x: Tensor) -> Tensor:
+        y = x.exp()
+        z = y * 2
+        y.detach().add_(1)
+        return z
+
+    compiled = torch.compile(f)
+    for n in range(4):
+        out = compiled(normal(3, seed=n).requires_grad_())
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            out.sum().backward()
+
+
 def test_leaves_that_the_function_makes() -> None:
     def f(x: Tensor) -> Any:
         w = torch.ones(3, requires_grad=True)

@@ -20,7 +20,7 @@ from typing import Any
 from .. import tape
 from ..autograd import run_backward
 from ..engine.routine import NotARoutine, Region, expanded, routine_of
-from ..graph import FREED, Node, edge_of, grad_state, make_tensor, refresh_view, sequence, set_history
+from ..graph import FREED, AccumulateGrad, Node, edge_of, grad_state, make_tensor, refresh_view, sequence, set_history
 from ..ops.card import flush_if_shared, make_view
 from ..ops.creation import filled
 from ..shape import contiguous
@@ -161,7 +161,10 @@ class Backward:
         begin = len(tape.pending)
         edges = [edge_of(sources[n]) for n in targets]
         # What was there before the function ran has nodes of its own, which run behind this one's.
-        grads = run_backward(roots, fakes, True, False, edges, accumulate=False, since=recorder.first_node)
+        try:
+            grads = run_backward(roots, fakes, True, False, edges, accumulate=False, since=recorder.first_node)
+        except RuntimeError as error:  # there is no way back, as the function's own backward pass would say
+            raise Refused(str(error)) from None
         entries = list(islice(tape.pending, begin, None))
         if recorder.refusal is not None or any(entry[3] is not recorder.position for entry in entries):
             raise Refused(recorder.refusal or "other work was recorded at the same time")
@@ -222,6 +225,8 @@ class Captured:
         wanted: list[Region] = []
         for n, (t, was) in enumerate(zip(sources, before, strict=True)):
             if t._node is None and t._grad is not was.grad:
+                if _watched(t):
+                    raise Refused("a parameter has hooks")
                 self.grads.append((n, None if t._grad is None else len(wanted)))
                 if t._grad is not None:
                     wanted.append((t._grad._storage, t._grad._offset, t._grad._layout))
@@ -300,6 +305,8 @@ class Captured:
         special = max([storage.special for storage in storages], default=0)
         if special == ON_META:
             raise Refused("a tensor on the meta device")
+        if AccumulateGrad.in_use and any(_watched(sources[n]) for n, _ in self.grads):
+            raise Refused("a parameter has hooks")
         for function, arguments in self.checks:
             function(*[_view(regions, a) if type(a) is tuple else a for a in arguments])
         routine = self.routine
@@ -330,6 +337,11 @@ class Captured:
             optimizer.step()
         values = [fresh[value] if kind == "fresh" else sources[value] if kind == "source" else value for kind, value in self.results]
         return values[0] if isinstance(self.tree, LeafSpec) else tree_unflatten(values, self.tree)
+
+
+def _watched(leaf: Any) -> bool:
+    """Whether somebody is to be told when a leaf is given its gradient."""
+    return AccumulateGrad.in_use and not {"_hooks", "_post_accumulate_hooks", "_accumulator_with_hooks"}.isdisjoint(leaf.__dict__)
 
 
 def _view(regions: Sequence[Region], place: tuple[int, int, Any]) -> Tensor:

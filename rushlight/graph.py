@@ -46,17 +46,13 @@ class GradState(threading.local):
 grad_state = GradState()
 sequence = itertools.count()
 new = object.__new__
-_tensor_class: Any = None  # set by tensor.py: ops make Tensors and are imported before it
-
-
-def set_tensor_class(cls: type[TensorBase]) -> None:
-    global _tensor_class
-    _tensor_class = cls
+#: The class Tensor, which tensor.py puts here: ops make Tensors and are imported before it.
+tensor_class: list[Any] = []
 
 
 def make_tensor(storage: Storage, offset: int, layout: Layout) -> Tensor:
     """A tensor that is a leaf and does not require grad."""
-    tensor = new(_tensor_class)
+    tensor = new(tensor_class[0])
     tensor._storage = storage
     tensor._offset = offset
     tensor._layout = layout

@@ -585,4 +585,4 @@ def is_tensor(obj: Any) -> Any:
     return isinstance(obj, TensorBase)
 
 
-graph.set_tensor_class(Tensor)
+graph.tensor_class.append(Tensor)

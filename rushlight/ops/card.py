@@ -32,9 +32,11 @@ from ..graph import (
     edge_of,
     grad_state,
     make_tensor,
+    new,
     refresh_view,
     requires_grad,
     set_history,
+    tensor_class,
     tracing,
     written,
 )
@@ -397,8 +399,8 @@ def apply(card: Card, operands: Sequence[Any], static: Static = ()) -> Any:
             storage, layout = t._storage, t._layout
             key.append(layout)
             entered.append((storage, t._offset, layout))
-            if storage.special > special:
-                special = storage.special
+            if storage.special:
+                special = max(special, storage.special)
             if t._requires_grad or t._base is not None:
                 follow = True
         else:
@@ -410,13 +412,20 @@ def apply(card: Card, operands: Sequence[Any], static: Static = ()) -> Any:
         plan = _PLANS.recall(found) or _PLANS.remember(found, card.plan(operands, static, None))
     outs = plan.outs
     if len(outs) == 1:
-        out = outs[0]
+        (out,) = outs
         storage = Storage(out.nbytes)
-        result = make_tensor(storage, 0, out)
+        # As `make_tensor` does it, without the call and without asking for the modes again.
+        result = new(tensor_class[0])
+        result._storage, result._offset, result._layout = storage, 0, out
+        result._node, result._requires_grad, result._base = None, False, None
+        if modes["inference"]:
+            result._inference = True
+        position = None if special == ON_META else tape.record(plan, ((storage, 0, out),), entered)
+        if not special and modes["tracer"] is None:
+            if follow and modes["enabled"]:
+                _attach(plan, operands, (result,), position)
+            return result
         results: tuple[Any, ...] = (result,)
-        position = None
-        if special != ON_META:
-            position = tape.record(plan, ((storage, 0, out),), entered)
     else:
         results = tuple([make_tensor(Storage(out.nbytes), 0, out) for out in outs])
         position = None

@@ -15,7 +15,7 @@ from .. import dtypes as dt
 from ..shape import Layout, Shape, as_one_dim, expand_strides, is_injective
 from .kernel import Lowered
 from .lowering import Calls, Column, Loop, Space
-from .terms import FLOATS, MEMORY, REDUCTIONS, REGISTER, Term, Terms, Unsupported
+from .terms import FLOATS, HALF, LOOP_MEMORY, REDUCTIONS, REGISTER, Term, Terms, Unsupported
 from .trace import Slot, Step, Trace
 
 if TYPE_CHECKING:
@@ -139,10 +139,12 @@ def _place(units: list[Unit], trace: Trace, step: Step, earliest: int) -> int:
 
 def _calls(lowering: Calls, step: Step) -> Lowered | None:
     """The kernel calls of an entry, made once for its plan."""
+    from .half import is_half, through_float  # it makes loops, which are made of groups
+
     plan = step.plan
     if plan.calls is None:
         try:
-            plan.calls = lowering.make(plan) or False
+            plan.calls = (through_float(plan, lowering) if is_half(plan) else lowering.make(plan)) or False
         except Unsupported:
             plan.calls = False
     return plan.calls or None
@@ -151,7 +153,7 @@ def _calls(lowering: Calls, step: Step) -> Lowered | None:
 def _native_operands(step: Step, trace: Trace) -> bool:
     """Whether native code can have these operands: it has not all dtypes, and empty tensors are left to the interpreter."""
     layouts = (trace.slots[s].layout for s in (*step.inputs, *step.outputs) if s < len(trace.slots))
-    return all(layout.numel and layout.dtype in MEMORY for layout in layouts)
+    return all(layout.numel and layout.dtype in LOOP_MEMORY for layout in layouts)
 
 
 def join(group: Group, slots: Sequence[Slot], step: Step, lowering: Loop, space: Space) -> bool:
@@ -201,7 +203,9 @@ def _writes(group: Group, slots: Sequence[Slot], step: Step, results: Sequence[T
         strides = _align(layout, space, isinstance(result, Term))
         if strides is None or not _writable(group, slots, slot, strides, reads):
             raise Unsupported("a result that the group cannot write")
-        writes[slot] = Written(group.terms.convert(result, REGISTER[layout.dtype]) if isinstance(result, Term) else result, strides)
+        if isinstance(result, Column) and layout.dtype in HALF:
+            raise Unsupported("a sum over rows in half precision")
+        writes[slot] = Written(group.terms.narrow(result, layout.dtype) if isinstance(result, Term) else result, strides)
     return writes
 
 
@@ -288,21 +292,28 @@ def _row_is_one(space: Space, strides: Shape) -> bool:
 def _input(group: Group, slots: Sequence[Slot], step: Step, position: int, reads: dict[int, Shape]) -> Term:
     """An operand of a step as a term: of pointwise ops in the dtype that they compute in."""
     slot, plan, terms = step.inputs[position], step.plan, group.terms
-    wanted = ""
+    wanted, low = "", None
     if plan.compute is not None and position not in plan.uncast:
         wanted = REGISTER.get(dt.from_numpy(plan.compute), "")
-        if not wanted or plan.low is not None:
+        low = dt.from_numpy(plan.low) if plan.low is not None else None
+        if not wanted or (low is not None and low not in HALF):
             raise Unsupported("dtype")
     if slot >= len(slots):
         type = number_type(plan, position)
         number = terms.number(group.operand(slot, (), type), type)
-        return terms.convert(number, wanted or type)
+        found = terms.convert(number, wanted or type)
+        return terms.widen(terms.narrow(found, low), low) if low is not None and plan.card.rounds_numbers else found
     if slot in group.written:
-        value = group.written[slot].value
-        assert isinstance(value, Term)
+        kept = group.written[slot].value
+        assert isinstance(kept, Term)
+        value = terms.widen(kept, slots[slot].layout.dtype)
     else:
         dtype = slots[slot].layout.dtype
-        value = terms.load(group.operand(slot, reads[slot], MEMORY[dtype]), MEMORY[dtype], REGISTER[dtype])
+        memory = LOOP_MEMORY[dtype]
+        operand = group.operand(slot, reads[slot], memory)
+        value = terms.widen(terms.load(operand, memory, memory if dtype in HALF else REGISTER[dtype]), dtype)
+    if low is not None and slots[slot].layout.dtype is not low and (slots[slot].layout.ndim or plan.card.rounds_numbers):
+        value = terms.widen(terms.narrow(value, low), low)
     return terms.convert(value, wanted or value.type)
 
 

@@ -64,7 +64,7 @@ def cast(value: Any, plan: Plan, position: int) -> Any:
             value = value.astype(low)
         return value if value.dtype == plan.compute else value.astype(plan.compute)
     if low is not None and plan.card.rounds_numbers:
-        value = low.type(value)
+        value = low.type(np.float32(value))  # PyTorch rounds twice
     return scalar(value, plan)
 
 

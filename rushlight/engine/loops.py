@@ -50,6 +50,30 @@ _SHIFTS = ("shl", "ashr")
 _INTRINSICS = ("sqrt", "floor", "ceil", "rint", "trunc", "copysign")
 
 
+def _from_bfloat16(k: Builder, bits: Value) -> Value:
+    return k.bitcast(k.shl(k.convert(bits, "i32"), 16), "float")
+
+
+def _to_bfloat16(k: Builder, x: Value) -> Value:
+    """The upper half of a float's bits, rounded to the nearest, in a tie to the even one; any machine has what this takes."""
+    bits = k.bitcast(x, "i32")
+    upper = k.lshr(bits, 16)
+    rounded = k.lshr(k.add(bits, k.add(k.and_(upper, k.like(1, upper)), k.like(0x7FFF, bits))), 16)
+    nan = k.or_(k.and_(upper, k.like(0x8000, upper)), k.like(0x7FC0, upper))
+    return k.convert(k.select(k.compare("uno", x, x), nan, rounded), "i16")
+
+
+def _from_float16(k: Builder, bits: Value) -> Value:
+    return k.convert(k.bitcast(bits, "half"), "float")
+
+
+def _to_float16(k: Builder, x: Value) -> Value:
+    return k.bitcast(k.convert(x, "half"), "i16")
+
+
+_HALVES: dict[str, Callable[..., Value]] = {"from_bf16": _from_bfloat16, "to_bf16": _to_bfloat16, "from_f16": _from_float16, "to_f16": _to_float16}
+
+
 def _compute(k: Builder, node: Node, values: Sequence[Value]) -> Value:
     """The value of an operation that touches no memory."""
     op = node.op
@@ -67,6 +91,8 @@ def _compute(k: Builder, node: Node, values: Sequence[Value]) -> Value:
         return k.convert(values[0], node.type)
     if op in _SHIFTS:
         return k.binary(op, *values)
+    if op in _HALVES:
+        return _HALVES[op](k, *values)
     if op in ("and", "or"):
         op += "_"
     method: Callable[..., Value] = getattr(k, op)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 
 FLOATING = (dt.float32, dt.float64)
+#: The dtypes of floats that loops take: half precision is computed in float32.
+LOOPED = (*FLOATING, dt.bfloat16, dt.float16)
 
 #: From so many elements on, a sum over everything is the sum of the sums of blocks of so many.
 ROW_BLOCK = 8192
@@ -45,7 +47,7 @@ def elementwise(plan: Plan) -> Space:
 
 def rows(layout: Layout, dims: int) -> Space | None:
     """Rows of the last `dims` dims, of floats."""
-    return Space(layout.shape, layout.ndim - dims) if layout.dtype in FLOATING else None
+    return Space(layout.shape, layout.ndim - dims) if layout.dtype in LOOPED else None
 
 
 class Loop:
@@ -65,12 +67,13 @@ class Calls:
     """``make(plan)`` gives the kernel calls of an entry, or None where there is no native form.
 
     exact: whether NumPy's bits are the same, as they are of copies.
+    half: whether half precision may be computed as float32 and rounded at the end (half.py).
     """
 
-    __slots__ = ("make", "exact")
+    __slots__ = ("make", "exact", "half")
 
-    def __init__(self, make: Callable[[Plan], Lowered | None], *, exact: bool = False) -> None:
-        self.make, self.exact = make, exact
+    def __init__(self, make: Callable[[Plan], Lowered | None], *, exact: bool = False, half: bool = False) -> None:
+        self.make, self.exact, self.half = make, exact, half
 
 
 Lowering = Loop | Calls

@@ -140,15 +140,20 @@ def elementwise_call(form: Form) -> Call:
     return _call(form, "row", form.row, min(share, form.row))[0]
 
 
-def strided_copy(type: str, shape: Shape, source: tuple[Pointer, Shape], target: tuple[Pointer, Shape]) -> Lowered | None:
-    """A copy of elements from one set of strides to another; None if that takes too many loops."""
+def strided_copy(type: str, shape: Shape, source: tuple[Pointer, Shape], target: tuple[Pointer, Shape], through: tuple[str, str] | None = None) -> Lowered | None:
+    """A copy of elements from one set of strides to another; None if that takes too many loops.
+
+    through: an operation on each element, and the type of what it gives.
+    """
     dims = sorted((d for d, n in enumerate(shape) if n != 1), key=lambda d: -target[1][d])
     loops = _merged(shape, dims, [source[1], target[1]])
     row, along = loops.pop() if loops else (1, [1, 1])
     if len(loops) > OUTER_AT_MOST:
         return None
-    nodes = [Node("load", (), type, 0), Node("store", (0,), type, 1)]
-    bound = [Bound(pointer, type, tuple(steps[n] for _, steps in loops), along[n]) for n, (pointer, _) in enumerate((source, target))]
+    op, given = through or ("", type)
+    nodes = [Node("load", (), type, 0), *([Node(op, (0,), given)] if op else [])]
+    nodes.append(Node("store", (len(nodes) - 1,), given, 1))
+    bound = [Bound(pointer, each, tuple(steps[n] for _, steps in loops), along[n]) for n, (each, (pointer, _)) in enumerate(((type, source), (given, target)))]
     form = Form(tuple(n for n, _ in loops), row, nodes, bound)
     return row_call(form) if loops else Lowered((elementwise_call(form),))
 

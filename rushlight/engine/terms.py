@@ -18,12 +18,16 @@ from .. import dtypes as dt
 
 #: Types of elements in memory and in registers. A dtype that is not here has no native code.
 MEMORY = {dt.float32: "float", dt.float64: "double", dt.bool_: "i8", dt.int8: "i8", dt.int16: "i16", dt.int32: "i32", dt.int64: "i64"}
-REGISTER = {**MEMORY, dt.bool_: "i1"}
+#: Half precision is in memory only: loops read and write its bits, and compute in float32.
+HALF = {dt.bfloat16: "bf16", dt.float16: "f16"}
+HALF_BITS = frozenset(["from_bf16", "to_bf16", "from_f16", "to_f16"])
+LOOP_MEMORY = {**MEMORY, dt.bfloat16: "i16", dt.float16: "i16"}
+REGISTER = {**MEMORY, dt.bool_: "i1", dt.bfloat16: "float", dt.float16: "float"}
 
 FLOATS = ("float", "double")
 
 #: Operations whose result IEEE or two's complement fixes: NumPy's bits are the same.
-EXACT = frozenset(["load", "number", "constant", "store", "add", "sub", "mul", "div", "neg", "abs", "sqrt", "maximum", "minimum", "floor", "ceil", "rint", "trunc", "and", "or", "xor", "lt", "le", "gt", "ge", "eq", "ne", "select", "convert", "position", "at", "copysign", "shl", "ashr"])
+EXACT = frozenset(["load", "number", "constant", "store", "add", "sub", "mul", "div", "neg", "abs", "sqrt", "maximum", "minimum", "floor", "ceil", "rint", "trunc", "and", "or", "xor", "lt", "le", "gt", "ge", "eq", "ne", "select", "convert", "position", "at", "copysign", "shl", "ashr", "from_bf16", "to_bf16", "from_f16", "to_f16"])
 #: Functions of float32 (functions.py), worth keeping rather than computing twice.
 FUNCTIONS = frozenset(["exp", "expm1", "exp2", "log", "log1p", "log2", "log10", "tanh", "erf", "erfc", "sigmoid", "gelu", "gelu_tanh", "silu", "sin", "cos", "tan", "sinh", "cosh", "rsqrt", "pow", "log_sigmoid", "log1p_exp", "mish", "gelu_gradient", "gelu_tanh_gradient", "asin", "acos", "atan", "atan2", "asinh", "acosh", "atanh"])
 REDUCTIONS = frozenset(("sum", "max", "min"))
@@ -152,6 +156,18 @@ class Terms:
         if value.type in FLOATS and type not in FLOATS and type != "i1":
             raise Unsupported("floats as integers")  # out of range, machines differ
         return value if value.type == type else self.node("convert", (value.number,), type)
+
+    def widen(self, value: Term, dtype: dt.dtype) -> Term:
+        """What memory has of a dtype as what a register has: the bits of half precision as a float."""
+        return self.node(f"from_{HALF[dtype]}", (value.number,), "float") if dtype in HALF else value
+
+    def narrow(self, value: Term, dtype: dt.dtype) -> Term:
+        """A value in a register as `dtype` has it in memory, rounded to half precision."""
+        if dtype not in HALF:
+            return self.convert(value, REGISTER[dtype])
+        if value.type in ("double", "i32", "i64"):
+            raise Unsupported("two roundings")
+        return self.node(f"to_{HALF[dtype]}", (self.convert(value, "float").number,), "i16")
 
     # Elementwise
 

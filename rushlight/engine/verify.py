@@ -16,7 +16,7 @@ from .kernel import WORKSPACE, Call, Pointer
 from .loops import Nest, Stages, passes
 from .lowering import ROW_BLOCK, Column
 from .nests import Bound, Form, Read, read_call
-from .terms import FUNCTIONS, REDUCTIONS, Node
+from .terms import FUNCTIONS, HALF_BITS, REDUCTIONS, Node
 from .trace import Fate, Step, Trace
 
 if TYPE_CHECKING:
@@ -163,6 +163,8 @@ def terms(nodes: Sequence[Node], where: object = "") -> None:
             require(types == ["i1", node.type, node.type], "a choice is between terms of its type", at)
         elif node.op in _COMPARISONS:
             require(node.type == "i1" and types[0] == types[1], "a comparison is of terms of one type", at)
+        elif node.op in HALF_BITS:
+            require((*types, node.type) == (("i16", "float") if node.op.startswith("from") else ("float", "i16")), "half precision is bits or a float", at)
         elif node.op not in ("convert", "at"):
             require(all(t == node.type for t in types), "an operation is on terms of its type", at)
         require(node.op not in FUNCTIONS or node.type == "float", "functions are of float32", at)

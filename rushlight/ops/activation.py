@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import dtypes as dt
 from ..autocasting import LOWER, autocasts
-from ..engine.lowering import FLOATING, Loop, Space
+from ..engine.lowering import LOOPED, Loop, Space
 from ..shape import wrap_dim
 from ..storage import TensorBase
 from .activation_backward import (
@@ -424,7 +424,7 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
 
 
 def _float_space(plan: Any) -> Space | None:
-    return Space(plan.outs[0].shape) if plan.operands[0].dtype in FLOATING else None
+    return Space(plan.outs[0].shape) if plan.operands[0].dtype in LOOPED else None
 
 
 _threshold = Pointwise(

@@ -164,7 +164,7 @@ def _native(of: int) -> Calls:
 
         return (convolution.forward, convolution.input_gradient, convolution.weight_gradient)[of](plan)
 
-    return Calls(lower)
+    return Calls(lower, half=True)
 
 
 _convolution = Card(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..engine.lowering import FLOATING, ROW_BLOCK, Loop, Space
+from ..engine.lowering import LOOPED, ROW_BLOCK, Loop, Space
 from ..shape import Layout, contiguous, layout
 from .card import Card, Pointwise, apply, pointwise_strides
 from .gradient_entry import through
@@ -37,7 +37,7 @@ def _infer(input: Layout, target: Layout, bound: float | None = None, *, reducti
 
 def _space(plan: Any) -> Space | None:
     input, target, *_ = plan.operands
-    if input.dtype not in FLOATING:
+    if input.dtype not in LOOPED:
         return None
     return Space(input.shape) if plan.params["reduction"] == "none" else Space(input.shape, 0, input.numel > ROW_BLOCK)
 

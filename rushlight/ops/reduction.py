@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import dtypes as dt
 from ..autocasting import SINGLE, autocasts
-from ..engine.lowering import FLOATING, ROW_BLOCK, Column, Loop, Space
+from ..engine.lowering import LOOPED, ROW_BLOCK, Column, Loop, Space
 from ..engine.terms import FLOATS
 from ..errors import sizes
 from ..shape import Layout, Shape, can_broadcast_to, contiguous, wrap_dims
@@ -80,7 +80,7 @@ def over_rows(body: Callable[..., Any], floats: bool = True) -> Loop:
 
     def space(plan: Any) -> Space | None:
         (input,) = plan.operands
-        return row_space(input, plan.params["dims"]) if input.dtype in FLOATING or not floats else None
+        return row_space(input, plan.params["dims"]) if input.dtype in LOOPED or not floats else None
 
     return Loop(body, space)
 
@@ -88,7 +88,7 @@ def over_rows(body: Callable[..., Any], floats: bool = True) -> Loop:
 def _space(plan: Any) -> Space | None:
     """The last dims as rows, or the first ones, over whose rows is summed."""
     (input,), dims, dtype = plan.operands, plan.params["dims"], plan.params["dtype"]
-    if dtype is not (input.dtype if input.dtype in FLOATING else dt.int64):
+    if dtype is not (input.dtype if input.dtype in LOOPED else dt.int64):
         return None
     return row_space(input, dims) or (Space(input.shape, len(dims)) if dims and sorted(dims) == list(range(len(dims))) else None)
 
@@ -102,7 +102,7 @@ def _sum_terms(k: Any, input: Any, dims: Shape, keepdim: bool, dtype: dt.dtype) 
 
 def _mean_space(plan: Any) -> Space | None:
     (input,), dims = plan.operands, plan.params["dims"]
-    return _space(plan) if input.dtype in FLOATING and (not dims or input.ndim - 1 in dims) else None
+    return _space(plan) if input.dtype in LOOPED and (not dims or input.ndim - 1 in dims) else None
 
 
 class _Reduction:

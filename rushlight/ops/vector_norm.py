@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import dtypes as dt
-from ..engine.lowering import FLOATING, Loop, Space
+from ..engine.lowering import LOOPED, Loop, Space
 from ..shape import Layout, Shape, contiguous, wrap_dim
 from .card import Card, apply
 from .combine import where
@@ -72,7 +72,7 @@ def _norm_terms(k: Any, input: Any, ord: float, dims: Shape, keepdim: bool, dtyp
 
 def _norm_space(plan: Any) -> Space | None:
     (input,), params = plan.operands, plan.params
-    usual = params["ord"] in (0, 1, 2, math.inf, -math.inf) and input.dtype in FLOATING and params["dtype"] is input.dtype
+    usual = params["ord"] in (0, 1, 2, math.inf, -math.inf) and input.dtype in LOOPED and params["dtype"] is input.dtype
     return row_space(input, params["dims"]) if usual else None
 
 

@@ -1,0 +1,69 @@
+"""Half precision for entries with kernel calls of their own: operands become float32 in the workspace, and results are rounded once.
+
+The calls are those of the same op on float32. Copies cost little beside products, which read each element many times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from .. import dtypes as dt
+from ..shape import Layout, contiguous, layout
+from .kernel import WORKSPACE, Call, Lowered, Pointer
+from .lowering import Calls
+from .nests import strided_copy
+from .terms import HALF
+
+if TYPE_CHECKING:
+    from ..ops.card import Plan
+
+_ALIGNMENT = 64
+
+
+def is_half(plan: Plan) -> bool:
+    """Whether an operand or a result is in half precision."""
+    return any(isinstance(o, Layout) and o.dtype in HALF for o in (*plan.operands, *plan.outs))
+
+
+def through_float(plan: Plan, lowering: Calls) -> Lowered | None:
+    """The calls of an entry in half precision, or None where there are none."""
+    if not lowering.half:
+        return None
+    twin = type(plan)(plan.card, tuple(plan.params.values()), tuple(map(_widened, plan.operands)), tuple(map(_widened, plan.outs)))
+    lowered = lowering.make(twin)
+    if lowered is None:
+        return None
+    places: dict[int, int] = {}  # by the number of an operand: where its float32 form is in the workspace
+    used = lowered.workspace
+    before: list[Call] = []
+    after: list[Call] = []
+    count = len(plan.operands)
+    pairs: Sequence[tuple[Any, Any]] = list(zip((*plan.operands, *plan.outs), (*twin.operands, *twin.outs), strict=True))
+    for n, (given, wide) in enumerate(pairs):
+        if given is wide:
+            continue
+        places[n] = used = -(-used // _ALIGNMENT) * _ALIGNMENT
+        narrow, float32 = (Pointer(n), given.stride), (Pointer(WORKSPACE, used), wide.stride)
+        used += wide.numel * 4
+        name = HALF[given.dtype]
+        if n < count:
+            found = strided_copy("i16", given.shape, narrow, float32, (f"from_{name}", "float"))
+        else:
+            found = strided_copy("float", given.shape, float32, narrow, (f"to_{name}", "i16"))
+        if found is None:
+            return None
+        (before if n < count else after).extend(found.calls)
+
+    def name_of(pointer: Pointer) -> Pointer:
+        place = places.get(pointer.operand)
+        return pointer if place is None else Pointer(WORKSPACE, place + pointer.offset)
+
+    return Lowered((*before, *(call.renamed(name_of) for call in lowered.calls), *after), used)
+
+
+def _widened(operand: Any) -> Any:
+    """The layout of a float32 form, in the same order of dims; what is not in half precision stays as it is."""
+    if not isinstance(operand, Layout) or operand.dtype not in HALF:
+        return operand
+    return layout(operand.shape, operand.stride, dt.float32) if operand.dense else contiguous(operand.shape, dt.float32)

@@ -1,0 +1,213 @@
+"""Half precision as native code: casts of every bit pattern, every card on its samples, and one set of bits in all modes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from op_samples import SAMPLES
+
+import rushlight as torch
+from rushlight import config, tape
+from rushlight.engine import execute, llvm
+from rushlight.engine.interpret import run_entry
+from rushlight.engine.pipeline import is_exact
+from rushlight.engine.trace import scan, trace_of
+from rushlight.graph import trace_ops
+from rushlight.nn import functional as F
+from rushlight.ops.card import CARDS
+from rushlight.storage import Storage
+
+pytestmark = pytest.mark.skipif(not llvm.AVAILABLE, reason="native code needs llvmlite")
+
+HALVES = (torch.bfloat16, torch.float16)
+both = pytest.mark.parametrize("dtype", HALVES, ids=["bfloat16", "float16"])
+
+
+@pytest.fixture(autouse=True)
+def settings_restored() -> Iterator[None]:
+    tape.flush()
+    before = tape.state.immediate, tape.state.compile, config.HOT, torch.get_num_threads()
+    tape.state.immediate, tape.state.compile, config.HOT = False, True, 0
+    yield
+    tape.flush()
+    tape.state.immediate, tape.state.compile, config.HOT = before[:3]
+    torch.set_num_threads(before[3])
+
+
+def bits(tensor: Any) -> np.ndarray:
+    """A tensor's bits, with one pattern for all nans."""
+    values = tensor.detach().contiguous()
+    values = torch.where(values.isnan(), torch.full_like(values, float("nan")), values) if values.is_floating_point() else values
+    return values.view(torch.int16).numpy().copy() if values.dtype in HALVES else values.numpy().copy()
+
+
+def every(dtype: Any) -> Any:
+    """Every value of a dtype of 16 bits."""
+    return torch.from_numpy(np.arange(1 << 16, dtype=np.uint16).view(np.int16).copy()).clone().view(dtype)
+
+
+@both
+def test_every_value_widens_exactly(dtype):
+    values = every(dtype)
+    before = execute.counts.native_calls
+    found = values.float().numpy()
+    assert execute.counts.native_calls > before
+    assert np.array_equal(found, values.numpy().astype(np.float32) if dtype is torch.float16 else bits_as_float(values), equal_nan=True)
+
+
+def bits_as_float(values: Any) -> np.ndarray:
+    return (values.view(torch.int16).numpy().view(np.uint16).astype(np.uint32) << 16).view(np.float32)
+
+
+@both
+def test_floats_round_to_the_nearest_and_ties_to_even(dtype):
+    """Around every value, around every point half-way between two, and at random bits."""
+    with np.errstate(all="ignore"):
+        wide = every(dtype).float().numpy().copy()
+        middle = ((wide[:-1].astype(np.float64) + wide[1:].astype(np.float64)) / 2).astype(np.float32)
+        points = np.concatenate([wide, middle])
+        others = np.random.default_rng(0).integers(0, 1 << 32, 1 << 18, dtype=np.uint64).astype(np.uint32).view(np.float32)
+        values = np.concatenate([points, np.nextafter(points, np.float32(np.inf)), np.nextafter(points, np.float32(-np.inf)), others])
+        want = values.astype(dtype.numpy)
+    before = execute.counts.native_calls
+    found = torch.tensor(values).to(dtype)
+    assert np.array_equal(bits(found), bits(torch.tensor(want.view(np.int16)).view(dtype)))
+    assert execute.counts.native_calls > before
+
+
+def narrowed(operand: Any, dtype: Any) -> Any:
+    return operand.to(dtype) if isinstance(operand, torch.Tensor) and operand.is_floating_point() else operand
+
+
+def half_entries(name: str, dtype: Any) -> Iterator[tuple[Any, list[Any], list[Any]]]:
+    """Plans of a card in half precision, with operands and regions for the outputs."""
+    card = CARDS[name]
+    for sample in SAMPLES[name]:
+        with torch.no_grad(), trace_ops() as calls:
+            sample.call(*sample.tensors)
+        for called, operands, params, _ in calls:
+            if called != name:
+                continue
+            static = tuple(dtype if params[s] is torch.float64 else params[s] for s in card.statics)
+            operands = [narrowed(o, dtype) for o in operands]
+            try:
+                plan = card.plan(operands, static, None)
+            except (RuntimeError, NotImplementedError):
+                continue  # not for half precision
+            tape.flush()
+            yield plan, [(o._storage, o._offset, o._layout) if isinstance(o, torch.Tensor) else o for o in operands], list(plan.outs)
+
+
+def by_rule(plan: Any, inputs: list[Any], outs: list[Any]) -> list[np.ndarray]:
+    regions = [(Storage(o.nbytes), 0, o) for o in outs]
+    with np.errstate(all="ignore"):
+        run_entry(plan, regions, inputs)
+    return [storage.array(0, layout) for storage, _, layout in regions]
+
+
+def natively(plan: Any, inputs: list[Any], outs: list[Any]) -> list[np.ndarray]:
+    regions = [(Storage(o.nbytes), 0, o) for o in outs]
+    tape.record(plan, tuple(regions), inputs)
+    return [tape.observe(storage).array(0, layout) for storage, _, layout in regions]
+
+
+def looped_cards() -> list[str]:
+    return [name for name in SAMPLES if CARDS[name].lowering is not None and not CARDS[name].in_place]
+
+
+@both
+@pytest.mark.parametrize("name", looped_cards())
+def test_native_forms_agree_with_the_rules(name, dtype, monkeypatch):
+    """To the bit where the arithmetic is exact, else to a few units of the last place of the dtype."""
+    monkeypatch.setattr(execute, "NATIVE_FROM", 0)
+    eps = torch.finfo(dtype).eps
+    for plan, inputs, outs in half_entries(name, dtype):
+        entry = [(plan, [(Storage(o.nbytes), 0, o) for o in outs], inputs, None)]
+        exact = is_exact(trace_of(entry, scan(entry)))
+        for found, want in zip(natively(plan, inputs, outs), by_rule(plan, inputs, outs), strict=True):
+            assert found.dtype == want.dtype
+            a, b = (x.astype(np.float32) if x.dtype.itemsize == 2 and x.dtype.kind not in "iu" else x for x in (found, want))
+            if exact or a.dtype.kind in "iub":
+                np.testing.assert_array_equal(a, b)
+            else:
+                np.testing.assert_allclose(a, b, rtol=4 * eps, atol=eps)
+
+
+def program(dtype: Any) -> list[Any]:
+    """Chains that fuse, reductions, products and their gradients, losses, over odd shapes and strides."""
+    torch.manual_seed(0)
+
+    def draw(*shape: int) -> Any:
+        return torch.randn(*shape).to(dtype)
+
+    def leaf(*shape: int) -> Any:
+        return draw(*shape).requires_grad_()
+
+    x, y = draw(37, 50), draw(50)
+    written = x.clone()
+    written.add_(y).mul_(0.7)
+    wide = torch.randn(37, 50)
+    wide.mul_(x)
+    found = [
+        (x * 1.3 + y) / (y.abs() + 0.1) - x.clamp(-1, 1), x.exp() * 0.1 + y, F.gelu(x) * 2 - y, x * torch.randn(50) + y, x * torch.tensor(1.2345678) + torch.tensor(3),
+        torch.where(x > y, x, y * 0.5), written, wide, x.t() * 2 + 1, draw(40, 60)[1:38, 3:53] * x, draw(300, 333) * 1.7 + draw(333),
+        x.sum(1), x.mean(-1), x.sum(), x.sum(0), x.amax(1), x.var(1), x.norm(), F.softmax(x, -1), F.log_softmax(x * 3, -1), F.layer_norm(x, (50,), y, y), F.rms_norm(x, (50,), y),
+        x @ draw(50, 13), x @ draw(13, 50).t(), draw(130, 200) @ draw(200, 90), x @ y, draw(3, 5, 7) @ draw(3, 7, 9), (x.float() * 1.1).to(dtype).float(), F.mse_loss(x, x * 0.9),
+        x * torch.arange(50, dtype=torch.int8), x.abs() ** 1.7, F.batch_norm(draw(4, 3, 5, 5), None, None, training=True),
+    ]  # fmt: skip
+    weight, input, bias = leaf(20, 50), leaf(8, 50), leaf(20)
+    (F.gelu(F.linear(input, weight, bias)) * draw(8, 20)).sum().backward()
+    image, kernel = leaf(2, 3, 9, 9), leaf(4, 3, 3, 3)
+    F.conv2d(image, kernel).square().sum().backward()
+    qkv = [leaf(2, 2, 9, 8) for _ in range(3)]
+    F.scaled_dot_product_attention(*qkv, is_causal=True).square().sum().backward()
+    return [*found, *(t.grad for t in (weight, input, bias, image, kernel, *qkv))]
+
+
+def under(setting: Callable[[], None], dtype: Any) -> list[np.ndarray]:
+    tape.flush()
+    setting()
+    found = [bits(t) for t in program(dtype)]
+    tape.flush()
+    return found
+
+
+@both
+def test_one_set_of_bits_in_all_modes_and_for_all_numbers_of_threads(dtype):
+    def settings(immediate: bool, compile: bool, threads: int) -> Callable[[], None]:
+        def apply() -> None:
+            tape.state.immediate, tape.state.compile = immediate, compile
+            torch.set_num_threads(threads)
+
+        return apply
+
+    expected = under(settings(False, False, 1), dtype)
+    for setting in (settings(False, True, 1), settings(False, True, 2), settings(True, False, 2)):
+        for n, (found, want) in enumerate(zip(under(setting, dtype), expected, strict=True)):
+            assert np.array_equal(found, want), n
+
+
+@both
+def test_a_chain_rounds_after_each_operation(dtype):
+    """One kernel, and the bits of the operations one by one."""
+    torch.manual_seed(0)
+    x, y = torch.randn(64, 33).to(dtype), torch.randn(64, 33).to(dtype)
+    first = (x.float() + y.float()).to(dtype)
+    second = (first.float() * x.float()).to(dtype)
+    want = (second.float() - y.float()).to(dtype)
+    assert np.array_equal(bits((x + y) * x - y), bits(want))
+
+
+@both
+@pytest.mark.parametrize("shapes", [((5, 7), (7, 3)), ((130, 200), (200, 90)), ((3, 4, 65), (3, 65, 6)), ((9, 40), (40,))])
+def test_products_round_once(dtype, shapes):
+    """The bits of the float32 product of the same values, rounded."""
+    torch.manual_seed(0)
+    a, b = (torch.randn(*shape).to(dtype) for shape in shapes)
+    before = execute.counts.native_calls
+    found = bits(a @ b)
+    assert execute.counts.native_calls > before
+    assert np.array_equal(found, bits((a.float() @ b.float()).to(dtype)))

@@ -90,7 +90,7 @@ def cases(shape: tuple[int, ...], channels_last: bool, threads: int) -> dict[str
         expected = (found["output"]["torch"](), found["input"]["torch"]()[0], found["weight"]["torch"]()[1])  # type: ignore[index]
         for (what, each), result, wanted in zip(found.items(), (out, grad_input, grad_weight), expected, strict=True):
             each["rushlight"]()
-            assert np.abs(result - wanted.numpy()).max() < 1e-4 * max(1, np.abs(result).max()), (shape, what)  # type: ignore[attr-defined]
+            assert np.abs(result - wanted.numpy()).max() < 1e-3 * max(1, np.abs(result).max()), (shape, what)  # type: ignore[attr-defined]
     return found
 
 

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..shape import Layout, Shape, as_one_dim, contiguous_strides
+from . import depthwise
 from .contraction import MOST_ROWS, Calls, Contraction, Image, Result, axes
 from .kernel import WORKSPACE, Lowered, Pointer
 from .lowering import FLOATING
@@ -37,6 +38,8 @@ _PACKED_BYTES = 1 << 21
 _WORTH_SPLITTING = 0.93
 #: Bytes of a weight that may be read for each of these parts.
 _READ_OFTEN = 1 << 19
+#: The largest window of a channel of its own whose taps are listed one by one.
+_MOST_TAPS = 1 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +192,9 @@ def _gathered(plan: Plan, g: _Geometry, source: Image, b: _Weight, out: Image, w
     at_once = samples if not any(low) and not any(high) else max(1, min(samples, _PACKED_BYTES // padded_bytes))
     room = Pointer(WORKSPACE, c.used)
     seen = c.padded(source.samples(0, at_once, c.size), low, high)
+    if b.columns == b.channels == 1 < g.groups and math.prod(g.window) <= _MOST_TAPS:
+        _windows(c, g, source, seen, room, at_once, b, out, parts, (low, high), bias)
+        return c.lowered()
     innermost = parts[2][0]
     regular = all(p.stride == 1 for each in parts for p in each)
     places = (
@@ -235,6 +241,35 @@ def _gathered(plan: Plan, g: _Geometry, source: Image, b: _Weight, out: Image, w
                 c.copy(part.shape, (target.pointer, target.stride), (part.pointer, part.stride))
     c.finish(out, result)
     return c.lowered()
+
+
+def _windows(
+    c: Calls, g: _Geometry, source: Image, seen: Image, room: Pointer, at_once: int, b: _Weight, out: Image, parts: list[list[_Part]], around: tuple[list[int], list[int]], bias: Any
+) -> None:  # fmt: skip
+    """The same for channels that each have a window of their own."""
+    weight, group_step, steps = b.pointer, b.group_step, b.steps
+    if depthwise.prefers_channels(seen.stride[1], out.stride[1]) and group_step != 1:
+        weight, group_step = c.copied(weight, (*g.window, g.groups), (*steps, group_step)), 1
+        steps = tuple(n * g.groups for n in contiguous_strides(g.window))
+    start = c.vector(Pointer(2), bias.shape[0], bias.stride[0]) if bias is not None else None
+    for first in range(0, source.shape[0], at_once):
+        count = min(at_once, source.shape[0] - first)
+        if first:
+            seen = c.padded(source.samples(first, count, c.size), *around, room)
+        image = out.samples(first, count, c.size)
+        for each in itertools.product(*parts):
+            part = image.every([p.first for p in each], [p.stride for p in each], [p.places for p in each], c.size)
+            a_steps = [seen.stride[0], seen.stride[1], *(p.step * s for p, s in zip(each, seen.stride[2:], strict=True))]
+            dims = [depthwise.Dim(n, a, to) for n, a, to in zip(part.shape, a_steps, part.stride, strict=True)]
+            dims[1] = dims[1]._replace(b=group_step, bias=1)
+            taps = []
+            for numbers in itertools.product(*(range(p.taps) for p in each)):
+                at = [p.b_first + n * p.b_step for n, p in zip(numbers, each, strict=True)]
+                if b.backwards:
+                    at = [size - 1 - n for n, size in zip(at, g.window, strict=True)]
+                within = sum(n * p.tap_step * s for n, p, s in zip(numbers, each, seen.stride[2:], strict=True))
+                taps.append((within, sum(n * s for n, s in zip(at, steps, strict=True))))
+            depthwise.windows(c, dims, taps, seen.moved([p.start if p.taps else 0 for p in each], c.size), weight, start, part.pointer)
 
 
 def weight_gradient(plan: Plan) -> Lowered | None:

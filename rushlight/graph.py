@@ -273,6 +273,11 @@ class AccumulateGrad(Node):
         reference = leaf.__dict__.get("_accumulator")
         return reference() if reference is not None else None
 
+    @classmethod
+    def is_watched(cls, leaf: Any) -> bool:
+        """Whether somebody is to be told when a leaf is given its gradient."""
+        return cls.in_use and not _WATCHED.isdisjoint(leaf.__dict__)
+
     def name(self) -> str:
         return "torch::autograd::AccumulateGrad"
 
@@ -280,6 +285,9 @@ class AccumulateGrad(Node):
         AccumulateGrad.in_use = True
         self.variable.__dict__["_accumulator_with_hooks"] = self  # as long as the leaf: nothing else holds this node
         return Node._add_hook(self, hooks, hook)
+
+
+_WATCHED = frozenset(("_hooks", "_post_accumulate_hooks", "_accumulator_with_hooks"))
 
 
 class LeafAlias(Node):

@@ -337,12 +337,12 @@ def add_norm_backward(name: str, forward: Callable[..., Any], static: tuple[Any,
 def recurrences() -> None:
     """Layers over sequences and single steps, with and without biases, from either end."""
     for name, gates, states in (("lstm", 4, 2), ("gru", 3, 1), ("rnn_tanh", 1, 1), ("rnn_relu", 1, 1)):
-        for sequence, reverse, biased in (((3,), False, True), ((2,), True, False), ((), False, True)):
-            weights = [real(gates * 5, 4), real(gates * 5, 5), *([real(gates * 5), real(gates * 5, seed=1)] if biased else [])]
-            state = [real(*sequence and (1,), 2, 5, seed=3 + n) for n in range(states)]
-            tensors = (real(*sequence, 2, 4), *state, *weights)
+        for sequence, reverse, biased in (((2,), False, True), ((2,), True, False), ((), False, True)):
+            weights = [real(gates * 2, 3), real(gates * 2, 2), *([real(gates * 2), real(gates * 2, seed=1)] if biased else [])]
+            state = [real(*sequence and (1,), 1, 2, seed=3 + n) for n in range(states)]
+            tensors = (real(*sequence, 1, 3), *state, *weights)
             add(f"{name}_layer", lambda *tensors, n=name, s=states, r=reverse: recurrent_layer(n, s, r, *tensors)[:-1], *tensors)
-            grads = (real(*sequence, 2, 5, seed=6), *(real(*sequence and (1,), 2, 5, seed=7 + n) for n in range(states)))
+            grads = (real(*sequence, 1, 2, seed=6), *(real(*sequence and (1,), 1, 2, seed=7 + n) for n in range(states)))
             call = lambda *tensors, n=name, s=states, r=reverse: recurrent_layer_backward(n, s, r, *tensors)  # noqa: E731
             add(f"{name}_layer_backward", call, *grads, *tensors)
 

@@ -45,13 +45,15 @@ def kernels() -> int:
 def runs(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The scans of the compiled traces that have run."""
     seen: list[Any] = []
-    original = execute.run
+    original = execute.find
 
-    def run(progress: Any, *rest: Any) -> None:
-        original(progress, *rest)
-        seen.append(progress.found)
+    def find(entries: Any) -> Any:
+        found = original(entries)
+        if found is not None:
+            seen.append(found[1])
+        return found
 
-    monkeypatch.setattr(execute, "run", run)
+    monkeypatch.setattr(execute, "find", find)
     return seen
 
 

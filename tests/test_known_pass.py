@@ -223,6 +223,20 @@ def test_hooks_are_called(replays: list[Any]) -> None:
     assert len(replays) == 1
 
 
+def test_hooks_on_a_leaf_are_called_and_those_on_others_do_not_matter(replays: list[Any]) -> None:
+    w, other, calls = normal(3).requires_grad_(), normal(3).requires_grad_(), []
+    handle = other.register_hook(lambda g: calls.append(g.tolist()))
+    expected = (2 * w.detach()).tolist()
+    for _ in range(4):
+        (found,) = gradients((w * w).sum(), [w])
+        assert found.tolist() == expected
+    assert len(replays) == 2
+    for _ in range(4):
+        gradients((w * other).sum(), [w, other])
+    assert len(calls) == 4 and len(replays) == 2
+    handle.remove()
+
+
 def test_a_first_gradient_that_is_given(replays: list[Any]) -> None:
     w = normal(3, 4).requires_grad_()
     for n in range(5):

@@ -392,7 +392,7 @@ def run_backward(
     recording = known_pass.Recording() if known is not None and not known.hopeless else None
     if targets is not None:
         run.prune((edge[0] for edge, _ in roots if type(edge) is tuple), since)
-    if AccumulateGrad.in_use:
+    if AccumulateGrad.in_use and recording is None:  # no leaf of a pass that is recorded is watched
         run.count_uses()
     run.shared.update(id(g._storage) for _, g in roots)
     before = grad_state.enabled, grad_state.backward_pass, grad_state.autocast

@@ -59,6 +59,7 @@ def read(root: Edge, grad: Tensor) -> Graph | None:
     nodes: list[CardNode] = []
     key: list[Any] = [output_nr, first[2], dt.get_default_dtype()]
     add = key.append
+    in_use = AccumulateGrad.in_use
     while heap:
         node = waiting[heapq.heappop(heap)]
         if type(node) is not CardNode or node.__dict__:
@@ -105,6 +106,8 @@ def read(root: Edge, grad: Tensor) -> Graph | None:
             elif edge is not None:
                 number = leaf_numbers.get(id(edge))
                 if number is None:
+                    if in_use and AccumulateGrad.is_watched(edge):
+                        return None
                     number = leaf_numbers[id(edge)] = len(leaf_numbers)
                     leaves[number] = edge
                     add(edge._layout)
@@ -132,7 +135,7 @@ _known: Recent[tuple[Any, ...], dict[tuple[str, ...], Known]] = Recent(256)
 def usable() -> bool:
     """Whether nothing watches single nodes or entries."""
     modes = grad_state.__dict__
-    return not (tape.state.immediate or AccumulateGrad.in_use or modes["tracer"] is not None or modes["anomaly"] or modes["inference"] or modes["backward_pass"])
+    return not (tape.state.immediate or modes["tracer"] is not None or modes["anomaly"] or modes["inference"] or modes["backward_pass"])
 
 
 def recall(graph: Graph) -> Known | None:

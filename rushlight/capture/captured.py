@@ -225,7 +225,7 @@ class Captured:
         wanted: list[Region] = []
         for n, (t, was) in enumerate(zip(sources, before, strict=True)):
             if t._node is None and t._grad is not was.grad:
-                if _watched(t):
+                if AccumulateGrad.is_watched(t):
                     raise Refused("a parameter has hooks")
                 self.grads.append((n, None if t._grad is None else len(wanted)))
                 if t._grad is not None:
@@ -305,7 +305,7 @@ class Captured:
         special = max([storage.special for storage in storages], default=0)
         if special == ON_META:
             raise Refused("a tensor on the meta device")
-        if AccumulateGrad.in_use and any(_watched(sources[n]) for n, _ in self.grads):
+        if AccumulateGrad.in_use and any(AccumulateGrad.is_watched(sources[n]) for n, _ in self.grads):
             raise Refused("a parameter has hooks")
         for function, arguments in self.checks:
             function(*[_view(regions, a) if type(a) is tuple else a for a in arguments])
@@ -337,11 +337,6 @@ class Captured:
             optimizer.step()
         values = [fresh[value] if kind == "fresh" else sources[value] if kind == "source" else value for kind, value in self.results]
         return values[0] if isinstance(self.tree, LeafSpec) else tree_unflatten(values, self.tree)
-
-
-def _watched(leaf: Any) -> bool:
-    """Whether somebody is to be told when a leaf is given its gradient."""
-    return AccumulateGrad.in_use and not {"_hooks", "_post_accumulate_hooks", "_accumulator_with_hooks"}.isdisjoint(leaf.__dict__)
 
 
 def _view(regions: Sequence[Region], place: tuple[int, int, Any]) -> Tensor:

@@ -130,7 +130,7 @@ class UNet(nn.Module):
 un = UNet()
 print(un)
 mask = (torch.rand(4, 1, 32, 32) > 0.5).float()
-opt = torch.optim.RMSprop(un.parameters(), lr=1e-3)
+opt = torch.optim.SGD(un.parameters(), lr=0.05, momentum=0.9)
 
 
 def dice(p, t, eps=1.0):

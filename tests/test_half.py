@@ -211,3 +211,29 @@ def test_products_round_once(dtype, shapes):
     found = bits(a @ b)
     assert execute.counts.native_calls > before
     assert np.array_equal(found, bits((a.float() @ b.float()).to(dtype)))
+
+
+MOVES: dict[str, Callable[[Any], Any]] = {
+    "cat": lambda x: torch.cat([x, x], 1),
+    "stack": lambda x: torch.stack([x, x]),
+    "embedding": lambda x: F.embedding(torch.tensor([[3, 1], [0, 63]]), x),
+    "index_select": lambda x: x.index_select(0, torch.tensor([5, 2, 5])),
+    "index": lambda x: x[torch.tensor([5, 2, 5])],
+    "gather": lambda x: x.gather(1, torch.tensor([[4, 1], [0, 1023]])),
+    "flip": lambda x: x.flip(1),
+    "roll": lambda x: x.roll(3, 0),
+}
+
+
+@both
+@pytest.mark.parametrize("name", MOVES)
+def test_elements_are_moved_as_bits(name, dtype, monkeypatch):
+    """Natively, and with the very bits of every nan."""
+    monkeypatch.setattr(execute, "NATIVE_FROM", 0)
+    values = every(dtype).reshape(64, 1024)
+    want = MOVES[name](values.view(torch.int16)).numpy()
+    tape.flush()
+    before = execute.counts.native_calls
+    found = MOVES[name](values).view(torch.int16).numpy()
+    assert execute.counts.native_calls > before
+    assert np.array_equal(found, want)

@@ -139,12 +139,12 @@ def _place(units: list[Unit], trace: Trace, step: Step, earliest: int) -> int:
 
 def _calls(lowering: Calls, step: Step) -> Lowered | None:
     """The kernel calls of an entry, made once for its plan."""
-    from .half import is_half, through_float  # it makes loops, which are made of groups
+    from .half import calls_in_half, is_half  # it makes loops, which are made of groups
 
     plan = step.plan
     if plan.calls is None:
         try:
-            plan.calls = (through_float(plan, lowering) if is_half(plan) else lowering.make(plan)) or False
+            plan.calls = (calls_in_half(plan, lowering) if is_half(plan) else lowering.make(plan)) or False
         except Unsupported:
             plan.calls = False
     return plan.calls or None

@@ -1,6 +1,7 @@
-"""Half precision for entries with kernel calls of their own: operands become float32 in the workspace, and results are rounded once.
+"""Half precision for entries with kernel calls of their own, which are made for other dtypes.
 
-The calls are those of the same op on float32. Copies cost little beside products, which read each element many times.
+Where numbers are computed, operands become float32 in the workspace, and results are rounded once. That costs little beside products,
+which read each element many times. Where elements are only moved, they are moved as int16.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .. import dtypes as dt
 from ..shape import Layout, contiguous, layout
 from .kernel import WORKSPACE, Call, Lowered, Pointer
-from .lowering import Calls
+from .lowering import AS_FLOAT, Calls
 from .nests import strided_copy
 from .terms import HALF
 
@@ -26,14 +27,15 @@ def is_half(plan: Plan) -> bool:
     return any(isinstance(o, Layout) and o.dtype in HALF for o in (*plan.operands, *plan.outs))
 
 
-def through_float(plan: Plan, lowering: Calls) -> Lowered | None:
+def calls_in_half(plan: Plan, lowering: Calls) -> Lowered | None:
     """The calls of an entry in half precision, or None where there are none."""
     if not lowering.half:
         return None
-    twin = type(plan)(plan.card, tuple(plan.params.values()), tuple(map(_widened, plan.operands)), tuple(map(_widened, plan.outs)))
+    form = _widened if lowering.half is AS_FLOAT else _as_bits
+    twin = type(plan)(plan.card, tuple(plan.params.values()), tuple(map(form, plan.operands)), tuple(map(form, plan.outs)))
     lowered = lowering.make(twin)
-    if lowered is None:
-        return None
+    if lowered is None or form is _as_bits:
+        return lowered
     places: dict[int, int] = {}  # by the number of an operand: where its float32 form is in the workspace
     used = lowered.workspace
     before: list[Call] = []
@@ -67,3 +69,10 @@ def _widened(operand: Any) -> Any:
     if not isinstance(operand, Layout) or operand.dtype not in HALF:
         return operand
     return layout(operand.shape, operand.stride, dt.float32) if operand.dense else contiguous(operand.shape, dt.float32)
+
+
+def _as_bits(operand: Any) -> Any:
+    """The layout of the same memory as int16."""
+    if not isinstance(operand, Layout) or operand.dtype not in HALF:
+        return operand
+    return layout(operand.shape, operand.stride, dt.int16)

@@ -63,16 +63,20 @@ class Loop:
         self.body, self.space, self.kept, self.channels = body, space, frozenset(kept), frozenset(channels)
 
 
+#: How kernels made for other dtypes serve half precision.
+AS_FLOAT, AS_BITS = "float", "bits"
+
+
 class Calls:
     """``make(plan)`` gives the kernel calls of an entry, or None where there is no native form.
 
     exact: whether NumPy's bits are the same, as they are of copies.
-    half: whether half precision may be computed as float32 and rounded at the end (half.py).
+    half: how it is done in half precision (half.py), if it is: as float32 rounded at the end, or as the bits that they are.
     """
 
     __slots__ = ("make", "exact", "half")
 
-    def __init__(self, make: Callable[[Plan], Lowered | None], *, exact: bool = False, half: bool = False) -> None:
+    def __init__(self, make: Callable[[Plan], Lowered | None], *, exact: bool = False, half: str = "") -> None:
         self.make, self.exact, self.half = make, exact, half
 
 

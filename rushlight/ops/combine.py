@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import dtypes as dt
 from ..engine import library
-from ..engine.lowering import Calls, Loop, Space
+from ..engine.lowering import AS_BITS, Calls, Loop, Space
 from ..errors import sizes, type_name
 from ..shape import Layout, broadcast_shapes, contiguous, layout, wrap_dim
 from ..storage import TensorBase
@@ -53,7 +53,7 @@ def _cat_backward(g: Tensor, layouts: Sequence[Layout], dim: int) -> list[Tensor
     return [p.reshape(t.shape) for p, t in zip(parts, layouts, strict=True)]
 
 
-_cat = Card("cat", "tensors", statics="dim", infer=_infer_cat, numpy=_cat_rule, backward=_cat_backward, variadic=True, onnx="Concat", lowering=Calls(library.concatenation, exact=True))
+_cat = Card("cat", "tensors", statics="dim", infer=_infer_cat, numpy=_cat_rule, backward=_cat_backward, variadic=True, onnx="Concat", lowering=Calls(library.concatenation, exact=True, half=AS_BITS))
 
 
 def _tuple_of_tensors(tensors: Any, function: str) -> tuple[Tensor, ...]:
@@ -95,7 +95,7 @@ _stack = Card(
     statics="dim",
     infer=_infer_stack, numpy=lambda *tensors, dim: np.stack(tensors, dim),
     backward=lambda g, dim: g.unbind(dim),
-    variadic=True, lowering=Calls(library.concatenation, exact=True),
+    variadic=True, lowering=Calls(library.concatenation, exact=True, half=AS_BITS),
 )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import dtypes as dt
 from ..engine import library
-from ..engine.lowering import Calls
+from ..engine.lowering import AS_BITS, Calls
 from ..shape import contiguous
 from ..storage import ON_META, TensorBase
 from .card import Card, apply, array_of, checking_values, value_range
@@ -56,7 +56,7 @@ _embedding = Card(
     "embedding", "weight index",
     statics="padding_idx scale_grad_by_freq",
     infer=lambda weight, index, padding_idx, scale_grad_by_freq: contiguous((*index.shape, *weight.shape[1:]), weight.dtype),
-    numpy=lambda weight, index, padding_idx, scale_grad_by_freq: np.take(weight, index, 0), lowering=Calls(library.table_rows, exact=True),
+    numpy=lambda weight, index, padding_idx, scale_grad_by_freq: np.take(weight, index, 0), lowering=Calls(library.table_rows, exact=True, half=AS_BITS),
     grads={
         "weight": lambda g, index, layouts, padding_idx, scale_grad_by_freq: apply(
             _embedding_backward, (g, index), (layouts[0].shape[0], padding_idx, scale_grad_by_freq)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import dtypes as dt
-from ..engine.lowering import Calls
+from ..engine.lowering import AS_FLOAT, Calls
 from ..graph import grad_state
 from ..shape import Layout, contiguous, layout
 from .card import Card, apply, pointwise_strides
@@ -172,7 +172,7 @@ def _gradient_of_gradient(g: Any, grad_output: Tensor, query: Tensor, key: Tenso
 _attention_backward = Card(
     "scaled_dot_product_attention_backward", "grad_output query key value output logsumexp masks",
     statics="scale is_causal", outputs="grad_query grad_key grad_value", variadic=True,
-    infer=_infer_backward, numpy=_rule_backward, backward=_gradient_of_gradient, lowering=Calls(_lower_backward, half=True),
+    infer=_infer_backward, numpy=_rule_backward, backward=_gradient_of_gradient, lowering=Calls(_lower_backward, half=AS_FLOAT),
 )  # fmt: skip
 
 
@@ -184,6 +184,6 @@ def _gradient(g: Tensor, query: Tensor, key: Tensor, value: Tensor, output: Tens
 _attention = Card(
     "scaled_dot_product_attention", "query key value masks",
     statics="scale is_causal", outputs="output logsumexp", differentiable=(0,), variadic=True,
-    infer=_infer, numpy=_rule, backward=_gradient, lowering=Calls(_lower, half=True),
+    infer=_infer, numpy=_rule, backward=_gradient, lowering=Calls(_lower, half=AS_FLOAT),
     node_name="ScaledDotProductFlashAttentionForCpuBackward0",
 )  # fmt: skip

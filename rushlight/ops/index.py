@@ -14,7 +14,7 @@ import numpy as np
 
 from .. import dtypes as dt
 from ..engine import indexing
-from ..engine.lowering import Calls
+from ..engine.lowering import AS_BITS, Calls
 from ..errors import sizes, type_name
 from ..graph import check_in_place, written
 from ..shape import (
@@ -99,7 +99,7 @@ _index = Card(
     statics="positions",
     infer=_infer_index,
     numpy=lambda input, *indices, positions: input[_full_index(input.ndim, positions, indices)],
-    lowering=Calls(indexing.index, exact=True),
+    lowering=Calls(indexing.index, exact=True, half=AS_BITS),
     backward=lambda g, indices, layouts, positions: [_index_backward(g, indices, layouts[0], positions), *[None] * len(indices)],
     variadic=True,
 )  # fmt: skip

@@ -14,7 +14,7 @@ import numpy as np
 
 from .. import dtypes as dt
 from ..engine import channel_norm
-from ..engine.lowering import FLOATING, Calls, Loop, Space, rows
+from ..engine.lowering import AS_FLOAT, FLOATING, Calls, Loop, Space, rows
 from ..errors import sizes
 from ..shape import Layout, Shape, contiguous
 from .card import Card, apply
@@ -84,7 +84,7 @@ def _batch_norm_gradient(g: Tensor, input: Tensor, weight: Any, mean: Tensor, rs
 _batch_norm = Card(
     "batch_norm", "input weight bias",
     statics="eps", outputs="output mean rstd variance", differentiable=(0,),
-    infer=_infer_batch_norm, numpy=_batch_norm_rule, backward=_batch_norm_gradient, lowering=Calls(channel_norm.batch_norm, half=True),
+    infer=_infer_batch_norm, numpy=_batch_norm_rule, backward=_batch_norm_gradient, lowering=Calls(channel_norm.batch_norm, half=AS_FLOAT),
     node_name="NativeBatchNormBackward0", onnx="BatchNormalization",
 )  # fmt: skip
 
@@ -375,7 +375,7 @@ def _group_norm_gradient(g: Any, input: Tensor, weight: Any, mean: Tensor, rstd:
 _group_norm = Card(
     "group_norm", "input weight bias",
     statics="groups eps", outputs="output mean rstd",
-    infer=_infer_group_norm, numpy=_group_norm_rule, backward=_group_norm_gradient, lowering=Calls(channel_norm.group_norm, half=True),
+    infer=_infer_group_norm, numpy=_group_norm_rule, backward=_group_norm_gradient, lowering=Calls(channel_norm.group_norm, half=AS_FLOAT),
     node_name="NativeGroupNormBackward0", onnx="GroupNormalization",
 )  # fmt: skip
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import dtypes as dt
 from ..engine import copies
-from ..engine.lowering import Calls
+from ..engine.lowering import AS_BITS, Calls
 from ..errors import sizes
 from ..graph import check_in_place
 from ..shape import Layout, Shape, contiguous, infer_shape, layout, preserved_strides, wrap_dim, wrap_dims
@@ -148,7 +148,7 @@ _flip = Card(
     "flip", "input",
     statics="dims",
     infer=lambda input, dims: layout(input.shape, preserved_strides(input.shape, input.stride), input.dtype),
-    numpy=lambda input, dims: np.flip(input, dims), lowering=Calls(copies.flip, exact=True),
+    numpy=lambda input, dims: np.flip(input, dims), lowering=Calls(copies.flip, exact=True, half=AS_BITS),
     grads={"input": lambda g, dims: g.flip(dims)},
 )  # fmt: skip
 
@@ -189,7 +189,7 @@ _roll = Card(
     "roll", "input",
     statics="shifts dims",
     infer=lambda input, shifts, dims: contiguous(input.shape, input.dtype),
-    numpy=lambda input, shifts, dims: np.roll(input, shifts, dims), lowering=Calls(copies.roll, exact=True),
+    numpy=lambda input, shifts, dims: np.roll(input, shifts, dims), lowering=Calls(copies.roll, exact=True, half=AS_BITS),
     grads={"input": lambda g, shifts, dims: g.roll(tuple(-s for s in shifts), dims)},
 )  # fmt: skip
 

@@ -10,7 +10,7 @@ import numpy as np
 from .. import dtypes as dt
 from ..autocasting import WIDEST, autocasts
 from ..engine import indexing, library
-from ..engine.lowering import Calls
+from ..engine.lowering import AS_BITS, Calls
 from ..errors import sizes
 from ..graph import check_in_place, grad_state, requires_grad
 from ..shape import Layout, Shape, broadcast_shapes, contiguous, layout, preserved_strides, wrap_dim
@@ -103,7 +103,7 @@ def _gather_rule(input: np.ndarray, index: np.ndarray, dim: int) -> np.ndarray:
 _gather = Card(
     "gather", "input index",
     statics="dim",
-    infer=_infer_gather, numpy=_gather_rule, lowering=Calls(indexing.gather, exact=True),
+    infer=_infer_gather, numpy=_gather_rule, lowering=Calls(indexing.gather, exact=True, half=AS_BITS),
     grads={"input": lambda g, index, layouts, dim: zeros_of(layouts[0], g).scatter_add(dim, index, g)},
     onnx="GatherElements",
 )  # fmt: skip
@@ -180,7 +180,7 @@ _index_select = Card(
     statics="dim",
     infer=_infer_index_select,
     numpy=lambda input, index, dim: np.take(input, index.reshape(-1), dim) if input.ndim else input.copy(),
-    lowering=Calls(lambda plan: library.table_rows(plan) or indexing.slices(plan, "read"), exact=True),
+    lowering=Calls(lambda plan: library.table_rows(plan) or indexing.slices(plan, "read"), exact=True, half=AS_BITS),
     grads={"input": lambda g, index, layouts, dim: zeros_of(layouts[0], g).index_add(dim, index, g)},
     onnx="Gather",
 )  # fmt: skip
@@ -282,7 +282,7 @@ _index_copy = Card(
     "index_copy", "input index source",
     statics="dim",
     infer=lambda input, index, source, dim: contiguous(input.shape, input.dtype),
-    numpy=_index_copy_rule, lowering=Calls(lambda plan: indexing.slices(plan, "set"), exact=True),
+    numpy=_index_copy_rule, lowering=Calls(lambda plan: indexing.slices(plan, "set"), exact=True, half=AS_BITS),
     grads={
         "input": lambda g, index, dim: g.index_fill(dim, index, 0),
         "source": lambda g, index, layouts, dim: g.index_select(dim, index).reshape(layouts[2].shape),

@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import dtypes as dt
 from ..engine import copies
-from ..engine.lowering import Calls
+from ..engine.lowering import AS_BITS, Calls
 from ..errors import sizes
 from ..shape import Layout, Shape, contiguous
 from .card import Card, apply
@@ -52,14 +52,14 @@ def _infer_unshuffle(input: Layout, factor: int) -> Layout:
 _pixel_shuffle = Card(
     "pixel_shuffle", "input",
     statics="factor",
-    infer=_infer_shuffle, numpy=_shuffle_rule, lowering=Calls(copies.pixel_shuffle, exact=True),
+    infer=_infer_shuffle, numpy=_shuffle_rule, lowering=Calls(copies.pixel_shuffle, exact=True, half=AS_BITS),
     grads={"input": lambda g, factor: apply(_pixel_unshuffle, (g,), (factor,))},
     onnx="DepthToSpace",
 )  # fmt: skip
 _pixel_unshuffle: Card = Card(
     "pixel_unshuffle", "input",
     statics="factor",
-    infer=_infer_unshuffle, numpy=_unshuffle_rule, lowering=Calls(copies.pixel_unshuffle, exact=True),
+    infer=_infer_unshuffle, numpy=_unshuffle_rule, lowering=Calls(copies.pixel_unshuffle, exact=True, half=AS_BITS),
     grads={"input": lambda g, factor: apply(_pixel_shuffle, (g,), (factor,))},
     onnx="SpaceToDepth",
 )  # fmt: skip
@@ -109,7 +109,7 @@ _channel_shuffle: Card = Card(
     statics="groups",
     infer=lambda input, groups: in_format_of(input, input.shape),
     numpy=lambda input, groups: input.reshape(input.shape[0], groups, input.shape[1] // groups, *input.shape[2:]).swapaxes(1, 2).reshape(input.shape),
-    lowering=Calls(copies.channel_shuffle, exact=True),
+    lowering=Calls(copies.channel_shuffle, exact=True, half=AS_BITS),
     grads={"input": lambda g, layouts, groups: apply(_channel_shuffle, (g,), (layouts[0].shape[1] // groups,))},
 )  # fmt: skip
 

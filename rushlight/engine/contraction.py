@@ -170,6 +170,16 @@ class Calls:
             (source_at, from_), (target_at, to) = ((at._replace(offset=at.offset + n * stride[0] * self.size), stride[1:]) for at, stride in (source, target))
             self.copy(shape[1:], (source_at, from_), (target_at, to))
 
+    def channels_first(self, image: Image) -> Image:
+        """The image, or a dense copy if it has its channels last."""
+        places = as_one_dim(image.shape[2:], image.stride[2:])
+        samples, channels = image.shape[:2]
+        if image.stride[1] != 1 or channels == 1 or image.stride[4] == 1 or places is None:
+            return image
+        found = self.planes(image.shape)
+        self.relayout(image.pointer, found.pointer, (samples, 1, places[0], channels), (image.stride[0], 0, places[1], 1), (found.stride[0], 0, found.stride[1]))
+        return found
+
     def vector(self, pointer: Pointer, size: int, stride: int) -> Pointer:
         """A vector with stride 1."""
         return pointer if stride == 1 or size == 1 else self.copied(pointer, (size,), (stride,))

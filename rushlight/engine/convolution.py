@@ -281,6 +281,8 @@ def weight_gradient(plan: Plan) -> Lowered | None:
     g = _Geometry.of(plan, out.shape[2:])
     c = Calls(MEMORY[plan.outs[0].dtype])
     samples, columns, channels = grad.shape[0], grad.shape[1] // g.groups, out.shape[1]
+    if columns == channels == 1 < g.groups and math.prod(g.window) <= _MOST_TAPS:
+        return _window_sums(c, g, input, grad, out)
     rows, inner = channels * math.prod(g.window), math.prod(grad.shape[2:])
     width = c.panel_width(columns) * -(-columns // c.panel_width(columns))
     group_step = (rows + MOST_ROWS) * width
@@ -331,4 +333,16 @@ def weight_gradient(plan: Plan) -> Lowered | None:
         shape, (k_step, *rest) = (g.groups, columns, channels, *g.window), out.stride
         row_steps = [n * width for n in contiguous_strides((channels, *g.window))]
         c.copy(shape, (total, (group_step, 1, *row_steps)), (out.pointer, (columns * k_step, k_step, *rest)))
+    return c.lowered()
+
+
+def _window_sums(c: Calls, g: _Geometry, input: Image, grad: Image, out: Image) -> Lowered:
+    """The same for channels that each have a window of their own."""
+    seen, factor = c.padded(c.channels_first(input), g.padding, g.behind(input, grad)), c.channels_first(grad)
+    taps = []
+    for numbers in itertools.product(*map(range, g.window)):
+        within = sum(n * d * s for n, d, s in zip(numbers, g.dilation, seen.stride[2:], strict=True))
+        taps.append((within, sum(n * s for n, s in zip(numbers, out.stride[2:], strict=True))))
+    a_steps = [*seen.stride[:2], *g.strided(seen)]
+    depthwise.sums(c, grad.shape, a_steps, factor.stride, taps, seen.moved([-p for p in g.padding], c.size), factor.pointer, out.pointer, out.stride[0])
     return c.lowered()

@@ -237,3 +237,17 @@ def test_elements_are_moved_as_bits(name, dtype, monkeypatch):
     found = MOVES[name](values).view(torch.int16).numpy()
     assert execute.counts.native_calls > before
     assert np.array_equal(found, want)
+
+
+@both
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "RNN"])
+def test_recurrent_layers_round_what_they_return_and_no_step(dtype, kind):
+    torch.manual_seed(0)
+    layer = getattr(torch.nn, kind)(5, 6).to(dtype)
+    x = torch.randn(9, 2, 5).to(dtype).requires_grad_()
+    found = layer(x)[0]
+    found.sum().backward()
+    grads = [x.grad, *(p.grad for p in layer.parameters())]
+    assert {g.dtype for g in grads} == {dtype}
+    wide = layer.float()(x.float())[0]
+    assert np.array_equal(bits(found), bits(wide.to(dtype)))

@@ -251,3 +251,14 @@ def test_recurrent_layers_round_what_they_return_and_no_step(dtype, kind):
     assert {g.dtype for g in grads} == {dtype}
     wide = layer.float()(x.float())[0]
     assert np.array_equal(bits(found), bits(wide.to(dtype)))
+
+
+@both
+def test_alpha_is_rounded_as_the_tensors_are(dtype):
+    torch.manual_seed(0)
+    x, y = torch.randn(500).to(dtype), torch.randn(500).to(dtype)
+    alpha = torch.tensor(-0.1).to(dtype).item()
+    want = bits((x.float() + y.float() * alpha).to(dtype))
+    assert np.array_equal(bits(torch.add(x, y, alpha=-0.1)), want)
+    assert np.array_equal(bits(x.clone().add_(y, alpha=-0.1)), want)
+    assert np.array_equal(bits(torch.sub(x, y, alpha=0.1)), want)

@@ -76,6 +76,17 @@ def _check_alpha(input: Any, other: Any, alpha: Any) -> None:
         raise RuntimeError("For non-complex input tensors, argument alpha must not be a complex number.")
 
 
+def _alpha_operand(input: Any, other: Any, alpha: Any, function: str) -> Any:
+    """`alpha` as an operand: PyTorch rounds it where the tensors are in half precision."""
+    alpha = as_operand(alpha, function, "alpha", 3)
+    dtypes = {t._layout.dtype for t in (input, other) if isinstance(t, TensorBase)}
+    if type(alpha) is float and len(dtypes) == 1 and dtypes <= dt.HALF:
+        (low,) = dtypes
+        with np.errstate(over="ignore"):
+            return float(low.numpy.type(np.float32(alpha)))
+    return alpha
+
+
 _ONE = 1  # the default `alpha`: the same object, so that the common call looks no further
 
 
@@ -92,7 +103,7 @@ def add(input: Tensor, other: Any, *, alpha: Any = 1, out: Tensor | None = None)
         found = apply(_add, (input, other))
     else:
         _check_alpha(input, other, alpha)
-        found = apply(_add_scaled, (input, other, as_operand(alpha, "add", "alpha", 3)))
+        found = apply(_add_scaled, (input, other, _alpha_operand(input, other, alpha, "add")))
     return found if out is None else write_out(out, found, input, other)
 
 
@@ -102,7 +113,7 @@ def add_(self: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
     if type(alpha) is int and alpha == 1:
         return write_into(_add, self, (self, other))
     _check_alpha(self, other, alpha)
-    return write_into(_add_scaled, self, (self, other, as_operand(alpha, "add_", "alpha", 3)))
+    return write_into(_add_scaled, self, (self, other, _alpha_operand(self, other, alpha, "add_")))
 
 
 _sub = Pointwise(
@@ -124,7 +135,7 @@ def sub(input: Tensor, other: Any, *, alpha: Any = 1, out: Tensor | None = None)
         found = apply(_sub, (input, other))
     else:
         _check_alpha(input, other, alpha)
-        found = apply(_sub_scaled, (input, other, as_operand(alpha, "sub", "alpha", 3)))
+        found = apply(_sub_scaled, (input, other, _alpha_operand(input, other, alpha, "sub")))
     return found if out is None else write_out(out, found, input, other)
 
 
@@ -135,7 +146,7 @@ def sub_(self: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
     if type(alpha) is int and alpha == 1:
         return write_into(_sub, self, (self, other))
     _check_alpha(self, other, alpha)
-    return write_into(_sub_scaled, self, (self, other, as_operand(alpha, "sub_", "alpha", 3)))
+    return write_into(_sub_scaled, self, (self, other, _alpha_operand(self, other, alpha, "sub_")))
 
 
 _rsub = Pointwise(

@@ -190,6 +190,7 @@ def _gathered(plan: Plan, g: _Geometry, source: Image, b: _Weight, out: Image, w
     samples = source.shape[0]
     padded_bytes = math.prod(n + a + b for n, a, b in zip(source.shape[1:], (0, *low), (0, *high), strict=True)) * c.size
     at_once = samples if not any(low) and not any(high) else max(1, min(samples, _PACKED_BYTES // padded_bytes))
+    at_once = -(-samples // -(-samples // at_once))  # as many in each turn
     room = Pointer(WORKSPACE, c.used)
     seen = c.padded(source.samples(0, at_once, c.size), low, high)
     if b.columns == b.channels == 1 < g.groups and math.prod(g.window) <= _MOST_TAPS:

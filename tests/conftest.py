@@ -18,3 +18,30 @@ def _no_compilation_fails() -> Iterator[None]:
     before = len(execute.counts.failures)
     yield
     assert execute.counts.failures[before:] == []
+
+
+@pytest.fixture
+def deferred() -> Iterator[None]:
+    """Work is recorded and run later, whatever the mode of the run; nothing is pending before and after."""
+    from rushlight import tape
+
+    tape.flush()
+    immediate, tape.state.immediate = tape.state.immediate, False
+    yield
+    tape.flush()
+    tape.state.immediate = immediate
+
+
+@pytest.fixture
+def compiled_at_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Every trace is compiled at first sight, and every op that has a native form takes it, however small."""
+    from rushlight import config, tape
+    from rushlight.engine import execute
+
+    tape.flush()
+    monkeypatch.setattr(config, "HOT", 0)
+    monkeypatch.setattr(execute, "NATIVE_FROM", 0)
+    monkeypatch.setattr(tape.state, "immediate", False)
+    monkeypatch.setattr(tape.state, "compile", True)
+    yield
+    tape.flush()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,15 +16,7 @@ from rushlight.nn import functional as F
 
 Tensor = torch.Tensor
 
-
-@pytest.fixture(autouse=True)
-def _deferred() -> Iterator[None]:
-    """Functions are captured where work is recorded, whatever the mode of the run."""
-    tape.flush()
-    immediate, tape.state.immediate = tape.state.immediate, False
-    yield
-    tape.flush()
-    tape.state.immediate = immediate
+pytestmark = pytest.mark.usefixtures("deferred")
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
 import rushlight as torch
-from rushlight import config, tape
+from rushlight import tape
 from rushlight.engine import execute, llvm
 
-pytestmark = pytest.mark.skipif(not llvm.AVAILABLE, reason="needs llvmlite")
+pytestmark = [pytest.mark.skipif(not llvm.AVAILABLE, reason="needs llvmlite"), pytest.mark.usefixtures("compiled_at_once")]
 
 SPECIAL = np.array([0.0, -0.0, 1, -1, 0.5, np.inf, -np.inf, np.nan, -np.nan, 3e38, -1e-40, 2.5, -7, 11, 64, 100], np.float32)
 OPS: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
@@ -23,17 +23,6 @@ OPS: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
     "sgn": lambda a, b: torch.sgn(a),
 }
 SHIFTS = {"left shift": torch.bitwise_left_shift, "right shift": torch.bitwise_right_shift, "shift by a number": lambda a, b: a >> 3}
-
-
-@pytest.fixture(autouse=True)
-def compiled_at_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    tape.flush()
-    monkeypatch.setattr(config, "HOT", 0)
-    monkeypatch.setattr(execute, "NATIVE_FROM", 0)
-    monkeypatch.setattr(tape.state, "immediate", False)
-    monkeypatch.setattr(tape.state, "compile", True)
-    yield
-    tape.flush()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.int64, torch.int32, torch.int8], ids=str)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -31,14 +31,8 @@ def replays(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 @pytest.fixture(autouse=True)
-def _deferred() -> Iterator[None]:
-    """No pass is known, and the tape is deferred whatever the mode of the run."""
-    tape.flush()
+def _no_pass_is_known(deferred: None) -> None:
     known_pass._known.clear()
-    immediate, tape.state.immediate = tape.state.immediate, False
-    yield
-    tape.flush()
-    tape.state.immediate = immediate
 
 
 def normal(*shape: int, seed: int = 0) -> torch.Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,12 +10,12 @@ import pytest
 
 import rushlight as torch
 import rushlight.nn.functional as F
-from rushlight import config, tape
-from rushlight.engine import execute, llvm
+from rushlight import tape
+from rushlight.engine import llvm
 from rushlight.graph import trace_ops
 from rushlight.ops.card import CARDS
 
-pytestmark = pytest.mark.skipif(not llvm.AVAILABLE, reason="needs llvmlite")
+pytestmark = [pytest.mark.skipif(not llvm.AVAILABLE, reason="needs llvmlite"), pytest.mark.usefixtures("compiled_at_once")]
 
 Function = Callable[[torch.Tensor], Any]
 
@@ -34,17 +34,6 @@ SCANS: dict[str, Function] = {
     f"{name} {dim}": lambda x, name=name, dim=dim: getattr(x, name)(dim) for name in ("cumsum", "cumprod", "cummax", "cummin") for dim in (0, 1, 2, 3)
 }  # fmt: skip
 SHAPES = [(2, 8, 7, 9), (1, 4, 40, 33)]
-
-
-@pytest.fixture(autouse=True)
-def compiled_at_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    tape.flush()
-    monkeypatch.setattr(config, "HOT", 0)
-    monkeypatch.setattr(execute, "NATIVE_FROM", 0)
-    monkeypatch.setattr(tape.state, "immediate", False)
-    monkeypatch.setattr(tape.state, "compile", True)
-    yield
-    tape.flush()
 
 
 def values(shape: Sequence[int], dtype: Any, way: str) -> torch.Tensor:

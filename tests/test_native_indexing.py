@@ -9,25 +9,14 @@ import numpy as np
 import pytest
 
 import rushlight as torch
-from rushlight import config, tape
-from rushlight.engine import execute, llvm
+from rushlight import tape
+from rushlight.engine import llvm
 from rushlight.graph import trace_ops
 from rushlight.ops.card import CARDS
 
-pytestmark = pytest.mark.skipif(not llvm.AVAILABLE, reason="needs llvmlite")
+pytestmark = [pytest.mark.skipif(not llvm.AVAILABLE, reason="needs llvmlite"), pytest.mark.usefixtures("compiled_at_once")]
 
 DTYPES = (torch.float32, torch.float64, torch.int64, torch.int32, torch.int8, torch.bool)
-
-
-@pytest.fixture(autouse=True)
-def compiled_at_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    tape.flush()
-    monkeypatch.setattr(config, "HOT", 0)
-    monkeypatch.setattr(execute, "NATIVE_FROM", 0)
-    monkeypatch.setattr(tape.state, "immediate", False)
-    monkeypatch.setattr(tape.state, "compile", True)
-    yield
-    tape.flush()
 
 
 def table(shape: Sequence[int], dtype: Any, seed: int = 0, strided: bool = False) -> torch.Tensor:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 
 import rushlight as torch
-from rushlight import tape
 
 SIDE = 4  # all tensors are square, so that any two go together
 UNARY = ("tanh", "sin", "neg", "abs", "sigmoid", "relu", "exp")
@@ -18,13 +16,7 @@ BINARY = ("add", "sub", "mul", "maximum", "matmul")
 IN_PLACE = ("tanh_", "neg_", "sigmoid_", "add_", "mul_", "copy_")
 
 
-@pytest.fixture(autouse=True)
-def _deferred() -> Iterator[None]:
-    tape.flush()
-    immediate, tape.state.immediate = tape.state.immediate, False
-    yield
-    tape.flush()
-    tape.state.immediate = immediate
+pytestmark = pytest.mark.usefixtures("deferred")
 
 
 def draw_program(seed: int) -> list[tuple[Any, ...]]:

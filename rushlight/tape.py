@@ -129,7 +129,7 @@ def flush(cause: str = "observation") -> None:
         state.running = True
         try:
             if state.compile and (len(pending) > 1 or type(pending[0][0]) is Routine) and not state.immediate:
-                _run_compiled(failures)
+                _run_compiled(failures, start)
             if pending:
                 _run_one_by_one(failures)
             state.owed = 0
@@ -140,17 +140,17 @@ def flush(cause: str = "observation") -> None:
         raise failures[0]
 
 
-def _run_compiled(failures: list[Exception]) -> None:
+def _run_compiled(failures: list[Exception], began: float) -> None:
     """Run what is pending as one compiled trace, if there is one for it."""
+    counts = execute.counts
+    before = counts.accounted()
     entries = tuple(pending)
     found = execute.find(entries)
     if found is None:
         return
     compiled, scan = found
-    counts = execute.counts
     only = None if config.DEBUG else compiled.only
     if only is None or not _run_segment(only, compiled, scan, entries):
-        start, interpreted = counts.clock(), counts.interpreted_seconds
         progress = execute.Progress(compiled, scan, entries)
         try:
             _drop(len(entries))
@@ -161,17 +161,16 @@ def _run_compiled(failures: list[Exception]) -> None:
                 pending.extendleft(reversed(progress.left()))
             raise
         del progress
-        counts.packing_seconds += counts.clock() - start - (counts.interpreted_seconds - interpreted)
     state.run += len(entries)
     start = time.perf_counter()
+    counts.packing_seconds += start - began - (counts.accounted() - before)
     del entries, found, scan
     counts.releasing_seconds += time.perf_counter() - start
 
 
 def _run_segment(only: execute.Segment, compiled: execute.Compiled, scan: execute.Scan, entries: tuple[Entry, ...]) -> bool:
     """Run a trace that is one native call. False, with all of it still pending, if there is no memory for it."""
-    counts = execute.counts
-    start, native, runs = time.perf_counter(), counts.native_seconds, only.program.runs
+    runs = only.program.runs
     if compiled.locals:
         execute.place_locals(compiled, scan)
     try:
@@ -186,8 +185,7 @@ def _run_segment(only: execute.Segment, compiled: execute.Compiled, scan: execut
         pending.extendleft(reversed(entries))
         del scan.regions[len(scan.regions) - len(compiled.locals) :]
         return False
-    counts.compiled_runs += 1
-    counts.packing_seconds += time.perf_counter() - start - (counts.native_seconds - native)
+    execute.counts.compiled_runs += 1
     return True
 
 

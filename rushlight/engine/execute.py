@@ -68,12 +68,16 @@ class Counts:
     entries_looked_up: int = 0
     failures: list[str] = field(default_factory=list)  # of the compiler: such a trace stays interpreted
     lookup_seconds: float = 0.0
-    packing_seconds: float = 0.0  # around native calls: allocating results, collecting arguments
+    packing_seconds: float = 0.0  # around native calls: allocating results, collecting arguments, and all else that a compiled run needs
     native_seconds: float = 0.0
     interpreted_seconds: float = 0.0  # of entries run one by one, but for what of it is one of the others
     releasing_seconds: float = 0.0  # giving back what a compiled trace's entries held
     compile_seconds: float = 0.0  # on whatever thread
     waiting_seconds: float = 0.0  # of those the ones that the program waited for
+
+    def accounted(self) -> float:
+        """Seconds of running the tape that are noted somewhere."""
+        return self.lookup_seconds + self.packing_seconds + self.native_seconds + self.interpreted_seconds + self.waiting_seconds
 
     def clock(self) -> float:
         """A clock for interpreted entries: what they spend in packing, native code and waiting is not counted."""

@@ -589,6 +589,29 @@ def test_leaves_that_the_function_makes() -> None:
     assert compiled.replays == 0
 
 
+def test_what_the_garbage_collector_calls_does_not_matter() -> None:
+    import gc
+    import time
+
+    def note(phase: str, info: dict[str, int]) -> None:
+        time.perf_counter()
+
+    def f(x: Tensor) -> Tensor:
+        for _ in range(2000):
+            cycle: list[Any] = []
+            cycle.append(cycle)
+        return x * 2
+
+    compiled = torch.compile(f)
+    gc.callbacks.append(note)
+    try:
+        for _ in range(4):
+            compiled(normal(3))
+    finally:
+        gc.callbacks.remove(note)
+    assert gc.isenabled() and compiled.replays == 2, compiled.refusal
+
+
 def test_code_that_is_new_at_each_call() -> None:
     def f(x: Tensor, n: int) -> Tensor:
         names: dict[str, Any] = {}

@@ -6,6 +6,7 @@ Trusted, and not looked into, is the code of this package, of what it is built o
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import sys
 import types
@@ -67,6 +68,9 @@ class Watch:
         return len(self.ran) + len(self.effects)
 
     def __enter__(self) -> Watch:
+        # What the garbage collector would call meanwhile is none of the function's business.
+        self.collecting = gc.isenabled()
+        gc.disable()
         self.previous = sys.getprofile()
         sys.setprofile(self._event)
         return self
@@ -78,6 +82,8 @@ class Watch:
         else:  # a profiler written in C
             sys.setprofile(None)
             previous.enable()
+        if self.collecting:
+            gc.enable()
 
     def _event(self, frame: types.FrameType, event: Any, arg: Any) -> None:
         if event == "call":

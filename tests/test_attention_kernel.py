@@ -34,9 +34,9 @@ def run(lowered: Lowered | None, arrays: list[np.ndarray], backwards: bool = Fal
     for call in lowered.calls:
         code = llvm.load(call.kernel.source, (call.kernel.name,))
         kernel = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(code.addresses[call.kernel.name])
-        words = [arrays[w.operand].ctypes.data + w.offset if isinstance(w, Pointer) else w for w in call.words]
+        words = np.array([arrays[w.operand].ctypes.data + w.offset if isinstance(w, Pointer) else w for w in call.words], np.int64)
         for chunk in sorted(range(call.chunks), reverse=backwards):
-            kernel(np.array(words, np.int64).ctypes.data, chunk)
+            kernel(words.ctypes.data, chunk)
 
 
 def reference(query: np.ndarray, key: np.ndarray, value: np.ndarray, g: np.ndarray, mask: np.ndarray | None, scale: float, is_causal: bool) -> list[np.ndarray]:

@@ -507,3 +507,18 @@ def test_loading_other_groups_is_refused():
     groups = [{"params": [param]} for param in two]
     with pytest.raises(ValueError, match="has a different number of parameter groups"):
         torch.optim.SGD(one).load_state_dict(torch.optim.SGD(groups).state_dict())
+
+
+def test_an_option_that_changes_between_steps_is_noticed() -> None:
+    """Momentum switched on after steps without: the buffers begin with the gradient, as at a first step."""
+    w = torch.nn.Parameter(torch.tensor([1.0]))
+    optimizer = torch.optim.SGD([w], lr=0.5)
+    for _ in range(3):
+        w.grad = torch.tensor([0.25])
+        optimizer.step()
+    optimizer.param_groups[0]["momentum"] = 0.5
+    for _ in range(2):
+        w.grad = torch.tensor([0.25])
+        optimizer.step()
+    assert w.tolist() == [1.0 - 3 * 0.125 - 0.125 - 0.1875]
+    assert optimizer.state[w]["momentum_buffer"].tolist() == [0.375]

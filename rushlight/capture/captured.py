@@ -97,12 +97,12 @@ class Recorder:
         finally:
             self.stepping, tape.thread.position = False, self.position
 
-    def entries(self, begin: int = 0) -> list[tape.Entry]:
-        """What has been recorded since, before the first optimizer's step."""
+    def entries(self) -> list[tape.Entry]:
+        """What the function has recorded, before the first optimizer's step."""
         if sum(tape.flushes.values()) != self.flushes:
             raise Refused("the tape was flushed")
         end = self.stepped_at if self.steps else None
-        found = list(islice(tape.pending, begin, end))
+        found = list(islice(tape.pending, end))
         if any(entry[3] is not self.position for entry in found):
             raise Refused("other work was recorded at the same time")
         if self.steps and any(entry[3] is self.position for entry in islice(tape.pending, end, None)):

@@ -110,10 +110,11 @@ class HeldValues(dict[str, float]):
 class Ready:
     """A group's parameters as they were at the last step, when they took it together: the next one need not collect them anew."""
 
-    def __init__(self, members: list[list[Tensor]], values: Sequence[float], states: dict[Any, Any], fetch: Callable[[dict[str, Any]], tuple[Any, ...]]) -> None:
+    def __init__(self, members: list[list[Tensor]], values: Sequence[float], states: dict[Any, Any], names: Sequence[str]) -> None:
         self.params = [tensors[0] for tensors in members]
         self.states = [states[param] for param in self.params] if len(members[0]) > 2 else []
-        self.fetch = fetch
+        self.names = tuple(names)
+        self.fetch = _fetch(self.names)
         self.rest = [tuple(tensors[2:]) for tensors in members]
         self.flat = list(chain.from_iterable(self.rest))
         count = len(values)
@@ -126,10 +127,10 @@ class Ready:
         self.values = (0.0, *values)
         self.versions = [counter.version for counter in self.counters]
 
-    def gradients(self, group: dict[str, Any], states: dict[Any, Any]) -> list[Tensor] | None:
-        """The gradients, unless something is not as it was."""
+    def gradients(self, group: dict[str, Any], states: dict[Any, Any], names: Sequence[str]) -> list[Tensor] | None:
+        """The gradients, unless something is not as it was. `names` are what is taken from a state now: options may have changed."""
         params = self.params
-        if not self.usable or len(group["params"]) != len(params) or not all(map(is_, group["params"], params)):
+        if not self.usable or tuple(names) != self.names or len(group["params"]) != len(params) or not all(map(is_, group["params"], params)):
             return None
         grads: list[Any] = [param.grad for param in params]
         if any(grad is None for grad in grads):
@@ -235,7 +236,7 @@ class RuleOptimizer(Optimizer):
 
     def _step_group(self, group: dict[str, Any]) -> None:
         ready = self._ready.get(id(group))
-        grads = ready.gradients(group, self.state) if ready is not None else None
+        grads = ready.gradients(group, self.state, self._names(group, ready.params[0])) if ready is not None else None
         if ready is not None and grads is not None:
             params = ready.params
         else:
@@ -258,7 +259,7 @@ class RuleOptimizer(Optimizer):
         for (first, *values), members in batches.items():
             ready = None
             if len(batches) == 1 and not first and self.elementwise and len(params) == len(group["params"]):
-                ready = self._ready[id(group)] = Ready(members, values, self.state, _fetch(tuple(self._names(group, params[0]))))
+                ready = self._ready[id(group)] = Ready(members, values, self.state, self._names(group, params[0]))
             self._update(group, (first, *values), members, decay, ready)
 
     def _names(self, group: dict[str, Any], param: Tensor) -> Sequence[str]:

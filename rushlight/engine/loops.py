@@ -74,7 +74,7 @@ def _to_float16(k: Builder, x: Value) -> Value:
 _HALVES: dict[str, Callable[..., Value]] = {"from_bf16": _from_bfloat16, "to_bf16": _to_bfloat16, "from_f16": _from_float16, "to_f16": _to_float16}
 
 
-def _compute(k: Builder, node: Node, values: Sequence[Value]) -> Value:
+def compute(k: Builder, node: Node, values: Sequence[Value]) -> Value:
     """The value of an operation that touches no memory."""
     op = node.op
     if op in _COMPARISONS:
@@ -308,7 +308,7 @@ class _Writer:
             assert pointer is not None
             known[number] = k.load(self._moved(pointer, int(node.detail), k.convert(values[0], "i64")), node.type)
         else:
-            known[number] = _compute(k, node, values)
+            known[number] = compute(k, node, values)
 
     def _run(self, run: Pass, known: dict[int, Value]) -> None:
         k, nest = self.k, self.nest
@@ -318,7 +318,7 @@ class _Writer:
         # What is one value for the row is spread over the lanes before the loop.
         used = {a for n in (*run.needed, *run.targets) for a in nest.nodes[n].args}
         spread = {n: k.splat(v) for n, v in known.items() if n in used}
-        first = [k.constant(_identity(nest.nodes[t]), nest.nodes[t].type, LANES) for t in reductions for _ in range(vectors)]
+        first = [k.constant(identity(nest.nodes[t]), nest.nodes[t].type, LANES) for t in reductions for _ in range(vectors)]
         step = LANES * vectors
         whole = k.and_(self.row, k.constant(-step, "i64"))
         with k.loop(0, whole, step, first) as loop:
@@ -327,21 +327,21 @@ class _Writer:
                 place = loop.index if v == 0 else k.add(loop.index, k.constant(v * LANES, "i64"))
                 values = self._vector(run, spread, place, None)
                 for m, t in enumerate(reductions):
-                    totals[m * vectors + v] = _combine(k, nest.nodes[t].op, totals[m * vectors + v], values[nest.nodes[t].args[0]])
+                    totals[m * vectors + v] = combined(k, nest.nodes[t].op, totals[m * vectors + v], values[nest.nodes[t].args[0]])
             loop.next = totals
         with k.loop(whole, self.row, LANES, loop.results[::vectors]) as rest:
             mask = k.first_lanes(k.sub(self.row, rest.index))
             values = self._vector(run, spread, rest.index, mask)
             totals = []
             for m, t in enumerate(reductions):
-                combined = _combine(k, nest.nodes[t].op, rest.carried[m], values[nest.nodes[t].args[0]])
-                totals.append(k.select(mask, combined, rest.carried[m]))
+                joint = combined(k, nest.nodes[t].op, rest.carried[m], values[nest.nodes[t].args[0]])
+                totals.append(k.select(mask, joint, rest.carried[m]))
             rest.next = totals
         for m, t in enumerate(reductions):
             op = nest.nodes[t].op
             total = rest.results[m]
             for other in loop.results[m * vectors + 1 : (m + 1) * vectors]:
-                total = _combine(k, op, total, other)
+                total = combined(k, op, total, other)
             known[t] = _across(k, op, total)
 
     def _vector(self, run: Pass, spread: dict[int, Value], place: Value, mask: Value | None) -> dict[int, Value]:
@@ -358,7 +358,7 @@ class _Writer:
                 numbers = Value("<" + ", ".join(f"i32 {i}" for i in range(LANES)) + ">", "i32", LANES)
                 values[n] = k.add(k.convert(place if self.done is None else k.add(place, self.done), "i32"), numbers)
             else:
-                values[n] = _compute(k, node, [values[a] for a in node.args])
+                values[n] = compute(k, node, [values[a] for a in node.args])
             if n in self.rows and n not in run.saved_before:
                 k.store(values[n], self._scratch(self.rows[n], place))
         for t in run.targets:
@@ -412,7 +412,7 @@ class _Writer:
         return k.addresses(start, k.mul(numbers, k.splat(stride)), self.nest.operands[operand].type)
 
 
-def _identity(node: Node) -> float:
+def identity(node: Node) -> float:
     if node.op == "sum":
         return 0
     if node.type in FLOATS:
@@ -421,7 +421,7 @@ def _identity(node: Node) -> float:
     return -(1 << (bits - 1)) if node.op == "max" else (1 << (bits - 1)) - 1
 
 
-def _combine(k: Builder, op: str, a: Value, b: Value) -> Value:
+def combined(k: Builder, op: str, a: Value, b: Value) -> Value:
     if op == "sum":
         return k.add(a, b)
     found = k.maximum(a, b) if op == "max" else k.minimum(a, b)
@@ -441,5 +441,5 @@ def _across(k: Builder, op: str, total: Value) -> Value:
             low, high = (k.new(f"extractelement {total.typed}, i64 {n}", total.type) for n in (0, 1))
         else:
             low, high = (k.shuffle(total, range(start, start + half)) for start in (0, half))
-        total = _combine(k, op, low, high)
+        total = combined(k, op, low, high)
     return total

@@ -54,13 +54,16 @@ class Loop:
     """``body(k, *operands, **statics)`` gives the output's term, or one for each output.
 
     `space` gives what the loop runs over, or None where there is no native form; by default every element of the output. An operand
-    whose position is in `kept` has one element for each row, one in `channels` one for each place of dim 1.
+    whose position is in `kept` has one element for each row, one in `channels` one for each place of dim 1. `otherwise` makes the
+    kernel calls of a plan that has no space.
     """
 
-    __slots__ = ("body", "space", "kept", "channels")
+    __slots__ = ("body", "space", "kept", "channels", "otherwise")
 
-    def __init__(self, body: Callable[..., Any], space: Callable[[Plan], Space | None] = elementwise, kept: Sequence[int] = (), channels: Sequence[int] = ()) -> None:
-        self.body, self.space, self.kept, self.channels = body, space, frozenset(kept), frozenset(channels)
+    def __init__(
+        self, body: Callable[..., Any], space: Callable[[Plan], Space | None] = elementwise, kept: Sequence[int] = (), channels: Sequence[int] = (), otherwise: Calls | None = None
+    ) -> None:
+        self.body, self.space, self.kept, self.channels, self.otherwise = body, space, frozenset(kept), frozenset(channels), otherwise
 
 
 #: How kernels made for other dtypes serve half precision.

@@ -166,11 +166,11 @@ def sum_over_rows(source: Bound, target: Bound, rows: int, columns: int) -> Lowe
 
 def _pruned(nodes: Sequence[Node], operands: Sequence[Operand]) -> tuple[list[Node], list[Operand]]:
     """The nodes that stores need, and the operands that these nodes name, both renumbered."""
-    kept, used = _needed(nodes)
+    kept, used = needed_nodes(nodes)
     return kept, [operands[n] for n in used]
 
 
-def _needed(nodes: Sequence[Node]) -> tuple[list[Node], list[int]]:
+def needed_nodes(nodes: Sequence[Node]) -> tuple[list[Node], list[int]]:
     alive = [node.op in _STORES for node in nodes]
     for n in range(len(nodes) - 1, -1, -1):
         if alive[n]:
@@ -235,7 +235,7 @@ def _share(extent: int, work_each: int) -> int:
 
 def _call(form: Form, shared: str, extent: int, per_chunk: int, scratch_at: int = 0) -> tuple[Call, int]:
     """One call, and the bytes of workspace that its scratch rows end at; they begin at `scratch_at`."""
-    nodes, constants = _constants_as_words(form)
+    nodes, constants = constants_as_words(form.nodes, len(form.operands))
     accesses = [*(o.access() for o in form.operands), *(Access(type, "number") for _, type in constants)]
     nest = Nest(tuple(nodes), tuple(accesses), len(form.outer), shared)
     words: list[int | Pointer] = [extent, per_chunk, *form.outer[1:], form.row]
@@ -254,16 +254,16 @@ def _call(form: Form, shared: str, extent: int, per_chunk: int, scratch_at: int 
     return Call(kernel(nest), tuple(words), chunks, nest), scratch_at
 
 
-def _constants_as_words(form: Form) -> tuple[list[Node], list[tuple[int, str]]]:
-    """The terms with numbers for constants, which are the words (with their types) behind the other operands.
+def constants_as_words(given: Sequence[Node], operands: int) -> tuple[list[Node], list[tuple[int, str]]]:
+    """The terms with numbers for constants, which are the words (with their types) behind the other `operands`.
 
     A constant is often made from a shape, as the count that a mean divides by is: in the code it would make a kernel for each.
     """
-    nodes = list(form.nodes)
+    nodes = list(given)
     words: list[tuple[int, str]] = []
     for n, node in enumerate(nodes):
         if node.op == "constant" and node.type in _CONSTANTS and node.detail not in (0, 1):
-            nodes[n] = Node("number", (), node.type, len(form.operands) + len(words))
+            nodes[n] = Node("number", (), node.type, operands + len(words))
             words.append((_word_of(node.detail, node.type), node.type))
     return nodes, words
 
@@ -383,7 +383,7 @@ def _in_blocks(form: Form) -> Lowered:
         for r in mine:
             nodes.append(Node("store", (r,), form.nodes[r].type, len(operands)))
             operands.append(partials[r]._replace(outer=(1,), along=0))
-        nodes, names = _needed(nodes)
+        nodes, names = needed_nodes(nodes)
         by_block = Form((blocks,), form.row, nodes, [operands[n] for n in names])
         call, end = _call(by_block, "blocks", blocks, _share(blocks, ROW_BLOCK * by_block.cost()), used)
         calls.append(call)
@@ -406,6 +406,6 @@ def _in_blocks(form: Form) -> Lowered:
             for r in mine:
                 nodes.append(Node("store", (place[r],), form.nodes[r].type, len(operands)))
                 operands.append(totals[r])
-        nodes, names = _needed(nodes)
+        nodes, names = needed_nodes(nodes)
         calls.append(_call(Form((), blocks, nodes, [operands[n] for n in names]), "outer", 1, 1)[0])
     return Lowered(tuple(calls), used)

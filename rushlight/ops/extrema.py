@@ -19,7 +19,7 @@ from . import tie_order
 from .card import Card, Pointwise, apply
 from .combine import where
 from .define import as_tensor_argument, write_out
-from .reduction import keep_dims, over_rows, reduced_shape, reduction_dims, row_space, widened
+from .reduction import keep_dims, over_other_dims, over_rows, reduced_shape, reduction_dims, row_space, widened
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -281,8 +281,12 @@ def _first_extreme_space(plan: Any) -> Space | None:
     return row_space(input, range(input.ndim) if dim is None or not input.ndim else (dim,))
 
 
-def _with_places(largest: bool) -> Loop:
-    return Loop(lambda k, input, dim, keepdim: _first_extreme_terms(k, input, largest), _first_extreme_space)
+def _with_places(largest: bool, places_alone: bool = False) -> Loop:
+    def terms(k: Any, input: Any, dim: int | None, keepdim: bool) -> Any:
+        found = _first_extreme_terms(k, input, largest)
+        return found[1] if places_alone else found
+
+    return Loop(terms, _first_extreme_space, otherwise=over_other_dims(terms, False, lambda plan: plan.operands[0].dtype is not dt.bool_))
 
 
 _max_dim = _selection("max_dim", "MaxBackward0", lambda slices, axis: _first_extreme(slices, axis, np.maximum), lowering=_with_places(True))
@@ -482,7 +486,7 @@ def _position(name: str, ufunc: np.ufunc) -> Card:
         name, "input",
         statics="dim keepdim",
         infer=lambda input, dim, keepdim: contiguous(reduced_shape(input.shape, tuple(range(input.ndim)) if dim is None else (dim,), keepdim), dt.int64),
-        numpy=rule, lowering=Loop(lambda k, input, dim, keepdim: _first_extreme_terms(k, input, ufunc is np.maximum)[1], _first_extreme_space),
+        numpy=rule, lowering=_with_places(ufunc is np.maximum, places_alone=True),
     )  # fmt: skip
 
 

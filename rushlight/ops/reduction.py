@@ -11,10 +11,11 @@ import numpy as np
 
 from .. import dtypes as dt
 from ..autocasting import SINGLE, autocasts
-from ..engine.lowering import LOOPED, ROW_BLOCK, Column, Loop, Space
+from ..engine.kernel import Lowered
+from ..engine.lowering import AS_FLOAT, LOOPED, ROW_BLOCK, Calls, Column, Loop, Space
 from ..engine.terms import FLOATS
 from ..errors import sizes
-from ..shape import Layout, Shape, can_broadcast_to, contiguous, wrap_dims
+from ..shape import Layout, Shape, as_one_dim, can_broadcast_to, contiguous, wrap_dims
 from .card import Card, apply
 from .combine import cat
 from .define import as_tensor_argument, write_out
@@ -82,15 +83,28 @@ def over_rows(body: Callable[..., Any], floats: bool = True) -> Loop:
         (input,) = plan.operands
         return row_space(input, plan.params["dims"]) if input.dtype in LOOPED or not floats else None
 
-    return Loop(body, space)
+    return Loop(body, space, otherwise=over_other_dims(body, floats))
+
+
+def over_other_dims(body: Callable[..., Any], floats: bool = True, fits: Callable[[Any], bool] | None = None) -> Calls:
+    """The native form of a reduction over dims that are not the last ones, of the plans that fit."""
+
+    def make(plan: Any) -> Lowered | None:
+        from ..engine import across
+
+        return across.reduction(plan, body, floats) if fits is None or fits(plan) else None
+
+    return Calls(make, half=AS_FLOAT)
 
 
 def _space(plan: Any) -> Space | None:
     """The last dims as rows, or the first ones, over whose rows is summed."""
-    (input,), dims, dtype = plan.operands, plan.params["dims"], plan.params["dtype"]
-    if dtype is not (input.dtype if input.dtype in LOOPED else dt.int64):
+    (input,), dims = plan.operands, plan.params["dims"]
+    if not _keeps_dtype(plan):
         return None
-    return row_space(input, dims) or (Space(input.shape, len(dims)) if dims and sorted(dims) == list(range(len(dims))) else None)
+    count = len(dims)
+    leading = dims and sorted(dims) == list(range(count)) and as_one_dim(input.shape[:count], input.stride[:count]) and as_one_dim(input.shape[count:], input.stride[count:])
+    return row_space(input, dims) or (Space(input.shape, count) if leading else None)
 
 
 def _sum_terms(k: Any, input: Any, dims: Shape, keepdim: bool, dtype: dt.dtype) -> Any:
@@ -98,6 +112,20 @@ def _sum_terms(k: Any, input: Any, dims: Shape, keepdim: bool, dtype: dt.dtype) 
         input = k.convert(input, "i64")
     last = not dims or len(k.space.shape) - 1 in dims
     return k.sum(input) if last else Column(input)
+
+
+def _keeps_dtype(plan: Any) -> bool:
+    """Whether a sum has the dtype that it has of itself."""
+    (input,) = plan.operands
+    return plan.params["dtype"] is (input.dtype if input.dtype in LOOPED else dt.int64)
+
+
+def _sum_across_terms(k: Any, input: Any, dims: Shape, keepdim: bool, dtype: dt.dtype) -> Any:
+    return k.sum(input if input.type in FLOATS else k.convert(input, "i64"))
+
+
+def _mean_terms(k: Any, input: Any, dims: Shape, keepdim: bool, dtype: dt.dtype) -> Any:
+    return k.sum(input) / float(reduced_count(k.space.shape, dims))
 
 
 def _mean_space(plan: Any) -> Space | None:
@@ -123,7 +151,7 @@ _sum = _Reduction(
     "sum",
     lambda input, dims, keepdim, dtype: np.sum(input, axis=dims, keepdims=keepdim, dtype=accumulation_dtype(dtype)),
     lambda g, layouts, dims, keepdim: keep_dims(g, layouts, dims, keepdim).expand(layouts[0].shape),
-    onnx="ReduceSum", lowering=Loop(_sum_terms, _space),
+    onnx="ReduceSum", lowering=Loop(_sum_terms, _space, otherwise=over_other_dims(_sum_across_terms, False, _keeps_dtype)),
 )  # fmt: skip
 
 
@@ -147,7 +175,7 @@ _mean = _Reduction(
     _mean_rule,
     lambda g, layouts, dims, keepdim: keep_dims(g, layouts, dims, keepdim).expand(layouts[0].shape) / (reduced_count(layouts[0].shape, dims) or 1),
     onnx="ReduceMean",
-    lowering=Loop(lambda k, input, dims, keepdim, dtype: k.sum(input) / float(reduced_count(k.space.shape, dims)), _mean_space),
+    lowering=Loop(_mean_terms, _mean_space, otherwise=over_other_dims(_mean_terms, fits=_keeps_dtype)),
 )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from ..shape import contiguous, wrap_dim
 from .card import Card, apply
 from .define import as_tensor_argument, write_out
 from .gradient_entry import through
-from .reduction import widened
+from .reduction import over_other_dims, widened
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -75,7 +75,7 @@ def _card(name: str, fill: Callable[[np.ndarray, np.ndarray, int], None], terms:
         statics="dim",
         infer=lambda input, dim: contiguous(input.shape, input.dtype),
         numpy=lambda input, dim: _rows(input, dim, fill),
-        grads={"input": grad}, onnx=onnx, lowering=Loop(terms, _space),
+        grads={"input": grad}, onnx=onnx, lowering=Loop(terms, _space, otherwise=over_other_dims(terms)),
     )  # fmt: skip
 
 
@@ -107,7 +107,7 @@ def _backward_card(name: str, rule: Callable[[np.ndarray, np.ndarray, int], np.n
         infer=lambda grad_output, output, dim: contiguous(output.shape, output.dtype),
         numpy=lambda grad_output, output, dim: rule(widened(grad_output), widened(output), dim) if output.ndim else rule(widened(grad_output).reshape(1), widened(output).reshape(1), 0).reshape(()),
         backward=lambda g, grad_output, output, needs, dim: through(formula, g, needs, (grad_output, output), dim),
-        lowering=Loop(terms, _space),
+        lowering=Loop(terms, _space, otherwise=over_other_dims(terms)),
         node_name="".join(part.capitalize() for part in name.split("_")) + "BackwardDataBackward0",
     )  # fmt: skip
 

@@ -14,7 +14,7 @@ from ..shape import Layout, Shape, contiguous, wrap_dim
 from .card import Card, apply
 from .combine import where
 from .define import as_tensor_argument, write_out
-from .reduction import keep_dims, reduced_count, reduced_shape, reduction_dims, row_space, widened
+from .reduction import keep_dims, over_other_dims, reduced_count, reduced_shape, reduction_dims, row_space, widened
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -70,17 +70,20 @@ def _norm_terms(k: Any, input: Any, ord: float, dims: Shape, keepdim: bool, dtyp
     return k.sum(size) if ord == 1 else k.max(size) if ord > 0 else k.min(size)
 
 
-def _norm_space(plan: Any) -> Space | None:
+def _is_usual(plan: Any) -> bool:
     (input,), params = plan.operands, plan.params
-    usual = params["ord"] in (0, 1, 2, math.inf, -math.inf) and input.dtype in LOOPED and params["dtype"] is input.dtype
-    return row_space(input, params["dims"]) if usual else None
+    return params["ord"] in (0, 1, 2, math.inf, -math.inf) and input.dtype in LOOPED and params["dtype"] is input.dtype
+
+
+def _norm_space(plan: Any) -> Space | None:
+    return row_space(plan.operands[0], plan.params["dims"]) if _is_usual(plan) else None
 
 
 _vector_norm = Card(
     "vector_norm", "input",
     statics="ord dims keepdim dtype",
     infer=lambda input, ord, dims, keepdim, dtype: contiguous(reduced_shape(input.shape, dims, keepdim), dtype.to_real()),
-    numpy=_norm_rule, lowering=Loop(_norm_terms, _norm_space), grads={"input": _norm_gradient},
+    numpy=_norm_rule, lowering=Loop(_norm_terms, _norm_space, otherwise=over_other_dims(_norm_terms, fits=_is_usual)), grads={"input": _norm_gradient},
     node_name="LinalgVectorNormBackward0",
 )  # fmt: skip
 

@@ -1,0 +1,112 @@
+"""Reductions over dims that are not the last ones: values, layouts, and bits that depend on the shape alone."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import rushlight as torch
+from rushlight.engine import across, llvm
+from rushlight.ops.card import CARDS
+
+pytestmark = [pytest.mark.skipif(not llvm.AVAILABLE, reason="needs llvmlite"), pytest.mark.usefixtures("compiled_at_once")]
+
+Function = Callable[..., Any]
+
+
+def softmax(a: np.ndarray, dim: int) -> np.ndarray:
+    e = np.exp(a - a.max(dim, keepdims=True))
+    return e / e.sum(dim, keepdims=True)
+
+
+#: Each with the same by NumPy on doubles.
+OVER_DIMS: dict[str, tuple[Function, Function]] = {
+    "sum": (lambda x, dims: x.sum(dims), lambda a, dims: a.sum(dims)),
+    "amax": (lambda x, dims: x.amax(dims, keepdim=True), lambda a, dims: a.max(dims, keepdims=True)),
+    "amin": (lambda x, dims: x.amin(dims), lambda a, dims: a.min(dims)),
+    "any": (lambda x, dims: (x > 6).any(dims), lambda a, dims: (a > 6).any(dims)),
+    "count": (lambda x, dims: torch.count_nonzero(x > 0, dims), lambda a, dims: (a > 0).sum(dims)),
+}
+OF_FLOATS: dict[str, tuple[Function, Function]] = {
+    "mean": (lambda x, dims: x.mean(dims), lambda a, dims: a.mean(dims)),
+    "var": (lambda x, dims: x.var(dims, correction=0), lambda a, dims: a.var(dims)),
+    "logsumexp": (lambda x, dims: x.logsumexp(dims), lambda a, dims: np.log(np.exp(a).sum(dims))),
+    "norm": (lambda x, dims: torch.linalg.vector_norm(x, dim=dims), lambda a, dims: np.sqrt((a * a).sum(dims))),
+}
+OVER_ONE: dict[str, tuple[Function, Function]] = {
+    "argmax": (lambda x, dims: x.argmax(dims[0]), lambda a, dims: a.argmax(dims[0])),
+    "min": (lambda x, dims: x.min(dims[0]).indices, lambda a, dims: a.argmin(dims[0])),
+}
+OF_ONE: dict[str, tuple[Function, Function]] = {
+    "softmax": (lambda x, dims: x.softmax(dims[0]), lambda a, dims: softmax(a, dims[0])),
+    "log_softmax": (lambda x, dims: x.log_softmax(dims[0]), lambda a, dims: np.log(softmax(a, dims[0]))),
+}
+NOT_NATIVE = {"logsumexp", "softmax", "log_softmax"}  # of doubles
+SHAPES = [(3, 5, 7), (2, 300, 33), (4, 5, 6, 80), (5, 1, 7, 1), (2, 4100, 20)]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.int32], ids=str)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_values_over_any_dims(shape: tuple[int, ...], dtype: Any) -> None:
+    values = np.random.default_rng(0).standard_normal(shape) * 5
+    x = torch.tensor(values).to(dtype)
+    turned = torch.tensor(np.swapaxes(values, 0, -1).copy()).to(dtype).transpose(0, -1)
+    exact = x.numpy().astype(np.float64)
+    tolerance = 1e-10 if dtype is torch.float64 else 4e-5
+    for dims in itertools.chain.from_iterable(itertools.combinations(range(len(shape)), r) for r in range(1, len(shape))):
+        cases = {**OVER_DIMS, **(OF_FLOATS if dtype.is_floating_point else {})}
+        if len(dims) == 1:
+            cases |= {**OVER_ONE, **(OF_ONE if dtype.is_floating_point else {})}
+        for name, (ours, theirs) in cases.items():
+            found, want = ours(x, dims).numpy(), theirs(exact, dims)
+            assert found.shape == want.shape, (name, dims)
+            np.testing.assert_allclose(found, want, rtol=tolerance, atol=tolerance * max(1.0, np.abs(want).max()), err_msg=f"{name} over {dims}")
+            if dims[-1] != len(shape) - 1 and not (dtype is torch.float64 and name in NOT_NATIVE):  # the bits do not depend on strides
+                np.testing.assert_array_equal(ours(turned, dims).numpy(), found, err_msg=f"{name} over {dims}")
+
+
+def test_what_one_nan_reaches() -> None:
+    x = torch.rand(6, 40, 21)
+    x[2, 7, 3] = float("nan")
+    for found in (x.sum(1), x.amax(1), x.softmax(1).sum(1), x.max(1).values, x.logsumexp(1)):
+        wrong = found.isnan()
+        assert wrong.sum() == 1
+        assert wrong[2, 3]
+    assert x.argmax(1)[2, 3] == 7
+    assert x.argmin(1)[2, 3] == 7
+
+
+def test_half_precision_is_rounded_once() -> None:
+    x = torch.rand(3, 200, 18).bfloat16()
+    assert torch.equal(x.sum(1), x.float().sum(1).bfloat16())
+    assert torch.equal(x.softmax(1), x.float().softmax(1).bfloat16())
+
+
+def test_threads_and_chunks_do_not_change_bits() -> None:
+    x = torch.rand(3, 700, 300)
+    kept = torch.get_num_threads()
+    try:
+        found = []
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            found.append((x.sum(1), x.softmax(1), x.var((0, 1)), x.mean((0, 2))))
+        for a, b in zip(*found, strict=True):
+            assert torch.equal(a, b)
+    finally:
+        torch.set_num_threads(kept)
+
+
+def test_each_of_these_has_kernel_calls() -> None:
+    x = torch.rand(4, 30, 20, 3)
+    statics = {"sum": ((1,), False, torch.float32), "mean": ((0, 2), False, torch.float32), "amax": ((1, 2), True), "var": ((0, 2, 3), False, 1), "softmax": (1,), "max_dim": (2, False)}
+    for name, static in statics.items():
+        card = CARDS[name]
+        lowering: Any = card.lowering
+        plan = card.plan((x,), static, None)
+        assert lowering.space(plan) is None or name == "sum", name
+        assert lowering.otherwise.make(plan) is not None, name
+    assert across.BLOCK == 128, "the bits of sums depend on it"

@@ -109,4 +109,5 @@ def test_each_of_these_has_kernel_calls() -> None:
         plan = card.plan((x,), static, None)
         assert lowering.space(plan) is None or name == "sum", name
         assert lowering.otherwise.make(plan) is not None, name
+    assert torch.tensor(3.0).softmax(0) == 1
     assert across.BLOCK == 128, "the bits of sums depend on it"

@@ -34,6 +34,8 @@ _SCRATCH_STEPS = 1 << 12
 def reduction(plan: Plan, body: Callable[..., Any], floats: bool) -> Lowered | None:
     """The calls of an entry whose operands have one shape, reduced over its static `dims` or `dim`."""
     shape = plan.operands[0].shape
+    if not shape:
+        return None
     given = plan.params["dims"] if "dims" in plan.params else (plan.params["dim"],)
     dims = sorted(d for d in given if shape[d] != 1)
     if not dims or any(o.shape != shape or o.dtype not in (LOOPED if floats else MEMORY) for o in plan.operands):

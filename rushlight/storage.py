@@ -6,6 +6,7 @@ offset; views share the storage. Work that is still pending is run by `tape.flus
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +65,11 @@ class Storage:
         self.address = 0
         if lease is not None:
             cache.give(lease)
+
+    def is_unseen(self, held: int, getrefcount: Callable[[object], int] = sys.getrefcount) -> bool:
+        """Whether nobody can read these bytes but through `held` references to the storage. (See `Cache.give`.)"""
+        lease = self._lease
+        return lease is not None and getrefcount(self) == 2 + held and lease[0] is self.data and getrefcount(lease[0]) == 3 and getrefcount(lease[2]) == 3
 
     def resize(self, nbytes: int) -> None:
         """Change the size, keeping the bytes that fit. New bytes are zero."""

@@ -26,6 +26,7 @@ import numpy as np
 
 from . import config
 from .engine import execute
+from .engine.direct import prepare
 from .engine.routine import Routine, expanded
 from .shape import Layout
 from .storage import Storage
@@ -108,6 +109,34 @@ def record(plan: Plan | Routine, outputs: Sequence[Operand], inputs: Sequence[Op
         flush("budget")
     return position
 
+
+
+def runs_directly(routine: Routine) -> bool:
+    """Whether a routine's entry can run now, in one native call of its own: nothing is pending before it, and it is compiled."""
+    return routine.direct not in (None, False) and not (pending or state.running or state.immediate or config.DEBUG) and state.compile
+
+
+def record_routine(routine: Routine, outputs: Sequence[Operand], inputs: Sequence[Operand]) -> None:
+    """Record an entry that could run by itself; once that has been so often enough, a native call of its own is compiled."""
+    if routine.direct is None and not (pending or state.running) and state.compile:
+        start = time.perf_counter()
+        with _running:
+            prepare(routine, outputs, inputs)
+        seconds = time.perf_counter() - start
+        execute.counts.lookup_seconds += seconds
+        state.seconds += seconds
+    record(routine, outputs, inputs)
+
+
+def run_directly(routine: Routine, regions: Sequence[Operand], numbers: Sequence[Operand], outputs: Sequence[Operand]) -> bool:
+    """Run an entry of which `runs_directly` has just been true. False, with nothing done, where it must be recorded after all."""
+    direct: Any = routine.direct
+    start = time.perf_counter()
+    with _running:
+        done = direct.run(regions, numbers, outputs)
+    state.run += done
+    state.seconds += time.perf_counter() - start
+    return done
 
 
 def flush(cause: str = "observation") -> None:

@@ -17,7 +17,7 @@ from .. import tape
 from ..graph import grad_state
 from ..nn import Module
 from ..optim import Optimizer
-from .captured import Captured, Refused, record
+from .captured import Captured, Refused, Stale, record
 from .guards import Guards, Unsupported, Watch
 
 #: Recordings of one function; more calls that are alike to none of them run on the tape. (torch._dynamo.config.recompile_limit)
@@ -72,18 +72,21 @@ class CompiledFunction:
         modes = grad_state.__dict__
         if tape.state.immediate or tape.state.capturing is not None or modes["tracer"] is not None or modes["anomaly"] or modes["saved_hooks"]:
             return self.function(*args, **kwargs)
-        for n, captured in enumerate(self.recordings):
+        for captured in tuple(self.recordings):
             changed = captured.guards.changed(args, kwargs)
             if changed is None:
                 try:
                     found = captured.replay(args, kwargs)
                 except Refused as reason:
                     changed = str(reason)
+                    if isinstance(reason, Stale):
+                        self.recordings.remove(captured)
                 else:
                     self.replays += 1
                     tape.state.replays += 1
-                    if n:
-                        self.recordings.insert(0, self.recordings.pop(n))
+                    if self.recordings[0] is not captured:
+                        self.recordings.remove(captured)
+                        self.recordings.insert(0, captured)
                     return found
             self.changed = changed
         if self.refusals >= REFUSALS or len(self.recordings) >= LIMIT:

@@ -55,7 +55,8 @@ class Known:
     key: tuple[Any, ...]
     seen: int = 0
     compiled: Compiled | None = None
-    asked: bool = False  # whether the compiler has it, or has failed at it
+    asked: bool = False  # whether the compiler has it, or has done with it
+    finished: bool = False  # whether it has done with it
 
 
 @dataclass
@@ -105,6 +106,31 @@ def _remember(key: tuple[Any, ...]) -> Known:
     return known
 
 
+def _known(key: tuple[Any, ...]) -> Known:
+    """What is known of a trace that is about to run."""
+    known = _traces.get(key)
+    if known is None:
+        known = _remember(key)
+    else:
+        _traces.move_to_end(key)
+    known.seen += 1
+    return known
+
+
+def _ask_if_hot(known: Known, trace: Callable[[], Trace]) -> None:
+    """Have a trace compiled that has been seen often enough."""
+    if known.compiled is None and known.seen >= config.HOT and not known.asked:
+        known.asked = True
+        _compiler.ask(known, trace(), wait=config.HOT == 0)
+
+
+def known_of(key: tuple[Any, ...], trace: Callable[[], Trace]) -> Known:
+    """What is known of a trace that could run now; one seen often enough is compiled."""
+    known = _known(key)
+    _ask_if_hot(known, trace)
+    return known
+
+
 _plans = itemgetter(0)
 _patterns: Recent[tuple[Any, ...], list[Pattern]] = Recent(TRACES_AT_MOST)  # of compiled traces, by their plans
 #: Traces of the same plans differ in what is read afterwards; more than so many are numbered at each run.
@@ -142,21 +168,14 @@ def find(entries: Sequence[Entry]) -> tuple[Compiled, Scan] | None:
     found = scan(entries)
     if found.failed:
         return None
-    known = _traces.get(found.key)
-    if known is None:
-        known = _remember(found.key)
-    else:
-        _traces.move_to_end(found.key)
-    known.seen += 1
+    known = _known(found.key)
     if known.compiled is not None:
         if alike is not None and alike[0].known is known:
             alike[0].references = alike[1]
         elif not any(pattern.known is known for pattern in patterns) and len(patterns) < _PATTERNS_AT_MOST:
             _patterns.remember(plans, [*patterns, Pattern(known, entries, found)])
     counts.lookup_seconds += time.perf_counter() - start
-    if known.compiled is None and known.seen >= config.HOT and not known.asked:
-        known.asked = True
-        _compiler.ask(known, trace_of(entries, found), wait=config.HOT == 0)
+    _ask_if_hot(known, lambda: trace_of(entries, found))
     if known.compiled is None:
         if config.DEBUG >= 1:
             show.out(show.lookup(len(entries), known.seen, known.asked))
@@ -401,12 +420,14 @@ def _compile(known: Known, trace: Trace) -> None:
         compiled = compile_trace(trace)
     except Exception:
         counts.failures.append(traceback.format_exc())
+        known.finished = True
         return
     finally:
         counts.compile_seconds += time.perf_counter() - start
     counts.traces_compiled += 1
     if compiled.native:
         known.compiled = compiled
+    known.finished = True
 
 
 _compiler = _Compiler()

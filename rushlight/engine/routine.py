@@ -18,6 +18,7 @@ from ..storage import Storage
 
 if TYPE_CHECKING:
     from ..ops.card import Plan
+    from .direct import Direct
 
 Entry = Any  # (plan, outputs, inputs, position)
 Region = Any  # (storage, offset, layout)
@@ -50,7 +51,7 @@ class Local(NamedTuple):
 class Routine:
     """What an entry of this kind does: `steps`, over places. It has what the tape asks of a plan, and of its card."""
 
-    __slots__ = ("name", "steps", "operands", "numbers", "outputs", "locals", "storages", "nbytes", "card")
+    __slots__ = ("name", "steps", "operands", "numbers", "outputs", "locals", "storages", "nbytes", "card", "direct")
 
     in_place = False
 
@@ -64,6 +65,7 @@ class Routine:
         self.storages = tuple(storages)  # the inner ones, by their number of bytes
         self.nbytes = sum(self.storages) + sum(output.nbytes for output in outputs)
         self.card = self
+        self.direct: Direct | bool | None = None  # its own native call (direct.py); False: there can be none
 
     def __repr__(self) -> str:
         return f"<routine {self.name} of {len(self.steps)} entries>"

@@ -57,10 +57,9 @@ def optimizer_step(
     rest = params
     if elementwise and not grad_state.enabled:
         tensors = len(params[0]) - len(counts)
-        formula = _formula(rule, tensors, scalars, maximize)
+        formula = formula_of(rule, tensors, scalars, maximize)
         if formula is not None:
-            numbers = [float(of(scalars)) for of in formula.numbers]
-            numbers += counts
+            numbers = numbers_of(formula, scalars, counts)
             at_once = max(1, OPERANDS_AT_MOST // len(params[0]))
             if len(params) <= at_once:
                 rest = _record(formula.update, numbers, params)
@@ -98,9 +97,14 @@ def add_scaled_(input: Tensor, other: Tensor, scale: float | Tensor) -> Tensor:
 _FORMULAS: dict[tuple[Any, ...], list[Formula] | None] = {}
 
 
-def _formula(rule: UpdateRule, tensors: int, scalars: Scalars, maximize: bool) -> Formula | None:
+def numbers_of(formula: Formula, scalars: Scalars, counts: Sequence[float]) -> list[float]:
+    """The operands of an entry that are numbers: the program's, and those that the counters are set to."""
+    return [*[float(of(scalars)) for of in formula.numbers], *counts]
+
+
+def formula_of(rule: UpdateRule, tensors: int, scalars: Scalars, maximize: bool) -> Formula | None:
     """The rule as a program, traced once for each way through it; None if a scalar is a tensor."""
-    kinds = [float if type(value) is float else _kind(value) for value in scalars.values()]
+    kinds = kinds_of(scalars)
     key = (rule, tensors, maximize, *scalars, *kinds)
     try:
         found = _FORMULAS[key]
@@ -114,6 +118,11 @@ def _formula(rule: UpdateRule, tensors: int, scalars: Scalars, maximize: bool) -
     formula = trace(lambda *symbols, **numbers: _update(rule, maximize, *symbols, **numbers), tensors, scalars)
     found.append(formula)
     return formula
+
+
+def kinds_of(scalars: Scalars) -> list[Any]:
+    """What a formula depends on of its scalars, beside their names and the branches that it has taken on numbers."""
+    return [float if type(value) is float else _kind(value) for value in scalars.values()]
 
 
 def _kind(scalar: Any) -> Any:
@@ -157,7 +166,7 @@ def _record(update: Update, numbers: list[float], params: Sequence[Sequence[Tens
     if special:
         flush_if_shared(tensors)
     if grad_state.tracer is not None:
-        tracing(_STEP, (*numbers, *tensors), plan.params, changed)
+        tracing(STEP, (*numbers, *tensors), plan.params, changed)
     return ()
 
 
@@ -184,7 +193,7 @@ def _plan(update: Update, numbers: int, params: Sequence[Sequence[Layout]]) -> t
     each = tuple(n in written or n >= update.tensors for n in range(len(params[0])))
     changes = each * len(params)
     static = (update, numbers - update.numbers)
-    return Plan(_STEP, static, (float,) * numbers + layouts, tuple(compress(layouts, changes))), changes
+    return Plan(STEP, static, (float,) * numbers + layouts, tuple(compress(layouts, changes))), changes
 
 
 def _step_rule(*operands: Any, update: Update, counters: int) -> list[np.ndarray]:
@@ -216,7 +225,8 @@ def _flat(array: np.ndarray) -> np.ndarray:
     return array.reshape(-1)
 
 
-_STEP = Card("optimizer_step", "operands", statics="update counters", variadic=True, numpy=_step_rule, in_place=True, lowering=Calls(library.optimizer_step))
+#: The card of all steps.
+STEP = Card("optimizer_step", "operands", statics="update counters", variadic=True, numpy=_step_rule, in_place=True, lowering=Calls(library.optimizer_step))
 
 
 def _select(condition: np.ndarray, chosen: Any, other: Any, out: np.ndarray) -> None:

@@ -127,22 +127,23 @@ class Ready:
         self.values = (0.0, *values)
         self.versions = [counter.version for counter in self.counters]
 
-    def gradients(self, group: dict[str, Any], states: dict[Any, Any], names: Sequence[str]) -> list[Tensor] | None:
-        """The gradients, unless something is not as it was. `names` are what is taken from a state now: options may have changed."""
+    def holds(self, group: dict[str, Any], states: dict[Any, Any], names: Sequence[str]) -> bool:
+        """Whether all but the gradients is as it was. `names` are what is taken from a state now: options may have changed."""
         params = self.params
         if not self.usable or tuple(names) != self.names or len(group["params"]) != len(params) or not all(map(is_, group["params"], params)):
-            return None
-        grads: list[Any] = [param.grad for param in params]
-        if any(grad is None for grad in grads):
-            return None
-        if self.states:
-            if not all(map(is_, map(states.get, params), self.states)):
-                return None
-            if not all(map(is_, chain.from_iterable(map(self.fetch, self.states)), self.flat)):
-                return None
-            if [counter.version for counter in self.counters] != self.versions:
-                return None
-        return grads
+            return False
+        if not self.states:
+            return True
+        return (
+            all(map(is_, map(states.get, params), self.states))
+            and all(map(is_, chain.from_iterable(map(self.fetch, self.states)), self.flat))
+            and [counter.version for counter in self.counters] == self.versions
+        )
+
+    def gradients(self) -> list[Tensor] | None:
+        """The gradients, if every parameter has one."""
+        grads: list[Any] = [param.grad for param in self.params]
+        return None if any(grad is None for grad in grads) else grads
 
     def members(self, grads: Sequence[Tensor]) -> list[list[Tensor]]:
         """Each parameter with its gradient and the tensors of its state."""
@@ -236,7 +237,7 @@ class RuleOptimizer(Optimizer):
 
     def _step_group(self, group: dict[str, Any]) -> None:
         ready = self._ready.get(id(group))
-        grads = ready.gradients(group, self.state, self._names(group, ready.params[0])) if ready is not None else None
+        grads = ready.gradients() if ready is not None and ready.holds(group, self.state, self._names(group, ready.params[0])) else None
         if ready is not None and grads is not None:
             params = ready.params
         else:
@@ -301,18 +302,21 @@ class RuleOptimizer(Optimizer):
     def _update(self, group: dict[str, Any], key: tuple[float, ...], members: list[list[Tensor]], decay: dict[str, Any], ready: Ready | None) -> None:
         """Let parameters take their step together. `key` is whether their state is new, and the values of its scalars."""
         first, *values = key
-        scalar_tensors = members[0][len(members[0]) - len(values) :]
-        held = HeldValues(dict(zip(self.scalar_keys, scalar_tensors, strict=False)), values)
-        if "step" in held:
-            first = held["step"] = held["step"] + 1
-        scalars = self._scalars(group, held, first) | decay
-        counts = list(held.values())
+        scalars, counts = self._next(group, values, members[0][len(members[0]) - len(values) :], first)
+        scalars |= decay
         optimizer_step(type(self).rule, members, scalars, counts, elementwise=self.elementwise, maximize=group.get("maximize", False))
         if ready is not None:
             ready.note(counts)
             return
         for n, count in enumerate(counts, -len(counts)):
             self._known.remember([tensors[n] for tensors in members], count)
+
+    def _next(self, group: dict[str, Any], values: Sequence[float], tensors: Sequence[Tensor], first: float) -> tuple[dict[str, Any], list[float]]:
+        """The rule's numbers for the step that comes next, and what the scalars in the state, held by `tensors`, become."""
+        held = HeldValues(dict(zip(self.scalar_keys, tensors, strict=False)), values)
+        if "step" in held:
+            first = held["step"] = held["step"] + 1
+        return self._scalars(group, held, first), list(held.values())
 
     def _number(self, value: Any) -> Any:
         """A hyperparameter as a Python number. It stays a tensor when the step is to be differentiated by it."""

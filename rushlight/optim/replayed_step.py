@@ -1,0 +1,135 @@
+"""An optimizer's step inside a captured function: its entries are part of the function's, and what differs from step to step are numbers.
+
+A learning rate that a schedule changes, the bias corrections of Adam and the step counts are operands of the entries
+(ops/optimizer_step.py). So a replay computes these and lets the routine do the rest. Where a step would be another one
+than was recorded, because an option, the state or the parameters have changed, there is no replay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+from operator import is_
+from typing import Any, NamedTuple
+
+from ..ops.optimizer_step import STEP, formula_of, kinds_of, numbers_of
+from ..ops.update_program import Formula
+from ..storage import TensorBase
+from ..tensor import Tensor
+from .optimizer import _global_step_post_hooks, _global_step_pre_hooks
+from .rule_optimizer import Ready, RuleOptimizer
+
+Entry = Any  # (plan, outputs, inputs, position)
+
+
+class _Part(NamedTuple):
+    """What one group takes."""
+
+    group: dict[str, Any]
+    ready: Ready
+    flags: list[Any]  # options that are no numbers
+    kinds: list[Any]  # of the rule's scalars, behind their names
+    formula: Formula
+    entries: int
+
+
+_FLAGS = (bool, str)
+
+
+def _flags(group: dict[str, Any]) -> list[Any]:
+    return [value if value is None or type(value) in _FLAGS else isinstance(value, TensorBase) for value in group.values()]
+
+
+class ReplayedStep:
+    """The step of one optimizer, as recorded. `numbers` comes before a replay of it, `done` after it."""
+
+    def __init__(self, optimizer: RuleOptimizer, parts: Sequence[_Part]) -> None:
+        self.optimizer = optimizer
+        self.parts = parts
+        self.groups = [part.group for part in parts]
+        self.own_step = optimizer.__dict__.get("step")
+        self.counts: list[list[float]] = []  # of the step whose `numbers` were asked for last
+
+    def tensors(self) -> list[Tensor]:
+        """All that the step may touch but gradients."""
+        return [tensor for part in self.parts for tensor in chain(part.ready.params, part.ready.flat)]
+
+    def numbers(self) -> list[float] | None:
+        """The numbers of the next step, in the order of the entries' operands; None if it is another step than was recorded."""
+        optimizer = self.optimizer
+        if _has_hooks(optimizer) or optimizer.__dict__.get("step") is not self.own_step:
+            return None
+        groups = optimizer.param_groups
+        if len(groups) != len(self.groups) or not all(map(is_, groups, self.groups)):
+            return None
+        found: list[float] = []
+        self.counts = []
+        for part in self.parts:
+            group, ready, formula = part.group, part.ready, part.formula
+            params = ready.params
+            if optimizer._ready.get(id(group)) is not ready or _flags(group) != part.flags:
+                return None
+            if not ready.holds(group, optimizer.state, optimizer._names(group, params[0])):
+                return None
+            scalars, counts = _next(optimizer, group, ready)
+            if [*scalars, *kinds_of(scalars)] != part.kinds or not formula.holds(scalars):
+                return None
+            found += numbers_of(formula, scalars, counts) * part.entries
+            self.counts.append(counts)
+        return found
+
+    def done(self) -> None:
+        """The step has been recorded, and what it writes has its new versions."""
+        for part, counts in zip(self.parts, self.counts, strict=True):
+            part.ready.note(counts)
+        if self.own_step is not None:
+            self.optimizer._opt_called = True  # type: ignore[attr-defined]  # as a schedule's wrapper of `step` does
+
+
+def replayed_step(optimizer: Any, entries: Sequence[Entry]) -> ReplayedStep | None:
+    """The step that an optimizer has just taken, if these entries are all that there is to it."""
+    if not isinstance(optimizer, RuleOptimizer) or optimizer.defaults.get("differentiable"):
+        return None
+    if getattr(type(optimizer).step, "__wrapped__", None) is not RuleOptimizer.step or _has_hooks(optimizer):
+        return None
+    own_step = optimizer.__dict__.get("step")
+    if own_step is not None and not hasattr(own_step, "_wrapped_by_lr_sched"):
+        return None
+    parts = []
+    at = iter(entries)
+    for group in optimizer.param_groups:
+        ready = optimizer._ready.get(id(group))
+        if ready is None:
+            return None
+        scalars, _ = _next(optimizer, group, ready)
+        operands = 2 + len(ready.rest[0])
+        tensors = operands - (len(ready.values) - 1)
+        formula = formula_of(type(optimizer).rule, tensors, scalars, group.get("maximize", False))
+        left = len(ready.params)
+        count = 0
+        while left > 0:
+            plan, _, inputs, _ = next(at, (None, (), (), None))
+            if plan is None or plan.card is not STEP or formula is None or plan.params["update"] is not formula.update:
+                return None
+            left -= sum(type(operand) is tuple for operand in inputs) // operands
+            count += 1
+        assert formula is not None
+        parts.append(_Part(group, ready, _flags(group), [*scalars, *kinds_of(scalars)], formula, count))
+    return ReplayedStep(optimizer, parts) if next(at, None) is None else None
+
+
+def _has_hooks(optimizer: RuleOptimizer) -> bool:
+    """Whether a step calls the user's code, or a gradient scaler's part is to be done."""
+    own = optimizer.__dict__
+    return bool(
+        _global_step_pre_hooks or _global_step_post_hooks or own["_optimizer_step_pre_hooks"] or own["_optimizer_step_post_hooks"]
+        or own.get("grad_scale") is not None or own.get("found_inf") is not None
+    )  # fmt: skip
+
+
+def _next(optimizer: RuleOptimizer, group: dict[str, Any], ready: Ready) -> tuple[dict[str, Any], list[float]]:
+    first, *values = ready.values
+    tensors = ready.rest[0]
+    scalars, counts = optimizer._next(group, values, tensors[len(tensors) - len(values) :], first)
+    return scalars | optimizer._decay(group), counts
+

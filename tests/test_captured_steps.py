@@ -1,0 +1,236 @@
+"""Captured training steps: an optimizer's step is part of the routine, and a replay runs at once in one native call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import rushlight as torch
+from rushlight import nn, tape
+from rushlight.capture.compiled import CompiledFunction
+from rushlight.nn import functional as F
+
+Tensor = torch.Tensor
+
+pytestmark = pytest.mark.usefixtures("compiled_at_once")
+
+MAKERS: list[Callable[[Any], Any]] = [
+    lambda p: torch.optim.SGD(p, lr=0.1),
+    lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True),
+    lambda p: torch.optim.Adam(p, lr=0.01, amsgrad=True),
+    lambda p: torch.optim.AdamW(p, lr=0.01, weight_decay=0.1, maximize=True),
+    lambda p: torch.optim.NAdam(p, lr=0.01),
+    lambda p: torch.optim.Adagrad(p, lr=0.01),
+]
+
+
+def normal(*shape: int, seed: int = 0) -> Tensor:
+    return torch.tensor(np.random.RandomState(seed + sum(shape)).standard_normal(shape).astype(np.float32).tolist())
+
+
+def groups(model: nn.Module, grouped: bool) -> Any:
+    params = list(model.parameters())
+    return [{"params": params[:2]}, {"params": params[2:], "lr": 0.05}] if grouped else params
+
+
+class Program:
+    """A model with its optimizer, trained by a captured step or by the step itself."""
+
+    def __init__(self, make: Callable[[Any], Any], captured: bool, grouped: bool = False, behind: Callable[[Any], None] | None = None) -> None:
+        torch.manual_seed(1)
+        self.model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3))
+        self.optimizer = make(groups(self.model, grouped))
+        model, optimizer = self.model, self.optimizer
+
+        def step(x: Tensor, y: Tensor) -> Tensor:
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(x), y)
+            loss.backward()
+            optimizer.step()
+            if behind is not None:
+                behind(model)
+            return loss.detach()
+
+        self.step = torch.compile(step) if captured else step
+
+    def run(self, steps: int, between: Callable[[int, Program], None] | None = None) -> list[Any]:
+        """Losses, then parameters, gradients and the optimizer's state, to the bit."""
+        found: list[Any] = []
+        for n in range(steps):
+            if between is not None:
+                between(n, self)
+            found.append(self.step(normal(6, 4, seed=n), torch.tensor([0, 1, 2, 0, 1, 2])).item())
+        params = list(self.model.parameters())
+        state = [t for p in params for t in self.optimizer.state[p].values() if isinstance(t, Tensor)]
+        return found + [t.detach().numpy().tobytes() for t in (*params, *(p.grad for p in params), *state)]
+
+
+def check(make: Callable[[Any], Any], steps: int = 12, *, least: int, between: Callable[[int, Program], None] | None = None, **kwargs: Any) -> CompiledFunction:
+    captured = Program(make, True, **kwargs)
+    assert captured.run(steps, between) == Program(make, False, **kwargs).run(steps, between)
+    function: Any = captured.step
+    assert function.replays >= least, function.refusal
+    return function
+
+
+@pytest.mark.parametrize("make", MAKERS)
+@pytest.mark.parametrize("grouped", [False, True])
+def test_a_step_in_the_routine_gives_the_steps_own_bits(make: Any, grouped: bool) -> None:
+    function = check(make, least=9, grouped=grouped)
+    (recording,) = function.recordings
+    assert recording.steps and not recording.optimizers
+
+
+def test_a_replay_leaves_nothing_pending_and_is_one_native_call() -> None:
+    program = Program(MAKERS[2], True)
+    program.run(5)
+    x, y = normal(6, 4), torch.tensor([0, 1, 2, 0, 1, 2])
+    calls = torch.report().native_calls
+    loss = program.step(x, y)
+    assert not tape.pending and loss._storage.data is not None
+    assert torch.report().native_calls == calls + 1
+
+
+def test_a_rate_that_a_schedule_changes() -> None:
+    rates: dict[int, Any] = {}
+
+    def between(n: int, program: Program) -> None:
+        if n == 0:
+            rates[id(program)] = torch.optim.lr_scheduler.OneCycleLR(program.optimizer, 0.1, total_steps=20)
+        else:
+            rates[id(program)].step()
+
+    function = check(MAKERS[3], least=9, between=between)
+    assert len(function.recordings) == 1
+
+
+def test_an_option_that_changes() -> None:
+    """Momentum switched on and off, and weight decay: other formulas, other buffers."""
+
+    def between(n: int, program: Program) -> None:
+        group = program.optimizer.param_groups[0]
+        if n == 5:
+            group["momentum"] = 0.9
+        if n == 10:
+            group["weight_decay"] = 0.01
+        if n == 15:
+            group["momentum"], group["nesterov"] = 0.0, False
+
+    check(MAKERS[0], 20, least=8, between=between)
+
+
+def test_a_state_that_is_loaded_or_written() -> None:
+    saved: dict[int, Any] = {}
+
+    def between(n: int, program: Program) -> None:
+        optimizer = program.optimizer
+        if n == 5:
+            saved[id(program)] = optimizer.state_dict()
+        if n == 8:
+            optimizer.load_state_dict(saved[id(program)])
+        if n == 13:
+            for state in optimizer.state.values():
+                state["step"].fill_(2.0)
+                state["exp_avg"].mul_(0.5)
+
+    check(MAKERS[2], 20, least=8, between=between)
+
+
+def test_steps_between_replays() -> None:
+    """An optimizer that steps outside of the captured function too counts all its steps."""
+
+    def between(n: int, program: Program) -> None:
+        if n in (4, 9):
+            program.optimizer.step()
+
+    check(MAKERS[3], 14, least=9, between=between)
+
+
+def test_a_hook_is_called_at_each_step() -> None:
+    calls: list[int] = []
+
+    def between(n: int, program: Program) -> None:
+        if n == 6:
+            program.optimizer.register_step_pre_hook(lambda *_: calls.append(n))
+
+    check(MAKERS[2], 12, least=3, between=between)
+    assert len(calls) == 12
+
+
+def test_work_behind_the_step() -> None:
+    """A moving average of the parameters, as part of the captured step."""
+    averages: dict[int, list[Tensor]] = {}
+
+    def behind(model: nn.Module) -> None:
+        with torch.no_grad():
+            for average, p in zip(averages[id(model)], model.parameters(), strict=True):
+                average.lerp_(p, 0.1)
+
+    found = []
+    for captured in (True, False):
+        program = Program(MAKERS[1], captured, behind=behind)
+        averages[id(program.model)] = [p.detach().clone() for p in program.model.parameters()]
+        found.append((program.run(10), [a.tolist() for a in averages[id(program.model)]]))
+        if captured:
+            function: Any = program.step
+            assert function.replays >= 7, function.refusal
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("seen", [lambda grad: grad, lambda grad: grad.detach(), lambda grad: grad.numpy(), lambda grad: grad.view(-1)[:1], lambda grad: grad.untyped_storage()])
+def test_a_gradient_that_somebody_holds_is_not_written_over(seen: Any) -> None:
+    program = Program(MAKERS[0], True)
+    program.run(6)
+    weight = next(program.model.parameters())
+    assert weight.grad is not None
+    before, held = weight.grad.tolist(), seen(weight.grad)
+    value = bytes(held) if isinstance(held, torch.UntypedStorage) else np.asarray(held).copy()
+    program.run(3)
+    assert weight.grad.tolist() != before
+    assert value == bytes(held) if isinstance(held, torch.UntypedStorage) else np.array_equal(value, np.asarray(held))
+
+
+def test_a_gradient_that_is_let_go_gives_its_memory_to_the_next() -> None:
+    program = Program(MAKERS[2], True)
+    program.run(6)
+    weight: Any = next(program.model.parameters())
+    address = weight.grad.data_ptr()
+    program.run(3)
+    assert weight.grad.data_ptr() == address
+
+
+def test_inference_runs_at_once() -> None:
+    model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3)).eval()
+    compiled = torch.compile(model)
+    with torch.no_grad():
+        for n in range(6):
+            x = normal(2, 4, seed=n)
+            found = compiled(x)
+            assert n < 4 or (found._storage.data is not None and not tape.pending)
+            assert torch.equal(found, model(x))
+
+
+def test_a_replay_behind_pending_work_is_recorded_in_its_order() -> None:
+    double = torch.compile(lambda x: x * 2)
+    with torch.no_grad():
+        for n in range(6):
+            x = torch.full((3,), float(n))
+            tape.flush()
+            assert double(x).tolist() == [2.0 * n] * 3
+        x.add_(1)
+        y = double(x)
+        x.add_(1)
+        assert (y.tolist(), x.tolist()) == ([12.0] * 3, [7.0] * 3)
+
+
+def test_an_operand_that_failed_fails_the_replay() -> None:
+    double = torch.compile(lambda x: x * 2)
+    for _ in range(5):
+        double(torch.ones(3)).tolist()
+    x = torch.ones(3)
+    x._storage.data, x._storage.address, x._storage.error = None, 0, RuntimeError("it has failed")
+    with pytest.raises(RuntimeError, match="it has failed"):
+        double(x).tolist()

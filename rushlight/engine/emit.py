@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -317,6 +317,21 @@ class Builder:
         self.lines[at:at] = phis
         self.jump(head)
         self.label(done)
+
+    def rarely(self, mask: Value, usual: Sequence[Value], rare: Callable[[], Sequence[Value]]) -> list[Value]:
+        """`rare` in the lanes in `mask` and `usual` elsewhere; nothing of `rare` is computed when the mask is empty."""
+        some = mask
+        if mask.lanes > 1:
+            bits = self.new(f"bitcast {mask.typed} to i{mask.lanes}", f"i{mask.lanes}")
+            some = self.compare("ne", bits, Value("0", bits.type))
+        before, aside, after = self.block, self.fresh("rare"), self.fresh("after")
+        self.branch(some, aside, after)
+        self.label(aside)
+        chosen = [self.select(mask, a, b) for a, b in zip(rare(), usual, strict=True)]
+        end = self.block
+        self.jump(after)
+        self.label(after)
+        return [self.new(f"phi {u.ir} [{u.text}, %{before}], [{c.text}, %{end}]", u.type, u.lanes) for u, c in zip(usual, chosen, strict=True)]
 
     def declare(self, declaration: str) -> None:
         self.declarations[declaration] = None

@@ -10,7 +10,7 @@ coefficients rounded to float32; they are written from the lowest power up.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from .emit import Builder, Value
@@ -666,7 +666,7 @@ def _quarter_turns(k: Builder, x: Value) -> tuple[Value, Value]:
     n, quarters = _round_double(k, k.mul(wide, k.like(2 / math.pi, wide)))
     r = k.fma(n, k.like(-_HALF_PI_REST, wide), k.fma(n, k.like(-_HALF_PI, wide), wide))
     huge = k.compare("oge", k.abs(x), k.like(2.0**40, x))
-    r, quarters = _where_any(k, huge, (r, quarters), lambda: _quarter_turns_of_huge(k, wide))
+    r, quarters = k.rarely(huge, (r, quarters), lambda: _quarter_turns_of_huge(k, wide))
     return r, quarters
 
 
@@ -690,30 +690,6 @@ def _round_double(k: Builder, x: Value) -> tuple[Value, Value]:
     return k.sub(rounded, rounder), k.convert(k.bitcast(rounded, "i64"), "i32")
 
 
-_Values = tuple[Value, Value]
-
-
-def _where_any(k: Builder, mask: Value, usual: _Values, rare: Callable[[], _Values]) -> _Values:
-    """`rare` in the lanes in `mask` and `usual` elsewhere; nothing of `rare` is computed when the mask is empty."""
-    if mask.lanes == 1:
-        some = mask
-    else:
-        bits = k.new(f"bitcast {mask.typed} to i{mask.lanes}", f"i{mask.lanes}")
-        some = k.compare("ne", bits, Value("0", bits.type))
-    before, aside, after = k.block, k.fresh("rare"), k.fresh("after")
-    k.branch(some, aside, after)
-    k.label(aside)
-    chosen = [k.select(mask, a, b) for a, b in zip(rare(), usual, strict=True)]
-    end = k.block
-    k.jump(after)
-    k.label(after)
-    first, second = (
-        k.new(f"phi {u.ir} [{u.text}, %{before}], [{c.text}, %{end}]", u.type, u.lanes)
-        for u, c in zip(usual, chosen, strict=True)
-    )
-    return first, second
-
-
 # Powers
 
 
@@ -727,6 +703,15 @@ def rsqrt(k: Builder, x: Value) -> Value:
     """``1 / sqrt(x)``. Within 1.48 ulp."""
     _check(x)
     return k.div(k.like(1, x), k.sqrt(x))
+
+
+def hypot(k: Builder, x: Value, y: Value) -> Value:
+    """``sqrt(x^2 + y^2)``, infinite if one of them is. Within 0.51 ulp."""
+    _check(x, y)
+    a, b = k.convert(x, "double"), k.convert(y, "double")
+    found = k.convert(k.sqrt(k.fma(a, a, k.mul(b, b))), "float")
+    infinite = k.or_(k.compare("oeq", k.abs(x), k.like(INFINITY, x)), k.compare("oeq", k.abs(y), k.like(INFINITY, x)))
+    return k.select(infinite, k.like(INFINITY, x), found)
 
 
 def pow(k: Builder, x: Value, y: Value) -> Value:

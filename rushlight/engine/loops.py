@@ -17,11 +17,11 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from . import functions
+from . import exact, functions
 from .emit import BITS, INTEGER_OF, LANES, Builder, Value, module
 from .kernel import Kernel
 from .lowering import ROW_BLOCK
-from .terms import FLOATS, FUNCTIONS, REDUCTIONS, Node
+from .terms import EXACT_FUNCTIONS, FLOATS, FUNCTIONS, REDUCTIONS, Node
 
 #: Rows that one chunk adds up for a sum over all rows.
 COLUMN_BLOCK = 128
@@ -87,6 +87,9 @@ def compute(k: Builder, node: Node, values: Sequence[Value]) -> Value:
     if op in FUNCTIONS:
         made: Callable[..., Value] = getattr(functions, op)
         return made(k, *values)
+    if op in EXACT_FUNCTIONS:
+        fixed: Callable[..., Value] = getattr(exact, op)
+        return fixed(k, *values)
     if op == "convert":
         return k.convert(values[0], node.type)
     if op in _SHIFTS:

@@ -20,10 +20,10 @@ from .fuse import Group, Operand
 from .kernel import WORKSPACE, Call, Lowered, Pointer
 from .loops import COLUMN_BLOCK, Access, Nest, kernel, scratch_rows
 from .lowering import ROW_BLOCK, Column
-from .terms import FUNCTIONS, REDUCTIONS, Node, Term
+from .terms import EXACT_FUNCTIONS, FUNCTIONS, REDUCTIONS, Node, Term
 
 #: What an operation costs for an element, in thirty-seconds of a cycle or so. Memory is taken to be the second-level cache.
-_COST = {**dict.fromkeys(FUNCTIONS, 20), "div": 8, "sqrt": 8, "load": 8, "store": 8, "constant": 0, "number": 0}
+_COST = {**dict.fromkeys((*FUNCTIONS, *EXACT_FUNCTIONS), 20), "div": 8, "sqrt": 8, "load": 8, "store": 8, "constant": 0, "number": 0}
 #: Work below which a loop is one chunk: waking a worker that sleeps takes longer. And the least that each of several chunks is given.
 SHARED_FROM = 1 << 20
 CHUNK_AT_LEAST = 1 << 18

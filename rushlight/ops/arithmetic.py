@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import dtypes as dt, memory_formats, tape
-from ..engine.lowering import Loop
-from ..engine.terms import FLOATS, Unsupported
+from ..engine.lowering import Loop, Space, elementwise
+from ..engine.terms import FLOATS
 from ..graph import check_in_place, grad_state, requires_grad
-from ..shape import can_broadcast_to, contiguous, layout, preserved_strides
+from ..shape import Layout, can_broadcast_to, contiguous, layout, preserved_strides
 from ..storage import TensorBase
 from .card import Card, Pointwise, apply, check_overlap, write_into
 from .define import (
@@ -22,6 +22,7 @@ from .define import (
     binary,
     either_operand,
     kernel_for,
+    refuse_zero,
     unary,
     write_out,
 )
@@ -220,23 +221,51 @@ def _trunc_divide_rule(a: Any, b: Any) -> Any:
     return np.trunc(np.true_divide(a, b))
 
 
-def _quotient(input: Any, other: Any) -> Any:
-    """The quotient of floats. Integers, whose division checks for zeros, have no native form."""
+def _by_number(plan: Any) -> Space | None:
+    """Where there is a native form: floats, and integers over a number, which the public function has checked for zero."""
+    floats = plan.outs[0].dtype.category >= dt.FLOAT
+    return elementwise(plan) if floats or not isinstance(plan.operands[1], Layout) else None
+
+
+def _trunc_divide_terms(k: Any, input: Any, other: Any) -> Any:
+    return k.apply("trunc", input / other) if input.type in FLOATS else k.apply("quotient", input, other)
+
+
+def _remainder_terms(k: Any, input: Any, other: Any) -> Any:
+    floats = input.type in FLOATS
+    rest = k.apply("fmod" if floats else "rest", input, other)
+    apart = k.compare("ne", k.select(other < 0, k.constant(1, "i8"), 0), k.select(rest < 0, k.constant(1, "i8"), 0))
+    return k.select(k.apply("and", k.compare("ne", rest, 0), apart), rest + other, rest)
+
+
+def _floor_divide_terms(k: Any, input: Any, other: Any) -> Any:
     if input.type not in FLOATS:
-        raise Unsupported("division of integers")
-    return input / other
+        found = k.apply("quotient", input, other)
+        below = k.compare("ne", k.select(other < 0, k.constant(1, "i8"), 0), k.select(input < 0, k.constant(1, "i8"), 0))
+        return k.select(k.apply("and", below, k.compare("ne", found * other, input)), found - 1, found)
+    # As in Python: what is left is taken off first, so that the quotient is a whole number but for its rounding.
+    rest = k.apply("fmod", input, other)
+    quotient = (input - rest) / other
+    apart = k.compare("ne", k.select(other < 0, k.constant(1, "i8"), 0), k.select(rest < 0, k.constant(1, "i8"), 0))
+    quotient = k.select(k.apply("and", k.compare("ne", rest, 0), apart), quotient - 1, quotient)
+    whole = k.apply("floor", quotient)
+    whole = k.select(quotient - whole > 0.5, whole + 1, whole)
+    plain = input / other
+    whole = k.select(k.compare("eq", quotient, 0), k.apply("copysign", k.constant(0.0, input.type), plain), whole)
+    return k.select(k.compare("eq", other, 0), plain, whole)
 
 
 _floor_divide = Pointwise(
     "floor_divide", "input other",
     numpy=_floor_divide_rule, result=kernel_for("div_floor_cpu", bools="none", integers="same", complex=False), rounds_numbers=False,
     grads={"input": lambda g: g * 0, "other": lambda g: g * 0},
+    lowering=Loop(_floor_divide_terms, _by_number),
 )  # fmt: skip
 _trunc_divide = Pointwise(
     "trunc_divide", "input other",
     numpy=_trunc_divide_rule, result=kernel_for("div_trunc_cpu", bools="none", integers="same", complex=False), rounds_numbers=False,
     grads={"input": lambda g: g * 0, "other": lambda g: g * 0},
-    node_name="DivBackward1", lowering=Loop(lambda k, input, other: k.apply("trunc", _quotient(input, other))),
+    node_name="DivBackward1", lowering=Loop(_trunc_divide_terms, _by_number),
 )  # fmt: skip
 
 
@@ -250,9 +279,9 @@ def _division(rounding_mode: str | None) -> Pointwise:
     raise RuntimeError(f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '{rounding_mode}'")
 
 
-def _check_now(found: Tensor) -> Tensor:
+def _check_now(found: Tensor, other: Any) -> Tensor:
     """Integer division raises on zero: run it before the call returns."""
-    if found._layout.dtype.category < dt.FLOAT:
+    if found._layout.dtype.category < dt.FLOAT and isinstance(other, TensorBase):
         tape.flush("check")
     return found
 
@@ -263,13 +292,19 @@ def div(input: Tensor, other: Any, *, rounding_mode: str | None = None, out: Ten
     >>> torch.div(torch.tensor([-7, 7]), 2), torch.div(torch.tensor([-7, 7]), 2, rounding_mode="trunc")
     (tensor([-3.5000,  3.5000]), tensor([-3,  3]))
     """
-    found = _check_now(apply(_division(rounding_mode), either_operand(input, other, "div")))
+    card, operands = _division(rounding_mode), either_operand(input, other, "div")
+    if rounding_mode is not None:
+        refuse_zero(*operands)
+    found = _check_now(apply(card, operands), other)
     return found if out is None else write_out(out, found, input, other)
 
 
 def div_(self: Tensor, other: Any, *, rounding_mode: str | None = None) -> Tensor:
     """In-place version of `div`."""
-    return _check_now(write_into(_division(rounding_mode), self, (self, as_operand(other, "div_"))))
+    card, other = _division(rounding_mode), as_operand(other, "div_")
+    if rounding_mode is not None:
+        refuse_zero(self, other)
+    return _check_now(write_into(card, self, (self, other)), other)
 
 
 def floor_divide(input: Tensor, other: Any, *, out: Tensor | None = None) -> Tensor:
@@ -289,7 +324,10 @@ def floor_divide_(self: Tensor, other: Any) -> Tensor:
 def _remainder_rule(a: Any, b: Any) -> Any:
     if np.result_type(a, b).kind in "iub" and not np.all(b):
         raise RuntimeError("ZeroDivisionError")
-    return np.remainder(a, b)
+    if np.result_type(a, b).kind in "iu":
+        return np.remainder(a, b)
+    rest = np.fmod(a, b)  # unlike NumPy's, PyTorch's zero has the sign of `a`
+    return np.where((rest != 0) & ((np.less(b, 0)) != (rest < 0)), rest + b, rest)
 
 
 def _fmod_rule(a: Any, b: Any) -> Any:
@@ -305,9 +343,10 @@ remainder = binary(
     >>> torch.remainder(torch.tensor([-3., 3.]), 2)
     tensor([1., 1.])
     """,
-    result=kernel_for("remainder_cpu", bools="none", integers="same", complex=False), overloads="100", checks_values=True, numbers="either",
+    result=kernel_for("remainder_cpu", bools="none", integers="same", complex=False), overloads="100", divides=True, numbers="either",
     grad_input=lambda g: g,
     grad_other=lambda g, input, other: -g * div(input, other, rounding_mode="floor"),
+    lowering=Loop(_remainder_terms, _by_number),
 )  # fmt: skip
 fmod = binary(
     "fmod", _fmod_rule,
@@ -316,9 +355,10 @@ fmod = binary(
     >>> torch.fmod(torch.tensor([-3., 3.]), 2)
     tensor([-1.,  1.])
     """,
-    result=kernel_for("fmod_cpu", bools="none", integers="same", complex=False), overloads="100", checks_values=True,
+    result=kernel_for("fmod_cpu", bools="none", integers="same", complex=False), overloads="100", divides=True,
     grad_input=lambda g: g,
     grad_other=lambda g, input, other: -g * div(input, other, rounding_mode="trunc"),
+    lowering=Loop(lambda k, input, other: k.apply("fmod" if input.type in FLOATS else "rest", input, other), _by_number),
 )  # fmt: skip
 
 neg = unary(

@@ -105,6 +105,7 @@ sinc = unary(
     """,
     result="float",
     grad=lambda g, input: g * (((input * math.pi).cos() * (input * math.pi) - (input * math.pi).sin()) / (input * input * math.pi)).masked_fill(input == 0, 0).conj(),
+    lowering=Loop(lambda k, input: k.select(k.compare("eq", input, 0), 1, k.function("sin", input * math.pi) / (input * math.pi))),
 )  # fmt: skip
 
 
@@ -198,8 +199,10 @@ hypot = binary(
     """,
     result=kernel_for("hypot_cpu", bools="none", integers="none", complex=False), numbers="none",
     grad_input=lambda g, input, output: g * (input / output),
-    grad_other=lambda g, other, output: g * (other / output),
+    grad_other=lambda g, other, output: g * (other / output), lowering=Loop(lambda k, input, other: k.function("hypot", input, other)),
 )  # fmt: skip
+
+
 def _logaddexp_rule(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     if a.dtype.kind != "c":
         return np.logaddexp(a, b)

@@ -30,6 +30,14 @@ CARD_OF: dict[Callable[..., Any], Pointwise] = {}
 
 #: The cards of two operands of which neither may be a number.
 _TENSORS_ONLY: set[Pointwise] = set()
+#: The cards that refuse to divide integers by zero.
+_DIVIDING: set[Pointwise] = set()
+
+
+def refuse_zero(input: Any, other: Any) -> None:
+    """The error of dividing integers by the number 0."""
+    if type(other) is int and other == 0 and input._layout.dtype.category == dt.INTEGER:
+        raise RuntimeError("ZeroDivisionError")
 
 
 def kernel_for(name: str, *, bools: str = "float", integers: str = "float", floats: bool = True, half: bool = True, complex: bool = True, output: str = "same") -> Callable[[dt.dtype], tuple[dt.dtype, dt.dtype]]:
@@ -120,17 +128,19 @@ def _check_out_dtype(name: str, found: TensorBase, out: TensorBase, rule: str) -
         raise RuntimeError(f"{name} does not support non-boolean outputs.")
 
 
-def binary(name: str, numpy: Callable[..., Any], doc: str, *, result: Any = "same", grad_input: Callable[..., Any] | None = None, grad_other: Callable[..., Any] | None = None, checks_values: bool = False, numbers: str = "other", second: str = "other", **rules: Any) -> Function:
+def binary(name: str, numpy: Callable[..., Any], doc: str, *, result: Any = "same", grad_input: Callable[..., Any] | None = None, grad_other: Callable[..., Any] | None = None, divides: bool = False, numbers: str = "other", second: str = "other", **rules: Any) -> Function:
     """The public function of a pointwise card of two operands.
 
     numbers: which operand may be a Python number: the "other", "either", or "none".
     second: PyTorch's name of the second operand, in errors.
-    checks_values: the rule raises on some values (integer division by zero), so that it must run before the call returns.
+    divides: whether it refuses to divide integers by zero. With a tensor it must run before the call returns.
     """
     grads = {key: rule for key, rule in (("input", grad_input), ("other", grad_other)) if rule}
     card = Pointwise(name, "input other", numpy=numpy, result=result, grads=grads, **rules)
     if numbers == "none":
         _TENSORS_ONLY.add(card)
+    if divides:
+        _DIVIDING.add(card)
 
     def op(input: Tensor, other: Any, *, out: Tensor | None = None) -> Tensor:
         if not isinstance(input, TensorBase):
@@ -139,8 +149,10 @@ def binary(name: str, numpy: Callable[..., Any], doc: str, *, result: Any = "sam
             input, other = either_operand(input, other, name)
         if not isinstance(other, TensorBase):
             other = as_operand(other, name, second) if numbers != "none" else as_tensor_argument(other, name, second, 2)
+        if divides:
+            refuse_zero(input, other)
         found = apply(card, (input, other))
-        if checks_values and found._layout.dtype.category < 2:
+        if divides and found._layout.dtype.category < dt.FLOAT and isinstance(other, TensorBase):
             tape.flush("check")
         return found if out is None else write_out(out, found, input, other)
 
@@ -183,6 +195,8 @@ def inplace(function: Callable[..., Any]) -> Callable[..., Any]:
         def method(self: Any, other: Any) -> Any:  # type: ignore[misc]
             if not isinstance(other, TensorBase):
                 other = as_tensor_argument(other, name, "other", 1) if card in _TENSORS_ONLY else as_operand(other, name, "other", 1)
+            if card in _DIVIDING:
+                refuse_zero(self, other)
             return write_into(card, self, (self, other))
 
     else:

@@ -5,6 +5,7 @@ Each is one card; NumPy's ufunc is the rule where NumPy and PyTorch agree.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -169,12 +170,29 @@ def _pow_grad_other(g: Tensor, input: Any, other: Any, output: Tensor) -> Tensor
 _pow = Pointwise("pow", "input other", numpy=_pow_rule, grads={"input": _pow_grad_input, "other": _pow_grad_other}, result=kernel_for("pow", bools="none", integers="same"), overloads="102", onnx="Pow", lowering=Loop(lambda k, input, other: k.function("pow", input, other)))
 
 
+#: Powers that are products, quotients and square roots, as formulas over a value, 1 and a square root.
+_POWERS: dict[float, Callable[[Any, Any, Callable[[Any], Any]], Any]] = {
+    2: lambda x, one, sqrt: x * x,
+    3: lambda x, one, sqrt: x * x * x,
+    0.5: lambda x, one, sqrt: sqrt(x),
+    -0.5: lambda x, one, sqrt: one / sqrt(x),
+    -1: lambda x, one, sqrt: one / x,
+    -2: lambda x, one, sqrt: one / (x * x),
+}
+
+
+def _power_by_gradient(g: Tensor, input: Tensor, exponent: float) -> Tensor:
+    if exponent in (2, 3):
+        return g * (2 * input if exponent == 2 else 3 * (input * input))
+    return g * (exponent * input ** (exponent - 1))
+
+
 _power_by = Pointwise(
     "power_by", "input",
     statics="exponent",
-    numpy=lambda input, exponent: input * input if exponent == 2 else input * input * input,
-    lowering=Loop(lambda k, input, exponent: input * input if exponent == 2 else input * input * input),
-    grads={"input": lambda g, input, exponent: g * (2 * input if exponent == 2 else 3 * (input * input))},
+    numpy=lambda input, exponent: _POWERS[exponent](input, input.dtype.type(1), np.sqrt),
+    lowering=Loop(lambda k, input, exponent: _POWERS[exponent](input, 1, k.sqrt)),
+    grads={"input": _power_by_gradient},
     node_name="PowBackward0",
 )  # fmt: skip
 
@@ -194,15 +212,15 @@ def pow(input: Any, exponent: Any, *, out: Tensor | None = None) -> Tensor:
     if type(exponent) is bool and input._layout.dtype is dt.bool_:
         found = input.clone() if exponent else input.new_ones(input.shape)
     elif _is_small_power(input, exponent):
-        found = apply(_power_by, (input,), (int(exponent),))
+        found = apply(_power_by, (input,), (int(exponent) if exponent == int(exponent) else exponent,))
     else:
         found = apply(_pow, (input, exponent))
     return found if out is None else write_out(out, found, input, exponent)
 
 
 def _is_small_power(input: Any, exponent: Any) -> bool:
-    """Whether products of `input` with itself give the power. A recorded graph keeps it as a power."""
-    return type(exponent) in (int, float) and exponent in (2, 3) and input._layout.dtype.is_floating_point and grad_state.tracer is None
+    """Whether it is one of _POWERS. A recorded graph keeps it as a power."""
+    return type(exponent) in (int, float) and exponent in _POWERS and input._layout.dtype.is_floating_point and grad_state.tracer is None
 
 
 CARD_OF[pow] = _pow

@@ -206,7 +206,7 @@ class _InOwnPrecision(Pointwise):
 
 _nextafter = _InOwnPrecision(
     "nextafter", "input other",
-    numpy=np.nextafter, result=kernel_for("nextafter_cpu", bools="none", integers="none", complex=False),
+    numpy=np.nextafter, result=kernel_for("nextafter_cpu", bools="none", integers="none", complex=False), lowering=Loop(lambda k, input, other: k.apply("nextafter", input, other)),
     grads={"input": lambda g, input, other: g * (input != other), "other": lambda g: g * 0},
 )  # fmt: skip
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from .. import tape
 from ..engine.routine import NotARoutine, Region, expanded, routine_of
-from ..graph import AccumulateGrad, edge_of, make_tensor, refresh_view, set_history
+from ..graph import AccumulateGrad, edge_of, grad_state, make_tensor, refresh_view, set_history
 from ..ops.card import flush_if_shared, make_view
 from ..optim.replayed_step import ReplayedStep
 from ..storage import ON_META, Storage, TensorBase
@@ -38,6 +38,13 @@ _storage = itemgetter(0)
 _layout = itemgetter(2)
 _region = attrgetter("_storage", "_offset", "_layout")
 _special = attrgetter("special")
+
+
+def runs_as_it_is() -> bool:
+    """Whether calls are neither recorded nor replayed now: something watches what is called, or nothing is deferred."""
+    modes = grad_state.__dict__
+    state = tape.state
+    return state.immediate or state.capturing is not None or modes["tracer"] is not None or modes["anomaly"] or modes["saved_hooks"]
 
 
 class Stale(Refused):

@@ -14,10 +14,9 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import tape
-from ..graph import grad_state
 from ..nn import Module
 from ..optim import Optimizer
-from .captured import Captured, Refused, Stale, record
+from .captured import Captured, Refused, Stale, record, runs_as_it_is
 from .guards import Guards, Unsupported, Watch
 
 #: Recordings of one function; more calls that are alike to none of them run on the tape. (torch._dynamo.config.recompile_limit)
@@ -69,8 +68,7 @@ class CompiledFunction:
         return f"<compiled {self.function!r}>"
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        modes = grad_state.__dict__
-        if tape.state.immediate or tape.state.capturing is not None or modes["tracer"] is not None or modes["anomaly"] or modes["saved_hooks"]:
+        if runs_as_it_is():
             return self.function(*args, **kwargs)
         for captured in tuple(self.recordings):
             changed = captured.guards.changed(args, kwargs)
@@ -101,7 +99,7 @@ class CompiledFunction:
         tape.flush("capture")
         seen = self.watch.seen()
         try:
-            guards = Guards(self.function, args, kwargs, self.watch)
+            guards = Guards(self.function, args, kwargs, self.watch, forward_only=isinstance(self.function, Module))
         except Unsupported as reason:
             return self._refused(str(reason), self.function, args, kwargs)
         with self.watch:

@@ -53,15 +53,16 @@ class Guards:
     """All that a call of a function reads, as it is now.
 
     `tensors` are the sources: those of the arguments, those found elsewhere, then the gradients of both, each once. The list is let go at the first
-    `changed`, so that the tensors of one call do not live as long as the guards.
+    `changed`, so that the tensors of one call do not live as long as the guards. `forward_only` says of a function none of whose
+    code the watch has seen, since it is this package's, that it leaves gradients alone.
     """
 
-    def __init__(self, function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], watch: Watch) -> None:
+    def __init__(self, function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], watch: Watch, forward_only: bool = False) -> None:
         for effect in watch.effects:
             raise Unsupported(f"{effect}: a replay would not call it")
         self.function = function
         self.names = _argument_names(function)
-        self.named = Named(watch)
+        self.named = Named(watch, forward_only)
         walk = self._walk(args, kwargs)
         self.named.find_hidden()
         if self.named.hidden:

@@ -140,7 +140,7 @@ def _about_gradients(name: str) -> bool:
 class Named:
     """What the code that has run names."""
 
-    def __init__(self, watch: Watch) -> None:
+    def __init__(self, watch: Watch, forward_only: bool = False) -> None:
         import dis
 
         ran = list(watch.ran.values())
@@ -148,7 +148,7 @@ class Named:
         self.attributes = frozenset(name for code, _ in ran for name in code.co_names)
         self.dynamic = not _DYNAMIC.isdisjoint(self.attributes)
         #: Whether `.grad` may be read or set: it is not guarded where a function only goes forward.
-        self.gradients = self.dynamic or not ran or any(map(_about_gradients, self.attributes))
+        self.gradients = self.dynamic or not (ran or forward_only) or any(map(_about_gradients, self.attributes))
         self.globals: dict[int, tuple[dict[str, Any], dict[str, None]]] = {}
         self.imported: dict[str, types.ModuleType] = {}
         #: Code of functions that are made while other code runs: what they close over belongs to that.

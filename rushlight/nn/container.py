@@ -6,13 +6,21 @@ import operator
 from collections import OrderedDict
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
 from itertools import chain
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
+from ..graph import grad_state
 from ..tensor import Tensor
 from .module import Module, _addindent, typename
 from .parameter import Parameter
 
+if TYPE_CHECKING:
+    from ..capture.inference import Passes
+
 __all__ = ["Container", "ModuleDict", "ModuleList", "ParameterDict", "ParameterList", "Sequential"]
+
+
+#: From so many passes without gradients on, a Sequential looks whether they are alike.
+PASSES = 8
 
 
 class Container(Module):
@@ -89,6 +97,17 @@ class Sequential(_ModuleSequence):
     )
     """
 
+    # What is known of the passes without gradients (capture/inference.py), at first how many there were: no attribute, and no
+    # part of a saved module.
+    __slots__ = ("_passes",)
+
+    _passes: int | Passes
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        self = super().__new__(cls)
+        object.__setattr__(self, "_passes", 0)
+        return self
+
     def __init__(self, *args: Any) -> None:
         super().__init__()
         if len(args) == 1 and isinstance(args[0], OrderedDict):
@@ -99,9 +118,30 @@ class Sequential(_ModuleSequence):
                 self.add_module(str(position), module)
 
     def forward(self, input: Any) -> Any:
+        if not grad_state.enabled:
+            passes = self._passes
+            if isinstance(passes, int):
+                self._count_passes(passes)
+            elif (found := passes.run(self, input)) is not None:
+                return found
+        return self.call_layers(input)
+
+    def call_layers(self, input: Any) -> Any:
+        """The modules, called one after the other."""
         for module in self._modules.values():
             input = module(input)  # type: ignore[misc]
         return input
+
+    def _count_passes(self, count: int) -> None:
+        passes: int | Passes = count + 1
+        if count + 1 == PASSES:
+            from ..capture.inference import Passes
+
+            passes = Passes()
+        object.__setattr__(self, "_passes", passes)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__
 
     def __getitem__(self, idx: int | slice) -> Any:
         if isinstance(idx, slice):

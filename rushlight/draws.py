@@ -31,7 +31,7 @@ import numpy as np
 
 from . import vector_math
 from .dtypes import BY_NAME
-from .random import Generator
+from .random import Generator, is_native, native
 
 _WIDE_RANGE = 2**28  # an integer range from here on draws 64 bits per element
 _HUGE_PERMUTATION = (2**32 - 1) // 20  # from here on `randperm` draws 64 bits per element
@@ -59,6 +59,8 @@ def _spans(numel: int) -> Iterator[slice]:
 
 def _floats(generator: Generator, numel: int) -> np.ndarray:
     """Uniform float32 in [0, 1): the low 24 bits of a word each."""
+    if is_native(numel):
+        return native().floats_of(generator.words(numel))
     values = np.empty(numel, np.float32)
     with generator.lock:
         for span in _spans(numel):
@@ -71,6 +73,8 @@ def _floats(generator: Generator, numel: int) -> np.ndarray:
 
 def _doubles(generator: Generator, numel: int) -> np.ndarray:
     """Uniform float64 in [0, 1): the low 53 bits of two words each, the high word first."""
+    if is_native(numel):
+        return native().doubles_of(generator.words(2 * numel))
     values = np.empty(numel)
     with generator.lock:
         for span in _spans(numel):
@@ -102,6 +106,9 @@ def uniform(generator: Generator, numel: int, dtype: str, low: float = 0.0, high
         values = _floats(generator, numel)
         start = np.float32(low)
         width = np.float32(high) - start
+        if dtype == "float32" and is_native(numel):
+            native().scale(values, width, start, high, low)
+            return values
         if (start, width) != (0, 1):
             wide = values.astype(np.float64)
             wide *= width
@@ -168,7 +175,7 @@ def normal(
             # The half precisions draw no uniforms for the incomplete block that the tail overwrites.
             values = _floats(generator, numel if dtype == "float32" else whole)
             last = _floats(generator, tail)
-            fill = vector_math.normals_from_uniforms
+            fill = native().normals if is_native(numel) else vector_math.normals_from_uniforms
     fill(values[:whole].reshape(-1, 16), mean, std)
     if tail:
         fill(last.reshape(-1, 16), mean, std)
@@ -224,6 +231,8 @@ def random_range(generator: Generator, numel: int, dtype: str, low: int, high: i
         values += np.uint64(low % 2**64)  # two's complement
         return _cast(values.view(np.int64), dtype)
     words = generator.words(numel)
+    if is_native(numel):
+        return _cast(native().integers(words, span, low), dtype)
     words %= np.uint32(span)
     values = words.astype(np.int64)
     values += low
@@ -241,6 +250,8 @@ def randperm(generator: Generator, n: int) -> np.ndarray:
         return _huge_randperm(generator, n)
     if n < 2:
         return np.arange(n)
+    if is_native(n):
+        return native().permutation(generator.words(n - 1))
     steps = np.arange(n - 1)
     return _swap_in_turn(steps, steps + generator.words(n - 1) % (n - steps))
 

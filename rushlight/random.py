@@ -18,6 +18,7 @@ import numpy as np
 from . import tape
 from .devices import NO_CUDA, device
 from .dtypes import uint8
+from .engine import llvm
 from .storage import TensorBase
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ __all__ = ["Generator", "default_generator", "fork_rng", "get_rng_state", "initi
 
 _BLOCK = 624  # words that MT19937 makes at a time
 _DEFAULT_SEED = 67280421310721
+#: From so many numbers on, native code draws them: a first call has to load it.
+NATIVE_FROM = 1 << 11
 _FEW_WORDS = 1024  # up to here random_raw is quicker than randint
 
 # PyTorch's CPUGeneratorImplState as it lies in memory, 5056 bytes.
@@ -121,6 +124,8 @@ class Generator:
         with self.lock:
             if count:
                 self._untouched = False
+            if is_native(count):
+                return native().words(self._bits, count)
             if count <= _FEW_WORDS:
                 return self._bits.random_raw(count).astype(np.uint32)
             return self._stream.randint(0, 2**32, count, np.uint32)
@@ -178,6 +183,17 @@ class Generator:
             self._seed = seed
             self._untouched = True
             self.normal_partner = None
+
+
+def is_native(count: int) -> bool:
+    """Whether native code makes so many numbers. Its bits are the same."""
+    return count >= NATIVE_FROM and llvm.AVAILABLE
+
+
+def native() -> Any:
+    from .engine import random_kernel
+
+    return random_kernel
 
 
 def _cpu_device(where: device | str) -> device:

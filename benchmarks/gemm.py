@@ -1,7 +1,7 @@
 """GF/s of matrix products: ours, NumPy's, PyTorch's where it is installed, and the peak of a core.
 
 Each figure is the best of many short samples of interleaved rounds. A shape is m, n, k; "linear" has B transposed, as
-a layer has its weight; "a.T" has A transposed, as the gradient of a weight.
+a layer has its weight; "a.T" has A transposed, as the gradient of a weight. NumPy has no half precision.
 
     OPENBLAS_NUM_THREADS=1 python benchmarks/gemm.py --threads 1
 """
@@ -81,34 +81,53 @@ def peak() -> Callable[[], None]:
 PEAK_TURNS = 20_000
 
 
-def aligned(*shape: int) -> np.ndarray:
-    memory = np.random.default_rng(0).standard_normal(int(np.prod(shape)) + 16).astype(np.float32)
-    first = (-memory.ctypes.data % 64) // 4
-    return memory[first : first + int(np.prod(shape))].reshape(shape)
+#: The kinds of elements of `gemm.Product`, by PyTorch's names.
+KINDS = {"float32": "float", "bfloat16": "bf16", "float16": "f16"}
 
 
-def competitors(m: int, n: int, k: int, form: str, threads: int) -> dict[str, Callable[[], object]]:
-    a = aligned(k, m).T if form == "a.T" else aligned(m, k)
-    b = aligned(n, k).T if form == "linear" else aligned(k, n)
-    out, bias = aligned(m, n), aligned(n)
-    strides = [tuple(s // 4 for s in x.strides) for x in (a, b, out)]
-    product = gemm.Product(m, n, k, *strides, bias_strides=(0, 1) if form == "linear" else None, operands=(0, 1, 2, 3) if form == "linear" else (0, 1, 2))
-    arrays = [a, b, bias, out] if form == "linear" else [a, b, out]
+def aligned(kind: str, *shape: int) -> np.ndarray:
+    """Random numbers; bfloat16 as its bits."""
+    values = np.random.default_rng(0).standard_normal(int(np.prod(shape))).astype(np.float32)
+    if kind != "float":
+        values = (values.view(np.uint32) >> 16).astype(np.uint16) if kind == "bf16" else values.astype(np.float16)
+    memory = np.zeros(values.nbytes + 64, np.uint8)
+    first = -memory.ctypes.data % 64
+    found = memory[first : first + values.nbytes].view(values.dtype)
+    found[:] = values
+    return found.reshape(shape)
+
+
+def as_float(array: np.ndarray) -> np.ndarray:
+    return (array.astype(np.uint32) << 16).view(np.float32) if array.dtype == np.uint16 else array.astype(np.float32)
+
+
+def competitors(m: int, n: int, k: int, form: str, dtype: str, threads: int) -> dict[str, Callable[[], object]]:
+    kind = KINDS[dtype]
+    a = aligned(kind, k, m).T if form == "a.T" else aligned(kind, m, k)
+    b = aligned(kind, n, k).T if form == "linear" else aligned(kind, k, n)
+    out, bias = aligned(kind, m, n), aligned(kind, n)
+    strides = [tuple(s // x.itemsize for s in x.strides) for x in (a, b, out)]
+    with_bias = form == "linear"
+    product = gemm.Product(m, n, k, *strides, bias_strides=(0, 1) if with_bias else None, type=kind, operands=(0, 1, 2, 3)[: 3 + with_bias])
+    arrays = [a, b, bias, out] if with_bias else [a, b, out]
     cases: dict[str, Callable[[], object]] = {"rushlight": native(gemm.lower(product), arrays)}
-    numpy_out = np.empty((m, n), np.float32)
-    cases["numpy"] = lambda: np.matmul(a, b, out=numpy_out)
+    if kind == "float":
+        numpy_out = np.empty((m, n), np.float32)
+        cases["numpy"] = lambda: np.matmul(a, b, out=numpy_out)
     if importlib.util.find_spec("torch"):
         import torch
 
         torch.set_num_threads(threads)
-        ta, tb, tout, tbias = torch.from_numpy(a), torch.from_numpy(b), torch.empty(m, n), torch.from_numpy(bias)
-        if form == "linear":
+        ta, tb, tbias = (torch.from_numpy(as_float(x)).to(getattr(torch, dtype)) for x in (a, b, bias))
+        tout = torch.empty(m, n, dtype=ta.dtype)
+        if with_bias:
             cases["torch"] = lambda: torch.addmm(tbias, ta, tb, out=tout)
         else:
             cases["torch"] = lambda: torch.mm(ta, tb, out=tout)
-    expected = a.astype(float) @ b.astype(float) + (bias if form == "linear" else 0)
+    expected = as_float(a).astype(float) @ as_float(b).astype(float) + (as_float(bias) if with_bias else 0)
     cases["rushlight"]()
-    assert np.abs(out - expected).max() < 1e-3 * k**0.5, (m, n, k, form)
+    rounding = {"float": 0, "bf16": 2**-8, "f16": 2**-11}[kind]
+    assert (np.abs(as_float(out) - expected) <= rounding * np.abs(expected) + 1e-3 * k**0.5).all(), (m, n, k, form)
     return cases
 
 
@@ -134,6 +153,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=0.15, help="for each figure")
     parser.add_argument("--forms", default="plain,linear,a.T")
+    parser.add_argument("--dtype", default="float32", choices=KINDS)
     parser.add_argument("shapes", nargs="*", help="m,n,k")
     parser.add_argument("--threads", type=int, default=1, help="ours and PyTorch's; NumPy's are its own matter")
     options = parser.parse_args()
@@ -143,7 +163,7 @@ def main() -> None:
     print(f"peak {top:.0f} GF/s")
     for form in options.forms.split(","):
         for m, n, k in shapes:
-            times = best(competitors(m, n, k, form, options.threads), options.seconds)
+            times = best(competitors(m, n, k, form, options.dtype, options.threads), options.seconds)
             rates = {name: 2 * m * n * k / t / 1e9 for name, t in times.items()}
             text = "  ".join(f"{name} {rate:6.1f}" for name, rate in rates.items())
             print(f"{form:7} {m:5} {n:5} {k:5}  {text}  {100 * rates['rushlight'] / top / options.threads:4.0f} %  {times['rushlight'] * 1e6:9.1f} us", flush=True)

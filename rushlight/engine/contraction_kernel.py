@@ -22,7 +22,8 @@ from typing import Literal
 
 from . import llvm
 from .emit import BITS, Builder, Value, module
-from .gemm_kernel import divide, read_word, share, transpose
+from .gemm_kernel import divide, read_word, share
+from .gemm_pack import transpose
 from .kernel import Kernel
 
 #: Dims of a row, and of k.

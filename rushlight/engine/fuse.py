@@ -206,9 +206,8 @@ def _writes(group: Group, slots: Sequence[Slot], step: Step, results: Sequence[T
         strides = _align(layout, space, isinstance(result, Term))
         if strides is None or not _writable(group, slots, slot, strides, reads):
             raise Unsupported("a result that the group cannot write")
-        if isinstance(result, Column) and layout.dtype in HALF:
-            raise Unsupported("a sum over rows in half precision")
-        writes[slot] = Written(group.terms.narrow(result, layout.dtype) if isinstance(result, Term) else result, strides)
+        value = group.terms.narrow(result, layout.dtype) if isinstance(result, Term) else Column(result.term, HALF.get(layout.dtype, ""))
+        writes[slot] = Written(value, strides)
     return writes
 
 

@@ -4,7 +4,8 @@
 
 Bits: an element is one accumulator that starts from the bias (or 0) and takes ``fma`` for k in order, however the
 operands lie in memory and however the work is divided. A vector times a matrix (m or n is 1) has an order of its own,
-chosen by the shape alone; see gemm_vector.py.
+chosen by the shape alone; see gemm_vector.py. In half precision accumulators are float32, and what they end with is rounded
+once. Operands become float32 as they are packed, or pairs of bfloat16 where the processor multiplies these (gemm_kernel.py).
 """
 
 from __future__ import annotations
@@ -15,31 +16,27 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from . import llvm
+from .elements import HALVES, bytes_of, memory_type, register_type
 from .emit import BITS
-from .gemm_kernel import (
-    BATCH_DIMS,
-    COPY_DIMS,
-    CopyWord,
-    Variant,
-    Word,
-    copy_kernel,
-    has_masks,
-    panel_bytes,
-    product_kernel,
-    shares,
-)
+from .gemm_kernel import BATCH_DIMS, Word, product_kernel, shares
+from .gemm_pack import Variant, has_masks, panel_bytes
 from .gemm_vector import VectorVariant, VectorWord, vector_kernel
 from .kernel import WORKSPACE, Call, Lowered, Pointer
+from .nests import strided_copy
 
 #: Bytes of A that a slab of rows may have in one block of K: half of a usual second-level cache.
 _SLAB_BYTES = 512 * 1024
+#: The same for pairs of bfloat16: what A takes from a larger cache costs less than packing B once more.
+_PAIRS_SLAB_BYTES = 2 << 20
 #: Most of K at once: a panel of B stays near, and the output is not read and written too often.
 _K_BLOCK = 512
+#: The same in half precision, which has no room for sums between blocks; and where it becomes float32.
+_HALF_K_BLOCK = 4096
+_WIDENED_K_BLOCK = 1024
 #: Multiplications a chunk should have at least: some ten microseconds.
 _CHUNK_WORK = 500_000
-#: The same where memory, not arithmetic, takes the time: of products with a vector, and elements of a copy.
+#: The same where memory, not arithmetic, takes the time: of products with a vector.
 _VECTOR_WORK = 100_000
-_COPY_WORK = 50_000
 _MOST_CHUNKS = 8
 #: The bytes between lines that share sets of a first-level cache, so that few of them stay in it together.
 _COLLIDING_A = 4096
@@ -68,14 +65,14 @@ class Product:
     out_strides: tuple[int, ...]
     batch: tuple[int, ...] = ()
     bias_strides: tuple[int, ...] | None = None
-    type: str = "float"  # or "double"
+    type: str = "float"  # of all elements: or "double", "bf16", "f16"
     operands: tuple[int, ...] = (0, 1, 2)
     offsets: tuple[int, ...] = (0, 0, 0, 0)
 
-    @property
-    def size(self) -> int:
-        """Bytes of an element."""
-        return BITS[self.type] // 8
+
+def multiplies_pairs() -> bool:
+    """Whether the processor multiplies pairs of bfloat16."""
+    return "avx512bf16" in llvm.host_features()
 
 
 def lower(product: Product) -> Lowered:
@@ -91,22 +88,24 @@ class _Operand:
     batch: list[int]
     row: int
     column: int
+    type: str  # of an element
 
-    def inside(self, index: Sequence[int], size: int) -> _Operand:
+    def inside(self, index: Sequence[int]) -> _Operand:
         """At this index of the batch's first dims."""
         elements = sum(i * stride for i, stride in zip(index, self.batch, strict=False))
-        pointer = self.pointer._replace(offset=self.pointer.offset + elements * size)
-        return _Operand(pointer, self.batch[len(index) :], self.row, self.column)
+        pointer = self.pointer._replace(offset=self.pointer.offset + elements * bytes_of(self.type))
+        return _Operand(pointer, self.batch[len(index) :], self.row, self.column, self.type)
 
     def transposed(self) -> _Operand:
-        return _Operand(self.pointer, self.batch, self.column, self.row)
+        return _Operand(self.pointer, self.batch, self.column, self.row, self.type)
 
 
 class _Plan:
     """One product on the way to its calls."""
 
     def __init__(self, product: Product) -> None:
-        self.type, self.size = product.type, product.size
+        self.type, self.size, self.sum = product.type, bytes_of(product.type), register_type(product.type)
+        self.pairs = product.type == "bf16" and multiplies_pairs()
         self.m, self.n, self.k = product.m, product.n, product.k
         self.calls: list[Call] = []
         self.workspace = 0
@@ -115,7 +114,7 @@ class _Plan:
             strides.insert(2, product.bias_strides)
         self.batch, batches = _collapse(product.batch, [s[:-2] for s in strides])
         found = [
-            _Operand(Pointer(operand, offset * self.size), each, *s[-2:])
+            _Operand(Pointer(operand, offset * self.size), each, s[-2], s[-1], self.type)
             for operand, offset, each, s in zip(product.operands, product.offsets, batches, strides, strict=False)
         ]
         self.a, self.b, self.out = found[0], found[1], found[-1]
@@ -142,21 +141,15 @@ class _Plan:
         return Pointer(WORKSPACE, start)
 
     def _copy(self, source: _Operand, target: _Operand, rows: int, columns: int) -> None:
-        def call(operands: Sequence[_Operand | None], batch: tuple[int, ...]) -> Call:
-            dims = (*batch, rows)
-            lines = math.prod(dims)
-            chunks = max(1, min(lines * columns // _COPY_WORK, lines, _MOST_CHUNKS))
-            words: list[int | Pointer] = [0] * (CopyWord.DIMS + 3 * COPY_DIMS)
-            words[: CopyWord.DIMS] = [0, 0, columns, 0, 0, *shares(lines, chunks)]
-            _set_dims(words, CopyWord.DIMS, COPY_DIMS, dims)
-            for n, operand in enumerate(operands):
-                assert operand is not None
-                words[CopyWord.SOURCE + n] = operand.pointer
-                words[CopyWord.SOURCE_STEP + n] = operand.column
-                _set_dims(words, CopyWord.DIMS + (n + 1) * COPY_DIMS, COPY_DIMS, (*operand.batch, operand.row), 0)
-            return Call(copy_kernel(self.type), tuple(words), chunks)
-
-        self._per_batch((source, target), call)
+        through = None
+        if source.type != target.type:
+            through = (f"from_{source.type}" if source.type in HALVES else f"to_{target.type}", memory_type(target.type))
+        outer = max(len(self.batch) - BATCH_DIMS, 0)
+        for index in itertools.product(*(range(extent) for extent in self.batch[:outer])):
+            start, end = ((each.pointer, (*each.batch, each.row, each.column)) for each in (source.inside(index), target.inside(index)))
+            copied = strided_copy(memory_type(source.type), (*self.batch[outer:], rows, columns), start, end, through)
+            assert copied is not None, "more loops than a nest has"
+            self.calls += copied.calls
 
     def _per_batch(
         self, operands: Sequence[_Operand | None], call: Callable[[Sequence[_Operand | None], tuple[int, ...]], Call]
@@ -164,19 +157,22 @@ class _Plan:
         """Calls over the whole batch: one, unless it has more dims than a kernel walks over."""
         outer = max(len(self.batch) - BATCH_DIMS, 0)
         for index in itertools.product(*(range(extent) for extent in self.batch[:outer])):
-            self.calls.append(call([operand and operand.inside(index, self.size) for operand in operands], self.batch[outer:]))
+            self.calls.append(call([operand and operand.inside(index) for operand in operands], self.batch[outer:]))
 
-    def _dense(self, operand: _Operand, rows: int, columns: int, copy: bool = True) -> _Operand:
+    def _dense(self, operand: _Operand, rows: int, columns: int) -> _Operand:
         """A copy of an operand with contiguous rows, in the workspace. What the batch repeats is copied as often."""
+        target = self._stand_in(rows, columns, operand.type)
+        self._copy(operand, target, rows, columns)
+        return target
+
+    def _stand_in(self, rows: int, columns: int, type: str) -> _Operand:
+        """Matrices with contiguous rows in the workspace."""
         strides: list[int] = []
         elements = rows * columns
         for extent in reversed(self.batch):
             strides.insert(0, elements)
             elements *= extent
-        target = _Operand(self._room(elements * self.size), strides, columns, 1)
-        if copy:
-            self._copy(operand, target, rows, columns)
-        return target
+        return _Operand(self._room(elements * bytes_of(type)), strides, columns, 1, type)
 
     def _vector(self) -> None:
         if self.m != 1:
@@ -218,32 +214,40 @@ class _Plan:
             self._transpose()
         a, b, out, bias = self.a, self.b, self.out, self.bias
         final = None
-        if out.column != 1:
-            final, out = out, self._dense(out, self.m, self.n, copy=False)
-        if bias is not None and bias.column != 1:
+        k_block = self._k_block()
+        if out.column != 1 or (self.type in HALVES and self.k > k_block):
+            final, out = out, self._stand_in(self.m, self.n, self.sum)
+        if bias is not None and (bias.column != 1 or bias.type != out.type):
             self._copy(bias, out, self.m, self.n)
             bias = out
         if a.row != 1 and a.column != 1 and self.k > 1:
             a = self._dense(a, self.m, self.k)
         if b.row != 1 and b.column != 1 and self.k > 1:
             b = self._dense(b, self.k, self.n)
-        self._tiles(a, b, bias, out)
+        self._tiles(a, b, bias, out, k_block)
         if final is not None:
             self._copy(out, final, self.m, self.n)
 
-    def _tiles(self, a: _Operand, b: _Operand, bias: _Operand | None, out: _Operand) -> None:
+    def _k_block(self) -> int:
+        """How many k are taken at once: of equal blocks, in whole vectors."""
+        most = _K_BLOCK if self.type not in HALVES else _HALF_K_BLOCK if self.pairs else _WIDENED_K_BLOCK
+        unit = llvm.vector_width() // BITS[self.sum] * (2 if self.pairs else 1)
+        each = -(-self.k // max(-(-self.k // most), 1))
+        return max(-(-each // unit) * unit, unit)
+
+    def _tiles(self, a: _Operand, b: _Operand, bias: _Operand | None, out: _Operand, k_block: int) -> None:
         a_rows = a.column == 1 or self.k <= 1
         b_rows = b.column == 1
-        lanes = llvm.vector_width() // BITS[self.type]
-        k_block = -(-self.k // max(-(-self.k // _K_BLOCK), 1))
-        k_block = max(-(-k_block // lanes) * lanes, lanes)
+        lanes = llvm.vector_width() // BITS[self.sum]
+        widened = self.type in HALVES and not self.pairs
         a_step = a.row if a_rows else a.column
         b_step = b.row if b_rows else b.column
         most_rows, vectors = tile(self.m, self.n, lanes)
         width = vectors * lanes
         panels = -(-self.n // width)
         a_collides = a_step > 0 and a_step * self.size % _COLLIDING_A == 0
-        a_packed = a_collides and panels >= 4
+        # Of a pair both are there, next to each other.
+        a_packed = (a_collides and panels >= 4) or widened or (self.pairs and (not a_rows or self.k % 2 > 0))
         if a_collides and a_rows and not a_packed:
             most_rows = min(most_rows, _COLLIDING_ROWS)
         blocks = -(-self.m // most_rows)
@@ -251,25 +255,26 @@ class _Plan:
         tail = -(-(self.n - (panels - 1) * width) // lanes) % vectors
         if tail and (vectors - tail) < _TAIL_WASTE * vectors * panels:
             tail = 0
-        b_packed = not b_rows or (
+        b_packed = not b_rows or self.type in HALVES or (
             blocks >= 4 and (b_step * self.size % _COLLIDING_B == 0 or self.k * self.n * self.size > _SLAB_BYTES)
         )
         if not has_masks() and self.n % width:
             b_packed = True
-        variant = Variant(self.type, rows, vectors, tail, a_rows, a_packed, b_rows, b_packed)
+        variant = Variant(self.type, out.type, self.pairs, rows, vectors, tail, a_rows, a_packed, b_rows, b_packed)
 
         # Packing an element takes as long as so many fused multiplications and additions.
-        a_cost = 4 * a_packed / self.n
+        a_cost = (13 if self.type in HALVES else 4) * a_packed / self.n
         b_cost = (4 if b_rows else 10) * b_packed / self.m
         work = math.prod(self.batch) * self.m * self.n * self.k
         chunks = max(1, min(work // _CHUNK_WORK, _MOST_CHUNKS))
-        row_slabs = min(max(-(-self.m * k_block * self.size // _SLAB_BYTES), 1), blocks)
+        steps, packed_size = k_block // (2 if self.pairs else 1), BITS[variant.packed] // 8
+        row_slabs = min(max(-(-self.m * steps * packed_size // (_PAIRS_SLAB_BYTES if self.pairs else _SLAB_BYTES)), 1), blocks)
         row_bound = -(-blocks // row_slabs) * rows[0]
         a_bytes = 0
         if a_packed:
-            lines, length = (row_bound, k_block) if a_rows else (k_block, row_bound)
-            a_bytes = lines * (length + 48) * self.size
-        b_bytes = panel_bytes(variant, k_block) if b_packed else 0
+            lines, length = (row_bound, steps) if a_rows else (steps, row_bound)
+            a_bytes = lines * (length + 48) * packed_size
+        b_bytes = panel_bytes(variant, steps) if b_packed else 0
         own = -(-(a_bytes + b_bytes) // _ALIGNMENT) * _ALIGNMENT
 
         def call(operands: Sequence[_Operand | None], batch: tuple[int, ...]) -> Call:

@@ -12,6 +12,7 @@ from enum import IntEnum, auto
 from functools import lru_cache
 
 from . import llvm
+from .elements import load, memory_type, register_type, store
 from .emit import BITS, LANES, Builder, Value, module
 from .gemm_kernel import at_batch, divide, read_word, share
 from .kernel import Kernel
@@ -40,15 +41,25 @@ class VectorWord(IntEnum):
 class VectorVariant:
     """What a kernel is specialised on."""
 
-    type: str
+    type: str  # of an element: "float", "double", "bf16", "f16"
     b_columns: bool  # whether B's columns are contiguous, and a is; otherwise B's rows are
     plain: bool  # whether the output and the bias are contiguous
     bias: bool
 
     @property
+    def memory(self) -> str:
+        """The type of an element in memory."""
+        return memory_type(self.type)
+
+    @property
+    def sum(self) -> str:
+        """The type of an accumulator."""
+        return register_type(self.type)
+
+    @property
     def width(self) -> int:
         """Columns that are computed together."""
-        return 8 if self.b_columns else llvm.vector_width() // BITS[self.type]
+        return 8 if self.b_columns else llvm.vector_width() // BITS[self.sum]
 
 
 @lru_cache(maxsize=16)
@@ -59,7 +70,7 @@ def vector_kernel(variant: VectorVariant) -> Kernel:
     group = _group_of_columns if variant.b_columns else _group_of_rows
     with k.loop(*share(k, k.parameters["chunk"], VectorWord.JOBS)) as job:
         batch, slab = divide(k, job.index, slabs)
-        bases = at_batch(k, variant.type, batch, operands, VectorWord.BATCH)
+        bases = at_batch(k, [variant.memory] * 4, batch, operands, VectorWord.BATCH)
         with k.loop(*share(k, slab, VectorWord.GROUPS)) as turn:
             group(k, variant, k.mul(turn.index, k.constant(variant.width, "i64")), *bases)
     return Kernel("vector", module([k]))
@@ -67,31 +78,31 @@ def vector_kernel(variant: VectorVariant) -> Kernel:
 
 def _group_of_columns(k: Builder, variant: VectorVariant, column: Value, a: Value, b: Value, bias: Value, out: Value) -> None:
     """Some elements at once; those behind the last one are the last one again."""
-    type, depth = variant.type, read_word(k, VectorWord.K)
+    kind, type, depth = variant.type, variant.memory, read_word(k, VectorWord.K)
     last = k.sub(read_word(k, VectorWord.N), k.constant(1, "i64"))
     step, bias_step, out_step = (read_word(k, w) for w in (VectorWord.B_STEP, VectorWord.BIAS_STEP, VectorWord.OUT_STEP))
     numbers = [k.intrinsic("smin", k.add(column, k.constant(i, "i64")), last) for i in range(variant.width)]
     columns = [k.address(b, k.mul(n, step), type) for n in numbers]
-    zero = k.constant(0, type, LANES)
+    zero = k.constant(0, variant.sum, LANES)
     whole = k.and_(depth, k.constant(-LANES, "i64"))
     with k.loop(0, whole, LANES, carried=[zero] * variant.width) as turn:
-        factor = k.load(k.address(a, turn.index, type), type, LANES)
+        factor = load(k, k.address(a, turn.index, type), kind, LANES)
         turn.next = [
-            k.fma(factor, k.load(k.address(at, turn.index, type), type, LANES), total)
+            k.fma(factor, load(k, k.address(at, turn.index, type), kind, LANES), total)
             for at, total in zip(columns, turn.carried, strict=True)
         ]
     with k.loop(whole, depth, LANES, carried=turn.results) as rest:
         mask = k.first_lanes(k.sub(depth, rest.index))
-        factor = k.masked_load(k.address(a, rest.index, type), type, mask, zero)
+        factor = load(k, k.address(a, rest.index, type), kind, LANES, mask)
         rest.next = [
-            k.select(mask, k.fma(factor, k.masked_load(k.address(at, rest.index, type), type, mask, zero), total), total)
+            k.select(mask, k.fma(factor, load(k, k.address(at, rest.index, type), kind, LANES, mask), total), total)
             for at, total in zip(columns, rest.carried, strict=True)
         ]
     for n, sums in zip(numbers, rest.results, strict=True):
         total = _fold(k, sums)
         if variant.bias:
-            total = k.add(total, k.load(k.address(bias, k.mul(n, bias_step), type), type))
-        k.store(total, k.address(out, k.mul(n, out_step), type))
+            total = k.add(total, load(k, k.address(bias, k.mul(n, bias_step), type), kind))
+        store(k, total, k.address(out, k.mul(n, out_step), type), kind)
 
 
 def _fold(k: Builder, sums: Value) -> Value:
@@ -110,17 +121,17 @@ def _fold(k: Builder, sums: Value) -> Value:
 
 def _group_of_rows(k: Builder, variant: VectorVariant, column: Value, a: Value, b: Value, bias: Value, out: Value) -> None:
     """A vector of elements."""
-    type, lanes, depth = variant.type, variant.width, read_word(k, VectorWord.K)
+    kind, type, lanes, depth = variant.type, variant.memory, variant.width, read_word(k, VectorWord.K)
     a_step, b_step = read_word(k, VectorWord.A_STEP), read_word(k, VectorWord.B_STEP)
     count = k.sub(read_word(k, VectorWord.N), column)
     mask = k.first_lanes(count, lanes)
-    zero = k.constant(0, type, lanes)
+    zero = k.constant(0, variant.sum, lanes)
     b = k.address(b, column, type)
     last = k.sub(depth, k.constant(1, "i64"))
 
     def product(index: Value, total: Value) -> Value:
-        row = k.masked_load(k.address(b, k.mul(index, b_step), type), type, mask, zero)
-        return k.fma(k.load(k.address(a, k.mul(index, a_step), type), type), row, total)
+        row = load(k, k.address(b, k.mul(index, b_step), type), kind, lanes, mask)
+        return k.fma(load(k, k.address(a, k.mul(index, a_step), type), kind), row, total)
 
     whole = k.and_(depth, k.constant(-LANES, "i64"))
     with k.loop(0, whole, LANES, carried=[zero] * LANES) as turn:
@@ -139,13 +150,13 @@ def _group_of_rows(k: Builder, variant: VectorVariant, column: Value, a: Value, 
     total = sums[0]
     if variant.plain:
         if variant.bias:
-            total = k.add(total, k.masked_load(k.address(bias, column, type), type, mask, zero))
-        k.masked_store(total, k.address(out, column, type), mask)
+            total = k.add(total, load(k, k.address(bias, column, type), kind, lanes, mask))
+        store(k, total, k.address(out, column, type), kind, mask)
         return
     bias_step, out_step = read_word(k, VectorWord.BIAS_STEP), read_word(k, VectorWord.OUT_STEP)
     with k.loop(0, k.intrinsic("smin", count, k.constant(lanes, "i64"))) as lane:
-        one = k.new(f"extractelement {total.typed}, i64 {lane.index.text}", type)
+        one = k.new(f"extractelement {total.typed}, i64 {lane.index.text}", variant.sum)
         number = k.add(column, lane.index)
         if variant.bias:
-            one = k.add(one, k.load(k.address(bias, k.mul(number, bias_step), type), type))
-        k.store(one, k.address(out, k.mul(number, out_step), type))
+            one = k.add(one, load(k, k.address(bias, k.mul(number, bias_step), type), kind))
+        store(k, one, k.address(out, k.mul(number, out_step), type), kind)

@@ -1,7 +1,7 @@
 """Half precision for entries with kernel calls of their own, which are made for other dtypes.
 
-Where numbers are computed, operands become float32 in the workspace, and results are rounded once. That costs little beside products,
-which read each element many times. Where elements are only moved, they are moved as int16.
+Where numbers are computed, operands become float32 in the workspace, and results are rounded once. Where elements are only moved, they
+are moved as int16. Matrix products have kernels that read and write half precision (gemm.py).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .. import dtypes as dt
 from ..shape import Layout, contiguous, layout
 from .kernel import WORKSPACE, Call, Lowered, Pointer
-from .lowering import AS_FLOAT, Calls
+from .lowering import AS_FLOAT, AS_GIVEN, Calls
 from .nests import strided_copy
 from .terms import HALF
 
@@ -31,6 +31,8 @@ def calls_in_half(plan: Plan, lowering: Calls) -> Lowered | None:
     """The calls of an entry in half precision, or None where there are none."""
     if not lowering.half:
         return None
+    if lowering.half is AS_GIVEN:
+        return lowering.make(plan)
     form = _widened if lowering.half is AS_FLOAT else _as_bits
     twin = type(plan)(plan.card, tuple(plan.params.values()), tuple(map(form, plan.operands)), tuple(map(form, plan.outs)))
     lowered = lowering.make(twin)

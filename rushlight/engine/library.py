@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from .. import dtypes as dt
 from ..shape import Layout, as_one_dim, is_contiguous
 from .emit import LANES, Builder, module
 from .kernel import Call, Kernel, Lowered, Pointer, joined
 from .lowering import FLOATING
 from .nests import Bound, Form, elementwise_call, strided_copy, sum_over_rows
-from .terms import MEMORY, Node, Term, Terms
+from .terms import HALF, MEMORY, Node, Term, Terms
 
 if TYPE_CHECKING:
     from ..ops.card import Plan
@@ -28,6 +29,14 @@ def _float_type(*layouts: Layout) -> str | None:
 
 
 # Matrix products
+
+#: The kinds of elements that products have, by dtype.
+_PRODUCT_TYPES = {dt.float32: "float", dt.float64: "double", **HALF}
+
+
+def _product_type(*layouts: Layout) -> str | None:
+    first = layouts[0].dtype
+    return _PRODUCT_TYPES.get(first) if all(o.dtype is first for o in layouts) else None
 
 
 def _rows(layout: Layout) -> tuple[int, int] | None:
@@ -47,7 +56,7 @@ def product(plan: Plan) -> Lowered | None:
     """``mm``, ``bmm`` and ``mv``."""
     a, b = plan.operands
     (out,) = plan.outs
-    type = _float_type(a, b)
+    type = _product_type(a, b)
     if type is None:
         return None
     batch = out.shape[:-2] if b.ndim > 1 else ()
@@ -60,7 +69,7 @@ def linear(plan: Plan) -> Lowered | None:
     """``input @ weight.T + bias``"""
     input, weight, *biases = plan.operands
     (out,) = plan.outs
-    type = _float_type(*plan.operands)
+    type = _product_type(*plan.operands)
     rows = _rows(input) if input.ndim else None
     if type is None or weight.ndim != 2 or rows is None or any(b.ndim != 1 or b.shape != weight.shape[:1] for b in biases):
         return None
@@ -76,7 +85,7 @@ def linear(plan: Plan) -> Lowered | None:
 def linear_backward(plan: Plan) -> Lowered | None:
     """The gradients of `linear`: of the input, of the weight, of the bias, as far as they are wanted."""
     grad, input, weight = plan.operands
-    type, mask = _float_type(*plan.operands), plan.params["output_mask"]
+    type, mask = _product_type(*plan.operands), plan.params["output_mask"]
     g_rows, rows = (_rows(grad), _rows(input)) if grad.ndim and input.ndim else (None, None)
     if type is None or weight.ndim != 2 or g_rows is None or rows is None:
         return None
@@ -93,7 +102,9 @@ def linear_backward(plan: Plan) -> Lowered | None:
         parts.append(_product(n, k, count, g[::-1], (rows[1], input.stride[-1]), out.stride, type=type, operands=(0, 1, operand)))
     if len(mask) == 3 and mask[2]:
         operand, out = next(target)
-        parts.append(sum_over_rows(Bound(Pointer(0), type, (g[0],), g[1]), Bound(Pointer(operand), type, (0,), 1), count, n))
+        half = type if type in HALF.values() else ""
+        memory = "i16" if half else type
+        parts.append(sum_over_rows(Bound(Pointer(0), memory, (g[0],), g[1]), Bound(Pointer(operand), memory, (0,), 1), count, n, half))
     return joined(parts)
 
 

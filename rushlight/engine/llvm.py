@@ -108,6 +108,11 @@ def vector_registers() -> tuple[int, int]:
     return 16, 128
 
 
+def converts_float16() -> bool:
+    """Whether the host converts between float16 and float32; elsewhere LLVM would call functions that this process may not have."""
+    return "f16c" in host_features() or _machine().triple.startswith(("aarch64", "arm64"))
+
+
 def vector_width() -> int:
     """The width of the host's vector registers in bits."""
     return vector_registers()[1]

@@ -18,6 +18,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from . import exact, functions
+from .elements import FROM_BITS, TO_BITS
 from .emit import BITS, INTEGER_OF, LANES, Builder, Value, module
 from .kernel import Kernel
 from .lowering import ROW_BLOCK
@@ -33,7 +34,7 @@ class Access(NamedTuple):
     """How an operand is reached: its element type in memory, and how it moves along the row."""
 
     type: str
-    along: str  # "1" by one element, "0" not at all, "s" by a stride; "number" for an operand that is no memory
+    along: str  # "1" by one element, "0" not at all, "2" by two, "-1" backwards, "s" by a stride; "number" for an operand that is no memory
 
 
 class Nest(NamedTuple):
@@ -47,31 +48,11 @@ class Nest(NamedTuple):
 
 _COMPARISONS = ("lt", "le", "gt", "ge", "eq")
 _SHIFTS = ("shl", "ashr")
+_SHUFFLED = ("2", "-1")
 _INTRINSICS = ("sqrt", "floor", "ceil", "rint", "trunc", "copysign")
 
 
-def _from_bfloat16(k: Builder, bits: Value) -> Value:
-    return k.bitcast(k.shl(k.convert(bits, "i32"), 16), "float")
-
-
-def _to_bfloat16(k: Builder, x: Value) -> Value:
-    """The upper half of a float's bits, rounded to the nearest, in a tie to the even one; any machine has what this takes."""
-    bits = k.bitcast(x, "i32")
-    upper = k.lshr(bits, 16)
-    rounded = k.lshr(k.add(bits, k.add(k.and_(upper, k.like(1, upper)), k.like(0x7FFF, bits))), 16)
-    nan = k.or_(k.and_(upper, k.like(0x8000, upper)), k.like(0x7FC0, upper))
-    return k.convert(k.select(k.compare("uno", x, x), nan, rounded), "i16")
-
-
-def _from_float16(k: Builder, bits: Value) -> Value:
-    return k.convert(k.bitcast(bits, "half"), "float")
-
-
-def _to_float16(k: Builder, x: Value) -> Value:
-    return k.bitcast(k.convert(x, "half"), "i16")
-
-
-_HALVES: dict[str, Callable[..., Value]] = {"from_bf16": _from_bfloat16, "to_bf16": _to_bfloat16, "from_f16": _from_float16, "to_f16": _to_float16}
+_HALVES: dict[str, Callable[..., Value]] = {**{f"from_{kind}": f for kind, f in FROM_BITS.items()}, **{f"to_{kind}": f for kind, f in TO_BITS.items()}}
 
 
 def compute(k: Builder, node: Node, values: Sequence[Value]) -> Value:
@@ -218,7 +199,7 @@ class _Writer:
                 continue
             pointers.append(self.word("ptr"))
             self.strides.append([self.word() for _ in range(nest.outer)])
-            self.along.append(self.word() if operand.along == "s" else None)
+            self.along.append(self.word() if operand.along == "s" else None if operand.along in ("0", "1") else k.constant(int(operand.along), "i64"))
         if self.rows:
             scratch, size = self.word("ptr"), self.word()
             self.scratch = k.address(scratch, k.mul(chunk, k.mul(size, k.constant(len(self.rows), "i64"))), "float")
@@ -389,14 +370,26 @@ class _Writer:
         if access.along == "1":
             address = k.address(pointer, place, access.type)
             return k.load(address, access.type, LANES) if mask is None else k.masked_load(address, access.type, mask, zero)
+        if mask is None and access.along in _SHUFFLED:
+            return self._shuffled(self._moved(pointer, operand, place), access)
         return k.gather(self._places(operand, place), access.type, mask, zero)
+
+    def _shuffled(self, start: Value, access: Access) -> Value:
+        """16 elements backwards or every other one, without a gather and without reading beyond them."""
+        k = self.k
+        if access.along == "-1":
+            return k.shuffle(k.load(k.address(start, 1 - LANES, access.type), access.type, LANES), range(LANES - 1, -1, -1))
+        low, high = (k.load(k.address(start, at, access.type), access.type, LANES) for at in (0, LANES - 1))
+        return k.shuffle(low, [*range(0, LANES, 2), *range(LANES + 1, 2 * LANES, 2)], high)
 
     def _store(self, operand: int, value: Value, place: Value, mask: Value | None) -> None:
         k = self.k
         pointer, access = self.pointers[operand], self.nest.operands[operand]
         assert pointer is not None
         value = k.splat(value)
-        if access.along == "1":
+        if access.along == "-1" and mask is None:
+            k.store(k.shuffle(value, range(LANES - 1, -1, -1)), k.address(self._moved(pointer, operand, place), 1 - LANES, access.type))
+        elif access.along == "1":
             address = k.address(pointer, place, access.type)
             if mask is None:
                 k.store(value, address)

@@ -38,6 +38,7 @@ class Column(NamedTuple):
     """A result that is the sum over all rows of a term."""
 
     term: Term
+    half: str = ""  # "bf16" or "f16" if the sum is rounded to that; the engine fills it in
 
 
 def elementwise(plan: Plan) -> Space:
@@ -66,15 +67,15 @@ class Loop:
         self.body, self.space, self.kept, self.channels, self.otherwise = body, space, frozenset(kept), frozenset(channels), otherwise
 
 
-#: How kernels made for other dtypes serve half precision.
-AS_FLOAT, AS_BITS = "float", "bits"
+#: How calls serve half precision: made for other dtypes, or with kernels that know it.
+AS_FLOAT, AS_BITS, AS_GIVEN = "float", "bits", "given"
 
 
 class Calls:
     """``make(plan)`` gives the kernel calls of an entry, or None where there is no native form.
 
     exact: whether NumPy's bits are the same, as they are of copies.
-    half: how it is done in half precision (half.py), if it is: as float32 rounded at the end, or as the bits that they are.
+    half: how it is done in half precision (half.py), if it is: as float32 rounded at the end, as the bits that they are, or by `make` itself.
     """
 
     __slots__ = ("make", "exact", "half")

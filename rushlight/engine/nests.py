@@ -2,7 +2,7 @@
 
 The words of a nest's call, in the order in which the kernel reads them: the extent that chunks share out and each
 chunk's part of it; the extents of the other outer loops; the row's; for each operand its address, its strides under the
-outer loops, and its stride along the row if that is neither 0 nor 1 (a number is one word); the scratch rows' address
+outer loops, and its stride along the row if that is none of `_FIXED` (a number is one word); the scratch rows' address
 and size, if there are any.
 """
 
@@ -20,7 +20,7 @@ from .fuse import Group, Operand
 from .kernel import WORKSPACE, Call, Lowered, Pointer
 from .loops import COLUMN_BLOCK, Access, Nest, kernel, scratch_rows
 from .lowering import ROW_BLOCK, Column
-from .terms import EXACT_FUNCTIONS, FUNCTIONS, REDUCTIONS, Node, Term
+from .terms import EXACT_FUNCTIONS, FUNCTIONS, HALF, REDUCTIONS, Node, Term
 
 #: What an operation costs for an element, in thirty-seconds of a cycle or so. Memory is taken to be the second-level cache.
 _COST = {**dict.fromkeys((*FUNCTIONS, *EXACT_FUNCTIONS), 20), "div": 8, "sqrt": 8, "load": 8, "store": 8, "constant": 0, "number": 0}
@@ -31,6 +31,8 @@ CHUNKS_AT_MOST = 16
 
 OUTER_AT_MOST = 4
 _STORES = ("store", "column_sum")
+#: Strides along the row that kernels are made for.
+_FIXED = (-1, 0, 1, 2)
 
 
 class Bound(NamedTuple):
@@ -43,7 +45,7 @@ class Bound(NamedTuple):
     number: bool = False
 
     def access(self) -> Access:
-        return Access(self.type, "number" if self.number else str(self.along) if self.along in (0, 1) else "s")
+        return Access(self.type, "number" if self.number else str(self.along) if self.along in _FIXED else "s")
 
 
 class Form(NamedTuple):
@@ -83,9 +85,9 @@ def lower_group(group: Group, needed: Callable[[int], bool]) -> Lowered | None:
 _lowered_groups: Recent[tuple[Any, ...], Lowered | Literal[False]] = Recent(1 << 10)
 
 
-def _key_of(value: Term | Column) -> tuple[int, str, bool]:
+def _key_of(value: Term | Column) -> tuple[int, str, str | None]:
     term = value.term if isinstance(value, Column) else value
-    return term.number, term.type, isinstance(value, Column)
+    return term.number, term.type, value.half if isinstance(value, Column) else None
 
 
 def _renamed(lowered: Lowered, names: Mapping[int, int] | Sequence[int]) -> Lowered:
@@ -104,14 +106,14 @@ def _lower_group(group: Group, needed: Callable[[int], bool]) -> Lowered | None:
         if not needed(slot):
             continue
         column = isinstance(written.value, Column)
-        term = written.value.term if isinstance(written.value, Column) else written.value
+        term, half = (written.value.term, written.value.half) if isinstance(written.value, Column) else (written.value, "")
         type = "i8" if term.type == "i1" else term.type
-        operand = operands.setdefault(Operand(slot, written.strides, type), len(operands))
+        operand = operands.setdefault(Operand(slot, written.strides, "i16" if half else type), len(operands))
         value = term.number
         if type != term.type:
             nodes.append(Node("convert", (value,), type))
             value = len(nodes) - 1
-        nodes.append(Node("column_sum" if column else "store", (value,), type, operand))
+        nodes.append(Node("column_sum" if column else "store", (value,), half or type, operand))
     nodes, used = _pruned(nodes, list(operands))
     if not nodes:
         return Lowered(())
@@ -158,9 +160,10 @@ def strided_copy(type: str, shape: Shape, source: tuple[Pointer, Shape], target:
     return row_call(form) if loops else Lowered((elementwise_call(form),))
 
 
-def sum_over_rows(source: Bound, target: Bound, rows: int, columns: int) -> Lowered:
-    """The sum of a matrix over its rows."""
-    nodes = [Node("load", (), source.type, 0), Node("column_sum", (0,), source.type, 1)]
+def sum_over_rows(source: Bound, target: Bound, rows: int, columns: int, half: str = "") -> Lowered:
+    """The sum of a matrix over its rows. half: what its elements are ("bf16", "f16") if they are bits of half precision."""
+    nodes = [Node("load", (), source.type, 0), *([Node(f"from_{half}", (0,), "float")] if half else [])]
+    nodes.append(Node("column_sum", (len(nodes) - 1,), half or source.type, 1))
     return sums_over_rows(Form((rows,), columns, nodes, [source, target]))
 
 
@@ -335,23 +338,36 @@ def _lowered(call: tuple[Call, int]) -> Lowered:
 
 
 def sums_over_rows(form: Form, used: int = 0) -> Lowered:
-    """Sums over all rows: each block of rows into a row of the workspace behind its first `used` bytes, and these rows added up."""
+    """Sums over all rows: each block of rows into a row of the workspace behind its first `used` bytes, and these rows added up.
+
+    Sums in half precision are added up in float32, in the workspace, and rounded from there.
+    """
     rows = form.outer[0] if form.outer else 1
     blocks = -(-rows // COLUMN_BLOCK)
-    if blocks == 1:
-        return _lowered(_call(form, "outer", rows, rows, used))
-    operands: list[Bound] = list(form.operands)
-    finals: list[Form] = []
-    for node in form.nodes:
-        if node.op == "column_sum":
-            target = form.operands[int(node.detail)]
-            partial = Pointer(WORKSPACE, used)
-            used += blocks * form.row * 8
-            operands[int(node.detail)] = target._replace(pointer=partial)
-            adding = [Node("load", (), node.type, 0), Node("column_sum", (0,), node.type, 1)]
-            finals.append(Form((blocks,), form.row, adding, [Bound(partial, node.type, (form.row,), 1), target]))
-    first, end = _call(form._replace(operands=operands), "outer", rows, COLUMN_BLOCK, used)
-    return Lowered((first, *(_call(final, "outer", blocks, blocks)[0] for final in finals)), end)
+    nodes, operands = list(form.nodes), list(form.operands)
+    finals: list[Call] = []
+    for n, node in enumerate(form.nodes):
+        half = node.type in HALF.values()
+        if node.op != "column_sum" or (blocks == 1 and not half):
+            continue
+        type = "float" if half else node.type
+        target = form.operands[int(node.detail)]
+        partial = target._replace(pointer=Pointer(WORKSPACE, used), type=type)
+        used += blocks * form.row * 8
+        nodes[n], operands[int(node.detail)] = node._replace(type=type), partial
+        total = partial if half else target
+        if blocks > 1:
+            if half:
+                total = partial._replace(pointer=Pointer(WORKSPACE, used))
+                used += form.row * 8
+            adding = [Node("load", (), type, 0), Node("column_sum", (0,), type, 1)]
+            each = Bound(partial.pointer, type, (form.row,), 1)
+            finals.append(_call(Form((blocks,), form.row, adding, [each, total]), "outer", blocks, blocks)[0])
+        if half:
+            rounding = [Node("load", (), type, 0), Node(f"to_{node.type}", (0,), "i16"), Node("store", (1,), "i16", 1)]
+            finals.append(elementwise_call(Form((), form.row, rounding, [total._replace(outer=()), target._replace(outer=())])))
+    first, end = _call(form._replace(nodes=nodes, operands=operands), "outer", rows, COLUMN_BLOCK if blocks > 1 else rows, used)
+    return Lowered((first, *finals), end)
 
 
 def _in_blocks(form: Form) -> Lowered:

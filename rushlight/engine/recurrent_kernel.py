@@ -18,7 +18,8 @@ from typing import NamedTuple
 
 from .emit import LANES, Builder, Value, module
 from .functions import sigmoid, tanh
-from .gemm_kernel import Variant, invoke, pack_columns, pack_rows, panel, panel_bytes, read_word, share
+from .gemm_kernel import invoke, panel, read_word, share
+from .gemm_pack import Variant, packing, panel_bytes
 from .kernel import Kernel
 
 #: Each kernel's words: addresses, then numbers. Steps are in elements.
@@ -256,7 +257,7 @@ class _Recurrence(_Writer):
 
 
 def _variant(rows: tuple[int, ...], vectors: int, b_rows: bool = True) -> Variant:
-    return Variant("float", rows, vectors, 0, True, False, b_rows, True)
+    return Variant("float", "float", False, rows, vectors, 0, True, False, b_rows, True)
 
 
 def weight_panels(vectors: int, depth: int) -> tuple[int, int]:
@@ -276,7 +277,7 @@ def pack_kernel(vectors: int, b_rows: bool) -> Kernel:
         packed = k.at(k["packed"], (turn.index, k["panel_size"]))
         columns = k.intrinsic("smin", k.number(variant.width), k.sub(k["columns"], column))
         invoke(k, "pack", [source, k["source_step"], packed, k["depth"], columns])
-    return Kernel(k.name, module([k, pack_rows(variant) if b_rows else pack_columns(variant)]))
+    return Kernel(k.name, module([k, *packing(variant)]))
 
 
 @lru_cache(maxsize=64)

@@ -10,7 +10,7 @@ import numpy as np
 from .. import dtypes as dt
 from ..autocasting import LOWER, autocasts, cast
 from ..engine import library
-from ..engine.lowering import AS_FLOAT, FLOATING, ROW_BLOCK, Calls, Loop, Space
+from ..engine.lowering import AS_GIVEN, FLOATING, ROW_BLOCK, Calls, Loop, Space
 from ..errors import sizes
 from ..graph import grad_state
 from ..shape import Layout, broadcast_shapes, can_broadcast_to, contiguous, layout
@@ -55,7 +55,7 @@ def _infer_mm(input: Layout, mat2: Layout) -> Layout:
 
 _mm = Card(
     "mm", "input mat2",
-    infer=_infer_mm, numpy=product, lowering=Calls(library.product, half=AS_FLOAT), autocast=LOWER,
+    infer=_infer_mm, numpy=product, lowering=Calls(library.product, half=AS_GIVEN), autocast=LOWER,
     grads={"input": lambda g, mat2: g.mm(mat2.t().conj()), "mat2": lambda g, input: input.t().conj().mm(g)},
     onnx="MatMul",
 )  # fmt: skip
@@ -87,7 +87,7 @@ def _infer_bmm(input: Layout, mat2: Layout) -> Layout:
 
 _bmm = Card(
     "bmm", "input mat2",
-    infer=_infer_bmm, numpy=product, lowering=Calls(library.product, half=AS_FLOAT), autocast=LOWER,
+    infer=_infer_bmm, numpy=product, lowering=Calls(library.product, half=AS_GIVEN), autocast=LOWER,
     grads={
         "input": lambda g, mat2: g.bmm(mat2.transpose(1, 2).conj()),
         "mat2": lambda g, input: input.transpose(1, 2).conj().bmm(g),
@@ -173,7 +173,7 @@ def _check_addmm_dtypes(input: Layout, mat1: Layout, mat2: Layout) -> None:
 
 _mv = Card(
     "mv", "input vec",
-    infer=_infer_mv, numpy=product, lowering=Calls(library.product, half=AS_FLOAT),
+    infer=_infer_mv, numpy=product, lowering=Calls(library.product, half=AS_GIVEN),
     grads={"input": lambda g, vec: g.unsqueeze(1) * vec.conj(), "vec": lambda g, input: input.t().conj().mv(g)},
 )  # fmt: skip
 
@@ -305,7 +305,7 @@ def _linear_formula(grad_output: Tensor, input: Tensor, weight: Tensor, output_m
 _linear_backward = Card(
     "linear_backward", "grad_output input weight",
     statics="output_mask", outputs="grad_input grad_weight grad_bias",
-    infer=_infer_linear_backward, numpy=_linear_backward_rule, lowering=Calls(library.linear_backward, half=AS_FLOAT),
+    infer=_infer_linear_backward, numpy=_linear_backward_rule, lowering=Calls(library.linear_backward, half=AS_GIVEN),
     backward=lambda g, grad_output, input, weight, needs, output_mask: through(_linear_formula, g, needs, (grad_output, input, weight), output_mask),
 )  # fmt: skip
 
@@ -320,7 +320,7 @@ def _linear_gradient(g: Tensor, input: Tensor, weight: Tensor, layouts: Sequence
 _linear = Card(
     "linear", "input weight bias",
     infer=_infer_linear, numpy=_linear_rule, backward=_linear_gradient, node_name="AddmmBackward0",
-    lowering=Calls(library.linear, half=AS_FLOAT), autocast=LOWER,
+    lowering=Calls(library.linear, half=AS_GIVEN), autocast=LOWER,
     onnx="Gemm",
 )  # fmt: skip
 

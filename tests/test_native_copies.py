@@ -25,6 +25,8 @@ COPIES: dict[str, Function] = {
     "pixel_shuffle": lambda x: F.pixel_shuffle(x, 2), "pixel_unshuffle": lambda x: F.pixel_unshuffle(x[..., :6, :8], 2), "channel_shuffle": lambda x: F.channel_shuffle(x, 2),
     "tril": torch.tril, "triu": torch.triu, "tril up": lambda x: x.tril(3), "triu down": lambda x: x.triu(-20), "triu far": lambda x: x.triu(100),
     "pad": lambda x: F.pad(x, (1, 2)), "pad rows": lambda x: F.pad(x, (0, 0, 3, 1), value=7), "pad all": lambda x: F.pad(x, (1, 2, 0, 1, 2, 2, 1, 0), value=-1), "crop": lambda x: F.pad(x, (-1, 2, 3, -2)),
+    "every other": lambda x: x[..., ::2].contiguous(), "every other from one": lambda x: x[..., 1::2] * 1, "into every other": lambda x: torch.zeros(*x.shape[:-1], 2 * x.shape[-1]).to(x.dtype).slice_scatter(x, -1, 1, None, 2),
+    **{f"{mode} {n}": lambda x, mode=mode, pad=pad: F.pad(x[0] if len(pad) == 2 else x, pad, mode=mode) for mode in ("reflect", "replicate", "circular") for n, pad in enumerate([(3, 2), (2, 1, 3, 4), (-2, 3, 1, -1)])},
 }  # fmt: skip
 BLOCKS: dict[str, Function] = {
     "unfold": lambda x: F.unfold(x, 3), "unfold padded": lambda x: F.unfold(x, (2, 3), dilation=(1, 2), padding=(1, 2), stride=(2, 1)), "unfold far": lambda x: F.unfold(x, 2, dilation=5, padding=3, stride=3),

@@ -1,4 +1,4 @@
-"""Ops that move elements without computing: flips, rolls, shuffles, padding by a constant, sliding blocks, triangles.
+"""Ops that move elements without computing: flips, rolls, shuffles, padding, sliding blocks, triangles.
 
 Each is a few copies from strides to strides, of parts of the input to parts of the output (`_Part`). Where blocks
 overlap, parts are added, in the order of the blocks.
@@ -11,6 +11,8 @@ import math
 from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
 
 from ..shape import Layout, Shape, as_one_dim
 from .emit import LANES, Builder, module
@@ -45,33 +47,8 @@ class _Part(NamedTuple):
 def flip(plan: Plan) -> Lowered | None:
     (input,), (out,) = plan.operands, plan.outs
     dims = {d % input.ndim for d in plan.params["dims"]}
-    outer, target = (as_one_dim(l.shape[:-1], l.stride[:-1]) for l in (input, out))
-    if dims == {input.ndim - 1} and outer and target and input.stride[-1] == out.stride[-1] == 1 and MEMORY[out.dtype] in ("float", "double", "i32", "i64"):
-        each = max(1, -(-outer[0] // max(1, min(16, input.numel >> 16))))
-        words = (Pointer(0), Pointer(1), outer[0], each, input.shape[-1], outer[1], target[1])
-        return Lowered((Call(_reversing_kernel(MEMORY[out.dtype]), words, -(-outer[0] // each)),))
     first = sum((input.shape[d] - 1) * input.stride[d] for d in dims)
     return _copied(out, out.shape, _Part(0, first, tuple(-s if d in dims else s for d, s in enumerate(input.stride))), _Part(1, 0, out.stride))
-
-
-@cache
-def _reversing_kernel(type: str) -> Kernel:
-    """Rows from their ends, in vectors that are turned round."""
-    k = Builder("reversed_rows", [("ptr", "args"), ("i64", "chunk")])
-    words = [k.load(k.address(k.parameters["args"], n, "i64"), "ptr" if n < 2 else "i64") for n in range(7)]
-    input, out, rows, each, width, step, out_step = words
-    begin = k.mul(k.parameters["chunk"], each)
-    whole, lanes = k.and_(width, k.constant(-LANES, "i64")), range(LANES - 1, -1, -1)
-    with k.loop(begin, k.intrinsic("smin", k.add(begin, each), rows)) as row:
-        end = k.add(k.mul(row.index, step), width)
-        target = k.address(out, k.mul(row.index, out_step), type)
-        with k.loop(0, whole, LANES) as at:
-            source = k.address(input, k.sub(end, k.add(at.index, k.constant(LANES, "i64"))), type)
-            k.store(k.shuffle(k.load(source, type, LANES), lanes), k.address(target, at.index, type))
-        with k.loop(whole, width) as at:
-            source = k.address(input, k.sub(end, k.add(at.index, k.constant(1, "i64"))), type)
-            k.store(k.load(source, type), k.address(target, at.index, type))
-    return Kernel(k.name, module([k]))
 
 
 def roll(plan: Plan) -> Lowered | None:
@@ -156,6 +133,34 @@ def constant_pad(plan: Plan) -> Lowered | None:
         shape[d] = n
         begin += inside[d] * out.stride[d]
     return _all(found)
+
+
+def chosen(plan: Plan, indices: Sequence[np.ndarray]) -> Lowered | None:
+    """For each of the last dims which places of the input it shows: runs of them at even steps are copied together."""
+    (input,), (out,) = plan.operands, plan.outs
+    lead = input.ndim - len(indices)
+    runs = [[(0, 0, n, 1)] for n in input.shape[:lead]] + [_runs(index) for index in indices]
+    if math.prod(map(len, runs)) > _PARTS_AT_MOST:
+        return None
+    found = []
+    for parts in itertools.product(*runs):
+        source = _Part(0, sum(p[0] * s for p, s in zip(parts, input.stride, strict=True)), tuple(p[3] * s for p, s in zip(parts, input.stride, strict=True)))
+        found.append(_copied(out, tuple(p[2] for p in parts), source, _Part(1, sum(p[1] * s for p, s in zip(parts, out.stride, strict=True)), out.stride)))
+    return _all(found)
+
+
+def _runs(index: np.ndarray) -> list[tuple[int, int, int, int]]:
+    """The first number of each run, where it stands, how many there are, and the step from one to the next."""
+    found: list[tuple[int, int, int, int]] = []
+    steps = np.diff(index)
+    at = 0
+    while at < len(index):
+        step = int(steps[at]) if at < len(steps) else 1
+        other = np.flatnonzero(steps[at:] != step)
+        count = int(other[0]) + 1 if len(other) else len(index) - at
+        found.append((int(index[at]), at, count, step))
+        at += count
+    return found
 
 
 def columns(plan: Plan) -> Lowered | None:

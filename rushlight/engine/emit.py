@@ -264,10 +264,10 @@ class Builder:
         self.declare(f"declare void @llvm.masked.scatter.{suffix}({value.ir}, <{n} x ptr>, <{n} x i1>)")
         self.do(f"call void @llvm.masked.scatter.{suffix}({value.typed}, <{n} x ptr> align {align} {pointers.text}, {mask.typed})")
 
-    def shuffle(self, a: Value, lanes: Sequence[int]) -> Value:
-        """The chosen lanes of a vector."""
+    def shuffle(self, a: Value, lanes: Sequence[int], b: Value | None = None) -> Value:
+        """The chosen lanes of a vector, or of two that are numbered on."""
         chosen = ", ".join(f"i32 {n}" for n in lanes)
-        return self.new(f"shufflevector {a.typed}, {a.ir} poison, <{len(lanes)} x i32> <{chosen}>", a.type, len(lanes))
+        return self.new(f"shufflevector {a.typed}, {a.ir} {b.text if b else 'poison'}, <{len(lanes)} x i32> <{chosen}>", a.type, len(lanes))
 
     def first_lanes(self, count: Value, lanes: int = LANES) -> Value:
         """A mask of the first `count` (i64) lanes."""

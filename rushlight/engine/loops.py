@@ -387,8 +387,8 @@ class _Writer:
         pointer, access = self.pointers[operand], self.nest.operands[operand]
         assert pointer is not None
         value = k.splat(value)
-        if access.along == "-1" and mask is None:
-            k.store(k.shuffle(value, range(LANES - 1, -1, -1)), k.address(self._moved(pointer, operand, place), 1 - LANES, access.type))
+        if access.along in _SHUFFLED and mask is None:
+            self._store_shuffled(value, self._moved(pointer, operand, place), access)
         elif access.along == "1":
             address = k.address(pointer, place, access.type)
             if mask is None:
@@ -397,6 +397,15 @@ class _Writer:
                 k.masked_store(value, address, mask)
         else:
             k.scatter(value, self._places(operand, place), mask)
+
+    def _store_shuffled(self, value: Value, start: Value, access: Access) -> None:
+        k = self.k
+        if access.along == "-1":
+            k.store(k.shuffle(value, range(LANES - 1, -1, -1)), k.address(start, 1 - LANES, access.type))
+            return
+        others = Value("<" + ", ".join(f"i1 {1 - n % 2}" for n in range(LANES)) + ">", "i1", LANES)
+        for first in (0, LANES // 2):
+            k.masked_store(k.shuffle(value, [first + n // 2 for n in range(LANES)]), k.address(start, 2 * first, access.type), others)
 
     def _places(self, operand: int, place: Value) -> Value:
         """The addresses of 16 elements of a strided operand."""

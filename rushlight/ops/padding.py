@@ -10,7 +10,7 @@ import numpy as np
 from .. import dtypes as dt
 from ..autocasting import SINGLE
 from ..engine import copies, pooling
-from ..engine.lowering import Calls
+from ..engine.lowering import AS_BITS, Calls
 from ..errors import sizes
 from ..shape import Layout, Shape
 from .card import Card, apply
@@ -91,14 +91,15 @@ def _check_size(mode: str, size: int, before: int, after: int, dim: int, shape: 
         raise RuntimeError("Negative padding value is resulting in an empty dimension")
 
 
-def _tables(shape: Shape, pad: Shape, mode: str) -> list[Table]:
+def _sources(shape: Shape, pad: Shape, mode: str) -> list[np.ndarray]:
     """For each padded dim, in the order of the dims: where its values come from."""
     spatial = shape[len(shape) - len(pad) // 2 :]
-    found = []
-    for size, (before, after) in zip(spatial, _pairs(pad, len(spatial)), strict=True):
-        index = _source_index(mode, size, before, after)
-        found.append(table(index[:, None], np.ones((index.size, 1), bool), size))
-    return found
+    return [_source_index(mode, size, before, after) for size, (before, after) in zip(spatial, _pairs(pad, len(spatial)), strict=True)]
+
+
+def _tables(shape: Shape, pad: Shape, mode: str) -> list[Table]:
+    spatial = shape[len(shape) - len(pad) // 2 :]
+    return [table(index[:, None], np.ones((index.size, 1), bool), size) for index, size in zip(_sources(shape, pad, mode), spatial, strict=True)]
 
 
 def _infer_padded(input: Layout, pad: Shape, mode: str) -> Layout:
@@ -116,7 +117,7 @@ def _card(title: str, n: int) -> Card:
         statics="pad mode",
         infer=_infer_padded,
         numpy=lambda input, pad, mode: sum_over(input, _tables(input.shape, pad, mode)),
-        lowering=Calls(lambda plan: pooling.sums(plan, _tables(plan.operands[0].shape, **plan.params)), exact=True),
+        lowering=Calls(lambda plan: copies.chosen(plan, _sources(plan.operands[0].shape, **plan.params)), exact=True, half=AS_BITS),
         grads={"input": lambda g, layouts, pad, mode: apply(_pad_backward, (g,), (layouts[0].shape, pad, mode))},
         node_name=f"{title.capitalize()}Pad{n}DBackward0", onnx="Pad", autocast=None if title == "circular" else SINGLE,
     )  # fmt: skip

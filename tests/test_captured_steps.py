@@ -234,3 +234,41 @@ def test_an_operand_that_failed_fails_the_replay() -> None:
     x._storage.data, x._storage.address, x._storage.error = None, 0, RuntimeError("it has failed")
     with pytest.raises(RuntimeError, match="it has failed"):
         double(x).tolist()
+
+
+def test_a_pass_through_replays_is_one_entry(deferred: None) -> None:
+    """A captured cell in a loop: its nodes are of a known kind, like those of single ops."""
+    torch.manual_seed(0)
+    cell, classifier = nn.RNNCell(3, 4), nn.Linear(4, 2)
+    params = [*cell.parameters(), *classifier.parameters()]
+    captured = torch.compile(lambda x, h: cell(x, h) * 1.0)
+
+    def gradients(step: Callable[[Tensor, Tensor], Tensor], n: int) -> tuple[int, list[list[float]]]:
+        for p in params:
+            p.grad = None
+        h = torch.zeros(2, 4)
+        for t in range(1 + n % 3):
+            h = step(normal(2, 3, seed=n + t), h)
+        loss = classifier(h).square().sum()
+        before = len(tape.pending)
+        loss.backward()
+        return len(tape.pending) - before, [p.grad.tolist() for p in params if p.grad is not None]
+
+    for n in range(15):
+        entries, found = gradients(captured, n)
+        assert found == gradients(lambda x, h: cell(x, h) * 1.0, n)[1]
+    assert entries == 1
+
+
+def test_a_pass_through_a_replay_whose_operand_was_written() -> None:
+    square = torch.compile(lambda x: x * x)
+    x, w = torch.ones(3), torch.ones(3, requires_grad=True)
+    for n in range(6):
+        h = w * x
+        y = square(h)
+        if n == 5:
+            h.detach().add_(1)
+            with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+                y.sum().backward()
+        else:
+            y.sum().backward()

@@ -31,6 +31,7 @@ from ..ops.creation import filled
 from ..shape import contiguous
 from ..storage import TensorBase
 from . import known_pass
+from .routine_node import OWN_NODES
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -200,7 +201,7 @@ class _Pass:
 
     def step(self, node: Node, grads: list[Tensor | None]) -> None:
         """Run one node and send its gradients on."""
-        if type(node) is not CardNode or node.hooks or node.prehooks or grad_state.anomaly:
+        if type(node) not in OWN_NODES or node.hooks or node.prehooks or grad_state.anomaly:
             self.step_with_hooks(node, grads)
             return
         tape.thread.position = self.position
@@ -208,8 +209,11 @@ class _Pass:
             try:
                 found = node.backward(grads)
             except Exception as error:
-                tape.located(error, f"in the gradient of {tape.describe(node.plan)}", node.position)
+                if isinstance(node, CardNode):
+                    tape.located(error, f"in the gradient of {tape.describe(node.plan)}", node.position)
                 raise
+            if not node.fresh_gradients:
+                self.shared.update([id(g._storage) for g in found if g is not None])
             if not self.retain_graph:
                 node.release()
             for nr, (edge, g) in enumerate(zip(node.edges, found, strict=True)):

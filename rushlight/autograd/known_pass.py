@@ -16,9 +16,10 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from .. import dtypes as dt, tape
-from ..engine.routine import NotARoutine, Routine, routine_of
+from ..engine.routine import NotARoutine, Routine, expanded, routine_of
 from ..graph import AccumulateGrad, CardNode, Edge, Packed, grad_state, make_tensor
 from ..recent import Recent
+from .routine_node import OWN_NODES, RoutineNode
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -36,7 +37,7 @@ class Graph:
 
     __slots__ = ("key", "numbers", "nodes", "regions", "leaves")
 
-    def __init__(self, key: tuple[Any, ...], numbers: tuple[str, ...], nodes: list[CardNode], regions: list[Region], leaves: list[Tensor]) -> None:
+    def __init__(self, key: tuple[Any, ...], numbers: tuple[str, ...], nodes: list[CardNode | RoutineNode], regions: list[Region], leaves: list[Tensor]) -> None:
         self.key, self.numbers = key, numbers
         self.nodes = nodes
         self.regions = regions  # the first gradient's and those of kept tensors
@@ -56,13 +57,13 @@ def read(root: Edge, grad: Tensor) -> Graph | None:
     heap = [turn]
     waiting = {turn: node}
     places = {turn: 0}
-    nodes: list[CardNode] = []
+    nodes: list[CardNode | RoutineNode] = []
     key: list[Any] = [output_nr, first[2], dt.get_default_dtype()]
     add = key.append
     in_use = AccumulateGrad.in_use
     while heap:
         node = waiting[heapq.heappop(heap)]
-        if type(node) is not CardNode or node.__dict__:
+        if type(node) not in OWN_NODES or node.__dict__:
             return None
         saved = node.saved
         if saved is None:
@@ -178,7 +179,7 @@ class Recording:
         if sum(tape.flushes.values()) != self.flushes:
             return  # a rule has read a value, or too much was owed
         # Other threads may have recorded too.
-        entries = [entry for entry in islice(tape.pending, self.begin, None) if entry[3] is position]
+        entries = expanded([entry for entry in islice(tape.pending, self.begin, None) if entry[3] is position])[0]
         number_of = {id(leaf): n for n, leaf in enumerate(graph.leaves)}
         wanted = [(grad._storage, grad._offset, grad._layout) for _, grad in grads]
         try:

@@ -20,6 +20,7 @@ from sys import getrefcount
 from typing import Any
 
 from .. import tape
+from ..autograd.routine_node import RoutineNode
 from ..engine.routine import NotARoutine, Region, expanded, routine_of
 from ..graph import AccumulateGrad, edge_of, grad_state, make_tensor, refresh_view, set_history
 from ..ops.card import flush_if_shared, make_view
@@ -27,7 +28,7 @@ from ..optim.replayed_step import ReplayedStep
 from ..storage import ON_META, Storage, TensorBase
 from ..tensor import Tensor
 from ..utils._pytree import LeafSpec, tree_flatten, tree_unflatten
-from .backward import Backward, RoutineNode
+from .backward import Backward
 from .guards import Guards
 from .recorder import Before, Recorder, Refused, regions_of
 
@@ -291,7 +292,7 @@ class Captured:
             fresh.append(make_tensor(storage, offset, layout) if base is None else make_view(sources[base], layout, offset))
         if self.backward is not None:
             saved = [region(place, operands) for place in places[self.kept :]]
-            node = RoutineNode([edge_of(sources[n]) for n in self.targets], tuple([t._layout for t in fresh[: self.roots]]), self.backward, saved)
+            node = RoutineNode([edge_of(sources[n]) for n in self.targets], tuple([t._layout for t in fresh[: self.roots]]), self.backward.gradient, saved)
             for n, root in enumerate(fresh[: self.roots]):
                 set_history(root, node, n)
         for n, at_grad in self.grads:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import dtypes as dt
-from ..engine.lowering import Loop
+from ..engine.lowering import FLOATING, Loop, elementwise
 from ..engine.terms import FLOATS
 from ..storage import TensorBase
 from .card import Card, Pointwise, apply
@@ -206,7 +206,7 @@ class _InOwnPrecision(Pointwise):
 
 _nextafter = _InOwnPrecision(
     "nextafter", "input other",
-    numpy=np.nextafter, result=kernel_for("nextafter_cpu", bools="none", integers="none", complex=False), lowering=Loop(lambda k, input, other: k.apply("nextafter", input, other)),
+    numpy=np.nextafter, result=kernel_for("nextafter_cpu", bools="none", integers="none", complex=False), lowering=Loop(lambda k, input, other: k.apply("nextafter", input, other), lambda plan: elementwise(plan) if plan.outs[0].dtype in FLOATING else None),
     grads={"input": lambda g, input, other: g * (input != other), "other": lambda g: g * 0},
 )  # fmt: skip
 

@@ -213,6 +213,11 @@ class Builder:
         target = type if a.lanes == 1 else f"<{a.lanes} x {type}>"
         return self.new(f"{instruction} {a.typed} to {target}", type, a.lanes)
 
+    def unsigned(self, a: Value, type: str) -> Value:
+        """An integer without a sign as a wider one."""
+        target = type if a.lanes == 1 else f"<{a.lanes} x {type}>"
+        return self.new(f"zext {a.typed} to {target}", type, a.lanes)
+
     # Memory
 
     def address(self, base: Value, index: Value | int, type: str) -> Value:

@@ -15,7 +15,7 @@ from .. import dtypes as dt
 from ..shape import Layout, Shape, as_one_dim, expand_strides, is_injective
 from .kernel import Lowered
 from .lowering import Calls, Column, Loop, Space
-from .terms import FLOATS, HALF, LOOP_MEMORY, REDUCTIONS, REGISTER, Term, Terms, Unsupported
+from .terms import FLOATS, HALF, LOOP_MEMORY, REDUCTIONS, REGISTER, WIDENED, Term, Terms, Unsupported
 from .trace import Slot, Step, Trace
 
 if TYPE_CHECKING:
@@ -303,6 +303,8 @@ def _input(group: Group, slots: Sequence[Slot], step: Step, position: int, reads
     if slot >= len(slots):
         type = number_type(plan, position)
         number = terms.number(group.operand(slot, (), type), type)
+        if plan.compute is not None and plan.compute == dt.uint8.numpy and position not in plan.uncast:
+            return terms.widen(terms.narrow(number, dt.uint8), dt.uint8)
         found = terms.convert(number, wanted or type)
         return terms.widen(terms.narrow(found, low), low) if low is not None and plan.card.rounds_numbers else found
     if slot in group.written:
@@ -313,7 +315,7 @@ def _input(group: Group, slots: Sequence[Slot], step: Step, position: int, reads
         dtype = slots[slot].layout.dtype
         memory = LOOP_MEMORY[dtype]
         operand = group.operand(slot, reads[slot], memory)
-        value = terms.widen(terms.load(operand, memory, memory if dtype in HALF else REGISTER[dtype]), dtype)
+        value = terms.widen(terms.load(operand, memory, memory if dtype in WIDENED else REGISTER[dtype]), dtype)
     if low is not None and slots[slot].layout.dtype is not low and (slots[slot].layout.ndim or plan.card.rounds_numbers):
         value = terms.widen(terms.narrow(value, low), low)
     return terms.convert(value, wanted or value.type)

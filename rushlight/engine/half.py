@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from .. import dtypes as dt
 from ..shape import Layout, contiguous, layout
 from .kernel import WORKSPACE, Call, Lowered, Pointer
-from .lowering import AS_FLOAT, AS_GIVEN, Calls
+from .lowering import AS_BITS, AS_FLOAT, AS_GIVEN, Calls
 from .nests import strided_copy
-from .terms import HALF
+from .terms import HALF, WIDENED
 
 if TYPE_CHECKING:
     from ..ops.card import Plan
@@ -23,13 +23,15 @@ _ALIGNMENT = 64
 
 
 def is_half(plan: Plan) -> bool:
-    """Whether an operand or a result is in half precision."""
-    return any(isinstance(o, Layout) and o.dtype in HALF for o in (*plan.operands, *plan.outs))
+    """Whether an operand or a result is in half precision, or of bytes, which can be moved as well."""
+    return any(isinstance(o, Layout) and o.dtype in WIDENED for o in (*plan.operands, *plan.outs))
 
 
 def calls_in_half(plan: Plan, lowering: Calls) -> Lowered | None:
     """The calls of an entry in half precision, or None where there are none."""
     if not lowering.half:
+        return None
+    if lowering.half is not AS_BITS and any(isinstance(o, Layout) and o.dtype is dt.uint8 for o in (*plan.operands, *plan.outs)):
         return None
     if lowering.half is AS_GIVEN:
         return lowering.make(plan)
@@ -74,7 +76,7 @@ def _widened(operand: Any) -> Any:
 
 
 def _as_bits(operand: Any) -> Any:
-    """The layout of the same memory as int16."""
-    if not isinstance(operand, Layout) or operand.dtype not in HALF:
+    """The layout of the same memory as int16, or as int8."""
+    if not isinstance(operand, Layout) or operand.dtype not in WIDENED:
         return operand
-    return layout(operand.shape, operand.stride, dt.int16)
+    return layout(operand.shape, operand.stride, dt.int8 if operand.dtype is dt.uint8 else dt.int16)

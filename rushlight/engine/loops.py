@@ -73,6 +73,8 @@ def compute(k: Builder, node: Node, values: Sequence[Value]) -> Value:
         return fixed(k, *values)
     if op == "convert":
         return k.convert(values[0], node.type)
+    if op == "from_u8":
+        return k.unsigned(values[0], node.type)
     if op in _SHIFTS:
         return k.binary(op, *values)
     if op in _HALVES:

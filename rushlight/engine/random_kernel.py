@@ -269,7 +269,7 @@ def _permutation() -> Builder:
     with k.loop(0, count) as at:
         left = k.add(k.sub(count, at.index), k.constant(1, "i64"))
         word = k.load(k.address(words, at.index, "i32"), "i32")
-        step = k.new(f"zext {k.binary('urem', word, k.convert(left, 'i32')).typed} to i64", "i64")
+        step = k.unsigned(k.binary("urem", word, k.convert(left, "i32")), "i64")
         here = k.address(out, at.index, "i64")
         there = k.address(here, step, "i64")
         kept = k.load(there, "i64")

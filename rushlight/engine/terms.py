@@ -21,15 +21,18 @@ MEMORY = {dt.float32: "float", dt.float64: "double", dt.bool_: "i8", dt.int8: "i
 #: Half precision is in memory only: loops read and write its bits, and compute in float32.
 HALF = {dt.bfloat16: "bf16", dt.float16: "f16"}
 HALF_BITS = frozenset(["from_bf16", "to_bf16", "from_f16", "to_f16"])
-LOOP_MEMORY = {**MEMORY, dt.bfloat16: "i16", dt.float16: "i16"}
-REGISTER = {**MEMORY, dt.bool_: "i1", dt.bfloat16: "float", dt.float16: "float"}
+LOOP_MEMORY = {**MEMORY, dt.bfloat16: "i16", dt.float16: "i16", dt.uint8: "i8"}
+#: uint8 is computed as i16 and cut off after each op.
+REGISTER = {**MEMORY, dt.bool_: "i1", dt.bfloat16: "float", dt.float16: "float", dt.uint8: "i16"}
+#: The dtypes whose form in memory is not that in a register.
+WIDENED = frozenset((*HALF, dt.uint8))
 
 FLOATS = ("float", "double")
 
 #: Those of exact.py.
 EXACT_FUNCTIONS = frozenset(["fmod", "quotient", "rest", "nextafter"])
 #: Operations whose result IEEE or two's complement fixes: NumPy's bits are the same.
-EXACT = frozenset(["load", "number", "constant", "store", "add", "sub", "mul", "div", "neg", "abs", "sqrt", "maximum", "minimum", "floor", "ceil", "rint", "trunc", "and", "or", "xor", "lt", "le", "gt", "ge", "eq", "ne", "select", "convert", "position", "at", "copysign", "shl", "ashr", "from_bf16", "to_bf16", "from_f16", "to_f16", *EXACT_FUNCTIONS])
+EXACT = frozenset(["load", "number", "constant", "store", "add", "sub", "mul", "div", "neg", "abs", "sqrt", "maximum", "minimum", "floor", "ceil", "rint", "trunc", "and", "or", "xor", "lt", "le", "gt", "ge", "eq", "ne", "select", "convert", "position", "at", "copysign", "shl", "ashr", "from_bf16", "to_bf16", "from_f16", "to_f16", "from_u8", *EXACT_FUNCTIONS])
 #: Functions of float32 (functions.py), worth keeping rather than computing twice.
 FUNCTIONS = frozenset(["exp", "expm1", "exp2", "log", "log1p", "log2", "log10", "tanh", "erf", "erfc", "sigmoid", "gelu", "gelu_tanh", "silu", "sin", "cos", "tan", "sinh", "cosh", "rsqrt", "pow", "log_sigmoid", "log1p_exp", "mish", "gelu_gradient", "gelu_tanh_gradient", "hypot", "asin", "acos", "atan", "atan2", "asinh", "acosh", "atanh"])
 REDUCTIONS = frozenset(("sum", "max", "min"))
@@ -160,11 +163,15 @@ class Terms:
         return value if value.type == type else self.node("convert", (value.number,), type)
 
     def widen(self, value: Term, dtype: dt.dtype) -> Term:
-        """What memory has of a dtype as what a register has: the bits of half precision as a float."""
+        """What memory has of a dtype as what a register has: the bits of half precision as a float, those of a uint8 as an i16."""
+        if dtype is dt.uint8:
+            return self.node("from_u8", (value.number,), "i16")
         return self.node(f"from_{HALF[dtype]}", (value.number,), "float") if dtype in HALF else value
 
     def narrow(self, value: Term, dtype: dt.dtype) -> Term:
         """A value in a register as `dtype` has it in memory, rounded to half precision."""
+        if dtype is dt.uint8:
+            return self.convert(value, "i8")
         if dtype not in HALF:
             return self.convert(value, REGISTER[dtype])
         if value.type in ("double", "i32", "i64"):

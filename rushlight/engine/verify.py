@@ -165,6 +165,8 @@ def terms(nodes: Sequence[Node], where: object = "") -> None:
             require(node.type == "i1" and types[0] == types[1], "a comparison is of terms of one type", at)
         elif node.op in HALF_BITS:
             require((*types, node.type) == (("i16", "float") if node.op.startswith("from") else ("float", "i16")), "half precision is bits or a float", at)
+        elif node.op == "from_u8":
+            require((*types, node.type) == ("i8", "i16"), "a byte becomes two", at)
         elif node.op not in ("convert", "at"):
             require(all(t == node.type for t in types), "an operation is on terms of its type", at)
         require(node.op not in FUNCTIONS or node.type == "float", "functions are of float32", at)

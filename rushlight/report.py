@@ -38,7 +38,7 @@ class Report:
     failures: tuple[str, ...]  #: tracebacks of the compiler's failures; such traces are run entry by entry
 
     lookup_seconds: float  #: scanning what is pending, to find its trace
-    lookups: int  #: entries scanned
+    lookups: int  #: ops that were pending then
     packing_seconds: float  #: around native calls: allocating results, collecting arguments
     native_seconds: float  #: in native calls
     interpreted_seconds: float  #: entries run one by one, what of it was native or packing not counted
@@ -60,7 +60,7 @@ class Report:
     def __str__(self) -> str:
         causes = ", ".join(f"{count} {cause}" for cause, count in sorted(self.flushes.items(), key=lambda item: -item[1]))
         each = f", {self.seconds / self.run * 1e6:.1f} us each" if self.run else ""
-        lookup = f" ({self.lookup_seconds / self.lookups * 1e6:.2f} us an entry)" if self.lookups else ""
+        lookup = f" ({self.lookup_seconds / self.lookups * 1e6:.2f} us an op)" if self.lookups else ""
         native = f" ({self.native_seconds / self.native_calls * 1e6:.1f} us a call)" if self.native_calls else ""
         failures = "".join(f"\nfailure   {failure.strip().splitlines()[-1]}" for failure in self.failures)
         return (
@@ -105,7 +105,7 @@ def report() -> Report:
         kernels_loaded=llvm.counts.loaded,
         failures=tuple(counts.failures),
         lookup_seconds=counts.lookup_seconds,
-        lookups=counts.entries_looked_up,
+        lookups=counts.ops_looked_up,
         packing_seconds=counts.packing_seconds,
         native_seconds=counts.native_seconds,
         interpreted_seconds=counts.interpreted_seconds,

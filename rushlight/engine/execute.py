@@ -27,7 +27,7 @@ from ..storage import Storage
 from . import llvm, show
 from .interpret import run_entry
 from .memory import address_of
-from .pattern import Pattern
+from .pattern import Pattern, ops_of
 from .pipeline import Compiled, Part, Segment, compile_trace, is_exact
 from .routine import expanded
 from .trace import Fate, Scan, Step, Trace, scan, trace_of
@@ -66,7 +66,7 @@ class Counts:
     compiled_runs: int = 0
     traces_compiled: int = 0
     native_calls: int = 0
-    entries_looked_up: int = 0
+    ops_looked_up: int = 0
     failures: list[str] = field(default_factory=list)  # of the compiler: such a trace stays interpreted
     lookup_seconds: float = 0.0
     packing_seconds: float = 0.0  # around native calls: allocating results, collecting arguments, and all else that a compiled run needs
@@ -144,7 +144,6 @@ def find(entries: Sequence[Entry]) -> tuple[Compiled, Scan] | None:
     if not llvm.AVAILABLE or len(entries) > ENTRIES_AT_MOST:
         return None
     start = time.perf_counter()
-    counts.entries_looked_up += len(entries)
     plans = tuple(map(_plans, entries))
     patterns = _patterns.get(plans) or ()
     match = regions = storages = None
@@ -158,6 +157,7 @@ def find(entries: Sequence[Entry]) -> tuple[Compiled, Scan] | None:
             if references == pattern.references:
                 known = pattern.known
                 known.seen += 1
+                counts.ops_looked_up += pattern.ops
                 if not known.seen % _USED_EVERY and known.key in _traces:
                     _traces.move_to_end(known.key)
                 counts.lookup_seconds += time.perf_counter() - start
@@ -165,6 +165,7 @@ def find(entries: Sequence[Entry]) -> tuple[Compiled, Scan] | None:
             if alike is None or pattern.references is None:
                 alike = pattern, references
         del match, regions, storages  # a scan counts references
+    counts.ops_looked_up += ops_of(entries)
     found = scan(entries)
     if found.failed:
         return None

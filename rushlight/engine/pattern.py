@@ -8,8 +8,8 @@ It may say no to a trace that is of its kind (the numbering in trace.py then dec
 
 - Regions that were equal are equal, and storages that were one are one. Different regions over one storage may have become
   equal: compiled code takes these to overlap anyway. Storages that were different are different.
-- A storage has one reference from each tuple that names it. The tuples that were one object are, and the others are different
-  objects, so an equal count of references means as many from elsewhere: who may read an owed storage afterwards is the same.
+- An owed storage has one reference from each tuple that names it. The tuples that were one object are, and the others are
+  different objects, so an equal count of references means as many from elsewhere: who may read it afterwards is the same.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from sys import getrefcount
 from typing import Any
 
 from ..storage import Storage
+from .routine import Routine
 from .trace import Fate, Scan
 
 Entry = Any  # (plan, outputs, inputs, position)
@@ -49,6 +50,11 @@ def _flat(entries: Sequence[Entry]) -> list[Any]:
     return flat
 
 
+def ops_of(entries: Sequence[Entry]) -> int:
+    """How many ops entries stand for."""
+    return sum(len(plan.steps) if type(plan) is Routine else 1 for plan, _, _, _ in entries)
+
+
 class Pattern:
     """How the operands of one trace repeat.
 
@@ -58,6 +64,7 @@ class Pattern:
     def __init__(self, known: Any, entries: Sequence[Entry], found: Scan) -> None:
         self.known = known
         self.fates = found.fates
+        self.ops = ops_of(entries)
         self.references: list[int] | None = None
         flat = _flat(entries)
         operands = [n for n, o in enumerate(flat) if type(o) is tuple]
@@ -74,7 +81,10 @@ class Pattern:
                 again.append((n, objects[id(region)]))
             elif first[region] != n:
                 equal.append((n, first[region]))
-        self.objects = len(objects)
+        fates = dict(zip(found.storages, found.fates, strict=True))
+        of_owed = [n for n in objects.values() if fates[flat[n][0]] != Fate.THERE]
+        self.of_owed = _getter(of_owed)
+        self.objects = len(of_owed)
         self.again = [_getter(places) for places in zip(*again, strict=True)] if again else None
         self.equal = [_getter(places) for places in zip(*equal, strict=True)] if equal else None
         # In the order of a scan, which reads the outputs of an entry in place only where its inputs have them.
@@ -101,7 +111,7 @@ class Pattern:
             return None
         if self.equal is not None and self.equal[0](flat) != self.equal[1](flat):
             return None
-        if len(set(map(id, flat))) != self.objects:
+        if len(set(map(id, self.of_owed(flat)))) != self.objects:
             return None
         regions = self.regions(flat)
         bases = list(map(_storage, regions))

@@ -1,4 +1,4 @@
-"""The sixteen workloads, written against PyTorch's API alone.
+"""The workloads, written against PyTorch's API alone.
 
     python benchmarks/workloads.py --tiny                       the first three losses of each, as JSON
     python -m rushlight run benchmarks/workloads.py --tiny      the same on Rushlight
@@ -338,6 +338,13 @@ def layernorm(numbers: Numbers, compiled: bool, rows: int = 4096, columns: int =
     return Workload(step, state=lambda: grad[1, 1], read=lambda grad: grad[0].item())
 
 
+def attention(numbers: Numbers, compiled: bool, batch: int = 4, length: int = 256) -> Workload:
+    """Causal attention of eight heads, forward and backward, over queries, keys and values that are trained."""
+    q, k, v = (numbers.normal(batch, 8, length, 32).requires_grad_() for _ in range(3))
+    optimizer = torch.optim.SGD([q, k, v], lr=10.0)  # of a mean over many
+    return training(lambda: F.scaled_dot_product_attention(q, k, v, is_causal=True).square().mean(), optimizer, compiled)
+
+
 # Shapes that change, and inference of one sample whose result is read each time.
 
 
@@ -408,7 +415,7 @@ WORKLOADS: dict[str, Callable[..., Workload]] = {
     function.__name__: function
     for function in (
         linreg, two_layer_manual, mlp_adam, mnist_mlp, cnn, lstm, gpt_nano, gpt_small, resnet_cifar,
-        elementwise, softmax, layernorm, dynamic_rnn, infer_mlp, infer_cnn, infer_gpt,
+        elementwise, softmax, layernorm, dynamic_rnn, infer_mlp, infer_cnn, infer_gpt, attention,
     )
 }  # fmt: skip
 
@@ -427,6 +434,7 @@ TINY: dict[str, dict[str, int]] = {
     "dynamic_rnn": {"longest": 7, "cycle": 4},
     "infer_cnn": {"width": 4},
     "infer_gpt": {"layers": 1, "length": 6},
+    "attention": {"batch": 1, "length": 9},
 }
 
 

@@ -22,6 +22,7 @@ def register_type(kind: str) -> str:
 
 
 def bytes_of(kind: str) -> int:
+    """Of an element in memory; an LLVM type is a kind as well."""
     return BITS[memory_type(kind)] // 8
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from . import llvm
 from .elements import HALVES, bytes_of, memory_type, register_type
 from .emit import BITS
-from .gemm_kernel import BATCH_DIMS, Word, product_kernel, shares
+from .gemm_kernel import BATCH_DIMS, PairWord, Word, pair_kernel, product_kernel, shares
 from .gemm_pack import Variant, has_masks, panel_bytes
 from .gemm_vector import VectorVariant, VectorWord, vector_kernel
 from .kernel import WORKSPACE, Call, Lowered, Pointer
@@ -88,7 +88,7 @@ class _Operand:
     batch: list[int]
     row: int
     column: int
-    type: str  # of an element
+    type: str  # of an element; "i32" for a pair of bfloat16
 
     def inside(self, index: Sequence[int]) -> _Operand:
         """At this index of the batch's first dims."""
@@ -174,6 +174,25 @@ class _Plan:
             elements *= extent
         return _Operand(self._room(elements * bytes_of(type)), strides, columns, 1, type)
 
+    def _paired(self, a: _Operand) -> _Operand:
+        """A matrix of contiguous columns, with two columns as one of pairs."""
+        pairs = -(-self.k // 2)
+        step = self.m + 15 & -16 | 16  # an odd number of lines of the cache
+        target = self._stand_in(pairs, step, "i32")
+        chunks = max(1, min(math.prod(self.batch) * self.m * self.k // _VECTOR_WORK, _MOST_CHUNKS))
+
+        def call(operands: Sequence[_Operand | None], batch: tuple[int, ...]) -> Call:
+            matrices = math.prod(batch)
+            slabs = min(-(-chunks // matrices), pairs)
+            parts = min(chunks, matrices * slabs)
+            words: list[int | Pointer] = [0] * (PairWord.BATCH + 3 * BATCH_DIMS)
+            words[PairWord.K : PairWord.BATCH] = [self.k, self.m, a.column, step, slabs, *shares(pairs, slabs), *shares(matrices * slabs, parts)]
+            _set_operands(words, PairWord.BATCH, operands, batch)
+            return Call(pair_kernel(), tuple(words), parts)
+
+        self._per_batch((a, target), call)
+        return _Operand(target.pointer, target.batch, 1, step, "i32")
+
     def _vector(self) -> None:
         if self.m != 1:
             self._transpose()
@@ -222,6 +241,8 @@ class _Plan:
             bias = out
         if a.row != 1 and a.column != 1 and self.k > 1:
             a = self._dense(a, self.m, self.k)
+        if self.pairs and a.column != 1 and self.k > 1:
+            a = self._paired(a)
         if b.row != 1 and b.column != 1 and self.k > 1:
             b = self._dense(b, self.k, self.n)
         self._tiles(a, b, bias, out, k_block)
@@ -245,9 +266,9 @@ class _Plan:
         most_rows, vectors = tile(self.m, self.n, lanes)
         width = vectors * lanes
         panels = -(-self.n // width)
-        a_collides = a_step > 0 and a_step * self.size % _COLLIDING_A == 0
-        # Of a pair both are there, next to each other.
-        a_packed = (a_collides and panels >= 4) or widened or (self.pairs and (not a_rows or self.k % 2 > 0))
+        a_collides = a_step > 0 and a.type == self.type and a_step * self.size % _COLLIDING_A == 0
+        # Of an odd number of k in a row the last one makes a pair with what is behind it.
+        a_packed = (a_collides and panels >= 4) or widened or (self.pairs and a_rows and self.k % 2 > 0)
         if a_collides and a_rows and not a_packed:
             most_rows = min(most_rows, _COLLIDING_ROWS)
         blocks = -(-self.m // most_rows)

@@ -21,8 +21,8 @@ from functools import lru_cache
 
 from . import llvm
 from .elements import load, memory_type, store
-from .emit import Builder, Value, module
-from .gemm_pack import Variant, masks_of, packing, smaller
+from .emit import LANES, Builder, Value, module
+from .gemm_pack import PairOfLines, Variant, masks_of, packing, smaller
 from .kernel import Kernel
 
 #: Bytes of a line of the cache.
@@ -248,7 +248,7 @@ def _product(variant: Variant) -> Builder:
     with k.loop(*share(k, chunk, Word.JOBS)) as job:
         rest, panel_slab = divide(k, job.index, panel_slabs)
         rest, row_slab = divide(k, rest, row_slabs)
-        a, b, bias, out = at_batch(k, (type, type, out_type, out_type), rest, [word(w) for w in (Word.A, Word.B, Word.BIAS, Word.OUT)], Word.BATCH)
+        a, b, bias, out = at_batch(k, (variant.a_memory, type, out_type, out_type), rest, [word(w) for w in (Word.A, Word.B, Word.BIAS, Word.OUT)], Word.BATCH)
         block, block_stop = share(k, row_slab, Word.BLOCKS)
         first = smaller(k, block, first_blocks)
         firsts = k.sub(smaller(k, block_stop, first_blocks), first)
@@ -263,8 +263,8 @@ def _product(variant: Variant) -> Builder:
         with k.loop(0, k.intrinsic("smax", depth, number(1)), k_block) as outer:
             behind = k.compare("ne", outer.index, number(0))
             count = smaller(k, k_block, k.sub(depth, outer.index))
-            line, inside = (row, outer.index) if variant.a_rows else (outer.index, row)
-            a_block = k.address(a, k.add(k.mul(line, a_step), inside), type)
+            line, inside = (row, outer.index) if variant.a_rows else (variant.steps(k, outer.index), row)
+            a_block = k.address(a, k.add(k.mul(line, a_step), inside), variant.a_memory)
             block_step = a_step
             if variant.a_packed:
                 lines, length = (rows, count) if variant.a_rows else (count, rows)
@@ -299,3 +299,40 @@ def _product(variant: Variant) -> Builder:
                 else:
                     invoke(k, "panel", arguments)
     return k
+
+
+class PairWord(IntEnum):
+    """The words of a call that makes pairs of columns. Strides are in elements: of the source bfloat16, of the target pairs."""
+
+    SOURCE = 0
+    TARGET = auto()
+    K = auto()
+    LENGTH = auto()  # of a column
+    SOURCE_STEP = auto()
+    TARGET_STEP = auto()
+    SLABS = auto()  # in which the pairs of columns are divided
+    PAIRS = auto()  # in a slab: two words; see `shares`
+    JOBS = PAIRS + 2  # type: ignore[operator]  # in a chunk: the batch's matrices times the slabs
+    BATCH = JOBS + 2
+
+
+@lru_cache(maxsize=1)
+def pair_kernel() -> Kernel:
+    """Contiguous columns of bfloat16, two and two as one column of pairs."""
+    k = Builder("pair_columns", [("ptr", "args"), ("i64", "chunk")])
+    bases = [read_word(k, word, "ptr") for word in (PairWord.SOURCE, PairWord.TARGET)]
+    depth, length, source_step, target_step, slabs = (read_word(k, word) for word in range(PairWord.K, PairWord.SLABS + 1))
+    whole = k.and_(length, k.constant(-LANES, "i64"))
+    with k.loop(*share(k, k.parameters["chunk"], PairWord.JOBS)) as job:
+        matrix, slab = divide(k, job.index, slabs)
+        source, target = at_batch(k, ("i16", "i32"), matrix, bases, PairWord.BATCH)
+        with k.loop(*share(k, slab, PairWord.PAIRS)) as turn:
+            first = k.shl(turn.index, 1)
+            pair = PairOfLines.at(k, k.address(source, k.mul(first, source_step), "i16"), source_step, first, depth)
+            column = k.address(target, k.mul(turn.index, target_step), "i32")
+            with k.loop(0, whole, LANES) as row:
+                k.store(pair.load(k, row.index, None), k.address(column, row.index, "i32"))
+            with k.loop(whole, length, LANES) as row:
+                mask = k.first_lanes(k.sub(length, row.index))
+                k.masked_store(pair.load(k, row.index, mask), k.address(column, row.index, "i32"), mask)
+    return Kernel("pair_columns", module([k]))

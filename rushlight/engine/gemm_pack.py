@@ -7,10 +7,11 @@ bits; the last pair of an odd number has a zero. Half precision that is not mult
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from . import llvm
 from .elements import load, memory_type, register_type
-from .emit import BITS, Builder, Value
+from .emit import BITS, LANES, Builder, Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class Variant:
     rows: tuple[int, ...]  # of A in a block: one size or two
     vectors: int  # in a row of a panel
     tail: int  # vectors in a row of the last panel, if fewer
-    a_rows: bool  # whether A's rows are contiguous, otherwise its columns are
+    a_rows: bool  # whether A's rows are contiguous, otherwise its columns are, and pairs have been made of them
     a_packed: bool
     b_rows: bool  # whether B's rows are contiguous, otherwise its columns are, and it is packed
     b_packed: bool
@@ -32,6 +33,11 @@ class Variant:
     def memory(self) -> str:
         """The type of A's and B's elements in memory."""
         return memory_type(self.type)
+
+    @property
+    def a_memory(self) -> str:
+        """The same of A's, if these may be pairs already."""
+        return self.packed if self.pairs and not self.a_rows else self.memory
 
     @property
     def sum(self) -> str:
@@ -46,7 +52,7 @@ class Variant:
     @property
     def a_type(self) -> str:
         """The type of A's elements where a tile reads them."""
-        return self.packed if self.a_packed else self.memory
+        return self.packed if self.a_packed else self.a_memory
 
     @property
     def lanes(self) -> int:
@@ -98,7 +104,7 @@ def packing(variant: Variant) -> list[Builder]:
     if variant.b_packed:
         functions.append(_pack_rows(variant) if variant.b_rows else _pack_columns(variant))
     if variant.a_packed:
-        functions.append(_gather_pairs(variant) if variant.pairs and not variant.a_rows else _gather(variant))
+        functions.append(_gather(variant))
     return functions
 
 
@@ -111,9 +117,10 @@ def _pack_rows(variant: Variant) -> Builder:
     def copy(masks: list[Value] | None) -> None:
         with k.loop(0, p["k"], 2 if variant.pairs else 1, carried=[p["source"], p["packed"]]) as row:
             source, packed = row.carried
-            second = _second_line(k, variant, source, p["step"], row.index, p["k"]) if variant.pairs else None
+            pair = PairOfLines.at(k, source, p["step"], row.index, p["k"]) if variant.pairs else None
             for v in range(variant.vectors):
-                found = _across(k, variant, source, second, v * lanes, masks[v] if masks else None)
+                mask = masks[v] if masks else None
+                found = pair.load(k, v * lanes, mask) if pair else load(k, k.address(source, v * lanes, variant.memory), variant.type, lanes, mask)
                 k.store(found, k.address(packed, v * lanes, variant.packed))
             step = k.shl(p["step"], 1) if variant.pairs else p["step"]
             row.next = [k.address(source, step, variant.memory), k.address(packed, variant.width, variant.packed)]
@@ -128,25 +135,28 @@ def _pack_rows(variant: Variant) -> Builder:
     return k
 
 
-def _second_line(k: Builder, variant: Variant, first: Value, step: Value, number: Value, count: Value) -> tuple[Value, Value]:
-    """The line behind line `number`, and a mask for what it has: if it was the last one, the same line and nothing of it."""
-    there = k.compare("slt", k.add(number, k.constant(1, "i64")), count)
-    bits = k.select(there, k.constant(-1, "i32"), k.constant(0, "i32"))
-    return k.address(first, k.select(there, step, k.constant(0, "i64")), variant.memory), k.splat(bits, variant.lanes)
+class PairOfLines(NamedTuple):
+    """Two lines across k, of bfloat16; of the second one only the bits in `mask` count, which are none if it is not there."""
 
+    first: Value
+    second: Value
+    mask: Value
 
-def _across(k: Builder, variant: Variant, line: Value, second: tuple[Value, Value] | None, place: Value | int, mask: Value | None) -> Value:
-    """A vector of what is packed, from a line across k, or from two of them as pairs."""
-    address = k.address(line, place, variant.memory)
-    if second is None:
-        return load(k, address, variant.type, variant.lanes, mask)
-    zero = k.constant(0, "i16", variant.lanes)
-    found = []
-    for each in (address, k.address(second[0], place, variant.memory)):
-        bits = k.load(each, "i16", variant.lanes) if mask is None else k.masked_load(each, "i16", mask, zero)
-        found.append(k.convert(bits, "i32"))
-    low, high = found
-    return k.or_(k.and_(low, k.like(0xFFFF, low)), k.and_(k.shl(high, 16), second[1]))
+    @classmethod
+    def at(cls, k: Builder, line: Value, step: Value, number: Value, count: Value) -> PairOfLines:
+        """Lines `number` and `number` + 1 of `count`, which lie `step` elements apart."""
+        there = k.compare("slt", k.add(number, k.constant(1, "i64")), count)
+        bits = k.select(there, k.constant(-1, "i32"), k.constant(0, "i32"))
+        return cls(line, k.address(line, k.select(there, step, k.constant(0, "i64")), "i16"), k.splat(bits))
+
+    def load(self, k: Builder, place: Value | int, mask: Value | None) -> Value:
+        """A vector of pairs."""
+        zero, found = k.constant(0, "i16", LANES), []
+        for line in (self.first, self.second):
+            address = k.address(line, place, "i16")
+            found.append(k.convert(k.load(address, "i16", LANES) if mask is None else k.masked_load(address, "i16", mask, zero), "i32"))
+        low, high = found
+        return k.or_(k.and_(low, k.like(0xFFFF, low)), k.and_(k.shl(high, 16), self.mask))
 
 
 def _pack_columns(variant: Variant) -> Builder:
@@ -243,21 +253,4 @@ def _gather(variant: Variant) -> Builder:
             with k.loop(whole, p["length"]) as turn:
                 k.store(load(k, k.address(source, turn.index, variant.memory), variant.type), k.address(packed, turn.index, variant.packed))
         line.next = [k.address(source, p["step"], variant.memory), k.address(packed, p["packed_step"], variant.packed)]
-    return k
-
-
-def _gather_pairs(variant: Variant) -> Builder:
-    """Columns of A, each contiguous, two as one line of pairs."""
-    k = Builder("gather", _GATHER)
-    p, lanes = k.parameters, variant.lanes
-    whole = k.and_(p["length"], k.constant(-lanes, "i64"))
-    with k.loop(0, p["lines"], 2, carried=[p["source"], p["packed"]]) as line:
-        source, packed = line.carried
-        second = _second_line(k, variant, source, p["step"], line.index, p["lines"])
-        with k.loop(0, whole, lanes) as turn:
-            k.store(_across(k, variant, source, second, turn.index, None), k.address(packed, turn.index, "i32"))
-        with k.loop(whole, p["length"], lanes) as turn:
-            mask = k.first_lanes(k.sub(p["length"], turn.index), lanes)
-            k.store(_across(k, variant, source, second, turn.index, mask), k.address(packed, turn.index, "i32"))
-        line.next = [k.address(source, k.shl(p["step"], 1), variant.memory), k.address(packed, p["packed_step"], variant.packed)]
     return k

@@ -65,7 +65,7 @@ def _in_two(plan: Plan, terms: Terms, kept: Sequence[int], dims: Sequence[int]) 
         return None
     steps, inner, row = (math.prod(shape[part]) for part in parts)
     bound = [Bound(Pointer(n), MEMORY[o.dtype], (f[0][1], f[1][1]), f[2][1]) for n, (o, f) in enumerate(zip(plan.operands, found, strict=True))]  # type: ignore[index]
-    operands = [_Operand(Pointer(n), MEMORY[o.dtype], inner, None) for n, o in enumerate((*plan.operands, *plan.outs))]
+    operands = [Operand(Pointer(n), MEMORY[o.dtype], inner, None) for n, o in enumerate((*plan.operands, *plan.outs))]
     before = [Node("constant", (), node.type) if node.op == "store" else node for node in terms.nodes]  # nothing needs it
     after: list[Node] = []
     place: list[int] = []
@@ -76,14 +76,14 @@ def _in_two(plan: Plan, terms: Terms, kept: Sequence[int], dims: Sequence[int]) 
             before.append(Node("store", (n,), node.type, len(bound)))
             bound.append(Bound(partial, node.type, (inner, 1), 0))
             after += [Node("load", (), node.type, len(operands)), Node(node.op, (len(after),), node.type)]
-            operands.append(_Operand(partial, node.type, 0, inner))
+            operands.append(Operand(partial, node.type, 0, inner))
             used += -(-steps * inner * 8 // 64) * 64
         else:
             after.append(Node(node.op, tuple(place[a] for a in node.args), node.type, node.detail))
         place.append(len(after) - 1)
     nodes, names = needed_nodes(before)
     rows = row_call(Form((steps, inner), row, nodes, [bound[n] for n in names]), used)
-    return joined([rows, _across(after, operands, (1, steps, inner), used)])
+    return joined([rows, across(after, operands, (1, steps, inner), used)])
 
 
 def _depends_twice(nodes: Sequence[Node]) -> bool:
@@ -124,7 +124,7 @@ def _lanes(plan: Plan, terms: Terms, dims: Sequence[int]) -> Lowered | None:
     outer, steps, inner = (math.prod(shape[part]) for part in parts)
     calls: list[Call] = []
     used = 0
-    operands: list[_Operand] = []
+    operands: list[Operand] = []
     for n, layout in enumerate(plan.operands):
         type = MEMORY[layout.dtype]
         found = [as_one_dim(layout.shape[part], layout.stride[part]) for part in parts]
@@ -133,33 +133,34 @@ def _lanes(plan: Plan, terms: Terms, dims: Sequence[int]) -> Lowered | None:
             if copied is None:
                 return None
             calls.extend(copied.calls)
-            operands.append(_Operand(Pointer(WORKSPACE, used), type, steps * inner, inner))
+            operands.append(Operand(Pointer(WORKSPACE, used), type, steps * inner, inner))
             used += -(-layout.numel * layout.dtype.itemsize // 64) * 64
         else:
-            operands.append(_Operand(Pointer(n), type, found[0][1], found[1][1]))  # type: ignore[index]
+            operands.append(Operand(Pointer(n), type, found[0][1], found[1][1]))  # type: ignore[index]
     for n, out in enumerate(plan.outs, len(plan.operands)):
         whole = out.numel == plan.operands[0].numel
-        operands.append(_Operand(Pointer(n), MEMORY[out.dtype], steps * inner if whole else inner, inner if whole else None))
-    lowered = _across(terms.nodes, operands, (outer, steps, inner), used)
+        operands.append(Operand(Pointer(n), MEMORY[out.dtype], steps * inner if whole else inner, inner if whole else None))
+    lowered = across(terms.nodes, operands, (outer, steps, inner), used)
     return Lowered((*calls, *lowered.calls), lowered.workspace)
 
 
-class _Operand(NamedTuple):
+class Operand(NamedTuple):
     """What the kernel reads or writes."""
 
     pointer: Pointer
     type: str
     of_outer: int  # strides
     of_step: int | None  # None if it has one element for all steps
+    lanes: bool = True  # whether neighbours have elements of their own, next to each other
 
 
-def _across(nodes: Sequence[Node], operands: Sequence[_Operand], extents: tuple[int, int, int], used: int) -> Lowered:
+def across(nodes: Sequence[Node], operands: Sequence[Operand], extents: tuple[int, int, int], used: int) -> Lowered:
     """The call of a kernel of this file, over an outer dim, the steps of each reduction, and the neighbours; the first bytes of the workspace are used."""
     outer, steps, inner = extents
     nodes, names = needed_nodes(nodes)
     operands = [operands[n] for n in names]
     nodes, constants = constants_as_words(nodes, len(operands))
-    accesses = [Access(o.type, "0" if o.of_step is None else "1") for o in operands] + [Access(type, "number") for _, type in constants]
+    accesses = [Access(o.type, "0" if o.of_step is None else "1" if o.lanes else "s") for o in operands] + [Access(type, "number") for _, type in constants]
     nest = Nest(tuple(nodes), tuple(accesses), 1, "outer" if steps <= _SCRATCH_STEPS else "long")
     work = max(1, outer * steps * inner * (4 if _vectors(nest) == 1 else 1) // _CHUNK_WORK)
     each = -(-outer // min(work, outer, _CHUNKS_AT_MOST))
@@ -170,8 +171,8 @@ def _across(nodes: Sequence[Node], operands: Sequence[_Operand], extents: tuple[
     piece = -(-piece // width) * width
     pieces = -(-inner // piece)
     words: list[int | Pointer] = [outer, each, steps, inner, pieces, piece]
-    for pointer, _, of_outer, of_step in operands:
-        words += [pointer, of_outer] if of_step is None else [pointer, of_outer, of_step]
+    for o in operands:
+        words += [o.pointer, o.of_outer] if o.of_step is None else [o.pointer, o.of_outer, o.of_step]
     words += [word for word, _ in constants]
     chunks = groups * pieces
     rows = _saved(nest)
@@ -216,7 +217,7 @@ class _Writer:
         k = self.k
         outer, each, self.steps, inner, pieces, piece = (self.word() for _ in range(6))
         memory = [a for a in self.nest.operands if a.along != "number"]
-        operands = [(self.word("ptr"), self.word(), self.word() if a.along == "1" else None) for a in memory]
+        operands = [(self.word("ptr"), self.word(), self.word() if a.along != "0" else None) for a in memory]
         self.strides = [step for _, _, step in operands]
         self.numbers = {n: k.splat(self.word(a.type)) for n, a in enumerate(self.nest.operands) if a.along == "number"}
         width = k.constant(self.vectors * LANES, "i64")
@@ -238,7 +239,7 @@ class _Writer:
 
     def _columns(self, starts: Sequence[Value], column: Value, vectors: int, mask: Value | None) -> None:
         """All passes over some neighbouring reductions."""
-        self.starts = [self.k.address(start, column, a.type) for start, a in zip(starts, self.nest.operands, strict=False)]
+        self.starts = [start if a.along == "s" else self.k.address(start, column, a.type) for start, a in zip(starts, self.nest.operands, strict=False)]
         self.mask, self.count = mask, vectors
         known: dict[int, _Vectors] = {}
         for stage, run in enumerate(self.passes):
@@ -251,6 +252,10 @@ class _Writer:
                     known[n] = [self.numbers[int(node.detail)]] * vectors
                 elif node.op == "store":
                     self._store(int(node.detail), known[node.args[0]], None)
+                elif node.op == "load":
+                    known[n] = self._load(int(node.detail), None)
+                elif node.op == "at":
+                    known[n] = self._gathered(int(node.detail), known[node.args[0]])
                 else:
                     known[n] = self._each(n, known)
             if run.targets:
@@ -322,10 +327,25 @@ class _Writer:
         stride, at = self.strides[operand], self.starts[operand]
         if step is not None and stride is not None:
             at = k.address(at, k.mul(step, stride), type)
-        return k.address(at, vector * LANES, type) if vector else at
+        return k.address(at, vector * LANES, type) if vector and self.nest.operands[operand].along != "s" else at
 
-    def _load(self, operand: int, step: Value) -> _Vectors:
+    def _gathered(self, operand: int, places: _Vectors) -> _Vectors:
+        """The elements at a step of each lane's own."""
+        k, type, stride = self.k, self.nest.operands[operand].type, self.strides[operand]
+        assert stride is not None
+        lanes = Value("<" + ", ".join(f"i64 {n}" for n in range(LANES)) + ">", "i64", LANES)
+        found = []
+        for v, place in enumerate(places):
+            offsets = k.mul(k.convert(place, "i64"), k.splat(stride))
+            if self.nest.operands[operand].along != "s":
+                offsets = k.add(offsets, lanes)
+            found.append(k.gather(k.addresses(self._address(operand, None, v), offsets, type), type, self.mask, k.constant(0, type, LANES)))
+        return found
+
+    def _load(self, operand: int, step: Value | None) -> _Vectors:
         k, type = self.k, self.nest.operands[operand].type
+        if self.nest.operands[operand].along == "s":
+            return [k.splat(k.load(self._address(operand, step, 0), type))] * self.count
         places = [self._address(operand, step, v) for v in range(self.count)]
         if self.mask is None:
             return [k.load(place, type, LANES) for place in places]

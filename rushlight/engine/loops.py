@@ -154,7 +154,7 @@ def kernel(nest: Nest) -> Kernel:
 
 #: What a kernel's name does not tell, and how it tells the rest.
 _UNNAMED = frozenset(("load", "store", "constant", "number", "convert"))
-_NAMES = {"sum": "rowsum", "max": "rowmax", "min": "rowmin", "column_sum": "colsum"}
+_NAMES = {"sum": "rowsum", "prod": "rowprod", "max": "rowmax", "min": "rowmin", "column_sum": "colsum"}
 _NAMED_AT_MOST = 6
 
 
@@ -300,7 +300,7 @@ class _Writer:
         k, nest = self.k, self.nest
         reductions = [t for t in run.targets if nest.nodes[t].op in REDUCTIONS]
         # Extrema are the same in any order.
-        vectors = _SUM_VECTORS if any(nest.nodes[t].op == "sum" for t in reductions) else _EXTREMUM_VECTORS if reductions else 1
+        vectors = _SUM_VECTORS if any(nest.nodes[t].op in ("sum", "prod") for t in reductions) else _EXTREMUM_VECTORS if reductions else 1
         # What is one value for the row is spread over the lanes before the loop.
         used = {a for n in (*run.needed, *run.targets) for a in nest.nodes[n].args}
         spread = {n: k.splat(v) for n, v in known.items() if n in used}
@@ -422,6 +422,8 @@ class _Writer:
 def identity(node: Node) -> float:
     if node.op == "sum":
         return 0
+    if node.op == "prod":
+        return 1
     if node.type in FLOATS:
         return float("-inf") if node.op == "max" else float("inf")
     bits = BITS[node.type]
@@ -431,6 +433,8 @@ def identity(node: Node) -> float:
 def combined(k: Builder, op: str, a: Value, b: Value) -> Value:
     if op == "sum":
         return k.add(a, b)
+    if op == "prod":
+        return k.mul(a, b)
     found = k.maximum(a, b) if op == "max" else k.minimum(a, b)
     if not a.floating:
         return found

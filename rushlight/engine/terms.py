@@ -35,7 +35,7 @@ EXACT_FUNCTIONS = frozenset(["fmod", "quotient", "rest", "nextafter"])
 EXACT = frozenset(["load", "number", "constant", "store", "add", "sub", "mul", "div", "neg", "abs", "sqrt", "maximum", "minimum", "floor", "ceil", "rint", "trunc", "and", "or", "xor", "lt", "le", "gt", "ge", "eq", "ne", "select", "convert", "position", "at", "copysign", "shl", "ashr", "from_bf16", "to_bf16", "from_f16", "to_f16", "from_u8", *EXACT_FUNCTIONS])
 #: Functions of float32 (functions.py), worth keeping rather than computing twice.
 FUNCTIONS = frozenset(["exp", "expm1", "exp2", "log", "log1p", "log2", "log10", "tanh", "erf", "erfc", "sigmoid", "gelu", "gelu_tanh", "silu", "sin", "cos", "tan", "sinh", "cosh", "rsqrt", "pow", "log_sigmoid", "log1p_exp", "mish", "gelu_gradient", "gelu_tanh_gradient", "hypot", "asin", "acos", "atan", "atan2", "asinh", "acosh", "atanh"])
-REDUCTIONS = frozenset(("sum", "max", "min"))
+REDUCTIONS = frozenset(("sum", "prod", "max", "min"))
 
 
 _NO_BOOLS = frozenset(["add", "sub", "mul", "neg", "abs", "lt", "le", "gt", "ge"])
@@ -217,6 +217,9 @@ class Terms:
 
     def sum(self, x: Term) -> Term:
         return self.node("sum", (x.number,), x.type)
+
+    def prod(self, x: Term) -> Term:
+        return self.node("prod", (x.number,), x.type)
 
     def max(self, x: Term) -> Term:
         return self.node("max", (x.number,), x.type)

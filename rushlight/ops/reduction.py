@@ -209,12 +209,20 @@ def _prod_gradient(g: Tensor, input: Tensor, layouts: Sequence[Layout], dims: Sh
     return keep_dims(g, layouts, dims, keepdim) * (before * after).conj()
 
 
+def _prod_terms(k: Any, input: Any, dims: Shape, keepdim: bool, dtype: dt.dtype) -> Any:
+    return k.prod(input if input.type in FLOATS else k.convert(input, "i64"))
+
+
+def _prod_space(plan: Any) -> Space | None:
+    return row_space(plan.operands[0], plan.params["dims"]) if _keeps_dtype(plan) else None
+
+
 _prod = _Reduction(
     "prod",
     lambda input, dims, keepdim, dtype: np.prod(input, axis=dims, keepdims=keepdim, dtype=accumulation_dtype(dtype)),
     _prod_gradient,
-    onnx="ReduceProd",
-)
+    onnx="ReduceProd", lowering=Loop(_prod_terms, _prod_space, otherwise=over_other_dims(_prod_terms, False, _keeps_dtype)),
+)  # fmt: skip
 
 
 @autocasts(SINGLE)

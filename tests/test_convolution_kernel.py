@@ -12,7 +12,7 @@ import pytest
 import rushlight as torch
 import rushlight.nn.functional as F
 from rushlight import config, dtypes as dt, tape
-from rushlight.engine import convolution, llvm
+from rushlight.engine import conv_gather, convolution, llvm
 from rushlight.engine.kernel import Lowered, Pointer
 from rushlight.engine.run import code_of
 from rushlight.ops.card import CARDS
@@ -214,6 +214,42 @@ def test_bits_are_the_same_however_many_samples_are_taken_at_a_time(name: str, m
         with monkeypatch.context() as patched:
             patched.setattr(convolution, "_PACKED_BYTES", 1)
             np.testing.assert_array_equal(native(card, operands, shape, statics), whole, err_msg=card)
+
+
+@pytest.mark.parametrize("name", ["plain", "few channels, wide", "strides", "padding beyond the window", "groups with several panels", "a volume", "several chunks"])
+def test_bits_are_the_same_however_places_are_shared_out(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Samples, planes or lines in blocks of any size; the last one has fewer."""
+    case = Case(*CASES[name])
+    for card, operands, more in case.cards()[:3]:
+        statics = {**more, **case.statics}
+        shape = case.rule(card, operands, more).shape
+        expected = native(card, operands, shape, statics)
+        seen = set()
+        for n in range(12):
+
+            def choose(self: Any, n: int = n, seen: set[Any] = seen) -> Any:
+                candidates = [*self.candidates()]
+                seen.add(candidates[n % len(candidates)])
+                return candidates[n % len(candidates)]
+
+            with monkeypatch.context() as patched:
+                patched.setattr(conv_gather._Gathering, "choose", choose)
+                np.testing.assert_array_equal(native(card, operands, shape, statics, backwards=n % 2 == 1), expected, err_msg=f"{card}, {n}")
+        assert len({blocks.dim for blocks in seen}) > 1 and len(seen) > 3, card
+
+
+def test_both_ways_of_preparing_the_larger_side() -> None:
+    """A weight that is packed where it is used, and one that is packed beforehand."""
+    for input, weight, packs in (((2, 40, 5, 5), (300, 40, 3, 3), True), ((16, 8, 14, 14), (64, 8, 3, 3), False)):
+        case = Case(input, weight, 1, 1)
+        for card, operands, more in case.cards()[:3]:
+            statics = {**more, **case.statics}
+            expected = case.rule(card, operands, more)
+            lowered = LOWERINGS[card](plan_like(card, operands, expected.shape, statics, False))
+            assert lowered is not None
+            if card == "convolution":
+                assert ("relayout" not in [call.kernel.name for call in lowered.calls]) == packs
+            assert_close(native(card, operands, expected.shape, statics), expected, card)
 
 
 def training_step(memory_format: Any) -> list[torch.Tensor]:

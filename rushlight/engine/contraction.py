@@ -1,9 +1,8 @@
-"""Contractions: which kernels compute one, how it is divided, and how its operands are brought into the order that these read.
+"""Contractions: how a sum is divided, and how operands are brought into the order that kernels read.
 
-    Calls(type)   builds the calls: `padded` images, `panels` or `columns` of a right side, a `contraction`, and `finish`
+    Calls(type)   builds the calls: images that are `padded`, `panels` or `columns` of a right side, a `contraction`, and `finish`
 
-The left side and the output are images, read and written in place through their strides, whatever they are. See
-contraction_kernel.py.
+See contraction_kernel.py.
 """
 
 from __future__ import annotations
@@ -14,28 +13,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ..shape import Shape, as_one_dim, contiguous_strides, strides_in_order
+from ..shape import Shape, as_one_dim, contiguous_strides
 from . import llvm
-from .contraction_kernel import (
-    DIMS,
-    PaddedWord,
-    RelayoutWord,
-    Store,
-    Variant,
-    Word,
-    contraction_kernel,
-    padded_kernel,
-    relayout_kernel,
-)
+from .contraction_kernel import DIMS, TOGETHER, Variant, Word, contraction_kernel
+from .conv_copies import BringWord, BroughtWord, RelayoutWord, Source, brought_kernel, relayout_kernel
 from .emit import BITS
 from .gemm_kernel import shares
 from .kernel import WORKSPACE, Call, Lowered, Pointer
 from .nests import strided_copy
 
 #: Multiplications that a chunk should have at least: some ten microseconds. And elements of a copy.
-_CHUNK_WORK = 500_000
+CHUNK_WORK = 500_000
 _COPY_WORK = 50_000
-_MOST_CHUNKS = 8
+MOST_CHUNKS = 8
 #: Most tiles in a strip, and the bytes of A that stay near while panel after panel goes by.
 _STRIP_TILES = 256
 _NEAR_BYTES = 512 * 1024
@@ -43,7 +33,7 @@ _NEAR_BYTES = 512 * 1024
 MOST_ROWS = 16
 #: Most columns of a panel where the lanes are places.
 _MOST_COLUMNS = 8
-_ALIGNMENT = 64
+ALIGNMENT = 64
 #: Panels at a multiple of so many bytes would share the sets of a cache: they are moved by so many vectors.
 _COLLIDING = 4096
 _COLLIDING_SHIFT = 21
@@ -109,31 +99,66 @@ class Panels(NamedTuple):
         return -(-self.columns // self.width)
 
 
-class Result(NamedTuple):
-    """Where a contraction writes: the output itself, or a stand-in that is copied there."""
+class Packing(NamedTuple):
+    """How k lies in a right side, and in a panel: two dims, of which j is the one that is read along lines."""
 
-    image: Image
-    store: Store
+    o: int
+    from_o: int
+    to_o: int
+    j: int
+    from_j: int
+    to_j: int
+    first: int  # where the first k goes
+    columns: bool  # whether columns lie next to each other, otherwise j does
+
+    @staticmethod
+    def of(k: Sequence[tuple[int, int]], column_step: int, width: int, backwards: bool) -> Packing | None:
+        """For k of these extents and strides; `backwards`: all dims but the first in reverse. None if it takes more dims."""
+        targets = [n * width for n in contiguous_strides([n for n, _ in k])]
+        first = sum((n - 1) * to for (n, _), to in zip(k[1:], targets[1:], strict=True)) if backwards else 0
+        dims: list[tuple[int, int, int]] = []
+        for d, ((extent, step), to) in enumerate(zip(k, targets, strict=True)):
+            to = -to if backwards and d else to
+            if extent == 1:
+                continue
+            if dims and dims[-1][1] == extent * step and dims[-1][2] == extent * to:
+                dims[-1] = (dims[-1][0] * extent, step, to)
+            else:
+                dims.append((extent, step, to))
+        dims = [(1, 0, 0)] * (2 - len(dims)) + dims
+        if len(dims) > 2:
+            return None
+        o, j = dims
+        if j[0] == 1 and column_step != 1:
+            j = (1, 1, 0)
+        if column_step != 1 and j[1] != 1:
+            o, j = j, o
+        if column_step != 1 and j[1] != 1:
+            return None
+        return Packing(*o, *j, first, column_step == 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Contraction:
+    """A sum over blocks, one block after the other."""
+
     rows: Sequence[Axis]
-    k: Sequence[Axis]  # of a block, if there are blocks
+    k: Sequence[Axis]  # of a block
     b: Panels
     a: Pointer
     out: Pointer
-    column_step: int
-    store: Store
     group_a: int
     a_bytes: int  # of the whole left side
     group_out: int
-    bias: Pointer | None = None
-    depth: int | None = None  # of all blocks
-    block_a: int = 0
-    block_b: int = 0
-    outer: tuple[int, int, int] = (1, 0, 0)
-    adds: bool = False
+    depth: int  # of all blocks
+    block_a: int
+    block_b: int
+    outer: tuple[int, int, int]
+    adds: bool
+
+
+def bring_words(image: Image, extents: Sequence[int], target: Shape, low: int) -> list[int]:
+    return [*extents, *image.shape[2:], *image.stride, *target[:4], -low]
 
 
 class Calls:
@@ -151,7 +176,7 @@ class Calls:
     def room(self, bytes: int) -> Pointer:
         """Some of the workspace; who sets `used` back may have it again."""
         start = self.used
-        self.used += -(-bytes // _ALIGNMENT) * _ALIGNMENT
+        self.used += -(-bytes // ALIGNMENT) * ALIGNMENT
         self.workspace = max(self.workspace, self.used)
         return Pointer(WORKSPACE, start)
 
@@ -184,33 +209,48 @@ class Calls:
         """A vector with stride 1."""
         return pointer if stride == 1 or size == 1 else self.copied(pointer, (size,), (stride,))
 
-    def padded(self, image: Image, low: Sequence[int], high: Sequence[int], room: Pointer | None = None) -> Image:
-        """The image with zeros around it, its dims in the same order. The result's pointer is that of what was the first place."""
+    def padded(self, image: Image, low: Sequence[int], high: Sequence[int], channels_last: bool = False) -> Image:
+        """The image with zeros around it, as planes or, if it lies like that and may stay so, with its channels last.
+
+        The result's pointer is that of what was the first place.
+        """
         if not any(low) and not any(high):
             return image
-        shape = (*image.shape[:2], *(n + a + b for n, a, b in zip(image.shape[2:], low, high, strict=True)))
-        order = sorted(range(5), key=lambda d: (image.stride[d], -d) if image.shape[d] > 1 else (-1, -d), reverse=True)
-        # Dims of one element go where they do not part others, but never innermost if there is another one.
-        stride = strides_in_order(shape, order[::-1]) if image.shape[order[-1]] > 1 else None
-        if stride is None:
-            order = [d for d in order if image.shape[d] == 1 and shape[d] == 1] + [d for d in order if image.shape[d] > 1 or shape[d] > 1]
-            stride = strides_in_order(shape, order[::-1])
-        plane = math.prod(shape[d] for d in order[-2:])
+        extents = [n + a + b for n, a, b in zip(image.shape[2:], low, high, strict=True)]
+        if channels_last and image.stride[1] == 1 and extents[0] == 1:
+            # The channels as the innermost of its dims.
+            n, c, _, h, w = range(5)
+            turned = Image(image.pointer, *(tuple(values[d] for d in (n, 2, h, w, c)) for values in (image.shape, image.stride)))  # type: ignore[arg-type]
+            found = self.brought(turned, (low[1], low[2], 0), (*extents[1:], image.shape[1]), "lines")
+            return Image(found.pointer, (*image.shape[:2], *extents), tuple(found.stride[d] for d in (0, 4, 1, 2, 3)))
+        return self.brought(image, low, extents, self.lying(image))
+
+    def lying(self, image: Image) -> Source:
+        if image.stride[4] == 1 or image.shape[4] == 1:
+            return "lines"
+        return "channels" if image.stride[1] == 1 and image.shape[1] >= self.lanes // 2 else "any"
+
+    def near(self, shape: Shape) -> tuple[Shape, int]:
+        """The strides of an image of planes, and its elements. Planes do not share the sets of a cache."""
+        samples, channels, *spatial = shape
+        plane = math.prod(spatial)
         if plane * self.size % _COLLIDING_PLANE == 0:
-            # One more line, so that planes do not share the sets of a cache.
-            shape = tuple(n + 1 if d == order[-2] else n for d, n in enumerate(shape))
-            stride = strides_in_order(shape, order[::-1])
-        target = room or self.room(math.prod(shape) * self.size)
-        lows = (0, 0, *low)
-        words: list[int | Pointer] = [0] * PaddedWord.END
-        words[:2] = [image.pointer, target]
-        for first, values in ((PaddedWord.EXTENT, shape), (PaddedWord.LOW, lows), (PaddedWord.SIZE, image.shape), (PaddedWord.STEP, image.stride)):
-            words[first : first + 5] = [values[d] for d in order]
-        jobs = shape[order[0]] * shape[order[1]]
-        chunks = max(1, min(math.prod(shape) // _COPY_WORK, jobs, _MOST_CHUNKS))
-        words[PaddedWord.JOBS :] = shares(jobs, chunks)
-        self.calls.append(Call(padded_kernel(self.type, image.stride[order[-1]] == 1), tuple(words), chunks))
-        start = sum(n * s for n, s in zip(lows, stride, strict=True))
+            plane += spatial[-1] if spatial[-1] * self.size % _COLLIDING_PLANE else self.lanes
+        return (channels * plane, plane, spatial[1] * spatial[2], spatial[2], 1), samples * channels * plane
+
+    def brought(self, image: Image, low: Sequence[int], extents: Sequence[int], source: Source) -> Image:
+        """The image as planes, with zeros around it: from `low` places before the first one on. The result's pointer is that of what was the first place."""
+        shape = (*image.shape[:2], *extents)
+        stride, size = self.near(shape)
+        target = self.room(size * self.size)
+        samples, channels = image.shape[:2]
+        each = self.lanes if source == "channels" else 1
+        jobs = samples * -(-channels // each)
+        chunks = max(1, min(size // _COPY_WORK, jobs, MOST_CHUNKS))
+        words: list[int | Pointer] = [image.pointer, target, channels, each, -(-channels // each), -low[0], -low[1], *shares(jobs, chunks), *bring_words(image, extents, stride, low[2])]
+        assert len(words) == BroughtWord.BRING + BringWord.END
+        self.calls.append(Call(brought_kernel(self.type, source), tuple(words), chunks))
+        start = sum(n * s for n, s in zip(low, stride[2:], strict=True))
         return Image(target._replace(offset=target.offset + start * self.size), shape, stride)
 
     def relayout(self, source: Pointer, target: Pointer, shape: Sequence[int], from_: Sequence[int], to: Sequence[int], panel: tuple[int, int] | None = None) -> None:
@@ -222,9 +262,13 @@ class Calls:
         words: list[int | Pointer] = [0] * RelayoutWord.END
         words[: RelayoutWord.JOBS] = [source, target, *shape, *from_, *to, *(panel or (0, vectors))]
         jobs = shape[0] * vectors
-        chunks = max(1, min(math.prod(shape) // _COPY_WORK, jobs, _MOST_CHUNKS))
+        chunks = max(1, min(math.prod(shape) // _COPY_WORK, jobs, MOST_CHUNKS))
         words[RelayoutWord.JOBS :] = shares(jobs, chunks)
         self.calls.append(Call(relayout_kernel(self.type, from_[2] == 1 and from_[3] != 1, panel is not None), tuple(words), chunks))
+
+    def tail(self, b: Panels) -> int:
+        """Vectors in a row of the last panel, if fewer."""
+        return -(-(b.columns - (b.panels - 1) * b.width) // self.lanes) % b.vectors
 
     def panel_width(self, columns: int) -> int:
         return self.lanes if columns <= self.lanes else 2 * self.lanes
@@ -234,38 +278,37 @@ class Calls:
 
         `backwards`: the dims of k but the first in reverse.
         """
-        depth = math.prod(n for n, _ in k)
+        found = self.room_for_panels(groups, columns, math.prod(n for n, _ in k))
+        packing = Packing.of(k, column_step, found.width, backwards)
+        if packing is None:
+            # Any other layout: made dense first.
+            pointer, group_step, column_step, k = self.dense(pointer, groups, columns, group_step, column_step, k)
+            packing = Packing.of(k, column_step, found.width, backwards)
+            assert packing is not None
+        p, target = packing, found.pointer
+        self.relayout(
+            pointer, target._replace(offset=target.offset + p.first * self.size),
+            (p.o, groups, columns, p.j), (p.from_o, group_step, column_step, p.from_j), (p.to_o, found.panels * found.panel_step, p.to_j), (found.panel_step, found.vectors),
+        )  # fmt: skip
+        return found
+
+    def room_for_panels(self, groups: int, columns: int, depth: int) -> Panels:
         width = self.panel_width(columns)
-        vectors = width // self.lanes
-        panels = -(-columns // width)
         panel_step = depth * width
         if panel_step * self.size % _COLLIDING == 0:
             panel_step += _COLLIDING_SHIFT * self.lanes
-        target = self.room(groups * panels * panel_step * self.size)
-        inner = 1 if backwards else _inner(k)
-        step = as_one_dim(*zip(*k[inner:], strict=True)) or (1, 0)
-        irregular = step[0] != math.prod(n for n, _ in k[inner:])
-        outer = as_one_dim(*zip(*k[:inner], strict=True)) if inner else (1, 0)
-        if outer is None or irregular or (column_step != 1 and step[1] != 1 and step[0] > 1):
-            # Any other layout: made dense first.
-            shape = (groups, columns, *(n for n, _ in k))
-            pointer = self.copied(pointer, shape, (group_step, column_step, *(s for _, s in k)))
-            group_step, column_step = columns * depth, depth
-            places = math.prod(n for n, _ in k[1:]) if backwards else depth
-            outer, step = (depth // places, places), (places, 1)
-        elif column_step != 1 and step[0] == 1:
-            step = (1, 1)
-        row_step, first = (-width, target._replace(offset=target.offset + (step[0] - 1) * width * self.size)) if backwards else (width, target)
-        self.relayout(
-            pointer, first,
-            (outer[0], groups, columns, step[0]), (outer[1], group_step, column_step, step[1]), (step[0] * width, panels * panel_step, row_step), (panel_step, vectors),
-        )  # fmt: skip
-        return Panels(target, groups, columns, panel_step, vectors, width)
+        return Panels(self.room(groups * -(-columns // width) * panel_step * self.size), groups, columns, panel_step, width // self.lanes, width)
+
+    def dense(self, pointer: Pointer, groups: int, columns: int, group_step: int, column_step: int, k: Sequence[tuple[int, int]]) -> tuple[Pointer, int, int, list[tuple[int, int]]]:
+        """A right side that can be packed, and its strides."""
+        extents = [n for n, _ in k]
+        copy = self.copied(pointer, (groups, columns, *extents), (group_step, column_step, *(s for _, s in k)))
+        depth = math.prod(extents)
+        return copy, columns * depth, depth, list(zip(extents, contiguous_strides(extents), strict=True))
 
     def columns(self, pointer: Pointer, groups: int, columns: int, group_step: int, column_step: int, k: Sequence[tuple[int, int]], backwards: bool = False) -> Panels:
         """The same for vectors of places: panels of few columns."""
-        panels = -(-columns // _MOST_COLUMNS)
-        width = -(-columns // panels)
+        width = self.columns_width(columns)
         panels = -(-columns // width)
         extents, steps = tuple(n for n, _ in k), tuple(s for _, s in k)
         depth = math.prod(extents)
@@ -284,84 +327,58 @@ class Calls:
                 self.copy((groups, count, some, *extents), (source_at, source_steps), (target_at, (panels * depth * width, depth * width, 1, *to)))
         return Panels(target, groups, columns, depth * width, width, width)
 
-    def prefers_places(self, across: int, columns: int, depth: int) -> bool:
+    def columns_width(self, columns: int) -> int:
+        return -(-columns // -(-columns // _MOST_COLUMNS))
+
+    def prefers_places(self, across: int, columns: int, depth: int, dense: bool) -> bool:
         """Whether vectors of places next to each other take less time than vectors of columns; the estimates are cycles for a place and k."""
         wide = -(-columns // self.lanes)
         by_columns = (0.5 * wide if wide > 1 else 0.75) + 0.3 * columns / depth
-        by_places = 0.6 * columns * -(-across // self.lanes) / across
+        by_places = 0.6 * columns * -(-across // self.lanes) / across + (0 if dense else 1.2 * columns / depth)
         return by_places < by_columns
 
     def planes(self, shape: Shape) -> Image:
         """A dense image in the workspace."""
         return Image(self.room(math.prod(shape) * self.size), shape, contiguous_strides(shape))
 
-    def result(self, out: Image, regular: bool = True) -> Result:
-        """Where to write an output; `regular` says that rows follow each other along its places."""
-        if out.stride[1] == 1 and out.shape[1] > 1:
-            return Result(out, "rows")
-        if regular and as_one_dim(out.shape[2:], out.stride[2:]) in ((math.prod(out.shape[2:]), 1), (1, 0)):
-            return Result(out, "columns")
-        samples, channels, *spatial = out.shape
-        stride = strides_in_order(out.shape, [1, 4, 3, 2, 0])
-        return Result(Image(self.room(math.prod(out.shape) * self.size), out.shape, stride), "rows")
-
-    def finish(self, out: Image, result: Result) -> None:
-        """Bring a stand-in to the output."""
-        if result.image is out:
-            return
+    def finish(self, out: Image, found: Image) -> None:
+        """From rows of channels to the output."""
         places = as_one_dim(out.shape[2:], out.stride[2:])
         if places is not None and (places[1] == 1 or places[0] == 1):
             samples, channels = out.shape[:2]
-            count = places[0]
-            self.relayout(
-                result.image.pointer, out.pointer,
-                (samples, 1, count, channels), (result.image.stride[0], 0, channels, 1), (out.stride[0], 0, out.stride[1]),
-            )  # fmt: skip
+            self.relayout(found.pointer, out.pointer, (samples, 1, places[0], channels), (found.stride[0], 0, channels, 1), (out.stride[0], 0, out.stride[1]))
             return
-        self.copy(out.shape, (result.image.pointer, result.image.stride), (out.pointer, out.stride))
+        self.copy(out.shape, (found.pointer, found.stride), (out.pointer, out.stride))
 
     def contraction(self, c: Contraction) -> None:
-        row_axes, length = c.rows, c.rows[-1].extent
-        if c.store == "places":
-            assert c.rows[-1].a == c.rows[-1].other == 1
-            row_axes = [*c.rows[:-1], Axis(-(-length // self.lanes), self.lanes, self.lanes)]
-        rows, block = math.prod(x.extent for x in row_axes), math.prod(x.extent for x in c.k)
-        depth = block if c.depth is None else c.depth
-        last = c.b.columns - (c.b.panels - 1) * c.b.width
-        if c.store == "places":
-            tile, tail = _tile_vectors(c.b.vectors), last % c.b.vectors
-        else:
-            tile, tail = _tile_rows(rows, c.b.vectors), -(-last // self.lanes) % c.b.vectors
-        variant = Variant(self.type, tile, c.b.vectors, tail, c.bias is not None, c.store)
+        rows, block = math.prod(x.extent for x in c.rows), math.prod(x.extent for x in c.k)
+        tile, tail = tile_rows(rows, c.b.vectors), self.tail(c.b)
+        variant = Variant(self.type, tile, c.b.vectors, tail, False, "sum")
         tiles, panels = -(-rows // tile), c.b.panels
-        work = c.b.groups * math.prod(x.extent for x in c.rows) * c.b.columns * max(depth, 1) * c.outer[0]
-        chunks = max(1, min(work // _CHUNK_WORK, _MOST_CHUNKS))
+        chunks = max(1, min(c.b.groups * rows * c.b.columns * max(c.depth, 1) * c.outer[0] // CHUNK_WORK, MOST_CHUNKS))
         b_bytes = c.b.groups * panels * c.b.panel_step * self.size
         strips, slabs = _shared_out(-(-chunks // c.b.groups), tiles, panels, c.a_bytes, b_bytes)
         jobs = c.b.groups * strips * slabs
         parts = min(chunks, jobs)
-        table_bytes = block * 16
+        table_bytes = block * 16 + 8 * TOGETHER
         strip_bytes = -(-tiles // strips) * tile * 8 + 128
-        own = table_bytes + 2 * strip_bytes + {"columns": c.b.width * variant.scratch_row * self.size, "places": strip_bytes}.get(c.store, 0)
-        own = -(-own // _ALIGNMENT) * _ALIGNMENT
+        own = table_bytes + 2 * strip_bytes
+        own = -(-own // ALIGNMENT) * ALIGNMENT
         words: list[int | Pointer] = [0] * Word.END
         settings: dict[int, int | Pointer] = {
             Word.A: c.a,
             Word.B: c.b.pointer,
-            Word.BIAS: c.bias or 0,
             Word.OUT: c.out,
             Word.WORKSPACE: self.room(own * parts),
             Word.WORKSPACE_BYTES: own,
             Word.TABLE_BYTES: table_bytes,
             Word.STRIP_BYTES: strip_bytes,
             Word.COLUMNS: c.b.columns,
-            Word.COLUMN_STEP: c.column_step,
             Word.PANEL_STEP: c.b.panel_step,
             Word.ROWS: rows,
-            Word.LENGTH: length,
-            Word.DEPTH: depth,
+            Word.DEPTH: c.depth,
             Word.BLOCK: block,
-            Word.BLOCKS: max(-(-depth // max(block, 1)), 1),
+            Word.BLOCKS: max(-(-c.depth // max(block, 1)), 1),
             Word.BLOCK_A: c.block_a,
             Word.BLOCK_B: c.block_b,
             Word.ADDS: int(c.adds),
@@ -370,7 +387,6 @@ class Calls:
             Word.OUTER_B: c.outer[2],
             Word.GROUP_A: c.group_a,
             Word.GROUP_B: c.b.panels * c.b.panel_step,
-            Word.GROUP_BIAS: c.b.columns,
             Word.GROUP_OUT: c.group_out,
             Word.STRIPS: strips,
             Word.PANEL_SLABS: slabs,
@@ -379,18 +395,10 @@ class Calls:
             words[word] = value
         for word, whole, divided in ((Word.TILES, tiles, strips), (Word.PANELS, panels, slabs), (Word.JOBS, jobs, parts)):
             words[word : word + 2] = shares(whole, divided)
-        for begin, dims in ((Word.ROW_DIMS, row_axes), (Word.K_DIMS, c.k)):
+        for begin, dims in ((Word.ROW_DIMS, c.rows), (Word.K_DIMS, c.k)):
             for part in range(3):
                 words[begin + part * DIMS : begin + (part + 1) * DIMS] = [axis[part] for axis in dims]
         self.calls.append(Call(contraction_kernel(variant), tuple(words), parts))
-
-
-def _inner(k: Sequence[tuple[int, int]]) -> int:
-    """From which dim on k is one dim with one stride."""
-    for first in range(len(k)):
-        if as_one_dim(*zip(*k[first:], strict=True)) is not None:
-            return first
-    return len(k)
 
 
 def _shared_out(jobs: int, tiles: int, panels: int, a_bytes: int, b_bytes: int) -> tuple[int, int]:
@@ -406,15 +414,17 @@ def _shared_out(jobs: int, tiles: int, panels: int, a_bytes: int, b_bytes: int) 
     return min(itertools.product(range(least, most + 1), range(1, min(panels, jobs) + 1)), key=cost)
 
 
-def _tile_vectors(columns: int) -> int:
+def tile_vectors(columns: int) -> int:
     """Vectors of places in a tile of so many columns."""
     registers = llvm.vector_registers()[0]
     return max(1, min(7, 30 // (columns + 1)) if registers == 32 else 14 // (columns + 2))
 
 
-def _tile_rows(rows: int, vectors: int) -> int:
-    """Rows of a tile: as many as registers allow, fewer where there are not many of them."""
+def tile_rows(rows: int, vectors: int) -> int:
+    """Rows of a tile: as many as registers allow, or somewhat fewer where less is left over."""
     registers = llvm.vector_registers()[0]
     most = (14 if vectors == 2 else 16) if registers == 32 else (6 if vectors == 2 else 12)
-    tiles = -(-rows // most)
-    return -(-rows // tiles) if tiles < 5 else most
+    if rows <= most:
+        return rows
+    # What a tile takes beside its products is about a row.
+    return min(range(most, max(most * 2 // 3, 1), -1), key=lambda tile: -(-rows // tile) * (tile + 1))

@@ -1,8 +1,6 @@
 """Contractions as machine code: a product whose left side is read from where it lies. Convolutions are made of them.
 
     contraction   ``out[row, column] = bias[column] + sum over k of a[row, k] * b[k, column]``
-    relayout      a matrix to panels of columns, or from channels last to channels first: by squares transposed in registers
-    padded        a copy with zeros around the dims of an image
 
 In a contraction a row is one of up to four dims (such as sample, depth, height, width of a result), and so is k (channel and
 place in the window). The address of ``a[row, k]`` is a sum of what the row and what k contribute. Each chunk writes both parts
@@ -15,15 +13,16 @@ its dims. In a sum over blocks each block starts from zero, and is added to the 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum, auto
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from . import llvm
+from .conv_copies import numbers, square
 from .emit import BITS, Builder, Value, module
-from .gemm_kernel import divide, read_word, share
-from .gemm_pack import transpose
+from .gemm_kernel import divide, invoke, read_word, share
 from .kernel import Kernel
 
 #: Dims of a row, and of k.
@@ -35,17 +34,14 @@ class Word(IntEnum):
 
     A = 0
     B = auto()  # packed: for each group, for each panel of columns, for each k a row as wide as the panel
-    BIAS = auto()
     OUT = auto()
     WORKSPACE = auto()
     WORKSPACE_BYTES = auto()  # of one chunk
     TABLE_BYTES = auto()  # of these, what the table of k takes
     STRIP_BYTES = auto()  # and each of the two tables of rows
     COLUMNS = auto()
-    COLUMN_STEP = auto()  # between columns of the output
     PANEL_STEP = auto()  # between panels of B
     ROWS = auto()
-    LENGTH = auto()  # places along the innermost dim, of which rows have a vector each
     DEPTH = auto()  # how many k there are, and how many in a block
     BLOCK = auto()
     BLOCKS = auto()
@@ -57,7 +53,6 @@ class Word(IntEnum):
     OUTER_B = auto()
     GROUP_A = auto()
     GROUP_B = auto()
-    GROUP_BIAS = auto()
     GROUP_OUT = auto()
     STRIPS = auto()
     PANEL_SLABS = auto()
@@ -90,6 +85,11 @@ class Variant:
     stands for so many of them, a panel has as many columns as `vectors` says, and it is B that goes to every lane.
     """
 
+    scattered: bool = False
+    """With "places": whether those of a vector lie apart in the output."""
+    beyond: bool = False
+    """With "places": whether there is something to read behind the last ones."""
+
     @property
     def lanes(self) -> int:
         return llvm.vector_width() // BITS[self.type]
@@ -100,18 +100,25 @@ class Variant:
         return self.vectors * (1 if self.store == "places" else self.lanes)
 
     @property
-    def scratch_row(self) -> int:
-        """Elements between columns of a tile in scratch memory."""
-        return -(-self.rows // self.lanes) * self.lanes
+    def scratch(self) -> int:
+        """Elements of a tile, in whole squares."""
+        return -(-self.rows // self.lanes) * self.lanes * self.width
 
 
 @lru_cache(maxsize=256)
 def contraction_kernel(variant: Variant) -> Kernel:
+    return Kernel("contraction", module([_contraction(variant), *panels(variant)]))
+
+
+def panels(variant: Variant) -> list[Builder]:
+    """The functions that multiply, and what they call."""
     write = _places if variant.store == "places" else _panel
-    functions = [_contraction(variant), write(variant, "panel", variant.vectors)]
+    functions = [write(variant, "panel", variant.vectors)]
     if variant.tail:
         functions.append(write(variant, "tail", variant.tail))
-    return Kernel("contraction", module(functions))
+    if variant.store == "columns":
+        functions.append(square(variant.type))
+    return functions
 
 
 _PANEL = (
@@ -127,18 +134,14 @@ _PANEL = (
     ("ptr", "row_a"),
     ("ptr", "row_out"),
     ("ptr", "scratch"),  # or how many places each row has
+    ("i64", "place_step"),  # between places of the output, if vectors are of these
     ("i1", "first"),
 )
 
 
 def _masks(k: Builder, columns: Value, vectors: int, lanes: int) -> list[Value]:
     """For each vector of a row, which of its lanes are columns."""
-    return [k.compare("slt", _numbers(lanes, v * lanes), k.splat(columns, lanes)) for v in range(vectors)]
-
-
-def _numbers(lanes: int, first: int = 0) -> Value:
-    """A vector of consecutive numbers."""
-    return Value("<" + ", ".join(f"i64 {first + n}" for n in range(lanes)) + ">", "i64", lanes)
+    return [k.compare("slt", numbers(lanes, v * lanes), k.splat(columns, lanes)) for v in range(vectors)]
 
 
 def _panel(variant: Variant, name: str, vectors: int) -> Builder:
@@ -190,6 +193,7 @@ def _places(variant: Variant, name: str, columns: int) -> Builder:
     start = [zero] * columns
     if variant.bias:
         start = [k.splat(k.load(k.address(p["bias"], m, type), type), lanes) for m in range(columns)]
+    along = k.mul(numbers(lanes), k.splat(p["place_step"], lanes))
     with k.loop(0, p["rows"], rows) as tile:
         row_a, row_out, lengths = (k.address(p[table], tile.index, "i64") for table in ("row_a", "row_out", "scratch"))
         masks = [k.first_lanes(k.load(k.address(lengths, i, "i64"), "i64"), lanes) for i in range(rows)]
@@ -197,7 +201,8 @@ def _places(variant: Variant, name: str, columns: int) -> Builder:
             entry = k.address(p["table"], k.shl(turn.index, 1), "i64")
             a = k.address(p["a"], k.load(entry, "i64"), type)
             b = k.address(p["b"], k.load(k.address(entry, 1, "i64"), "i64"), type)
-            found = [k.masked_load(k.address(a, k.load(k.address(row_a, i, "i64"), "i64"), type), type, mask, zero) for i, mask in enumerate(masks)]
+            starts = [k.address(a, k.load(k.address(row_a, i, "i64"), "i64"), type) for i in range(rows)]
+            found = [k.load(at, type, lanes) if variant.beyond else k.masked_load(at, type, mask, zero) for at, mask in zip(starts, masks, strict=True)]
             after = list(turn.carried)
             for m in range(columns):
                 factor = k.splat(k.load(k.address(b, m, type), type), lanes)
@@ -207,24 +212,25 @@ def _places(variant: Variant, name: str, columns: int) -> Builder:
         for i, mask in enumerate(masks):
             place = k.address(p["out"], k.load(k.address(row_out, i, "i64"), "i64"), type)
             for m in range(columns):
-                k.masked_store(turn.results[i * columns + m], k.address(place, k.mul(k.constant(m, "i64"), p["column_step"]), type), mask)
+                target = k.address(place, k.mul(k.constant(m, "i64"), p["column_step"]), type)
+                if variant.scattered:
+                    k.scatter(turn.results[i * columns + m], k.addresses(target, along, type), mask)
+                else:
+                    k.masked_store(turn.results[i * columns + m], target, mask)
     return k
 
 
 def _store_columns(k: Builder, variant: Variant, vectors: int, sums: list[Value], places: Value, rows: Value) -> None:
     """A tile to an output in which rows that follow each other lie next to each other, but for the ends of images."""
-    p, type, lanes, step = k.parameters, variant.type, variant.lanes, variant.scratch_row
-    for first in range(0, variant.rows, lanes):
-        for v in range(vectors):
-            square = [sums[min(first + i, variant.rows - 1) * vectors + v] for i in range(lanes)]
-            for n, column in enumerate(transpose(k, square)):
-                k.store(column, k.address(p["scratch"], (v * lanes + n) * step + first, type))
-    numbers = _numbers(lanes)
+    p, type, lanes, step = k.parameters, variant.type, variant.lanes, k.constant(vectors * variant.lanes, "i64")
+    for n, total in enumerate(sums):
+        k.store(total, k.address(p["scratch"], n * lanes, type))
+    all_of_it = [k.constant(n, "i64") for n in (0, lanes, lanes)]  # what lies behind the last row may be read
     for first in range(0, variant.rows, lanes):
         count = min(lanes, variant.rows - first)
         valid = k.intrinsic("smin", k.constant(count, "i64"), k.sub(rows, k.constant(first, "i64")))
         valid_lanes = k.first_lanes(valid, lanes)
-        starts = k.sub(k.load(k.address(places, first, "i64"), "i64", lanes), numbers)
+        starts = k.sub(k.load(k.address(places, first, "i64"), "i64", lanes), numbers(lanes))
         # A run: rows that lie next to each other. Mostly there is one.
         head, body, done = k.fresh("run"), k.fresh("store"), k.fresh("stored")
         before = k.block
@@ -236,13 +242,15 @@ def _store_columns(k: Builder, variant: Variant, vectors: int, sums: list[Value]
         k.label(body)
         start = k.sub(k.load(k.address(places, k.add(lane, k.constant(first, "i64")), "i64"), "i64"), lane)
         run = k.and_(k.compare("eq", starts, k.splat(start, lanes)), valid_lanes)
-        target = k.address(p["out"], start, type)
-        with k.loop(0, p["columns"]) as each:
-            value = k.load(k.address(p["scratch"], k.add(k.mul(each.index, k.constant(step, "i64")), k.constant(first, "i64")), type), type, lanes)
-            k.masked_store(value, k.address(target, k.mul(each.index, p["column_step"]), type), run)
         bits = k.new(f"bitcast {run.typed} to i{lanes}", f"i{lanes}")
         length = k.new(f"zext {bits.typed} to i64", "i64") if lanes < 64 else bits
         after = k.add(lane, k.intrinsic("ctpop", length))
+        target = k.address(p["out"], start, type)
+        with k.loop(0, vectors) as v:
+            column = k.mul(v.index, k.constant(lanes, "i64"))
+            width = k.intrinsic("smin", k.sub(p["columns"], column), k.constant(lanes, "i64"))
+            source = k.address(k.address(p["scratch"], first * vectors * lanes, type), column, type)
+            invoke(k, "square", [source, step, k.address(target, k.mul(column, p["column_step"]), type), p["column_step"], *all_of_it, width, lane, after])
         k.lines.insert(at, f"  {lane.text} = phi i64 [0, %{before}], [{after.text}, %{k.block}]")
         k.jump(head)
         k.label(done)
@@ -260,28 +268,27 @@ def _contraction(variant: Variant) -> Builder:
     table = k.address(word(Word.WORKSPACE), k.mul(chunk, word(Word.WORKSPACE_BYTES)), "i8")
     row_a = k.address(table, word(Word.TABLE_BYTES), "i8")
     row_out = k.address(row_a, word(Word.STRIP_BYTES), "i8")
-    scratch = k.address(row_out, word(Word.STRIP_BYTES), "i8")
-    _write_table(k, table)
-    row_count, column_count, column_step, panel_step = word(Word.ROWS), word(Word.COLUMNS), word(Word.COLUMN_STEP), word(Word.PANEL_STEP)
+    write_table(k, table, Dims.read(k, k.parameters["args"], Word.K_DIMS), word(Word.BLOCK))
+    row_dims = Dims.read(k, k.parameters["args"], Word.ROW_DIMS)
+    row_count, column_count, panel_step = word(Word.ROWS), word(Word.COLUMNS), word(Word.PANEL_STEP)
     depth, block, blocks, outers = word(Word.DEPTH), word(Word.BLOCK), word(Word.BLOCKS), word(Word.OUTER)
     with k.loop(*share(k, chunk, Word.JOBS)) as job:
         rest, slab = divide(k, job.index, word(Word.PANEL_SLABS))
         group, strip = divide(k, rest, word(Word.STRIPS))
         tile, tile_stop = share(k, strip, Word.TILES)
         start, stop = k.mul(tile, number(variant.rows)), k.mul(tile_stop, number(variant.rows))
-        _write_rows(k, variant, row_a, row_out, scratch, start, stop, row_count)
+        write_sum_rows(k, [row_a, row_out], row_dims, start, stop, row_count)
         rows = k.sub(k.intrinsic("smin", stop, row_count), start)
         bases = [
             k.address(word(base), k.mul(group, word(step)), type)
-            for base, step in ((Word.A, Word.GROUP_A), (Word.B, Word.GROUP_B), (Word.BIAS, Word.GROUP_BIAS), (Word.OUT, Word.GROUP_OUT))
+            for base, step in ((Word.A, Word.GROUP_A), (Word.B, Word.GROUP_B), (Word.OUT, Word.GROUP_OUT))
         ]
         with k.loop(*share(k, slab, Word.PANELS)) as panel:
-            a, b, bias, out = bases
+            a, b, out = bases
             column = k.mul(panel.index, number(variant.width))
             columns = k.intrinsic("smin", number(variant.width), k.sub(column_count, column))
             b = k.address(b, k.mul(panel.index, panel_step), type)
-            bias = k.address(bias, column, type)
-            out = k.address(out, k.mul(column, column_step), type)
+            out = k.address(out, column, type)
             with k.loop(0, outers) as outer:
                 a_outer = k.address(a, k.mul(outer.index, word(Word.OUTER_A)), type)
                 b_outer = k.address(b, k.mul(outer.index, word(Word.OUTER_B)), type)
@@ -289,217 +296,135 @@ def _contraction(variant: Variant) -> Builder:
                     count = k.intrinsic("smin", block, k.sub(depth, k.mul(part.index, block)))
                     a_block = k.address(a_outer, k.mul(part.index, word(Word.BLOCK_A)), type)
                     b_block = k.address(b_outer, k.mul(part.index, word(Word.BLOCK_B)), type)
+                    one = number(1)
                     first = k.compare("eq", k.or_(k.or_(outer.index, part.index), word(Word.ADDS)), number(0))
-                    arguments = [table, count, a_block, b_block, bias, out, columns, column_step, rows, row_a, row_out, scratch, first]
-                    _multiply(k, variant, columns, f"({', '.join(v.typed for v in arguments)})")
+                    arguments = [table, count, a_block, b_block, out, out, columns, one, rows, row_a, row_out, row_out, k.constant(0, "i64"), first]
+                    multiply(k, variant, columns, arguments)
     return k
 
 
-def _multiply(k: Builder, variant: Variant, columns: Value, arguments: str) -> None:
+def multiply(k: Builder, variant: Variant, columns: Value, arguments: Sequence[Value]) -> None:
+    """A panel, or the last one if that has fewer vectors: `arguments` are those of `_PANEL`."""
     if not variant.tail:
-        k.do(f"call void @panel{arguments}")
+        invoke(k, "panel", arguments)
         return
     full, tail, done = k.fresh("full"), k.fresh("tail"), k.fresh("done")
     k.branch(k.compare("sle", columns, k.constant(variant.tail * variant.width // variant.vectors, "i64")), tail, full)
     for label, function in ((tail, "tail"), (full, "panel")):
         k.label(label)
-        k.do(f"call void @{function}{arguments}")
+        invoke(k, function, arguments)
         k.jump(done)
     k.label(done)
 
 
-def _write_table(k: Builder, table: Value) -> None:
-    """For each k the offsets that it adds in A and in a panel of B."""
-    extents, a_steps, b_steps = ([read_word(k, Word.K_DIMS + part * DIMS + d) for d in range(DIMS)] for part in range(3))
+class Dims(NamedTuple):
+    """The dims of rows, or of k: extents, strides of A, strides of the output or of B."""
+
+    extents: list[Value]
+    a: list[Value]
+    other: list[Value]
+
+    @staticmethod
+    def read(k: Builder, words: Value, first: int) -> Dims:
+        return Dims(*([k.load(k.address(words, first + part * DIMS + d, "i64"), "i64") for d in range(DIMS)] for part in range(3)))
+
+
+#: Numbers that are written to a table together; behind a table there is room for as many.
+TOGETHER = 8
+
+
+def write_table(k: Builder, table: Value, dims: Dims, count: Value) -> None:
+    """For each of `count` k the offsets that it adds in A and in a panel of B, as pairs."""
+    one, two = k.constant(1, "i64"), k.constant(2, "i64")
 
     def nest(d: int, place: Value, a: Value, b: Value) -> Value:
-        with k.loop(0, extents[d], carried=[place, a, b]) as turn:
+        with k.loop(0, dims.extents[d], carried=[place, a, b]) as turn:
             at, a, b = turn.carried
             if d == DIMS - 1:
                 k.store(a, k.address(table, at, "i64"))
-                k.store(b, k.address(table, k.add(at, k.constant(1, "i64")), "i64"))
-                following = k.add(at, k.constant(2, "i64"))
+                k.store(b, k.address(table, k.add(at, one), "i64"))
+                following = k.add(at, two)
             else:
                 following = nest(d + 1, at, a, b)
-            turn.next = [following, k.add(a, a_steps[d]), k.add(b, b_steps[d])]
+            turn.next = [following, k.add(a, dims.a[d]), k.add(b, dims.other[d])]
         return turn.results[0]
 
+    # The first of the outermost dim one by one; what is there is then written again, further on, until all is there.
     zero = k.constant(0, "i64")
-    nest(0, zero, zero, zero)
+    written = nest(1, zero, zero, zero)
+    whole = k.mul(count, two)
+    pairs = Value("<" + ", ".join(f"i1 {n % 2}" for n in range(TOGETHER)) + ">", "i1", TOGETHER)
+    head, body, done, before = k.fresh("more"), k.fresh("double"), k.fresh("doubled"), k.block
+    k.jump(head)
+    k.label(head)
+    names = [Value(f"%{k.fresh('there')}", "i64") for _ in range(3)]
+    at = len(k.lines)
+    there, a, b = names
+    k.branch(k.and_(k.compare("slt", there, whole), k.compare("slt", zero, there)), body, done)
+    k.label(body)
+    step = k.select(pairs, k.splat(b, TOGETHER), k.splat(a, TOGETHER))
+    target = k.address(table, there, "i64")
+    with k.loop(0, k.intrinsic("smin", there, k.sub(whole, there)), TOGETHER) as turn:
+        k.store(k.add(k.load(k.address(table, turn.index, "i64"), "i64", TOGETHER), step), k.address(target, turn.index, "i64"))
+    for name, first, following in zip(names, (written, dims.a[0], dims.other[0]), [k.shl(n, 1) for n in names], strict=True):
+        k.lines.insert(at, f"  {name.text} = phi i64 [{first.text}, %{before}], [{following.text}, %{k.block}]")
+    k.jump(head)
+    k.label(done)
 
 
-def _write_rows(k: Builder, variant: Variant, row_a: Value, row_out: Value, lengths: Value, start: Value, stop: Value, count: Value) -> None:
-    """The offsets of rows in A and in the output. Behind the last row, `count` - 1, it is repeated, but not to be added twice."""
-    extents, a_steps, out_steps = ([read_word(k, Word.ROW_DIMS + part * DIMS + d) for d in range(DIMS)] for part in range(3))
-    one = k.constant(1, "i64")
+def write_rows(k: Builder, variant: Variant, tables: Sequence[Value], dims: Dims, count: Value, length: Value) -> None:
+    """The offsets of rows in A and in the output; behind row `count` - 1 it is repeated, as often as a tile may need it.
+
+    `tables` are those of A, of the output, and of how many of `length` places each row has.
+    """
+    zero, one = k.constant(0, "i64"), k.constant(1, "i64")
+    steps = list(dims[1:])
+    if variant.store == "places":
+        steps.append([zero, zero, zero, k.constant(-variant.lanes, "i64")])
+    along = [k.mul(numbers(TOGETHER), k.splat(step[-1], TOGETHER)) for step in steps]
+    lanes = k.constant(variant.lanes, "i64", TOGETHER)
+
+    def nest(d: int, place: Value, offsets: list[Value]) -> Value:
+        if d == DIMS - 1:
+            with k.loop(0, dims.extents[d], TOGETHER) as turn:
+                for n, (table, offset, step, vector) in enumerate(zip(tables, offsets, steps, along, strict=False)):
+                    found = k.add(k.splat(k.add(offset, k.mul(turn.index, step[d])), TOGETHER), vector)
+                    k.store(k.intrinsic("smin", found, lanes) if n == 2 else found, k.address(table, k.add(place, turn.index), "i64"))
+            return k.add(place, dims.extents[d])
+        with k.loop(0, dims.extents[d], carried=[place, *offsets]) as turn:
+            following = nest(d + 1, turn.carried[0], turn.carried[1:])
+            turn.next = [following, *(k.add(offset, step[d]) for offset, step in zip(turn.carried[1:], steps, strict=True))]
+        return turn.results[0]
+
+    nest(0, zero, [zero, zero, length][: len(steps)])
+    last = k.intrinsic("smax", k.sub(count, one), zero)
+    for _, table in zip(steps, tables, strict=False):
+        value = k.splat(k.load(k.address(table, last, "i64"), "i64"), TOGETHER)
+        for n in range(0, variant.rows, TOGETHER):
+            k.store(value, k.address(k.address(table, count, "i64"), n, "i64"))
+
+
+def write_sum_rows(k: Builder, tables: Sequence[Value], dims: Dims, start: Value, stop: Value, count: Value) -> None:
+    """The same for some rows of a sum. Behind the last row it is repeated, but not to be added twice."""
+    one, zero = k.constant(1, "i64"), k.constant(0, "i64")
     place: list[Value] = []
     rest = start
-    for d in reversed(range(DIMS)):
-        rest, index = divide(k, rest, extents[d])
+    for extent in reversed(dims.extents):
+        rest, index = divide(k, rest, extent)
         place.insert(0, index)
     last = k.sub(count, one)
     with k.loop(start, stop, carried=place) as turn:
-        for steps, target in ((a_steps, row_a), (out_steps, row_out)):
-            if variant.store == "sum" and target is row_out:
-                offset = k.mul(turn.index, steps[-1])
-            else:
-                offset = k.constant(0, "i64")
-                for index, step in zip(turn.carried, steps, strict=True):
-                    offset = k.add(offset, k.mul(index, step))
-            k.store(offset, k.address(target, k.sub(turn.index, start), "i64"))
-        if variant.store == "places":
-            left = k.sub(read_word(k, Word.LENGTH), k.mul(turn.carried[-1], k.constant(variant.lanes, "i64")))
-            k.store(k.intrinsic("smin", left, k.constant(variant.lanes, "i64")), k.address(lengths, k.sub(turn.index, start), "i64"))
-        carry = k.select(k.compare("slt", turn.index, last), one, k.constant(0, "i64"))
+        at = k.sub(turn.index, start)
+        offset = zero
+        for index, step in zip(turn.carried, dims.a, strict=True):
+            offset = k.add(offset, k.mul(index, step))
+        k.store(offset, k.address(tables[0], at, "i64"))
+        k.store(k.mul(turn.index, dims.other[-1]), k.address(tables[1], at, "i64"))
+        carry = k.select(k.compare("slt", turn.index, last), one, zero)
         following: list[Value] = []
-        for index, extent in zip(reversed(turn.carried), reversed(extents), strict=True):
+        for index, extent in zip(reversed(turn.carried), reversed(dims.extents), strict=True):
             moved = k.add(index, carry)
             over = k.compare("eq", moved, extent)
-            following.insert(0, k.select(over, k.constant(0, "i64"), moved))
-            carry = k.select(over, one, k.constant(0, "i64"))
+            following.insert(0, k.select(over, zero, moved))
+            carry = k.select(over, one, zero)
         turn.next = following
-
-
-class RelayoutWord(IntEnum):
-    """The words of a relayout: ``target[o, p, j, i] = source[o, p, i, j]``, with i contiguous in the target."""
-
-    SOURCE = 0
-    TARGET = auto()
-    O = auto()
-    P = auto()
-    I = auto()
-    J = auto()
-    SOURCE_O = auto()  # strides
-    SOURCE_P = auto()
-    SOURCE_I = auto()  # 1 if rows, else J is contiguous
-    SOURCE_J = auto()
-    TARGET_O = auto()
-    TARGET_P = auto()
-    TARGET_J = auto()
-    TARGET_PANEL = auto()  # between panels of I, each of so many vectors
-    PANEL_VECTORS = auto()
-    JOBS = auto()  # in a chunk: two words; O times the vectors that I makes
-    END = JOBS + 2  # type: ignore[operator]
-
-
-@lru_cache(maxsize=16)
-def relayout_kernel(type: str, rows: bool, packs: bool) -> Kernel:
-    """`rows`: whether i is contiguous in the source, too. `packs`: whether whole vectors may be written where I ends within one."""
-    k = Builder("relayout", [("ptr", "args"), ("i64", "chunk")])
-    lanes = llvm.vector_width() // BITS[type]
-    source, target = (read_word(k, n, "ptr") for n in (RelayoutWord.SOURCE, RelayoutWord.TARGET))
-    word = {w: read_word(k, w) for w in RelayoutWord if RelayoutWord.O <= w < RelayoutWord.JOBS}
-    extent_i = word[RelayoutWord.I]
-    vectors = k.binary("udiv", k.add(extent_i, k.constant(lanes - 1, "i64")), k.constant(lanes, "i64"))
-    with k.loop(*share(k, k.parameters["chunk"], RelayoutWord.JOBS)) as job:
-        o, vector = divide(k, job.index, vectors)
-        panel, inside = divide(k, vector, word[RelayoutWord.PANEL_VECTORS])
-        i = k.mul(vector, k.constant(lanes, "i64"))
-        from_o = k.address(source, k.mul(o, word[RelayoutWord.SOURCE_O]), type)
-        column = k.add(k.mul(panel, word[RelayoutWord.TARGET_PANEL]), k.mul(inside, k.constant(lanes, "i64")))
-        to_o = k.address(target, k.add(k.mul(o, word[RelayoutWord.TARGET_O]), column), type)
-        valid = k.first_lanes(k.sub(extent_i, i), lanes)
-        written = k.constant(1, "i1", lanes) if packs else valid
-        if rows:
-            from_o = k.address(from_o, i, type)
-        else:
-            last = k.sub(extent_i, k.constant(1, "i64"))
-            steps = [k.mul(k.intrinsic("smin", k.add(i, k.constant(n, "i64")), last), word[RelayoutWord.SOURCE_I]) for n in range(lanes)]
-        with k.loop(0, word[RelayoutWord.P]) as p:
-            from_p = k.address(from_o, k.mul(p.index, word[RelayoutWord.SOURCE_P]), type)
-            to_p = k.address(to_o, k.mul(p.index, word[RelayoutWord.TARGET_P]), type)
-            if rows:
-                _copy_rows(k, type, from_p, to_p, word, valid, written)
-            else:
-                _transpose_lines(k, type, [k.address(from_p, step, type) for step in steps], to_p, word, written, packs)
-    return Kernel("relayout", module([k]))
-
-
-def _copy_rows(k: Builder, type: str, source: Value, target: Value, word: dict[RelayoutWord, Value], valid: Value, written: Value) -> None:
-    """One vector of each row."""
-    zero = k.constant(0, type, valid.lanes)
-    with k.loop(0, word[RelayoutWord.J], carried=[source, target]) as row:
-        source, target = row.carried
-        k.masked_store(k.masked_load(source, type, valid, zero), target, written)
-        row.next = [k.address(source, word[RelayoutWord.SOURCE_J], type), k.address(target, word[RelayoutWord.TARGET_J], type)]
-
-
-def _transpose_lines(k: Builder, type: str, lines: list[Value], target: Value, word: dict[RelayoutWord, Value], written: Value, packs: bool) -> None:
-    """As many lines as a vector has lanes, to rows of one vector."""
-    lanes, length, step = len(lines), word[RelayoutWord.J], word[RelayoutWord.TARGET_J]
-    zero = k.constant(0, type, lanes)
-
-    def square(j: Value, whole: bool) -> None:
-        left = k.sub(length, j)
-        mask, lefts = k.first_lanes(left, lanes), k.splat(left, lanes)
-        places = [k.address(line, j, type) for line in lines]
-        found = [k.load(p, type, lanes) if whole else k.masked_load(p, type, mask, zero) for p in places]
-        row = k.address(target, k.mul(j, step), type)
-        for n, column in enumerate(transpose(k, found)):
-            place = k.address(row, k.mul(k.constant(n, "i64"), step), type)
-            if whole and packs:
-                k.store(column, place)
-            else:
-                k.masked_store(column, place, written if whole else k.and_(written, k.compare("slt", k.constant(n, "i64", lanes), lefts)))
-
-    end = k.and_(length, k.constant(-lanes, "i64"))
-    with k.loop(0, end, lanes) as turn:
-        square(turn.index, True)
-    with k.loop(end, length, lanes) as turn:
-        square(turn.index, False)
-
-
-class PaddedWord(IntEnum):
-    """The words of a padded copy: five dims, the innermost last, of a dense target."""
-
-    SOURCE = 0
-    TARGET = auto()
-    EXTENT = auto()  # of the target
-    LOW = EXTENT + 5  # type: ignore[operator]  # where the source begins
-    SIZE = LOW + 5  # of the source
-    STEP = SIZE + 5  # between elements of the source
-    JOBS = STEP + 5  # in a chunk: two words; the first two dims
-    END = JOBS + 2
-
-
-@lru_cache(maxsize=16)
-def padded_kernel(type: str, dense: bool) -> Kernel:
-    """`dense`: whether the source's innermost stride is 1."""
-    k = Builder("padded", [("ptr", "args"), ("i64", "chunk")])
-    lanes = llvm.vector_width() // BITS[type]
-    source, target = read_word(k, PaddedWord.SOURCE, "ptr"), read_word(k, PaddedWord.TARGET, "ptr")
-    extent, low, size, step = ([read_word(k, part + d) for d in range(5)] for part in (PaddedWord.EXTENT, PaddedWord.LOW, PaddedWord.SIZE, PaddedWord.STEP))
-    zero, nothing = k.constant(0, type, lanes), k.constant(0, "i64")
-    line = extent[4]
-    block = k.mul(k.mul(extent[2], extent[3]), line)
-
-    def enter(d: int, index: Value, base: Value, size_left: Value) -> tuple[Value, Value]:
-        """The source at this index of dim d, and how much of a line to copy: nothing outside of the source."""
-        place = k.sub(index, low[d])
-        inside = k.compare("ult", place, size[d])
-        return k.address(base, k.mul(place, step[d]), type), k.select(inside, size_left, nothing)
-
-    with k.loop(*share(k, k.parameters["chunk"], PaddedWord.JOBS)) as job:
-        first, second = divide(k, job.index, extent[1])
-        at, left = enter(0, first, source, size[4])
-        at, left = enter(1, second, at, left)
-        with k.loop(0, extent[2], carried=[k.address(target, k.mul(job.index, block), type)]) as plane:
-            at_2, left_2 = enter(2, plane.index, at, left)
-            start, end = k.address(at_2, k.mul(k.neg(low[4]), step[4]), type), k.add(low[4], left_2)
-            with k.loop(0, line, lanes) as turn:
-                places = k.add(k.splat(turn.index, lanes), _numbers(lanes))
-                filled = k.and_(k.compare("sge", places, k.splat(low[4], lanes)), k.compare("slt", places, k.splat(end, lanes)))
-                written = k.first_lanes(k.sub(line, turn.index), lanes)
-                along = k.mul(places, k.splat(step[4], lanes))
-                with k.loop(0, extent[3], carried=[k.address(plane.carried[0], turn.index, type)]) as row:
-                    place = k.sub(row.index, low[3])
-                    mask = k.and_(k.compare("ult", k.splat(place, lanes), k.splat(size[3], lanes)), filled)
-                    base = k.address(start, k.mul(place, step[3]), type)
-                    if dense:
-                        found = k.masked_load(k.address(base, turn.index, type), type, mask, zero)
-                    else:
-                        found = k.gather(k.addresses(base, along, type), type, mask, zero)
-                    k.masked_store(found, row.carried[0], written)
-                    row.next = [k.address(row.carried[0], line, type)]
-            plane.next = [k.address(plane.carried[0], k.mul(extent[3], line), type)]
-    return Kernel("padded", module([k]))

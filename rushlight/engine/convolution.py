@@ -1,12 +1,11 @@
-"""Convolutions as contractions; see contraction.py.
+"""Convolutions as contractions; see conv_gather.py for results whose places gather, contraction.py for sums over places.
 
     forward            rows are places of the output, columns its channels       k: channel of the input, place in the window
     gradient of input  rows are places of the input, columns its channels        k: channel of the output, place in the window
     gradient of weight rows are channel of the input and place in the window,    k: sample, place of the output
                        columns channels of the output
 
-The left side is read in place through its strides, whatever they are; where windows reach beyond the image, from a copy with
-zeros around it. The right side is packed into panels of columns. The gradient of the input gathers: a place of the input, modulo
+The left side is read in place, or where windows reach beyond the image from a copy with zeros around it. The right side is packed into panels of columns. The gradient of the input gathers: a place of the input, modulo
 the stride, says which places of the window ever reach it, so each residue is a contraction of its own.
 
 Bits: the order of k depends on the geometry alone, the layouts of operands and results do not matter.
@@ -18,12 +17,13 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ..shape import Layout, Shape, as_one_dim, contiguous_strides
 from . import depthwise
-from .contraction import MOST_ROWS, Calls, Contraction, Image, Result, axes
-from .kernel import WORKSPACE, Lowered, Pointer
+from .contraction import MOST_ROWS, Calls, Contraction, Image, axes
+from .conv_gather import Part, Weight, gathered, residues
+from .kernel import Lowered, Pointer
 from .lowering import FLOATING
 from .terms import MEMORY
 
@@ -34,10 +34,6 @@ if TYPE_CHECKING:
 _BLOCK = 256
 #: The bytes that padded images or packed gradients have at a time, so that they stay in a cache. Many samples are taken in turns.
 _PACKED_BYTES = 1 << 21
-#: The part of the products that must be left if places at the edges, which see fewer taps, are to be computed apart.
-_WORTH_SPLITTING = 0.93
-#: Bytes of a weight that may be read for each of these parts.
-_READ_OFTEN = 1 << 19
 #: The largest window of a channel of its own whose taps are listed one by one.
 _MOST_TAPS = 1 << 10
 
@@ -93,9 +89,9 @@ def forward(plan: Plan) -> Lowered | None:
     input, weight, out = _image(0, plan.operands[0]), _image(1, plan.operands[1]), _image(len(plan.operands), plan.outs[0])
     g = _Geometry.of(plan, weight.shape[2:])
     channels, columns = weight.shape[1], weight.shape[0] // g.groups
-    parts = [[_Part(0, 1, n, -p, s, w, d, 0, 1)] for n, p, s, w, d in zip(out.shape[2:], g.padding, g.stride, g.window, g.dilation, strict=True)]
-    b = _Weight(weight.pointer, channels, columns, columns * weight.stride[0], weight.stride[0], weight.stride[1], weight.stride[2:], backwards=False)
-    return _gathered(plan, g, input, b, out, parts, plan.operands[2] if len(plan.operands) > 2 else None)
+    parts = [[Part(0, 1, n, -p, s, w, d, 0, 1)] for n, p, s, w, d in zip(out.shape[2:], g.padding, g.stride, g.window, g.dilation, strict=True)]
+    b = Weight(weight.pointer, g.groups, channels, columns, columns * weight.stride[0], weight.stride[0], weight.stride[1], weight.stride[2:], g.window, backwards=False)
+    return _gathered(plan, input, b, out, parts, plan.operands[2] if len(plan.operands) > 2 else None)
 
 
 def input_gradient(plan: Plan) -> Lowered | None:
@@ -105,158 +101,39 @@ def input_gradient(plan: Plan) -> Lowered | None:
     grad, weight, out = _image(0, plan.operands[0]), _image(1, plan.operands[1]), _image(2, plan.outs[0])
     g = _Geometry.of(plan, weight.shape[2:])
     channels, columns = weight.shape[0] // g.groups, weight.shape[1]
-    parts = [_residues(*each) for each in zip(out.shape[2:], g.window, g.stride, g.padding, g.dilation, strict=True)]
+    parts = [residues(*each) for each in zip(out.shape[2:], g.window, g.stride, g.padding, g.dilation, strict=True)]
     # Both sides go upwards through memory, which reads ahead: the window is packed backwards.
-    b = _Weight(weight.pointer, channels, columns, channels * weight.stride[0], weight.stride[1], weight.stride[0], weight.stride[2:], backwards=True)
-    return _gathered(plan, g, grad, b, out, parts, None)
+    b = Weight(weight.pointer, g.groups, channels, columns, channels * weight.stride[0], weight.stride[1], weight.stride[0], weight.stride[2:], g.window, backwards=True)
+    return _gathered(plan, grad, b, out, parts, None)
 
 
-class _Weight(NamedTuple):
-    """A weight as the right side: `channels` are summed over."""
-
-    pointer: Pointer
-    channels: int
-    columns: int
-    group_step: int
-    column_step: int
-    channel_step: int
-    steps: Shape
-    backwards: bool
-
-
-class _Part(NamedTuple):
-    """Places ``first + i * stride`` of a dim of the result, which all see the same taps of the window.
-
-    Tap j is at ``b_first + j * b_step`` of the packed window, and at place ``start + i * step + j * tap_step`` of the source.
-    """
-
-    first: int
-    stride: int
-    places: int
-    start: int
-    step: int
-    taps: int
-    tap_step: int
-    b_first: int
-    b_step: int
-
-    def seen(self, size: int) -> list[_Part]:
-        """Parts that see but taps within the source, if that saves work; otherwise the source needs zeros around it."""
-
-        def within(i: int) -> tuple[int, int]:
-            start = self.start + i * self.step
-            first = min(max(0, -(start // self.tap_step)), self.taps)
-            return first, max(first, min(self.taps, (size - 1 - start) // self.tap_step + 1))
-
-        if not self.taps or (self.start >= 0 and self.last < size):
-            return [self]
-        found = []
-        for (first, stop), same in itertools.groupby(range(self.places), within):
-            i, *rest = same
-            start = self.start + i * self.step + first * self.tap_step
-            found.append(self._replace(first=self.first + i * self.stride, places=1 + len(rest), start=start, taps=stop - first, b_first=self.b_first + first * self.b_step))
-        used = sum(part.places * part.taps for part in found)
-        return found if used < _WORTH_SPLITTING * self.places * self.taps else [self]
-
-    @property
-    def last(self) -> int:
-        """The last place of the source."""
-        return self.start + (self.places - 1) * self.step + (self.taps - 1) * self.tap_step
-
-
-def _residues(size: int, window: int, stride: int, padding: int, dilation: int) -> list[_Part]:
-    """An input's places by their remainder modulo the stride: for each the taps that ever reach it, backwards."""
-    found = []
-    tap_step = stride // math.gcd(stride, dilation)
-    back = tap_step * dilation // stride
-    for number in range(min(stride, size)):
-        places = -(-(size - number) // stride)
-        tap = next((r for r in range(min(window, tap_step)) if (number + padding - r * dilation) % stride == 0), None)
-        taps = 0 if tap is None else -(-(window - tap) // tap_step)
-        last = (tap or 0) + max(taps - 1, 0) * tap_step
-        start = (number + padding - last * dilation) // stride
-        found.append(_Part(number, stride, places, start, 1, taps, back, window - 1 - last, tap_step))
-    return found
-
-
-def _gathered(plan: Plan, g: _Geometry, source: Image, b: _Weight, out: Image, wholes: list[list[_Part]], bias: Any) -> Lowered:
-    """A result whose places each gather from a source, part by part."""
+def _gathered(plan: Plan, source: Image, b: Weight, out: Image, parts: list[list[Part]], bias: Any) -> Lowered:
     c = Calls(MEMORY[plan.outs[0].dtype])
-    parts = wholes
-    if g.groups * b.columns * b.channels * math.prod(g.window) * c.size <= _READ_OFTEN:
-        parts = [[p for whole in each for p in whole.seen(n)] for each, n in zip(wholes[:2], source.shape[2:4], strict=True)] + [wholes[2]]
-    low = [max(0, *(-p.start for p in each if p.taps), 0) for each in parts]
-    high = [max(0, *(p.last - n + 1 for p in each if p.taps), 0) for each, n in zip(parts, source.shape[2:], strict=True)]
-    samples = source.shape[0]
-    padded_bytes = math.prod(n + a + b for n, a, b in zip(source.shape[1:], (0, *low), (0, *high), strict=True)) * c.size
-    at_once = samples if not any(low) and not any(high) else max(1, min(samples, _PACKED_BYTES // padded_bytes))
-    at_once = -(-samples // -(-samples // at_once))  # as many in each turn
-    room = Pointer(WORKSPACE, c.used)
-    seen = c.padded(source.samples(0, at_once, c.size), low, high)
-    if b.columns == b.channels == 1 < g.groups and math.prod(g.window) <= _MOST_TAPS:
-        _windows(c, g, source, seen, room, at_once, b, out, parts, (low, high), bias)
-        return c.lowered()
-    innermost = parts[2][0]
-    regular = all(p.stride == 1 for each in parts for p in each)
-    places = (
-        seen.stride[4] * innermost.step == 1
-        and (out.stride[4] == 1 or not regular)
-        and c.prefers_places(innermost.places, b.columns, b.channels * math.prod(g.window))
-    )
-    k = [(b.channels, b.channel_step), *zip(g.window, b.steps, strict=True)]
-    packed = (c.columns if places else c.panels)(b.pointer, g.groups, b.columns, b.group_step, b.column_step, k, backwards=b.backwards)
-    result = Result(out, "places") if places else c.result(out, regular)
-    start = c.vector(Pointer(2), bias.shape[0], bias.stride[0]) if bias is not None else None
-    b_channel, *b_steps = packed.steps(g.window)
-    spatial = seen.stride[2:]
-    used = c.used
-    for first in range(0, samples, at_once):
-        if first:
-            seen = c.padded(source.samples(first, min(at_once, samples - first), c.size), low, high, room)
-        image = result.image.samples(first, min(at_once, samples - first), c.size)
-        for each in itertools.product(*parts):
-            c.used = used
-            part = image.every([p.first for p in each], [p.stride for p in each], [p.places for p in each], c.size)
-            target = c.planes(part.shape) if places and not regular else part
-            b_start = sum(p.b_first * step for p, step in zip(each, b_steps, strict=True)) * c.size
-            c.contraction(
-                Contraction(
-                    rows=axes((image.shape[0], *(p.places for p in each)), (seen.stride[0], *(p.step * s for p, s in zip(each, spatial, strict=True))), target.places),
-                    k=axes(
-                        (b.channels, *(p.taps for p in each)),
-                        (seen.stride[1], *(p.tap_step * s for p, s in zip(each, spatial, strict=True))),
-                        (b_channel, *(p.b_step * step for p, step in zip(each, b_steps, strict=True))),
-                    ),
-                    a=seen.moved([p.start if p.taps else 0 for p in each], c.size),
-                    b=packed._replace(pointer=packed.pointer._replace(offset=packed.pointer.offset + b_start)),
-                    out=target.pointer,
-                    column_step=target.stride[1],
-                    store=result.store,
-                    group_a=b.channels * seen.stride[1],
-                    a_bytes=math.prod(seen.shape) * c.size,
-                    group_out=b.columns * target.stride[1],
-                    bias=start,
-                )
-            )
-            if target is not part:
-                c.copy(part.shape, (target.pointer, target.stride), (part.pointer, part.stride))
-    c.finish(out, result)
+    if b.columns == b.channels == 1 < b.groups and math.prod(b.window) <= _MOST_TAPS:
+        _windows(c, source, b, out, parts, bias)
+    else:
+        gathered(c, source, b, out, parts, bias)
     return c.lowered()
 
 
-def _windows(
-    c: Calls, g: _Geometry, source: Image, seen: Image, room: Pointer, at_once: int, b: _Weight, out: Image, parts: list[list[_Part]], around: tuple[list[int], list[int]], bias: Any
-) -> None:  # fmt: skip
-    """The same for channels that each have a window of their own."""
+def _windows(c: Calls, source: Image, b: Weight, out: Image, parts: list[list[Part]], bias: Any) -> None:
+    """The same for channels that each have a window of their own. As many samples at a time as stay in a cache."""
     weight, group_step, steps = b.pointer, b.group_step, b.steps
-    if depthwise.prefers_channels(seen.stride[1], out.stride[1]) and group_step != 1:
-        weight, group_step = c.copied(weight, (*g.window, g.groups), (*steps, group_step)), 1
-        steps = tuple(n * g.groups for n in contiguous_strides(g.window))
+    low = [max(0, *(-p.start for p in each if p.taps), 0) for each in parts]
+    high = [max(0, *(p.last - n + 1 for p in each if p.taps), 0) for each, n in zip(parts, source.shape[2:], strict=True)]
+    by_channels = depthwise.prefers_channels(source.stride[1], out.stride[1])
+    if by_channels and group_step != 1:
+        weight, group_step = c.copied(weight, (*b.window, b.groups), (*steps, group_step)), 1
+        steps = tuple(n * b.groups for n in contiguous_strides(b.window))
     start = c.vector(Pointer(2), bias.shape[0], bias.stride[0]) if bias is not None else None
-    for first in range(0, source.shape[0], at_once):
-        count = min(at_once, source.shape[0] - first)
-        if first:
-            seen = c.padded(source.samples(first, count, c.size), *around, room)
+    samples = source.shape[0]
+    at_once = max(1, min(samples, _PACKED_BYTES // (math.prod(n + a + b for n, a, b in zip(source.shape[1:], (0, *low), (0, *high), strict=True)) * c.size)))
+    at_once = -(-samples // -(-samples // at_once)) if any(low) or any(high) else samples
+    used = c.used
+    for first in range(0, samples, at_once):
+        c.used = used
+        count = min(at_once, samples - first)
+        seen = c.padded(source.samples(first, count, c.size), low, high, channels_last=by_channels)
         image = out.samples(first, count, c.size)
         for each in itertools.product(*parts):
             part = image.every([p.first for p in each], [p.stride for p in each], [p.places for p in each], c.size)
@@ -267,7 +144,7 @@ def _windows(
             for numbers in itertools.product(*(range(p.taps) for p in each)):
                 at = [p.b_first + n * p.b_step for n, p in zip(numbers, each, strict=True)]
                 if b.backwards:
-                    at = [size - 1 - n for n, size in zip(at, g.window, strict=True)]
+                    at = [size - 1 - n for n, size in zip(at, b.window, strict=True)]
                 within = sum(n * p.tap_step * s for n, p, s in zip(numbers, each, seen.stride[2:], strict=True))
                 taps.append((within, sum(n * s for n, s in zip(at, steps, strict=True))))
             depthwise.windows(c, dims, taps, seen.moved([p.start if p.taps else 0 for p in each], c.size), weight, start, part.pointer)
@@ -316,8 +193,6 @@ def weight_gradient(plan: Plan) -> Lowered | None:
                 a=seen.moved([-p for p in g.padding], c.size),
                 b=packed,
                 out=total,
-                column_step=1,
-                store="sum",
                 group_a=channels * seen.stride[1],
                 a_bytes=math.prod(seen.shape) * c.size,
                 group_out=group_step,

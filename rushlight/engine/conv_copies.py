@@ -1,0 +1,293 @@
+"""What convolutions copy, as machine code.
+
+    square    16 lines of 16 elements, transposed in registers: what the others are made of, one function in a module
+    bring     part of an image as planes of channels, with zeros around it
+    relayout  a matrix to panels of columns, or from channels last to channels first
+
+`bring` and `square` are functions that a module calls; for each there is a kernel of its own, too.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum, auto
+from functools import lru_cache
+from typing import Literal
+
+from . import llvm
+from .emit import BITS, Builder, Value, module
+from .gemm_kernel import divide, invoke, read_word, share
+from .gemm_pack import transpose
+from .kernel import Kernel
+
+#: How an image lies: places of a line next to each other, channels next to each other, or anything else.
+Source = Literal["lines", "channels", "any"]
+
+#: Channels of which lines are fetched beforehand: the part of a plane that is brought is too short for the hardware to notice.
+_CHANNELS_AHEAD = 2
+
+_SQUARE = (
+    ("ptr", "source"),
+    ("i64", "source_step"),  # between lines
+    ("ptr", "target"),
+    ("i64", "target_step"),
+    ("i64", "first"),  # lines of the source; the others are zeros
+    ("i64", "stop"),
+    ("i64", "width"),  # of a line, as far as it may be read
+    ("i64", "columns"),  # that are written, at most as many as a line may have
+    ("i64", "begin"),  # lanes of the target that are written
+    ("i64", "end"),
+)
+_BRING = (
+    ("ptr", "words"),
+    ("ptr", "source"),  # the first place of the image
+    ("ptr", "target"),
+    ("i64", "samples"),
+    ("i64", "channels"),
+    ("i64", "depth"),  # the place of the image at which the target begins
+    ("i64", "height"),
+)
+
+
+def lanes_of(type: str) -> int:
+    return llvm.vector_width() // BITS[type]
+
+
+def numbers(lanes: int, first: int = 0) -> Value:
+    """A vector of consecutive numbers."""
+    return Value("<" + ", ".join(f"i64 {first + n}" for n in range(lanes)) + ">", "i64", lanes)
+
+
+def prefetch(k: Builder, address: Value, writes: bool = False) -> None:
+    """Have a line of memory near soon. Any address will do."""
+    k.declare("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
+    k.do(f"call void @llvm.prefetch.p0({address.typed}, i32 {int(writes)}, i32 3, i32 1)")
+
+
+def square(type: str) -> Builder:
+    """``target[column, line] = source[line, column]`` for as many columns as a line has, and for lines from `begin` to `end`."""
+    k = Builder("square", _SQUARE)
+    p, lanes = k.parameters, lanes_of(type)
+    zero, nothing, size = k.constant(0, type, lanes), k.constant(0, "i64"), k.constant(lanes, "i64")
+    # All lines are read as they are, or some with masks.
+    plain, masked, read = "plain", "masked", "read"
+    whole = k.and_(k.compare("sge", p["width"], size), k.compare("sge", p["stop"], size))
+    k.branch(k.and_(whole, k.compare("sle", p["first"], nothing)), plain, masked)
+    k.label(plain)
+    lines = []
+    at = p["source"]
+    for _ in range(lanes):
+        lines.append(k.load(at, type, lanes))
+        at = k.address(at, p["source_step"], type)
+    k.jump(read)
+    k.label(masked)
+    some = []
+    at = p["source"]
+    for n in range(lanes):
+        line = k.constant(n, "i64")
+        inside = k.and_(k.compare("sge", line, p["first"]), k.compare("slt", line, p["stop"]))
+        some.append(k.masked_load(at, type, k.first_lanes(k.select(inside, p["width"], nothing), lanes), zero))
+        at = k.address(at, p["source_step"], type)
+    k.jump(read)
+    k.label(read)
+    found = [k.new(f"phi {a.ir} [{a.text}, %{plain}], [{b.text}, %{masked}]", type, lanes) for a, b in zip(lines, some, strict=True)]
+    columns = transpose(k, found)
+    written = k.and_(k.compare("sge", numbers(lanes), k.splat(p["begin"], lanes)), k.compare("slt", numbers(lanes), k.splat(p["end"], lanes)))
+    every, part, done = "every", "part", "done"
+    k.branch(k.compare("sge", p["columns"], size), every, part)
+    for label in (every, part):
+        k.label(label)
+        at = p["target"]
+        for n, column in enumerate(columns):
+            mask = written
+            if label == part:
+                mask = k.and_(mask, k.splat(k.compare("slt", k.constant(n, "i64"), p["columns"]), lanes))
+            k.masked_store(column, at, mask)
+            at = k.address(at, p["target_step"], type)
+        k.jump(done)
+    k.label(done)
+    return k
+
+
+class BringWord(IntEnum):
+    """What `bring` reads: the dims of the part and of the image are D, H and W."""
+
+    EXTENT = 0  # of the target
+    SIZE = EXTENT + 3  # of the image
+    STEP = SIZE + 3  # of the image: N, C, D, H, W
+    TO = STEP + 5  # of the target: N, C, D, H
+    FIRST = TO + 4  # the place of the image, along W, at which the target begins
+    END = FIRST + 1
+
+
+class _Bring:
+    """The values that `bring` works with."""
+
+    def __init__(self, k: Builder, type: str) -> None:
+        def words(first: int, count: int) -> list[Value]:
+            return [k.load(k.address(k.parameters["words"], first + n, "i64"), "i64") for n in range(count)]
+
+        self.k, self.type, self.lanes = k, type, lanes_of(type)
+        self.extent, self.size = words(BringWord.EXTENT, 3), words(BringWord.SIZE, 3)
+        self.step, self.to = words(BringWord.STEP, 5), words(BringWord.TO, 4)
+        (self.left,) = words(BringWord.FIRST, 1)
+        self.firsts = [k.parameters["depth"], k.parameters["height"]]
+
+    def moved(self, base: Value, *by: tuple[Value, Value]) -> Value:
+        """An address, so many steps of so many elements further."""
+        for index, step in by:
+            base = self.k.address(base, self.k.mul(index, step), self.type)
+        return base
+
+    def place(self, d: int, index: Value) -> tuple[Value, Value]:
+        """A place of the image along D or H, and whether there is one."""
+        at = self.k.add(index, self.firsts[d])
+        return at, self.k.compare("ult", at, self.size[d])
+
+
+def bring(type: str, source: Source) -> Builder:
+    """Some samples and channels of an image, from a place on, with zeros where the image has no places."""
+    k = Builder("bring", _BRING)
+    b = _Bring(k, type)
+    with k.loop(0, k.parameters["samples"]) as n:
+        from_n, to_n = b.moved(k.parameters["source"], (n.index, b.step[0])), b.moved(k.parameters["target"], (n.index, b.to[0]))
+        (_bring_channels if source == "channels" else _bring_lines)(k, b, from_n, to_n, source == "lines")
+    return k
+
+
+def _bring_channels(k: Builder, b: _Bring, source: Value, target: Value, dense: bool) -> None:
+    """By squares of places and channels."""
+    number, channels = k.constant(b.lanes, "i64"), k.parameters["channels"]
+    with k.loop(0, b.extent[0]) as d, k.loop(0, b.extent[1]) as h:
+        (at_d, inside_d), (at_h, inside_h) = b.place(0, d.index), b.place(1, h.index)
+        line, to_line = b.moved(source, (at_d, b.step[2]), (at_h, b.step[3])), b.moved(target, (d.index, b.to[2]), (h.index, b.to[3]))
+        size = k.select(k.and_(inside_d, inside_h), b.size[2], k.constant(0, "i64"))
+        with k.loop(0, b.extent[2], b.lanes) as w:
+            at = k.add(w.index, b.left)
+            first, stop, end = k.neg(at), k.sub(size, at), k.sub(b.extent[2], w.index)
+            places, to_places = b.moved(line, (at, b.step[4])), k.address(to_line, w.index, b.type)
+            with k.loop(0, channels, b.lanes) as c:
+                width = k.intrinsic("smin", k.sub(channels, c.index), number)
+                invoke(k, "square", [k.address(places, c.index, b.type), b.step[4], b.moved(to_places, (c.index, b.to[1])), b.to[1], first, stop, width, width, k.constant(0, "i64"), end])
+
+
+def _bring_lines(k: Builder, b: _Bring, source: Value, target: Value, dense: bool) -> None:
+    """By vectors of places; `dense` says that they lie next to each other."""
+    zero, ahead = k.constant(0, b.type, b.lanes), k.mul(b.step[1], k.constant(_CHANNELS_AHEAD, "i64"))
+    with k.loop(0, k.parameters["channels"]) as c, k.loop(0, b.extent[0]) as d:
+        at_d, inside_d = b.place(0, d.index)
+        plane, to_plane = b.moved(source, (c.index, b.step[1]), (at_d, b.step[2])), b.moved(target, (c.index, b.to[1]), (d.index, b.to[2]))
+        size = k.select(inside_d, b.size[2], k.constant(0, "i64"))
+        with k.loop(0, b.extent[2], b.lanes) as w:
+            at = k.add(w.index, b.left)
+            places = k.add(numbers(b.lanes), k.splat(at, b.lanes))
+            filled, written = k.compare("ult", places, k.splat(size, b.lanes)), k.first_lanes(k.sub(b.extent[2], w.index), b.lanes)
+            along, first = k.mul(places, k.splat(b.step[4], b.lanes)), k.address(plane, at, b.type)
+            with k.loop(0, b.extent[1], carried=[k.address(to_plane, w.index, b.type)]) as h:
+                at_h, inside_h = b.place(1, h.index)
+                mask = k.and_(filled, k.splat(inside_h, b.lanes))
+                if dense:
+                    line = b.moved(first, (at_h, b.step[3]))
+                    found = k.masked_load(line, b.type, mask, zero)
+                    prefetch(k, k.address(line, ahead, b.type))
+                else:
+                    found = k.gather(k.addresses(b.moved(plane, (at_h, b.step[3])), along, b.type), b.type, mask, zero)
+                k.masked_store(found, h.carried[0], written)
+                h.next = [k.address(h.carried[0], b.to[3], b.type)]
+
+
+def functions_for(type: str, source: Source) -> list[Builder]:
+    """`bring`, and what it calls."""
+    return [bring(type, source), *([square(type)] if source == "channels" else [])]
+
+
+class BroughtWord(IntEnum):
+    """The words of a whole image that is brought: in a job some channels of a sample."""
+
+    SOURCE = 0
+    TARGET = auto()
+    CHANNELS = auto()
+    EACH = auto()  # channels of a job
+    GROUPS = auto()  # jobs of a sample
+    DEPTH = auto()
+    HEIGHT = auto()
+    JOBS = auto()  # in a chunk: two words
+    BRING = JOBS + 2  # type: ignore[operator]
+
+
+@lru_cache(maxsize=16)
+def brought_kernel(type: str, source: Source) -> Kernel:
+    k = Builder("brought", [("ptr", "args"), ("i64", "chunk")])
+    image, target = read_word(k, BroughtWord.SOURCE, "ptr"), read_word(k, BroughtWord.TARGET, "ptr")
+    channels, each, groups, depth, height = (read_word(k, w) for w in range(BroughtWord.CHANNELS, BroughtWord.JOBS))
+    words = k.address(k.parameters["args"], BroughtWord.BRING, "i64")
+    b = [read_word(k, BroughtWord.BRING + w) for w in (BringWord.STEP, BringWord.STEP + 1, BringWord.TO, BringWord.TO + 1)]
+    with k.loop(*share(k, k.parameters["chunk"], BroughtWord.JOBS)) as job:
+        n, group = divide(k, job.index, groups)
+        first = k.mul(group, each)
+        count = k.intrinsic("smin", each, k.sub(channels, first))
+        from_, to = (k.address(base, k.add(k.mul(n, step_n), k.mul(first, step_c)), type) for base, step_n, step_c in ((image, *b[:2]), (target, *b[2:])))
+        invoke(k, "bring", [words, from_, to, k.constant(1, "i64"), count, depth, height])
+    return Kernel("brought", module([k, *functions_for(type, source)]))
+
+
+class RelayoutWord(IntEnum):
+    """The words of a relayout: ``target[o, p, j, i] = source[o, p, i, j]``, with i contiguous in the target."""
+
+    SOURCE = 0
+    TARGET = auto()
+    O = auto()
+    P = auto()
+    I = auto()
+    J = auto()
+    SOURCE_O = auto()  # strides
+    SOURCE_P = auto()
+    SOURCE_I = auto()  # 1 if rows, else J is contiguous
+    SOURCE_J = auto()
+    TARGET_O = auto()
+    TARGET_P = auto()
+    TARGET_J = auto()
+    TARGET_PANEL = auto()  # between panels of I, each of so many vectors
+    PANEL_VECTORS = auto()
+    JOBS = auto()  # in a chunk: two words; O times the vectors that I makes
+    END = JOBS + 2  # type: ignore[operator]
+
+
+@lru_cache(maxsize=16)
+def relayout_kernel(type: str, rows: bool, packs: bool) -> Kernel:
+    """`rows`: whether i is contiguous in the source, too. `packs`: whether whole vectors may be written where I ends within one."""
+    k = Builder("relayout", [("ptr", "args"), ("i64", "chunk")])
+    lanes = lanes_of(type)
+    source, target = (read_word(k, n, "ptr") for n in (RelayoutWord.SOURCE, RelayoutWord.TARGET))
+    word = {w: read_word(k, w) for w in RelayoutWord if RelayoutWord.O <= w < RelayoutWord.JOBS}
+    vectors = k.binary("udiv", k.add(word[RelayoutWord.I], k.constant(lanes - 1, "i64")), k.constant(lanes, "i64"))
+    with k.loop(*share(k, k.parameters["chunk"], RelayoutWord.JOBS)) as job:
+        o, vector = divide(k, job.index, vectors)
+        panel, inside = divide(k, vector, word[RelayoutWord.PANEL_VECTORS])
+        i = k.mul(vector, k.constant(lanes, "i64"))
+        from_o = k.address(source, k.add(k.mul(o, word[RelayoutWord.SOURCE_O]), k.mul(i, word[RelayoutWord.SOURCE_I])), type)
+        column = k.add(k.mul(panel, word[RelayoutWord.TARGET_PANEL]), k.mul(inside, k.constant(lanes, "i64")))
+        to_o = k.address(target, k.add(k.mul(o, word[RelayoutWord.TARGET_O]), column), type)
+        left = k.sub(word[RelayoutWord.I], i)
+        steps = [word[w] for w in (RelayoutWord.J, RelayoutWord.SOURCE_I, RelayoutWord.SOURCE_J, RelayoutWord.TARGET_J)]
+        with k.loop(0, word[RelayoutWord.P]) as p:
+            from_p = k.address(from_o, k.mul(p.index, word[RelayoutWord.SOURCE_P]), type)
+            to_p = k.address(to_o, k.mul(p.index, word[RelayoutWord.TARGET_P]), type)
+            relayout_vector(k, type, from_p, to_p, steps, left, rows, packs)
+    return Kernel("relayout", module([k, *([] if rows else [square(type)])]))
+
+
+def relayout_vector(k: Builder, type: str, source: Value, target: Value, steps: list[Value], left: Value, rows: bool, packs: bool) -> None:
+    """One vector of i, of which there are `left`, for all j; `steps` are the extent of j, the source's strides of i and j, the target's of j."""
+    lanes = lanes_of(type)
+    length, step_i, step_j, to_j = steps
+    if rows:
+        valid, zero = k.first_lanes(left, lanes), k.constant(0, type, lanes)
+        written = k.constant(1, "i1", lanes) if packs else valid
+        with k.loop(0, length, carried=[source, target]) as row:
+            k.masked_store(k.masked_load(row.carried[0], type, valid, zero), row.carried[1], written)
+            row.next = [k.address(row.carried[0], step_j, type), k.address(row.carried[1], to_j, type)]
+        return
+    zero, end = k.constant(0, "i64"), k.constant(lanes, "i64") if packs else left
+    with k.loop(0, length, lanes) as j:
+        width = k.intrinsic("smin", k.sub(length, j.index), k.constant(lanes, "i64"))
+        invoke(k, "square", [k.address(source, j.index, type), step_i, k.address(target, k.mul(j.index, to_j), type), to_j, zero, left, width, width, zero, end])

@@ -35,7 +35,7 @@ BLOCKS: dict[str, Function] = {
 SCANS: dict[str, Function] = {
     f"{name} {dim}": lambda x, name=name, dim=dim: getattr(x, name)(dim) for name in ("cumsum", "cumprod", "cummax", "cummin") for dim in (0, 1, 2, 3)
 }  # fmt: skip
-SHAPES = [(2, 8, 7, 9), (1, 4, 40, 33)]
+SHAPES = [(2, 8, 7, 9), (1, 4, 40, 33)]  # of scans along the last dim four are done together, and 16 elements
 
 
 def values(shape: Sequence[int], dtype: Any, way: str) -> torch.Tensor:
@@ -78,6 +78,19 @@ def test_native_code_gives_the_bits_of_the_numpy_rules(dtype: Any, way: str, mon
             for a, b in zip(results(function, x, gradient), by_numpy(monkeypatch, function, x, gradient), strict=True):
                 assert a.dtype == b.dtype
                 np.testing.assert_array_equal(a, b, f"{name} of {shape}")
+
+
+@pytest.mark.parametrize("size", [1, 15, 16, 33, 200])
+def test_running_extrema_that_change_rarely_and_always(size: int) -> None:
+    random = np.random.default_rng(2)
+    rows = np.stack([random.standard_normal(size), np.arange(size) / 3, -np.arange(size) / 3, np.zeros(size), np.round(random.standard_normal(size))]).astype(np.float32)
+    rows[0, size // 2 :: 40] = np.nan
+    for name, best in (("cummax", np.maximum), ("cummin", np.minimum)):
+        found = getattr(torch.tensor(rows), name)(1)
+        values = best.accumulate(rows, 1)
+        np.testing.assert_array_equal(found.values.numpy(), values)
+        wins = (rows == values) | np.isnan(rows)
+        np.testing.assert_array_equal(found.indices.numpy(), np.maximum.accumulate(np.where(wins, np.arange(size), 0), 1))
 
 
 def test_scans_of_nan_and_infinities(monkeypatch: pytest.MonkeyPatch) -> None:

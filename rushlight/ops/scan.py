@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import dtypes as dt, return_types
 from ..engine import scans
-from ..engine.lowering import Calls
+from ..engine.lowering import AS_FLOAT, Calls
 from ..errors import sizes
 from ..shape import Layout, contiguous, wrap_dim, wrap_dims
 from ..storage import TensorBase
@@ -59,7 +59,7 @@ _cumsum = Card(
     "cumsum", "input",
     statics="dim dtype",
     infer=_infer_same, numpy=lambda input, dim, dtype: _along(np.cumsum, input, dim, accumulation_dtype(dtype)),
-    lowering=Calls(lambda plan: scans.scan(plan, "add"), exact=True),
+    lowering=Calls(lambda plan: scans.scan(plan, "add"), exact=True, half=AS_FLOAT),
     grads={"input": lambda g, dim: _reverse_cumsum(g, dim)},
     onnx="CumSum",
 )  # fmt: skip
@@ -67,7 +67,7 @@ _cumprod = Card(
     "cumprod", "input",
     statics="dim dtype",
     infer=_infer_same, numpy=lambda input, dim, dtype: _along(np.cumprod, input, dim, accumulation_dtype(dtype)),
-    lowering=Calls(lambda plan: scans.scan(plan, "mul"), exact=True),
+    lowering=Calls(lambda plan: scans.scan(plan, "mul"), exact=True, half=AS_FLOAT),
     grads={"input": _cumprod_gradient},
 )  # fmt: skip
 
@@ -138,7 +138,7 @@ def _running(name: str, ufunc: np.ufunc) -> Card:
         name, "input",
         statics="dim", outputs="values indices",
         infer=lambda input, dim: (contiguous(input.shape, input.dtype), contiguous(input.shape, dt.int64)),
-        numpy=rule, grads={"input": _running_gradient}, lowering=Calls(lambda plan: scans.scan(plan, name[3:])),
+        numpy=rule, grads={"input": _running_gradient}, lowering=Calls(lambda plan: scans.scan(plan, name[3:]), half=AS_FLOAT),
         differentiable=(0,),
     )  # fmt: skip
 

@@ -205,6 +205,8 @@ def products() -> None:
     for name, a, b in (("mm", (2, 3), (3, 4)), ("bmm", (2, 2, 3), (2, 3, 2)), ("dot", (4,), (4,)), ("mv", (2, 3), (3,))):
         add(name, getattr(torch, name), real(*a), real(*b, seed=1))
     add("addmm", lambda c, a, b: torch.addmm(c, a, b, beta=0.5, alpha=2.0), real(4), real(2, 3, seed=1), real(3, 4, seed=2))
+    add("addmm", lambda c, a, b: torch.addmm(c, a, b), real(4), real(2, 3, seed=1), real(3, 4, seed=2))
+    add("addmm", lambda c, a, b: torch.addmm(c, a, b, beta=0, alpha=0.7), real(2, 1), real(2, 3, seed=1), real(3, 4, seed=2))
     add("linear", F.linear, real(2, 3), real(4, 3, seed=1), real(4, seed=2))
     add("linear", F.linear, real(5, 2, 3), real(4, 3, seed=1))
     add("convolution", lambda x, w, b: F.conv1d(x, w, b, padding=1), real(2, 2, 5), real(3, 2, 3, seed=1), real(3, seed=2))

@@ -12,11 +12,11 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from .. import dtypes as dt
-from ..shape import Layout, as_one_dim, is_contiguous
+from ..shape import Layout, as_one_dim, expand_strides, is_contiguous
 from .emit import LANES, Builder, module
-from .kernel import Call, Kernel, Lowered, Pointer, joined
+from .kernel import WORKSPACE, Call, Kernel, Lowered, Pointer, joined
 from .lowering import FLOATING
-from .nests import Bound, Form, elementwise_call, strided_copy, sum_over_rows
+from .nests import Bound, Form, elementwise_call, row_call, strided_copy, sum_over_rows
 from .terms import HALF, MEMORY, Node, Term, Terms
 
 if TYPE_CHECKING:
@@ -63,6 +63,34 @@ def product(plan: Plan) -> Lowered | None:
     if b.ndim == 1:
         return _product(a.shape[0], 1, a.shape[1], a.stride, (b.stride[0], 0), (out.stride[0], 1), type=type)
     return _product(a.shape[-2], b.shape[-1], a.shape[-1], a.stride, b.stride, out.stride, batch, type=type)
+
+
+def addmm(plan: Plan) -> Lowered | None:
+    """``beta * input + alpha * (mat1 @ mat2)``, where `input` broadcasts."""
+    input, a, b = plan.operands
+    (out,) = plan.outs
+    type, alpha, beta = _product_type(input, a, b), plan.params["alpha"], plan.params["beta"]
+    m, n, k = *out.shape, a.shape[1]
+    if type is None:
+        return None
+    strides = expand_strides(input.shape, input.stride, out.shape)
+    if alpha == 1 and beta in (0, 1):
+        bias, operands = (strides, (1, 2, 0, 3)) if beta else (None, (1, 2, 3))
+        return _product(m, n, k, a.stride, b.stride, out.stride, bias_strides=bias, type=type, operands=operands)
+    if input.dtype in HALF:
+        return None  # the product would be rounded, and the sum once more
+    found = _product(m, n, k, a.stride, b.stride, (n, 1), type=type, operands=(1, 2, 3))
+    terms = Terms()
+    total = terms.load(0, type, type) * alpha
+    if beta != 0:
+        addend = terms.load(1, type, type)
+        total = total + (addend if beta == 1 else addend * beta)
+    terms.store(1 + (beta != 0), total, type)
+    product = Pointer(WORKSPACE, found.workspace)
+    bound = [Bound(product, type, (n,), 1), *([Bound(Pointer(0), type, strides[:1], strides[1])] if beta != 0 else []), Bound(Pointer(3), type, out.stride[:1], out.stride[1])]
+    scaled = row_call(Form((m,), n, terms.nodes, bound))
+    calls = [call.renamed(lambda pointer: Pointer(WORKSPACE, product.offset + pointer.offset) if pointer.operand == 3 else pointer) for call in found.calls]
+    return Lowered((*calls, *scaled.calls), found.workspace + out.nbytes)
 
 
 def linear(plan: Plan) -> Lowered | None:

@@ -363,7 +363,7 @@ def _scaled(tensor: Tensor, factor: Any) -> Tensor:
 _addmm = Card(
     "addmm", "input mat1 mat2",
     statics="beta alpha",
-    infer=_infer_addmm, numpy=_addmm_rule, autocast=LOWER,
+    infer=_infer_addmm, numpy=_addmm_rule, lowering=Calls(library.addmm, half=AS_GIVEN), autocast=LOWER,
     grads={
         "input": lambda g, beta: _scaled(g, beta),
         "mat1": lambda g, mat2, alpha: _scaled(g.mm(mat2.t().conj()), alpha),

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import rushlight as torch
+import rushlight.nn.functional as F
 from rushlight import tape
 from rushlight.engine import llvm
 from rushlight.graph import trace_ops
@@ -143,3 +144,57 @@ def test_writing_to_a_part_leaves_the_rest() -> None:
     expected[[1, 4], 2:8] = 1
     expected[2, 7] = 5
     np.testing.assert_array_equal(x.numpy(), expected)
+
+
+# Reductions at indices, fills, and flat tables
+
+FLAT: dict[str, Any] = {
+    "index_fill": lambda x, places, flat: [x.index_fill(0, places[0].reshape(-1)[:4], 3), x.index_fill(-1, places[-1].reshape(-1)[:4], torch.tensor(2).to(x.dtype))],
+    "take": lambda x, places, flat: [x.take(flat)],
+    "put": lambda x, places, flat: [x.put(flat, x.reshape(-1)[:1].expand(flat.shape))],
+    "put and add": lambda x, places, flat: [x.put(flat, torch.arange(flat.numel()).reshape(flat.shape).to(x.dtype) / 7 if x.is_floating_point() else flat.to(x.dtype), True)],
+    **{
+        f"{reduce}, {'with' if include_self else 'without'} the old": lambda x, places, flat, reduce=reduce, include_self=include_self: [
+            x.scatter_reduce(d, places[d], x.flip(0) + 1, reduce, include_self=include_self) for d in range(x.dim())
+        ]
+        for reduce in ("sum", "prod", "mean", "amax", "amin")
+        for include_self in (True, False)
+    },
+    "scatter with a number": lambda x, places, flat: [x.scatter(0, places[0], 3, reduce="multiply"), x.scatter(0, places[0], 0.5 if x.is_floating_point() else 2, reduce="add")],
+}
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.int64], ids=str)
+@pytest.mark.parametrize("name", FLAT)
+def test_what_is_combined_at_indices(name: str, dtype: Any, turned: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    for shape in ((7,), (30, 40), (3, 50, 20)):
+        random = np.random.default_rng(0)
+        values = np.round(random.standard_normal(shape) * 5, 1)
+        where = [random.integers(0, n, shape) for n in shape]
+        flat = random.integers(-values.size, values.size, (4, 9))
+
+        def compute(values: np.ndarray = values, where: Any = where, flat: np.ndarray = flat) -> list[np.ndarray]:
+            x = torch.tensor(values).to(dtype)
+            if turned:
+                x = x.transpose(0, -1).contiguous().transpose(0, -1)
+            return [t.numpy().copy() for t in FLAT[name](x, [torch.tensor(w) for w in where], torch.tensor(flat))]
+
+        found = compute()
+        tape.flush()
+        with monkeypatch.context() as patch:
+            patch.setattr(llvm, "AVAILABLE", False)
+            patch.setattr(tape.state, "compile", False)
+            expected = compute()
+        for a, b in zip(found, expected, strict=True):
+            assert a.dtype == b.dtype
+            np.testing.assert_array_equal(a, b, f"{name} of {shape}")
+
+
+def test_one_hot_rows() -> None:
+    classes = torch.arange(40000) % 11
+    found = F.one_hot(classes).numpy()
+    assert found.dtype == np.int64
+    np.testing.assert_array_equal(found, np.eye(11, dtype=np.int64)[classes.numpy()])
+    np.testing.assert_array_equal(F.one_hot(torch.tensor(3), 5).numpy(), [0, 0, 0, 1, 0])
+    np.testing.assert_array_equal(F.one_hot(torch.tensor([[0], [1]]), 2).numpy(), [[[1, 0]], [[0, 1]]])

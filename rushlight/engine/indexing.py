@@ -13,17 +13,17 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from .. import dtypes as dt
-from ..shape import Layout, Shape, broadcast_shapes, expand_strides
+from ..shape import Layout, Shape, as_one_dim, broadcast_shapes, expand_strides
 from .emit import LANES, Builder, Value, module
-from .kernel import Call, Kernel, Lowered, Pointer
+from .kernel import WORKSPACE, Call, Kernel, Lowered, Pointer
 from .lowering import FLOATING
-from .nests import strided_copy
-from .terms import FLOATS, MEMORY
+from .nests import Bound, Form, elementwise_call, strided_copy
+from .terms import FLOATS, MEMORY, Term, Terms
 
 if TYPE_CHECKING:
     from ..ops.card import Plan
@@ -43,11 +43,21 @@ class _Index(NamedTuple):
     step: int
 
 
+class _Constant(NamedTuple):
+    """A number that is no operand, as the bits of a double."""
+
+    bits: int
+
+    @classmethod
+    def of(cls, number: float) -> _Constant:
+        return cls(struct.unpack("q", struct.pack("d", number))[0])
+
+
 class _Variant(NamedTuple):
     """What a kernel's code depends on."""
 
     type: str
-    mode: str  # "read", "set" or "add"
+    mode: str  # "read", "set", "add", "mul", "maximum" or "minimum"
     indices: tuple[str, ...]  # their types
     loops: int
     inner: str  # "1": vectors of both operands, "0": of the table, the other has one element for the row; "" for one by one
@@ -98,6 +108,82 @@ def slices(plan: Plan, mode: str) -> Lowered | None:
     if mode == "read":
         return _lower(out.dtype, shape, (0, strides), [found], (2, out.stride), mode)
     return _written(plan, shape, (0, strides), [found], other, (2, other.stride), mode, [d != dim for d in range(len(shape))], alpha)
+
+
+def fill(plan: Plan) -> Lowered | None:
+    """``index_fill``: whole slices of one dim are set to a number, or to a tensor of one element."""
+    table, index, value = plan.operands
+    (out,) = plan.outs
+    dim = plan.params["dim"]
+    if not table.ndim or (isinstance(value, Layout) and value.dtype is not out.dtype):
+        return None
+    shape = tuple(index.numel if d == dim else n for d, n in enumerate(out.shape))
+    strides = tuple(0 if d == dim else s for d, s in enumerate(out.stride))
+    step = index.stride[0] if index.ndim else 0
+    found = _Index(1, MEMORY[index.dtype], tuple(step if d == dim else 0 for d in range(len(shape))), out.shape[dim], out.stride[dim])
+    return _written(plan, shape, (0, strides), [found], value, (2, (0,) * len(shape)), "set", [d != dim for d in range(len(shape))])
+
+
+def take(plan: Plan) -> Lowered | None:
+    """``take``: the table is seen as flat."""
+    table, index = plan.operands
+    (out,) = plan.outs
+    if not table.contiguous:
+        return None
+    found = _Index(1, MEMORY[index.dtype], index.stride, table.numel, 1)
+    return _lower(out.dtype, index.shape, (0, (0,) * index.ndim), [found], (2, out.stride), "read")
+
+
+def put(plan: Plan) -> Lowered | None:
+    """``put``: the places of index and source, both seen as flat, are walked in order."""
+    _, index, source = plan.operands
+    (out,) = plan.outs
+    flat = [as_one_dim(o.shape, o.stride) for o in (index, source)]
+    if not out.contiguous or None in flat or source.dtype is not out.dtype:
+        return None
+    (count, step), (_, source_step) = flat  # type: ignore[misc]
+    found = _Index(1, MEMORY[index.dtype], (step,), out.numel, 1)
+    return _written(plan, (count,), (0, (0,)), [found], source, (2, (source_step,)), "add" if plan.params["accumulate"] else "set", [False])
+
+
+_COMBINING = {"sum": "add", "add": "add", "mean": "add", "prod": "mul", "multiply": "mul", "amax": "maximum", "amin": "minimum"}
+#: What a combination of floats starts from where the old value does not count.
+_NEUTRAL = {"add": 0.0, "mul": 1.0, "maximum": -math.inf, "minimum": math.inf}
+
+
+def scatter_reduce(plan: Plan) -> Lowered | None:
+    """``scatter_reduce`` of floats: for a mean, what is added up is counted next to it and divided in the end."""
+    table, index, source = plan.operands
+    (out,) = plan.outs
+    reduce, include_self = plan.params["reduce"], plan.params["include_self"]
+    if not table.ndim or out.dtype not in FLOATING or not out.contiguous or (isinstance(source, Layout) and (source.ndim != index.ndim or source.dtype is not out.dtype)):
+        return None
+    mode, type = _COMBINING[reduce], MEMORY[out.dtype]
+    free = [d != plan.params["dim"] for d in range(index.ndim)]
+    (_, strides), indices = _along(plan, out, index, 1)
+    number = "" if isinstance(source, Layout) else "double" if source is float else "i64"
+    other = (2, source.stride if isinstance(source, Layout) else ())
+    target, nowhere = 3, (0,) * index.ndim
+    calls = [_copied(type, table, out, 3)]
+    if not include_self:
+        calls.append(_lower(out.dtype, index.shape, (target, strides), indices, (_Constant.of(_NEUTRAL[mode]), nowhere), "set", free, "double"))
+    calls.append(_lower(out.dtype, index.shape, (target, strides), indices, other, mode, free, number))
+    workspace = 0
+    if reduce == "mean":
+        counts, workspace = WORKSPACE, out.nbytes
+        calls.append(_everywhere(type, out.numel, [], counts, lambda k: k.constant(float(include_self), type)))
+        calls.append(_lower(out.dtype, index.shape, (counts, strides), indices, (_Constant.of(1.0), nowhere), "add", free, "double"))
+        calls.append(_everywhere(type, out.numel, [target, counts], target, lambda k: k.load(0, type, type) / k.maximum(k.load(1, type, type), 1.0)))
+    if any(c is None for c in calls):
+        return None
+    return Lowered(tuple(call for c in calls if c is not None for call in c.calls), workspace)
+
+
+def _everywhere(type: str, size: int, inputs: Sequence[int], out: int, body: Callable[[Terms], Term]) -> Lowered:
+    """A loop over all elements of some contiguous memory."""
+    k = Terms()
+    k.store(len(inputs), body(k), type)
+    return Lowered((elementwise_call(Form((), size, k.nodes, [Bound(Pointer(n), type, (), 1) for n in (*inputs, out)])),))
 
 
 def index(plan: Plan) -> Lowered | None:
@@ -176,7 +262,7 @@ def _copy_kernel(type: str) -> Kernel:
 
 
 def _lower(
-    dtype: object, shape: Shape, table: tuple[int, Shape], indices: list[_Index], other: tuple[int, Shape], mode: str, free: Sequence[bool] = (), number: str = "", alpha: float = 1
+    dtype: object, shape: Shape, table: tuple[int, Shape], indices: list[_Index], other: tuple[int | _Constant, Shape], mode: str, free: Sequence[bool] = (), number: str = "", alpha: float = 1
 ) -> Lowered | None:
     """The call of a nest; `free` are the dims whose places name different elements (of a table that is read, all are)."""
     if not math.prod(shape):
@@ -195,14 +281,14 @@ def _lower(
     each = -(-extent // chunks)
     if len(loops) == 1 and inner:
         each = -(-each // LANES) * LANES
-    words: list[int | Pointer] = [Pointer(table[0]), Pointer(other[0]), *(Pointer(i.operand) for i in indices), each]
+    words: list[int | Pointer] = [Pointer(table[0]), other[0].bits if isinstance(other[0], _Constant) else Pointer(other[0]), *(Pointer(i.operand) for i in indices), each]
     words += [n for n, _, _ in loops]
     for operand in range(len(strides)):
         words += [s[operand] for _, s, _ in loops]
     for i in indices:
         words += [i.size, i.step]
     if variant.scaled:
-        words.append(struct.unpack("q", struct.pack("d", alpha))[0] if variant.type in FLOATS else int(alpha))
+        words.append(_Constant.of(alpha).bits if variant.type in FLOATS else int(alpha))
     return Lowered((Call(_kernel(variant), tuple(words), -(-extent // each)),))
 
 
@@ -276,8 +362,8 @@ def _kernel(variant: _Variant) -> Kernel:
             value = k.splat(value, lanes) if lanes > 1 else value
             if factor is not None:
                 value = k.mul(value, factor)
-            if variant.mode == "add":
-                value = k.add(load(there), value)
+            if variant.mode != "set":
+                value = getattr(k, variant.mode)(load(there), value)
         if mask is not None:
             k.masked_store(value, target, mask)
         else:

@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import dtypes as dt
 from ..engine import library
-from ..engine.lowering import AS_BITS, Calls
+from ..engine.lowering import AS_BITS, Calls, Loop, Space
 from ..shape import contiguous
 from ..storage import ON_META, TensorBase
 from .card import Card, apply, array_of, checking_values, value_range
@@ -138,6 +138,11 @@ def embedding_bag(input: Tensor, weight: Tensor, offsets: Tensor | None = None, 
             raise ValueError(f"if input is 2D, then offsets has to be None, as input is treated is a mini-batch of fixed length sequences. However, found offsets of type {type(offsets)}")
         bags, each = input.shape
         bag_of = np.repeat(np.arange(bags), each)
+        if padding_idx is None and each:
+            rows = embedding(input, weight, None, max_norm, norm_type, scale_grad_by_freq)
+            if per_sample_weights is not None:
+                rows = rows * per_sample_weights.unsqueeze(-1)
+            return rows.sum(1) if mode == "sum" else rows.mean(1) if mode == "mean" else rows.amax(1)
         flat = input.reshape(-1)
         per_sample_weights = per_sample_weights.reshape(-1) if per_sample_weights is not None else None
     elif input.dim() == 1:
@@ -173,6 +178,15 @@ def embedding_bag(input: Tensor, weight: Tensor, offsets: Tensor | None = None, 
     return total / tensor(sizes_of).to(weight.dtype).unsqueeze(1)
 
 
+_one_hot = Card(
+    "one_hot", "input",
+    statics="classes",
+    infer=lambda input, classes: contiguous((*input.shape, classes), dt.int64),
+    numpy=lambda input, classes: (input[..., None] == np.arange(classes)).astype(np.int64),
+    lowering=Loop(lambda k, input, classes: k.convert(k.compare("eq", k.position(), k.convert(input, "i32")), "i64"), lambda plan: Space(plan.outs[0].shape, plan.outs[0].ndim - 1), kept=(0,)),
+)  # fmt: skip
+
+
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     """A last dim of `num_classes` (largest value plus one when -1) with a single 1 at each value.
 
@@ -197,4 +211,4 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
         raise RuntimeError("num_classes should be positive")
     elif num_classes <= values.max():
         raise RuntimeError("Class values must be smaller than num_classes.")
-    return make((values[..., None] == np.arange(num_classes)).astype(np.int64, order="C"))
+    return apply(_one_hot, (tensor,), (num_classes,))

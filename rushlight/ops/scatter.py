@@ -312,7 +312,7 @@ _index_fill = Card(
     "index_fill", "input index value",
     statics="dim",
     infer=lambda input, index, value, dim: _same(input),
-    numpy=_index_fill_rule,
+    numpy=_index_fill_rule, lowering=Calls(indexing.fill, exact=True),
     grads={
         "input": lambda g, index, dim: g.index_fill(dim, index, 0),
         "value": lambda g, index, dim: g.index_select(dim, index).sum(),
@@ -493,7 +493,7 @@ def _scatter_reduce_rule(input: np.ndarray, index: np.ndarray, src: Any, dim: in
 _scatter_reduce = Card(
     "scatter_reduce", "input index src",
     statics="dim reduce include_self",
-    infer=_infer_scatter, numpy=_scatter_reduce_rule, outputs="output",
+    infer=_infer_scatter, numpy=_scatter_reduce_rule, outputs="output", lowering=Calls(indexing.scatter_reduce),
     backward=lambda g, input, index, src, output, needs, dim, reduce, include_self: _scatter_reduce_backward(g, input, index, src, output, needs, dim, reduce, include_self),
 )  # fmt: skip
 
@@ -600,7 +600,7 @@ def scatter_reduce(input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: 
 _take = Card(
     "take", "input index",
     infer=lambda input, index: contiguous(index.shape, input.dtype),
-    numpy=lambda input, index: input.reshape(-1)[index],
+    numpy=lambda input, index: input.reshape(-1)[index], lowering=Calls(indexing.take, exact=True, half=AS_BITS),
     grads={"input": lambda g, index, layouts: zeros_of(layouts[0], g).put(index, g, True)},
 )  # fmt: skip
 
@@ -642,7 +642,7 @@ _put = Card(
     "put", "input index source",
     statics="accumulate",
     infer=lambda input, index, source, accumulate: _same(input),
-    numpy=_put_rule,
+    numpy=_put_rule, lowering=Calls(indexing.put),
     grads={
         "input": lambda g, index, layouts, accumulate: g if accumulate else g.put(index, zeros_of(layouts[2], g)),
         "source": lambda g, index, layouts: g.take(index).reshape(layouts[2].shape),

@@ -30,6 +30,11 @@ from rushlight.capture.guards import Guards, Unsupported, Watch
 from rushlight.nn import functional as F
 
 
+def changed(guards: Guards, args: Any, kwargs: Any) -> str | None:
+    found = guards.match(args, kwargs)
+    return found if isinstance(found, str) else None
+
+
 class Call:
     """A function that has been run under a watch, with guards made for its arguments."""
 
@@ -43,15 +48,16 @@ class Call:
         assert self.changed(*args, **kwargs) is None
 
     def changed(self, *args: Any, **kwargs: Any) -> str | None:
-        return self.guards.changed(args, kwargs)
+        return changed(self.guards, args, kwargs)
 
     def now(self) -> str | None:
         """What has changed for the arguments given first."""
-        return self.guards.changed(self.args, self.kwargs)
+        return changed(self.guards, self.args, self.kwargs)
 
     def sources(self, *args: Any, **kwargs: Any) -> list[torch.Tensor]:
-        assert self.guards.changed(args, kwargs) is None
-        return self.guards.sources(args, kwargs)
+        found = self.guards.match(args, kwargs)
+        assert not isinstance(found, str)
+        return found
 
 
 def ones(*shape: int, **options: Any) -> torch.Tensor:
@@ -241,7 +247,7 @@ def test_tensors_of_a_call_are_not_kept() -> None:
     watch = Watch()
     guards = Guards(lambda x: x, (x := ones(3),), {}, watch)
     alive = weakref.ref(x)
-    assert guards.changed((ones(3),), {}) is None
+    assert changed(guards, (ones(3),), {}) is None
     del x
     gc.collect()
     assert alive() is None
@@ -676,7 +682,7 @@ def test_gradients_do_not_matter_to_a_function_that_goes_forward() -> None:
     call = Call(lambda x: layer(x), ones(2, 3))
     layer(ones(2, 3)).sum().backward()
     assert call.now() is None
-    assert call.guards.sources(call.args, call.kwargs)[-1] is layer.bias
+    assert call.guards.match(call.args, call.kwargs)[-1] is layer.bias
 
 
 def test_parameters_of_an_optimizer_are_sources() -> None:
@@ -939,15 +945,15 @@ def test_the_quick_check_agrees_with_the_walk(seed: int) -> None:
     for _ in range(150):
         r.choice(mutations)(r)
         args = r.choice([x, ones(2, 3), model[0].weight]), r.choice([[x, 1], [ones(2, 3), 1]])
-        changed = call.guards.changed(args, kwargs)
+        difference = changed(call.guards, args, kwargs)
         try:
             walk = call.guards._walk(args, {}, call.guards.facts)
         except Changed:
-            assert changed is not None
+            assert difference is not None
         else:
-            assert changed is None
-            assert same(call.guards.sources(args, kwargs), walk.sources)
-        outcomes.add(changed is None)
+            assert difference is None
+            assert same(call.guards.match(args, kwargs), walk.sources)
+        outcomes.add(difference is None)
         if r.random() < 0.2:
             call.guards = Guards(function, args, {}, call.watch)
     assert outcomes == {True, False}
@@ -967,8 +973,8 @@ def test_the_quick_check_is_what_decides(monkeypatch: pytest.MonkeyPatch) -> Non
     unrelated.note = 1
     for _ in range(3):
         args, kwargs = (ones(2, 3), torch.zeros(4, 3)[1:3]), {}
-        assert call.guards.changed(args, kwargs) is None
-        assert same(call.guards.sources(args, kwargs)[:3], [*args, state])
+        assert changed(call.guards, args, kwargs) is None
+        assert same(call.guards.match(args, kwargs)[:3], [*args, state])
 
 
 def test_time(capsys: pytest.CaptureFixture[str]) -> None:

@@ -198,9 +198,8 @@ class Captured:
                     kept.append(argument)
             self.checks.append((function, kept))
 
-    def replay(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """The function's result and effects. `guards` have just held. Raises `Refused`, before anything is done, where tensors lie otherwise."""
-        sources: Sequence[Any] = self.guards.sources(args, kwargs)
+    def replay(self, sources: Sequence[Any]) -> Any:
+        """The function's result and effects, with what the guards have found. Raises `Refused`, before anything is done, where tensors lie otherwise."""
         regions: list[Region] = list(map(_region, map(sources.__getitem__, self.operands)))
         if self.held:
             held = list(map(_region, self.held))

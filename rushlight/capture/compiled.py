@@ -71,10 +71,10 @@ class CompiledFunction:
         if runs_as_it_is():
             return self.function(*args, **kwargs)
         for captured in tuple(self.recordings):
-            changed = captured.guards.changed(args, kwargs)
-            if changed is None:
+            changed = captured.guards.match(args, kwargs)
+            if not isinstance(changed, str):
                 try:
-                    found = captured.replay(args, kwargs)
+                    found = captured.replay(changed)
                 except Refused as reason:
                     changed = str(reason)
                     if isinstance(reason, Stale):

@@ -25,7 +25,6 @@ No method of an unknown object is called, and no two tensors are compared.
 from __future__ import annotations
 
 import functools
-import threading
 import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -53,7 +52,7 @@ class Guards:
     """All that a call of a function reads, as it is now.
 
     `tensors` are the sources: those of the arguments, those found elsewhere, then the gradients of both, each once. The list is let go at the first
-    `changed`, so that the tensors of one call do not live as long as the guards. `forward_only` says of a function none of whose
+    `match`, so that the tensors of one call do not live as long as the guards. `forward_only` says of a function none of whose
     code the watch has seen, since it is this package's, that it leaves gradients alone.
     """
 
@@ -75,7 +74,6 @@ class Guards:
         self.flat = self._flatten(args, kwargs, tensors, self.rest)
         self.tensors: list[Tensor] = walk.sources
         self.gradient_ids = [id(t._grad) for t in self.tensors]
-        self._found: Any = None
 
     def _walk(self, args: Sequence[Any], kwargs: Mapping[str, Any], expected: Sequence[Fact] | None = None) -> Walk:
         walk = Walk(self.named, expected)
@@ -94,36 +92,27 @@ class Guards:
         except RecursionError:
             return False
 
-    def changed(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str | None:
-        """What is different from when the guards were made, in words; None if nothing is."""
+    def match(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Tensor] | str:
+        """The sources of a call, in the order of `tensors`; or in words what is different from when the guards were made."""
         if self.tensors:
             self.tensors = []
-        if current_modes() == self.modes:
-            tensors: list[Any] = []
-            rest: list[Any] = []
-            try:
-                if not (self.flat and self._flatten(args, kwargs, tensors, rest) and rest == self.rest):
-                    walk = Walk(self.named, self.facts)
-                    walk.arguments(args, kwargs, self.names)
-                    tensors = walk.tensors
-                sources = self.quick.sources(tensors)
-                if sources is None:
-                    walk = self._walk(args, kwargs, self.facts)
-                    self.quick, sources = walk.quick, walk.sources
-            except (Changed, Unsupported) as reason:
-                return str(reason)
-            self._found = (threading.get_ident(), args, kwargs, sources)
-            return None
-        return next(
-            f"{name}: {in_words(before)} became {in_words(now)}" for name, before, now in zip(MODES, self.modes, current_modes(), strict=True) if before != now
-        )
-
-    def sources(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Tensor]:
-        """The sources of a call for which nothing has `changed`, in the order of `tensors`."""
-        found, self._found = self._found, None
-        if found is not None and found[0] == threading.get_ident() and found[1] is args and found[2] is kwargs:
-            return found[3]
-        return self._walk(args, kwargs).sources
+        now = current_modes()
+        if now != self.modes:
+            return next(f"{name}: {in_words(before)} became {in_words(after)}" for name, before, after in zip(MODES, self.modes, now, strict=True) if before != after)
+        tensors: list[Any] = []
+        rest: list[Any] = []
+        try:
+            if not (self.flat and self._flatten(args, kwargs, tensors, rest) and rest == self.rest):
+                walk = Walk(self.named, self.facts)
+                walk.arguments(args, kwargs, self.names)
+                tensors = walk.tensors
+            sources = self.quick.sources(tensors)
+            if sources is None:
+                walk = self._walk(args, kwargs, self.facts)
+                self.quick, sources = walk.quick, walk.sources
+        except (Changed, Unsupported) as reason:
+            return str(reason)
+        return sources
 
     def differences(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[str]:
         """All that is different now. Here it counts too whether a tensor is the same object.

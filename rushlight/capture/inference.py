@@ -46,10 +46,10 @@ class Passes:
         captured = self.recordings.get(layout)
         if captured is None:
             return self._count(module, input) if layout.numel <= ELEMENTS_AT_MOST else None
-        args = (input,)
-        if captured.guards.changed(args, _NO_KWARGS) is None:
+        sources = captured.guards.match((input,), _NO_KWARGS)
+        if not isinstance(sources, str):
             try:
-                return captured.replay(args, _NO_KWARGS)
+                return captured.replay(sources)
             except (Refused, IndexError):  # an index out of range: the layer says it better
                 pass
         del self.recordings[layout]

@@ -62,6 +62,24 @@ def picker(names: Sequence[Any]) -> Callable[[Any], tuple[Any, ...]]:
     return itemgetter(*names) if len(names) > 1 else itemgetter(names[0], names[0])
 
 
+class Repeats:
+    """Which of some tensors are one object."""
+
+    def __init__(self, tensors: Sequence[Any]) -> None:
+        places: dict[int, int] = {}
+        self.first = [places.setdefault(id(t), n) for n, t in enumerate(tensors)]
+        self.places = list(places.values())
+
+    def holds(self, tensors: Sequence[Any]) -> bool:
+        """Whether of these the same ones are."""
+        ids = list(map(id, tensors))
+        return len(set(ids)) == len(self.places) and ids == list(map(ids.__getitem__, self.first))
+
+    def distinct(self, tensors: Sequence[Any]) -> list[Any]:
+        """Each object once, where this holds."""
+        return list(map(tensors.__getitem__, self.places))
+
+
 class Quick:
     """What a walk has found, as lists to compare. Tensors that cells, globals and attributes hold may be others of the same state."""
 
@@ -110,8 +128,8 @@ class Quick:
         self.views = [t for t in leaves if t._base is not None]
         self.leaves, self.leaf_states = leaves, list(map(_tensor_state, leaves))
         found = [*tensors, *map(call, self.loose), *leaves, *(t for t, _, _ in self.others)]
-        self.pattern = _pattern(found)
-        distinct = _distinct(found)
+        self.pattern = Repeats(found)
+        distinct = self.pattern.distinct(found)
         gradients: list[Any] = []
         if self.gradients:
             self.gradient_types = list(map(type, map(gradient_of, distinct)))
@@ -120,9 +138,9 @@ class Quick:
                 history(gradient)
             self.gradient_states = list(map(_tensor_state, gradients))
         self.all_differ = len(distinct) == len(found) and len({*map(id, distinct), *map(id, gradients)}) == len(distinct) + len(gradients)
-        self.gradient_pattern = _pattern([*distinct, *gradients])
+        self.gradient_pattern = Repeats([*distinct, *gradients])
         self.fixed_ids = frozenset(map(id, self.fixed))
-        return _distinct([*distinct, *gradients])
+        return self.gradient_pattern.distinct([*distinct, *gradients])
 
     def sources(self, tensors: list[Any]) -> list[Any] | None:
         """The sources now, or None where something may have changed. `tensors` are those of the arguments."""
@@ -169,9 +187,9 @@ class Quick:
                 return None
             found.append(tensor)
         if not self.all_differ:
-            if _pattern(found) != self.pattern:
+            if not self.pattern.holds(found):
                 return None
-            found = _distinct(found)
+            found = self.pattern.distinct(found)
         gradients: list[Any] = []
         if self.gradients:
             gradients = list(map(gradient_of, found))
@@ -189,14 +207,4 @@ class Quick:
             ids = {*map(id, found[:movable]), *map(id, gradients)}
             return found + gradients if len(ids) == movable + len(gradients) and self.fixed_ids.isdisjoint(ids) else None
         found += gradients
-        return _distinct(found) if _pattern(found) == self.gradient_pattern else None
-
-
-def _pattern(tensors: Sequence[Any]) -> list[int]:
-    """Which of them are one object."""
-    numbers: dict[int, int] = {}
-    return [numbers.setdefault(id(t), len(numbers)) for t in tensors]
-
-
-def _distinct(tensors: Sequence[Any]) -> list[Any]:
-    return list({id(t): t for t in tensors}.values())
+        return self.gradient_pattern.distinct(found) if self.gradient_pattern.holds(found) else None

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import chain
 from operator import is_
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..ops.optimizer_step import STEP, formula_of, kinds_of, numbers_of
 from ..ops.update_program import Formula
@@ -22,22 +22,48 @@ from .rule_optimizer import Ready, RuleOptimizer
 Entry = Any  # (plan, outputs, inputs, position)
 
 
-class _Part(NamedTuple):
-    """What one group takes."""
+class _Part:
+    """What one group takes: `entries` entries of one formula."""
 
-    group: dict[str, Any]
-    ready: Ready
-    flags: list[Any]  # options that are no numbers
-    kinds: list[Any]  # of the rule's scalars, behind their names
-    formula: Formula
-    entries: int
+    def __init__(self, optimizer: RuleOptimizer, group: dict[str, Any], ready: Ready, formula: Formula, entries: int) -> None:
+        self.optimizer = optimizer
+        self.group = group
+        self.ready = ready
+        self.formula = formula
+        self.entries = entries
+        scalars, self.counts = _next(optimizer, group, ready)
+        self.kinds = [*scalars, *kinds_of(scalars)]
+        self.flags = _flags(group)
+        # What the numbers were computed from last; options that are tensors may be written in place.
+        self.options = list(group.values())
+        self.values: Any = None
+        self.found: list[float] = []
+        self.constant = not any(isinstance(value, TensorBase) for value in chain(self.options, *(v for v in self.options if type(v) is tuple)))
+
+    def numbers(self) -> list[float] | None:
+        """The numbers of the next step; None if it is another step than was recorded."""
+        optimizer, group, ready = self.optimizer, self.group, self.ready
+        if optimizer._ready.get(id(group)) is not ready:
+            return None
+        same = self.constant and len(group) == len(self.options) and all(map(is_, group.values(), self.options))
+        if not ready.holds(group, optimizer.state, ready.names if same else optimizer._names(group, ready.params[0])):
+            return None
+        if same and ready.values == self.values:
+            return self.found
+        scalars, self.counts = _next(optimizer, group, ready)
+        if (not same and _flags(group) != self.flags) or [*scalars, *kinds_of(scalars)] != self.kinds or not self.formula.holds(scalars):
+            return None
+        self.options, self.values = list(group.values()), ready.values
+        self.found = numbers_of(self.formula, scalars, self.counts) * self.entries
+        return self.found
 
 
-_FLAGS = (bool, str)
+_FLAGS = frozenset((bool, str, type(None)))
 
 
 def _flags(group: dict[str, Any]) -> list[Any]:
-    return [value if value is None or type(value) in _FLAGS else isinstance(value, TensorBase) for value in group.values()]
+    """Options that are no numbers."""
+    return [value if type(value) in _FLAGS else isinstance(value, TensorBase) for value in group.values()]
 
 
 class ReplayedStep:
@@ -48,7 +74,6 @@ class ReplayedStep:
         self.parts = parts
         self.groups = [part.group for part in parts]
         self.own_step = optimizer.__dict__.get("step")
-        self.counts: list[list[float]] = []  # of the step whose `numbers` were asked for last
 
     def tensors(self) -> list[Tensor]:
         """All that the step may touch but gradients."""
@@ -63,25 +88,17 @@ class ReplayedStep:
         if len(groups) != len(self.groups) or not all(map(is_, groups, self.groups)):
             return None
         found: list[float] = []
-        self.counts = []
         for part in self.parts:
-            group, ready, formula = part.group, part.ready, part.formula
-            params = ready.params
-            if optimizer._ready.get(id(group)) is not ready or _flags(group) != part.flags:
+            numbers = part.numbers()
+            if numbers is None:
                 return None
-            if not ready.holds(group, optimizer.state, optimizer._names(group, params[0])):
-                return None
-            scalars, counts = _next(optimizer, group, ready)
-            if [*scalars, *kinds_of(scalars)] != part.kinds or not formula.holds(scalars):
-                return None
-            found += numbers_of(formula, scalars, counts) * part.entries
-            self.counts.append(counts)
+            found += numbers
         return found
 
     def done(self) -> None:
         """The step has been recorded, and what it writes has its new versions."""
-        for part, counts in zip(self.parts, self.counts, strict=True):
-            part.ready.note(counts)
+        for part in self.parts:
+            part.ready.note(part.counts)
         if self.own_step is not None:
             self.optimizer._opt_called = True  # type: ignore[attr-defined]  # as a schedule's wrapper of `step` does
 
@@ -114,7 +131,7 @@ def replayed_step(optimizer: Any, entries: Sequence[Entry]) -> ReplayedStep | No
             left -= sum(type(operand) is tuple for operand in inputs) // operands
             count += 1
         assert formula is not None
-        parts.append(_Part(group, ready, _flags(group), [*scalars, *kinds_of(scalars)], formula, count))
+        parts.append(_Part(optimizer, group, ready, formula, count))
     return ReplayedStep(optimizer, parts) if next(at, None) is None else None
 
 

@@ -30,7 +30,6 @@ class Storage:
 
     # Few storages have either; they live in `__dict__` where they are set.
     error: BaseException | None = None  # why the tape could not deliver
-    failures = 0  # how many storages have had one
     handle: Any = None  # the UntypedStorage that stands for this storage, once asked for
 
     def __init__(self, nbytes: int, data: np.ndarray | None = None, special: int = 0) -> None:

@@ -289,7 +289,6 @@ def _mark(entry: Entry, error: BaseException) -> None:
         storage: Storage = operand[0]
         if storage.data is None:
             storage.error = error
-            Storage.failures += 1
 
 
 def not_replayed(what: str) -> None:

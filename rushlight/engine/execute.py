@@ -148,23 +148,22 @@ def find(entries: Sequence[Entry]) -> tuple[Compiled, Scan] | None:
     patterns = _patterns.get(plans) or ()
     match = regions = storages = None
     alike = None  # a pattern of which only the references are unknown or different, and what they are
-    if not Storage.failures:
-        for pattern in patterns:
-            match = pattern.match(entries)
-            if match is None:
-                continue
-            regions, storages, numbers, references = match
-            if references == pattern.references:
-                known = pattern.known
-                known.seen += 1
-                counts.ops_looked_up += pattern.ops
-                if not known.seen % _USED_EVERY and known.key in _traces:
-                    _traces.move_to_end(known.key)
-                counts.lookup_seconds += time.perf_counter() - start
-                return known.compiled, Scan(known.key, list(regions), numbers, list(storages), pattern.fates)
-            if alike is None or pattern.references is None:
-                alike = pattern, references
-        del match, regions, storages  # a scan counts references
+    for pattern in patterns:
+        match = pattern.match(entries)
+        if match is None:
+            continue
+        regions, storages, numbers, references = match
+        if references == pattern.references:
+            known = pattern.known
+            known.seen += 1
+            counts.ops_looked_up += pattern.ops
+            if not known.seen % _USED_EVERY and known.key in _traces:
+                _traces.move_to_end(known.key)
+            counts.lookup_seconds += time.perf_counter() - start
+            return known.compiled, Scan(known.key, list(regions), numbers, list(storages), pattern.fates)
+        if alike is None or pattern.references is None:
+            alike = pattern, references
+    del match, regions, storages  # a scan counts references
     counts.ops_looked_up += ops_of(entries)
     found = scan(entries)
     if found.failed:

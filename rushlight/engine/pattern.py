@@ -55,6 +55,16 @@ def ops_of(entries: Sequence[Entry]) -> int:
     return sum(len(plan.steps) if type(plan) is Routine else 1 for plan, _, _, _ in entries)
 
 
+def _unmade(entries: Sequence[Entry], found: Scan) -> list[int]:
+    """The owed storages, by number, that no entry makes before it reads them: never written, or an error stands for their bytes."""
+    made: set[Storage] = set()
+    unmade: set[Storage] = set()
+    for _, outputs, inputs, _ in entries:
+        unmade.update(o[0] for o in inputs if type(o) is tuple and o[0].data is None and o[0] not in made)
+        made.update(storage for storage, _, _ in outputs)
+    return [n for n, storage in enumerate(found.storages) if storage in unmade]
+
+
 class Pattern:
     """How the operands of one trace repeat.
 
@@ -99,6 +109,7 @@ class Pattern:
         self.shared = [_getter(places) for places in zip(*shared, strict=True)] if shared else None
         self.count = len(begins)
         self.owed = [fate != Fate.THERE for fate in found.fates]
+        self.unmade = _unmade(entries, found)
 
     def match(self, entries: Sequence[Entry]) -> Match | None:
         """What is in the places of entries that have this pattern's plans; None if they are not alike but for references."""
@@ -119,5 +130,7 @@ class Pattern:
         if self.shared is not None and not all(map(is_, self.shared[0](bases), self.shared[1](bases))):
             return None
         if len(set(storages)) != self.count or [storage.data is None for storage in storages] != self.owed:
+            return None
+        if self.unmade and any(storages[n].error is not None for n in self.unmade):
             return None
         return regions, storages, numbers, list(map(getrefcount, compress(storages, self.owed)))

@@ -10,7 +10,7 @@ import numpy as np
 from .. import dtypes as dt
 from ..autocasting import LOWER, autocasts, cast
 from ..engine import library
-from ..engine.lowering import AS_GIVEN, FLOATING, ROW_BLOCK, Calls, Loop, Space
+from ..engine.lowering import AS_GIVEN, LOOPED, ROW_BLOCK, Calls, Loop, Space
 from ..errors import sizes
 from ..graph import grad_state
 from ..shape import Layout, broadcast_shapes, can_broadcast_to, contiguous, layout
@@ -120,7 +120,7 @@ def _infer_dot(input: Layout, tensor: Layout) -> Layout:
 
 def _dot_space(plan: Any) -> Space | None:
     input = plan.operands[0]
-    return Space(input.shape, 0, input.numel > ROW_BLOCK) if input.dtype in FLOATING else None
+    return Space(input.shape, 0, input.numel > ROW_BLOCK) if input.dtype in LOOPED else None
 
 
 _dot = Card(

@@ -374,6 +374,13 @@ class CardNode(Node):
             raise RuntimeError(FREED)
         return self.plan.card.backward(self, grads)
 
+    def backward_to(self, grads: list[Tensor | None], wanted: Sequence[bool]) -> Sequence[Tensor | None]:
+        """`backward` for those edges alone that are wanted."""
+        if self.saved is None:
+            raise RuntimeError(FREED)
+        bits = sum(1 << n for n, each in enumerate(wanted) if each)
+        return self.plan.card.backward(self, grads, self.plan.gradients.get(bits) or self.plan.gradient(bits))
+
     def get(self, index: int) -> Any:
         """What was saved under this index."""
         assert self.saved is not None

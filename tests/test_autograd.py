@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import re
 import weakref
@@ -9,6 +10,7 @@ import weakref
 import pytest
 
 import rushlight as torch
+from rushlight import nn, tape
 from rushlight.autograd import Function
 from rushlight.autograd.function import once_differentiable
 
@@ -886,3 +888,32 @@ def test_a_gradient_whose_memory_others_show_is_copied():
     ((x + y.reshape(4)) ** 2).sum().backward()
     x.grad.zero_()
     assert y.grad.tolist() == [[4.0, 4.0], [4.0, 4.0]]
+
+
+def test_gradients_that_nobody_asked_for_are_not_computed() -> None:
+    """With targets, the rules of a node run for the edges that lead to one: no weight's gradient on the way to an input's."""
+    tape.flush()
+    model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 1))
+    twin = copy.deepcopy(model)
+    x = torch.linspace(-1, 1, 12).view(3, 4).requires_grad_()
+    y = model(x).sum()
+    begin = len(tape.pending)
+    (found,) = torch.autograd.grad(y, x, retain_graph=True)
+    if not tape.state.immediate:
+        assert all(len(outputs) == 1 for _, outputs, _, _ in list(tape.pending)[begin:])
+    (weight,) = torch.autograd.grad(y, model[0].weight)
+    assert all(p.grad is None for p in model.parameters())
+    twin(x).sum().backward()
+    assert torch.equal(found, x.grad) and torch.equal(weight, twin[0].weight.grad)
+
+
+def test_a_gradient_penalty_through_narrowed_rules() -> None:
+    model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 1)).double()
+    x = torch.linspace(-1, 1, 12, dtype=torch.float64).view(3, 4).requires_grad_()
+
+    def penalty(*params: torch.Tensor) -> torch.Tensor:
+        (g,) = torch.autograd.grad(torch.func.functional_call(model, dict(zip(names, params, strict=True)), (x,)).sum(), x, create_graph=True)
+        return (g.norm(dim=1) - 1).square().sum()
+
+    names = [name for name, _ in model.named_parameters()]
+    assert torch.autograd.gradcheck(penalty, [p.detach().clone().requires_grad_() for p in model.parameters()])

@@ -103,6 +103,13 @@ class _Pass:
             stack.extend((edge[0], False) for edge in node.edges if type(edge) is tuple and id(edge[0]) not in seen)
         self.useful = useful
 
+    def leads_to_target(self, edge: Edge) -> bool:
+        """Whether a gradient along this edge is asked for, in a pass with targets."""
+        if type(edge) is tuple:
+            assert self.useful is not None
+            return id(edge[0]) in self.useful or (id(edge[0]), edge[1]) in self.wanted_outputs
+        return edge is not None and id(edge) in self.wanted_leaves  # type: ignore[operator]
+
     def edges(self) -> Iterator[Edge]:
         """All edges that gradients will go along."""
         stack = list(self.roots)
@@ -207,7 +214,11 @@ class _Pass:
         tape.thread.position = self.position
         try:
             try:
-                found = node.backward(grads)
+                wanted = list(map(self.leads_to_target, node.edges)) if self.useful is not None else ()
+                if isinstance(node, CardNode) and False in wanted:
+                    found = node.backward_to(grads, wanted)
+                else:
+                    found = node.backward(grads)
             except Exception as error:
                 if isinstance(node, CardNode):
                     tape.located(error, f"in the gradient of {tape.describe(node.plan)}", node.position)
@@ -217,7 +228,7 @@ class _Pass:
             if not self.retain_graph:
                 node.release()
             for nr, (edge, g) in enumerate(zip(node.edges, found, strict=True)):
-                if edge is not None:
+                if edge is not None and (not wanted or wanted[nr]):
                     self.send(edge, g if g is None else self.fitted(g, edge, node, nr))
         finally:
             tape.thread.position = self.outer

@@ -254,9 +254,9 @@ class Card:
         """What PyTorch calls the node of this card on these operands."""
         return self.node_name
 
-    def backward(self, node: CardNode, grads: list[Tensor | None]) -> Sequence[Tensor | None]:
-        """Run the gradient rules for the operands that have an edge."""
-        gradient = node.gradient
+    def backward(self, node: CardNode, grads: list[Tensor | None], gradient: Gradient | None = None) -> Sequence[Tensor | None]:
+        """Run the gradient rules for the operands that have an edge, or those of a `gradient` for fewer of them."""
+        gradient = gradient or node.gradient
         g: Any = self._incoming(grads, node.plan)
         if g is None:
             return (None,) * len(gradient.needs)

@@ -12,7 +12,7 @@ import pytest
 import rushlight as torch
 import rushlight.nn.functional as F
 from rushlight import config, dtypes as dt, tape
-from rushlight.engine import conv_gather, convolution, llvm
+from rushlight.engine import conv_gather, conv_sum, convolution, llvm
 from rushlight.engine.kernel import Lowered, Pointer
 from rushlight.engine.run import code_of
 from rushlight.ops.card import CARDS
@@ -250,6 +250,26 @@ def test_both_ways_of_preparing_the_larger_side() -> None:
             if card == "convolution":
                 assert ("relayout" not in [call.kernel.name for call in lowered.calls]) == packs
             assert_close(native(card, operands, expected.shape, statics), expected, card)
+
+
+@pytest.mark.parametrize("near", [1, 700, 6000])
+@pytest.mark.parametrize("name", ["plain", "two panels and a tail", "strides", "padding beyond the window", "dilation", "groups", "a volume", "a line with strides", "several chunks"])
+def test_sums_in_slices(name: str, near: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slices of lines, of planes, and of samples; the last blocks have fewer. Bits are the same in any layout."""
+    monkeypatch.setattr(conv_sum, "CHUNK_WORK", 2000)
+    monkeypatch.setattr(conv_sum, "_SLICE", 4)
+    monkeypatch.setattr(conv_sum, "_NEAR", near)
+    case = Case(*CASES[name])
+    card, operands, more = case.cards()[3]
+    statics = {**more, **case.statics}
+    expected = case.rule(card, operands, more)
+    lowered = convolution.weight_gradient(plan_like(card, operands, expected.shape, statics, False))
+    assert lowered is not None
+    assert "merged" in [call.kernel.name for call in lowered.calls]
+    found = native(card, operands, expected.shape, statics)
+    assert_close(found, expected, card)
+    for how in ("channels_last", "slice", "reversed"):
+        np.testing.assert_array_equal(native(card, [moved(o, how) for o in operands], expected.shape, statics, backwards=True), found, err_msg=how)
 
 
 def training_step(memory_format: Any) -> list[torch.Tensor]:

@@ -155,34 +155,47 @@ def _panel(variant: Variant, name: str, vectors: int) -> Builder:
         start = [k.masked_load(k.address(p["bias"], v * lanes, type), type, mask, zero) for v, mask in enumerate(masks)]
     with k.loop(0, p["rows"], rows) as tile:
         offsets = k.address(p["row_a"], tile.index, "i64")
-        held = [k.load(k.address(offsets, i, "i64"), "i64") for i in range(rows)] if vectors == 1 else []
-        with k.loop(0, p["count"], carried=start * rows) as turn:
-            sums = turn.carried
-            entry = k.address(p["table"], k.shl(turn.index, 1), "i64")
-            a_at, b_at = k.load(entry, "i64"), k.load(k.address(entry, 1, "i64"), "i64")
-            a, b = k.address(p["a"], a_at, type), k.address(p["b"], b_at, type)
-            columns = [k.load(k.address(b, v * lanes, type), type, lanes) for v in range(vectors)]
-            after = []
-            for i in range(rows):
-                # Loaded anew for each k: there are not as many registers for addresses as rows.
-                row = held[i] if held else k.load(k.address(offsets, i, "i64"), "i64")
-                factor = k.splat(k.load(k.address(a, row, type), type), lanes)
-                after += [k.fma(factor, column, sums[i * vectors + v]) for v, column in enumerate(columns)]
-            turn.next = after
+        # Where a row takes one vector, four k at a time share the loads of its offset; there are registers for them.
+        sums, done = start * rows, k.constant(0, "i64")
+        for together in (4, 1) if vectors == 1 else (1,):
+            stop = k.and_(p["count"], k.constant(-together, "i64"))
+            with k.loop(done, stop, together, carried=sums) as turn:
+                turn.next = _several(k, variant, turn.index, together, vectors, offsets, turn.carried)
+            sums, done = turn.results, stop
         places = k.address(p["row_out"], tile.index, "i64")
         if variant.store == "columns":
-            _store_columns(k, variant, vectors, turn.results, places, k.sub(p["rows"], tile.index))
+            _store_columns(k, variant, vectors, sums, places, k.sub(p["rows"], tile.index))
         else:
             for i in range(rows):
                 row = k.address(p["out"], k.load(k.address(places, i, "i64"), "i64"), type)
                 for v, mask in enumerate(masks):
                     address = k.address(row, v * lanes, type)
-                    value = turn.results[i * vectors + v]
+                    value = sums[i * vectors + v]
                     if variant.store == "sum":
                         # The first block adds to zero: to what a sum starts from.
                         value = k.add(k.select(p["first"], zero, k.masked_load(address, type, mask, zero)), value)
                     k.masked_store(value, address, mask)
     return k
+
+
+def _several(k: Builder, variant: Variant, first: Value, count: int, vectors: int, offsets: Value, sums: list[Value]) -> list[Value]:
+    """A tile's sums with the products of some k added, one k after the other."""
+    p, type, lanes = k.parameters, variant.type, variant.lanes
+    entry = k.address(p["table"], k.shl(first, 1), "i64")
+    sides = []
+    for n in range(count):
+        a_at, b_at = (k.load(k.address(entry, 2 * n + side, "i64"), "i64") for side in range(2))
+        b = k.address(p["b"], b_at, type)
+        sides.append((k.address(p["a"], a_at, type), [k.load(k.address(b, v * lanes, type), type, lanes) for v in range(vectors)]))
+    after = list(sums)
+    for i in range(variant.rows):
+        # Loaded anew each time: there are not as many registers for addresses as rows.
+        row = k.load(k.address(offsets, i, "i64"), "i64")
+        for a, columns in sides:
+            factor = k.splat(k.load(k.address(a, row, type), type), lanes)
+            for v, column in enumerate(columns):
+                after[i * vectors + v] = k.fma(factor, column, after[i * vectors + v])
+    return after
 
 
 def _places(variant: Variant, name: str, columns: int) -> Builder:
@@ -373,7 +386,7 @@ def write_table(k: Builder, table: Value, dims: Dims, count: Value) -> None:
 
 
 def write_rows(k: Builder, variant: Variant, tables: Sequence[Value], dims: Dims, count: Value, length: Value) -> None:
-    """The offsets of rows in A and in the output; behind row `count` - 1 it is repeated, as often as a tile may need it.
+    """The offsets of rows in A and in the output; behind row `count` - 1 it is repeated, as often as a tile may need it, but not to be added twice.
 
     `tables` are those of A, of the output, and of how many of `length` places each row has.
     """
@@ -398,10 +411,13 @@ def write_rows(k: Builder, variant: Variant, tables: Sequence[Value], dims: Dims
 
     nest(0, zero, [zero, zero, length][: len(steps)])
     last = k.intrinsic("smax", k.sub(count, one), zero)
-    for _, table in zip(steps, tables, strict=False):
+    for step, table in zip(steps, tables, strict=False):
         value = k.splat(k.load(k.address(table, last, "i64"), "i64"), TOGETHER)
         for n in range(0, variant.rows, TOGETHER):
-            k.store(value, k.address(k.address(table, count, "i64"), n, "i64"))
+            following = value
+            if variant.store == "sum" and step is dims.other:
+                following = k.add(value, k.mul(numbers(TOGETHER, n + 1), k.splat(step[-1], TOGETHER)))
+            k.store(following, k.address(k.address(table, count, "i64"), n, "i64"))
 
 
 def write_sum_rows(k: Builder, tables: Sequence[Value], dims: Dims, start: Value, stop: Value, count: Value) -> None:

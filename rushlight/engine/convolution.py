@@ -23,6 +23,7 @@ from ..shape import Layout, Shape, as_one_dim, contiguous_strides
 from . import depthwise
 from .contraction import MOST_ROWS, Calls, Contraction, Image, axes
 from .conv_gather import Part, Weight, gathered, residues
+from .conv_sum import sliced, slices_of
 from .kernel import Lowered, Pointer
 from .lowering import FLOATING
 from .terms import MEMORY
@@ -161,6 +162,10 @@ def weight_gradient(plan: Plan) -> Lowered | None:
     samples, columns, channels = grad.shape[0], grad.shape[1] // g.groups, out.shape[1]
     if columns == channels == 1 < g.groups and math.prod(g.window) <= _MOST_TAPS:
         return _window_sums(c, g, input, grad, out)
+    slices = slices_of(c, g.groups, channels * math.prod(g.window), columns, samples * math.prod(grad.shape[2:]))
+    if slices:
+        sliced(c, g.groups, slices, input, grad, out, (g.stride, g.padding, g.dilation))
+        return c.lowered()
     rows, inner = channels * math.prod(g.window), math.prod(grad.shape[2:])
     width = c.panel_width(columns) * -(-columns // c.panel_width(columns))
     group_step = (rows + MOST_ROWS) * width

@@ -30,6 +30,7 @@ from ..tensor import Tensor
 from ..utils._pytree import LeafSpec, tree_flatten, tree_unflatten
 from .backward import Backward
 from .guards import Guards
+from .quick import picker
 from .recorder import Before, Recorder, Refused, regions_of
 
 #: What a function may return beside tensors, in any tree of containers.
@@ -67,6 +68,7 @@ class Captured:
         roots = [t for t in fresh if t._node is not None]
         if any(t._storage in source_storages for t in roots):
             raise Refused("a view of an argument is returned that requires grad")
+        self.root_layouts = tuple([t._layout for t in roots])
         self.targets, self.roots = [n for n, t in enumerate(sources) if t._requires_grad], len(roots)
         recorded, steps = recorder.entries()
         entries = expanded(recorded)[0]
@@ -89,7 +91,7 @@ class Captured:
         touched.update(a._storage for _, arguments in recorder.checks for a in arguments if isinstance(a, TensorBase))
         regions = self._note_operands(sources, before, touched, [its for _, its in steps])
         self.routine, self.places = routine_of("compiled", entries, regions, wanted, writes=True)
-        self._note_leaves(guards)
+        self._note_places(guards)
         self._note_steps(recorder, recorded, entries, steps, regions)
         bases = {was.region[0]: n for n, was in enumerate(before)}
         self.views = {self.first + n: bases[t._storage] for n, t in enumerate(fresh) if t._storage in bases}
@@ -157,9 +159,13 @@ class Captured:
         self.storages = len(begins)
         return list(regions)
 
-    def _note_leaves(self, guards: Guards) -> None:
-        """Which leaf each output of the routine is the gradient of, and nothing else."""
+    def _note_places(self, guards: Guards) -> None:
+        """How what is wanted is found among operands and outputs, and which leaf each output is the gradient of, and nothing else."""
         first = len(self.routine.operands)
+        if self.places and max(self.places) < first + len(self.routine.outputs):
+            self.pick: Callable[[Sequence[Any]], Sequence[Region]] = picker(self.places)
+        else:
+            self.pick = lambda operands: [self.routine.region(place, operands) for place in self.places]
         leaf_of = {self.places[at] - first: n for n, at in self.grads if at is not None and self.places.count(self.places[at]) == 1}
         self.leaves = [leaf_of.get(n) for n in range(len(self.routine.outputs))]
         # The leaf, a variable, the argument of `getrefcount`; and the sources, where gradients are among them.
@@ -283,25 +289,23 @@ class Captured:
 
     def _make_results(self, sources: Sequence[Any], operands: Sequence[Any]) -> list[Tensor]:
         """The tensors that the function has made, with their history; leaves are given their gradients."""
-        region, places = self.routine.region, self.places
+        wanted = self.pick(operands)
         fresh: list[Tensor] = []
         for at in range(self.first, self.first + self.count):
-            storage, offset, layout = region(places[at], operands)
+            storage, offset, layout = wanted[at]
             base = self.views.get(at)
             fresh.append(make_tensor(storage, offset, layout) if base is None else make_view(sources[base], layout, offset))
         if self.backward is not None:
-            saved = [region(place, operands) for place in places[self.kept :]]
-            node = RoutineNode([edge_of(sources[n]) for n in self.targets], tuple([t._layout for t in fresh[: self.roots]]), self.backward.gradient, saved)
+            node = RoutineNode([edge_of(sources[n]) for n in self.targets], self.root_layouts, self.backward.gradient, wanted[self.kept : len(self.places)])
             for n, root in enumerate(fresh[: self.roots]):
                 set_history(root, node, n)
         for n, at_grad in self.grads:
             if at_grad is None:
                 sources[n]._grad = None
                 continue
-            found = region(places[at_grad], operands)
             grad = sources[n]._grad
-            if grad is None or grad._storage is not found[0]:
-                sources[n]._grad = make_tensor(*found)
+            if grad is None or grad._storage is not wanted[at_grad][0]:
+                sources[n]._grad = make_tensor(*wanted[at_grad])
         return fresh
 
 

@@ -193,3 +193,22 @@ def test_a_sequential_is_let_go() -> None:
     del model
     gc.collect()
     assert gone() is None
+
+
+def test_threads_share_a_sequential() -> None:
+    """Each gets the results of its own inputs, whichever of them records and replays."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    model = mlp()
+    captured = torch.compile(lambda x: x * 2 + 1)
+
+    def serve(seed: int) -> bool:
+        with torch.no_grad():
+            for n in range(60):
+                x = normal(1 + (n + seed) % 2, 4, seed=100 * seed + n)
+                assert torch.equal(model(x), model.call_layers(x))
+                assert torch.equal(captured(x), x * 2 + 1)
+        return True
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(serve, range(4)))

@@ -52,7 +52,7 @@ class Passes:
                 return captured.replay(sources)
             except (Refused, IndexError):  # an index out of range: the layer says it better
                 pass
-        del self.recordings[layout]
+        self.recordings.pop(layout, None)  # another thread may have been first
         return None
 
     def _count(self, module: Sequential, input: Tensor) -> Any:
@@ -74,7 +74,7 @@ class Passes:
         result, found = record(module.call_layers, (input,), _NO_KWARGS, guards, tape.user_position(4))
         if isinstance(found, Captured):
             while len(self.recordings) >= KEPT:
-                self.recordings.pop(next(iter(self.recordings)))
+                self.recordings.pop(next(iter(self.recordings)), None)
             self.recordings[layout] = found
         return result
 

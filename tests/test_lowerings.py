@@ -23,7 +23,7 @@ from rushlight.storage import Storage
 pytestmark = pytest.mark.skipif(not llvm.AVAILABLE, reason="native code needs llvmlite")
 
 #: Cards with samples and no native form: those that NumPy or a library computes well or that are rare, and those to come.
-WITHOUT_NATIVE_FORM_AT_MOST = 80
+WITHOUT_NATIVE_FORM_AT_MOST = 65
 
 SPECIAL = np.array([0.0, -0.0, 1, -1, 0.5, -0.5, 1.5, 2.5, -2.5, 3, -3, 6, np.inf, -np.inf, np.nan, 1e-40, -3e38, 88.9, 8388609.5, 0.3, -0.7], np.float32)
 

@@ -136,7 +136,7 @@ def _check(*values: Value) -> None:
     assert all(v.type == "float" for v in values), "these functions are written for float32"
 
 
-def _polynomial(k: Builder, x: Value, coefficients: Sequence[float]) -> Value:
+def polynomial(k: Builder, x: Value, coefficients: Sequence[float]) -> Value:
     """By Horner's rule."""
     total = k.like(coefficients[-1], x)
     for coefficient in reversed(coefficients[:-1]):
@@ -144,18 +144,18 @@ def _polynomial(k: Builder, x: Value, coefficients: Sequence[float]) -> Value:
     return total
 
 
-def _at_least(k: Builder, x: Value, bound: float) -> Value:
+def at_least(k: Builder, x: Value, bound: float) -> Value:
     """`x` or the bound; nan stays nan."""
     lowest = k.like(bound, x)
     return k.select(k.compare("olt", x, lowest), lowest, x)
 
 
-def _at_most(k: Builder, x: Value, bound: float) -> Value:
+def at_most(k: Builder, x: Value, bound: float) -> Value:
     highest = k.like(bound, x)
     return k.select(k.compare("ogt", x, highest), highest, x)
 
 
-def _copysign(k: Builder, magnitude: Value, sign: Value) -> Value:
+def copysign(k: Builder, magnitude: Value, sign: Value) -> Value:
     return k.intrinsic("copysign", magnitude, sign)
 
 
@@ -175,10 +175,10 @@ def _power(
     if precise or rest is not None:
         low = k.mul(n, minus_low) if rest is None else k.fma(n, minus_low, rest)
         r = k.add(high, low)
-        fraction = k.add(high, k.fma(_polynomial(k, r, _EXP), k.mul(r, r), low))
+        fraction = k.add(high, k.fma(polynomial(k, r, _EXP), k.mul(r, r), low))
     else:
         r = k.fma(n, minus_low, high)
-        fraction = k.fma(_polynomial(k, r, _EXP), k.mul(r, r), r)
+        fraction = k.fma(polynomial(k, r, _EXP), k.mul(r, r), r)
     bits = k.bitcast(rounded, "i32")
     if shift is not None:
         bits = k.add(bits, shift)
@@ -200,7 +200,7 @@ def _unscale(k: Builder, where: Value, value: Value) -> Value:
 def exp(k: Builder, x: Value) -> Value:
     """``e ** x``. Within 1.02 ulp."""
     _check(x)
-    x = _at_most(k, _at_least(k, x, -104.0), 89.0)
+    x = at_most(k, at_least(k, x, -104.0), 89.0)
     small = k.compare("olt", x, k.like(-86, x))
     fraction, half_scale = _power(k, x, shift=_shift_where(k, small, 64), halvings=1)
     return _unscale(k, small, k.mul(_twice(k, fraction), half_scale))
@@ -215,23 +215,23 @@ def _twice(k: Builder, fraction: Value) -> Value:
 def exp2(k: Builder, x: Value) -> Value:
     """``2 ** x``. Within 1.02 ulp."""
     _check(x)
-    x = _at_most(k, _at_least(k, x, -151.0), 129.0)
+    x = at_most(k, at_least(k, x, -151.0), 129.0)
     small = k.compare("olt", x, k.like(-124, x))
     rounder = k.like(_ROUNDER - 1, x)
     rounded = k.add(x, rounder)
     r = k.sub(x, k.sub(rounded, rounder))
     bits = k.add(k.bitcast(rounded, "i32"), _shift_where(k, small, 64))
     half_scale = k.bitcast(k.shl(bits, 23), "float")
-    return _unscale(k, small, k.mul(_twice(k, k.mul(_polynomial(k, r, _EXP2), r)), half_scale))
+    return _unscale(k, small, k.mul(_twice(k, k.mul(polynomial(k, r, _EXP2), r)), half_scale))
 
 
 def expm1(k: Builder, x: Value) -> Value:
     """``e ** x - 1``. Within 1.46 ulp."""
     _check(x)
-    bounded = _at_most(k, _at_least(k, x, -20.0), 89.0)
+    bounded = at_most(k, at_least(k, x, -20.0), 89.0)
     fraction, half_scale = _power(k, bounded, precise=True, halvings=1)
     half = k.fma(fraction, half_scale, k.sub(half_scale, k.like(0.5, x)))
-    return _copysign(k, k.add(half, half), x)
+    return copysign(k, k.add(half, half), x)
 
 
 def sigmoid(k: Builder, x: Value) -> Value:
@@ -248,7 +248,7 @@ def silu(k: Builder, x: Value) -> Value:
 
 def _divided_by_one_plus_exp(k: Builder, numerator: Value, x: Value, rest: Value | None = None) -> Value:
     """``numerator / (1 + exp(x + rest))``."""
-    x = _at_least(k, x, -80.0)
+    x = at_least(k, x, -80.0)
     x = k.select(k.compare("ogt", x, k.like(110, x)), k.like(_INFINITE_EXP, x), x)
     large = k.compare("ogt", x, k.like(86, x))
     fraction, scale = _power(k, x, rest, precise=True, shift=_shift_where(k, large, -64))
@@ -262,30 +262,30 @@ def _divided_by_one_plus_exp(k: Builder, numerator: Value, x: Value, rest: Value
 def tanh(k: Builder, x: Value) -> Value:
     """The hyperbolic tangent. Within 1.23 ulp."""
     _check(x)
-    magnitude = _at_most(k, k.abs(x), 9.5)
+    magnitude = at_most(k, k.abs(x), 9.5)
     one = k.like(1, x)
     fraction, scale = _power(k, k.add(magnitude, magnitude))
     large = k.sub(one, k.div(k.like(2, x), k.fma(fraction, scale, k.add(scale, one))))
     square = k.mul(magnitude, magnitude)
-    little = k.fma(k.mul(_polynomial(k, square, _TANH), square), magnitude, magnitude)
-    return _copysign(k, k.select(k.compare("olt", magnitude, k.like(0.6, x)), little, large), x)
+    little = k.fma(k.mul(polynomial(k, square, _TANH), square), magnitude, magnitude)
+    return copysign(k, k.select(k.compare("olt", magnitude, k.like(0.6, x)), little, large), x)
 
 
 def sinh(k: Builder, x: Value) -> Value:
     """The hyperbolic sine. Within 1.62 ulp."""
     _check(x)
-    magnitude = _at_most(k, k.abs(x), 90.0)
+    magnitude = at_most(k, k.abs(x), 90.0)
     half = _half_exp(k, magnitude)
     large = k.sub(half, k.div(k.like(0.25, x), half))
     square = k.mul(magnitude, magnitude)
-    little = k.fma(k.mul(_polynomial(k, square, _SINH), square), x, x)
-    return k.select(k.compare("olt", magnitude, k.like(1, x)), little, _copysign(k, large, x))
+    little = k.fma(k.mul(polynomial(k, square, _SINH), square), x, x)
+    return k.select(k.compare("olt", magnitude, k.like(1, x)), little, copysign(k, large, x))
 
 
 def cosh(k: Builder, x: Value) -> Value:
     """The hyperbolic cosine. Within 1.35 ulp."""
     _check(x)
-    half = _half_exp(k, _at_most(k, k.abs(x), 90.0))
+    half = _half_exp(k, at_most(k, k.abs(x), 90.0))
     return k.add(half, k.div(k.like(0.25, x), half))
 
 
@@ -331,7 +331,7 @@ def log(k: Builder, x: Value) -> Value:
 def _log_of_parts(k: Builder, f: Value, e: Value) -> Value:
     """``log((1 + f) * 2^e)``."""
     square = k.mul(f, f)
-    rest = k.fma(e, k.like(_LN2_LOW, f), k.mul(k.mul(_polynomial(k, f, _LOG), f), square))
+    rest = k.fma(e, k.like(_LN2_LOW, f), k.mul(k.mul(polynomial(k, f, _LOG), f), square))
     rest = k.fma(square, k.like(-0.5, f), rest)
     return k.fma(e, k.like(_LN2_HIGH, f), k.add(f, rest))
 
@@ -349,7 +349,7 @@ def log10(k: Builder, x: Value) -> Value:
 def _log_to_base(k: Builder, x: Value, base: _Base) -> Value:
     _check(x)
     f, e = _log_of_subnormals(k, x)
-    rest = k.mul(f, _polynomial(k, f, base.coefficients))
+    rest = k.mul(f, polynomial(k, f, base.coefficients))
     if base.low:
         rest = k.fma(e, k.like(base.low, x), rest)
     return _log_outside(k, x, k.fma(e, k.like(base.high, x), k.fma(f, k.like(base.slope, x), rest)))
@@ -360,7 +360,7 @@ def log1p(k: Builder, x: Value) -> Value:
     _check(x)
     total = k.add(x, k.like(1, x))
     found = _log_outside(k, total, _log1p_inside(k, x))
-    return _copysign(k, found, x)
+    return copysign(k, found, x)
 
 
 def _log1p_inside(k: Builder, x: Value) -> Value:
@@ -378,13 +378,13 @@ def _log1p_inside(k: Builder, x: Value) -> Value:
 def log_sigmoid(k: Builder, x: Value) -> Value:
     """``log(sigmoid(x))``. Within 1.68 ulp."""
     _check(x)
-    return k.sub(_at_most(k, x, 0.0), _log1p_inside(k, exp(k, k.neg(k.abs(x)))))
+    return k.sub(at_most(k, x, 0.0), _log1p_inside(k, exp(k, k.neg(k.abs(x)))))
 
 
 def log1p_exp(k: Builder, x: Value) -> Value:
     """``log(1 + exp(x))``, what softplus is below its threshold. Within 1.68 ulp."""
     _check(x)
-    return k.add(_at_least(k, x, 0.0), _log1p_inside(k, exp(k, k.neg(k.abs(x)))))
+    return k.add(at_least(k, x, 0.0), _log1p_inside(k, exp(k, k.neg(k.abs(x)))))
 
 
 # The normal distribution
@@ -393,26 +393,26 @@ def log1p_exp(k: Builder, x: Value) -> Value:
 def erf(k: Builder, x: Value) -> Value:
     """The error function. Within 0.92 ulp."""
     _check(x)
-    magnitude = _at_most(k, k.abs(x), 4.0)
-    tail = k.fma(_polynomial(k, magnitude, _ERF_TAIL), magnitude, k.neg(magnitude))
+    magnitude = at_most(k, k.abs(x), 4.0)
+    tail = k.fma(polynomial(k, magnitude, _ERF_TAIL), magnitude, k.neg(magnitude))
     fraction, scale = _power(k, tail)
     large = k.fma(k.neg(fraction), scale, k.sub(k.like(1, x), scale))
-    little = k.fma(_polynomial(k, k.mul(magnitude, magnitude), _ERF), x, x)
-    return k.select(k.compare("olt", magnitude, k.like(0.93, x)), little, _copysign(k, large, x))
+    little = k.fma(polynomial(k, k.mul(magnitude, magnitude), _ERF), x, x)
+    return k.select(k.compare("olt", magnitude, k.like(0.93, x)), little, copysign(k, large, x))
 
 
 def gelu(k: Builder, x: Value) -> Value:
     """``x * P(X <= x)`` for a normal X; nan for -inf, as in PyTorch. Within 1.6 ulp."""
     _check(x)
     # x P(X <= x) = max(x, 0) - a P(X <= -a) for a = |x|.
-    a = k.abs(_at_most(k, x, 30.0))
-    _, _, v, v_rest = _inverse_and_quotient(k, a, 3.0)  # nan for -inf
-    a = _at_most(k, a, 14.6)
-    tail = _exp_times(k, k.mul(a, k.like(-0.5, x)), a, *_times_polynomial(k, v, v_rest, v, v_rest, _NORMAL_TAIL, _NORMAL_TAIL_REST))
-    return k.sub(_at_least(k, x, -0.0), tail)
+    a = k.abs(at_most(k, x, 30.0))
+    _, _, v, v_rest = inverse_and_quotient(k, a, 3.0)  # nan for -inf
+    a = at_most(k, a, 14.6)
+    tail = _exp_times(k, k.mul(a, k.like(-0.5, x)), a, *times_polynomial(k, v, v_rest, v, v_rest, _NORMAL_TAIL, _NORMAL_TAIL_REST))
+    return k.sub(at_least(k, x, -0.0), tail)
 
 
-def _inverse_and_quotient(k: Builder, a: Value, shift: float) -> tuple[Value, Value, Value, Value]:
+def inverse_and_quotient(k: Builder, a: Value, shift: float) -> tuple[Value, Value, Value, Value]:
     """``1 / (a + shift)`` and ``a / (a + shift)``, each as a float and what it lacks."""
     b, one = k.like(shift, a), k.like(1, a)
     total = k.add(a, b)
@@ -425,11 +425,11 @@ def _inverse_and_quotient(k: Builder, a: Value, shift: float) -> tuple[Value, Va
     return inverse, inverse_rest, quotient, quotient_rest
 
 
-def _times_polynomial(k: Builder, factor: Value, factor_rest: Value, v: Value, v_rest: Value, coefficients: Sequence[float], first_rest: float) -> tuple[Value, Value]:
+def times_polynomial(k: Builder, factor: Value, factor_rest: Value, v: Value, v_rest: Value, coefficients: Sequence[float], first_rest: float) -> tuple[Value, Value]:
     """``factor * p(v - centre)``, as a float and what it lacks; `first_rest` is what the first coefficient lacks."""
     u = k.sub(v, k.like(_TAIL_CENTRE, v))
     first, second = (k.like(c, v) for c in coefficients[:2])
-    rest = _polynomial(k, u, coefficients[2:])
+    rest = polynomial(k, u, coefficients[2:])
     slope = k.fma(u, rest, second)  # of the secant from the centre, and nearly that at u
     slope_rest = k.fma(u, rest, k.sub(second, slope))
     p = k.fma(u, slope, first)
@@ -451,7 +451,7 @@ def gelu_tanh(k: Builder, x: Value) -> Value:
     """``x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3))) / 2``; nan for -inf, as in PyTorch. Within 1.68 ulp."""
     _check(x)
     # It is x / (1 + exp(-2 y)), the argument in two floats.
-    bounded = _at_most(k, _at_least(k, x, -12.0), 12.0)
+    bounded = at_most(k, at_least(k, x, -12.0), 12.0)
     square = k.mul(bounded, bounded)
     square_rest = k.fma(bounded, bounded, k.neg(square))
     linear, cubic = k.like(_GELU_LINEAR, x), k.like(_GELU_CUBIC, x)
@@ -470,10 +470,10 @@ def gelu_tanh(k: Builder, x: Value) -> Value:
 def erfc(k: Builder, x: Value) -> Value:
     """``1 - erf(x)``. Within 1.9 ulp."""
     _check(x)
-    a = _at_most(k, k.abs(x), 10.2)
-    tail = _exp_times(k, k.neg(a), a, *_times_polynomial(k, *_inverse_and_quotient(k, a, 2.125), _ERFC, _ERFC_REST))
+    a = at_most(k, k.abs(x), 10.2)
+    tail = _exp_times(k, k.neg(a), a, *times_polynomial(k, *inverse_and_quotient(k, a, 2.125), _ERFC, _ERFC_REST))
     large = k.select(k.compare("olt", x, k.like(0, x)), k.sub(k.like(2, x), tail), tail)
-    little = k.sub(k.like(1, x), k.fma(_polynomial(k, k.mul(a, a), _ERF), x, x))
+    little = k.sub(k.like(1, x), k.fma(polynomial(k, k.mul(a, a), _ERF), x, x))
     return k.select(k.compare("olt", a, k.like(0.45, x)), little, large)
 
 
@@ -488,7 +488,7 @@ def gelu_gradient(k: Builder, g: Value, x: Value) -> Value:
 def gelu_tanh_gradient(k: Builder, g: Value, x: Value) -> Value:
     """``g`` times the derivative of `gelu_tanh`, as on its card."""
     # For s = sigmoid(2 y) = (1 + tanh(y)) / 2 and e = exp(-2 y) it is s + 2 x y' s (1 - s), and 1 - s = e s.
-    x = _at_most(k, _at_least(k, x, -10.0), 10.0)
+    x = at_most(k, at_least(k, x, -10.0), 10.0)
     square, one = k.mul(x, x), k.like(1, x)
     linear, cubic = k.like(_GELU_LINEAR, x), k.like(_GELU_CUBIC, x)
     fraction, scale = _power(k, k.mul(x, k.fma(square, cubic, linear)))
@@ -502,7 +502,7 @@ def mish(k: Builder, x: Value) -> Value:
     """``x * tanh(log(1 + exp(x)))``; nan for -inf, as in PyTorch. Within 1.0 ulp."""
     _check(x)
     # tanh(log(1 + e)) = n / (n + 2) for n = e (e + 2), here in two floats each
-    bounded = _at_most(k, _at_least(k, x, -132.4), 20.0)  # the shifted scale is 0 at the first
+    bounded = at_most(k, at_least(k, x, -132.4), 20.0)  # the shifted scale is 0 at the first
     small = k.compare("olt", x, k.like(-86, x))
     fraction, scale = _power(k, bounded, precise=True, shift=_shift_where(k, small, 64))
     one, two = k.like(1, x), k.like(2, x)
@@ -551,16 +551,16 @@ def tan(k: Builder, x: Value) -> Value:
 def atan(k: Builder, x: Value) -> Value:
     """The arctangent. Within 1.4 ulp."""
     _check(x)
-    return _copysign(k, _angle(k, k.abs(x), k.like(1, x)), x)
+    return copysign(k, _angle(k, k.abs(x), k.like(1, x)), x)
 
 
 def atan2(k: Builder, y: Value, x: Value) -> Value:
     """The angle of the point (x, y), with the special cases of IEEE 754. Within 1.7 ulp."""
     _check(x, y)
     angle = _angle(k, k.abs(y), k.abs(x))
-    left = k.compare("olt", _copysign(k, k.like(1, x), x), k.like(0, x))
+    left = k.compare("olt", copysign(k, k.like(1, x), x), k.like(0, x))
     opposite = k.add(k.sub(k.like(2 * _HALF_PI_SINGLE, x), angle), k.like(2 * _HALF_PI_SINGLE_REST, x))
-    return _copysign(k, k.select(left, opposite, angle), y)
+    return copysign(k, k.select(left, opposite, angle), y)
 
 
 def _angle(k: Builder, y: Value, x: Value) -> Value:
@@ -576,7 +576,7 @@ def _angle(k: Builder, y: Value, x: Value) -> Value:
 def _odd(k: Builder, x: Value, coefficients: Sequence[float]) -> Value:
     """``x + x^3 p(x^2)``"""
     square = k.mul(x, x)
-    return k.fma(k.mul(_polynomial(k, square, coefficients), square), x, x)
+    return k.fma(k.mul(polynomial(k, square, coefficients), square), x, x)
 
 
 def asin(k: Builder, x: Value) -> Value:
@@ -585,7 +585,7 @@ def asin(k: Builder, x: Value) -> Value:
     a = k.abs(x)
     root, rest = _half_arc(k, a)
     large = k.sub(k.sub(k.like(_HALF_PI_SINGLE, x), root), k.sub(rest, k.like(_HALF_PI_SINGLE_REST, x)))
-    return _copysign(k, k.select(k.compare("olt", a, k.like(0.5, x)), _odd(k, a, _ASIN), large), x)
+    return copysign(k, k.select(k.compare("olt", a, k.like(0.5, x)), _odd(k, a, _ASIN), large), x)
 
 
 def acos(k: Builder, x: Value) -> Value:
@@ -594,7 +594,7 @@ def acos(k: Builder, x: Value) -> Value:
     a = k.abs(x)
     root, rest = _half_arc(k, a)
     square = k.mul(x, x)
-    beyond = k.mul(k.mul(_polynomial(k, square, _ASIN), square), x)  # asin(x) = x + beyond
+    beyond = k.mul(k.mul(polynomial(k, square, _ASIN), square), x)  # asin(x) = x + beyond
     little = k.sub(k.sub(k.like(_HALF_PI_SINGLE, x), x), k.sub(beyond, k.like(_HALF_PI_SINGLE_REST, x)))
     negative = k.sub(k.sub(k.like(2 * _HALF_PI_SINGLE, x), root), k.sub(rest, k.like(2 * _HALF_PI_SINGLE_REST, x)))
     large = k.select(k.compare("olt", x, k.like(0, x)), negative, k.add(root, rest))
@@ -607,7 +607,7 @@ def _half_arc(k: Builder, a: Value) -> tuple[Value, Value]:
     square = k.fma(a, k.neg(half), half)
     root = k.sqrt(square)
     lost = k.div(k.fma(k.neg(root), root, square), k.add(root, k.like(1e-30, a)))  # twice what the root lacks
-    beyond = k.mul(k.mul(_polynomial(k, square, _ASIN), square), root)
+    beyond = k.mul(k.mul(polynomial(k, square, _ASIN), square), root)
     return k.add(root, root), k.add(k.add(beyond, beyond), lost)
 
 
@@ -617,7 +617,7 @@ def asinh(k: Builder, x: Value) -> Value:
     a = k.abs(x)
     wide = k.convert(a, "double")
     large = _log_double(k, k.add(wide, k.sqrt(k.fma(wide, wide, k.like(1, wide)))))
-    return _copysign(k, k.select(k.compare("olt", a, k.like(0.5, x)), _odd(k, a, _ASINH), large), x)
+    return copysign(k, k.select(k.compare("olt", a, k.like(0.5, x)), _odd(k, a, _ASINH), large), x)
 
 
 def acosh(k: Builder, x: Value) -> Value:
@@ -636,7 +636,7 @@ def atanh(k: Builder, x: Value) -> Value:
     one = k.like(1, wide)
     large = k.mul(_log_double(k, k.div(k.add(one, wide), k.sub(one, wide))), k.like(0.5, x))
     large = k.select(k.compare("ogt", a, k.like(1, x)), k.like(NAN, x), large)
-    return _copysign(k, k.select(k.compare("olt", a, k.like(0.5, x)), _odd(k, a, _ATANH), large), x)
+    return copysign(k, k.select(k.compare("olt", a, k.like(0.5, x)), _odd(k, a, _ATANH), large), x)
 
 
 def _log_double(k: Builder, x: Value) -> Value:
@@ -654,8 +654,8 @@ def _sine(k: Builder, r: Value, quarters: Value) -> Value:
 
 def _sine_and_cosine(k: Builder, r: Value, sine: Sequence[float], cosine: Sequence[float]) -> tuple[Value, Value]:
     square = k.mul(r, r)
-    s = k.fma(k.fma(_polynomial(k, square, sine), square, k.like(0, r)), r, r)  # adding 0 keeps the sign of r = -0
-    c = k.fma(k.mul(square, square), _polynomial(k, square, cosine), k.fma(square, k.like(-0.5, r), k.like(1, r)))
+    s = k.fma(k.fma(polynomial(k, square, sine), square, k.like(0, r)), r, r)  # adding 0 keeps the sign of r = -0
+    c = k.fma(k.mul(square, square), polynomial(k, square, cosine), k.fma(square, k.like(-0.5, r), k.like(1, r)))
     return s, c
 
 
@@ -722,7 +722,7 @@ def pow(k: Builder, x: Value, y: Value) -> Value:
     power = k.mul(k.convert(y, "double"), _log2_double(k, k.convert(k.abs(x), "double")))
     magnitude_one = k.compare("oeq", k.abs(x), k.like(1, x))
     power = k.select(k.or_(magnitude_one, k.compare("oeq", y, k.like(0, y))), k.like(0, power), power)
-    result = k.convert(_exp2_double(k, _at_most(k, _at_least(k, power, -300.0), 300.0)), "float")
+    result = k.convert(_exp2_double(k, at_most(k, at_least(k, power, -300.0), 300.0)), "float")
 
     half = k.mul(y, k.like(0.5, y))
     whole = k.compare("oeq", k.intrinsic("trunc", y), y)
@@ -740,7 +740,7 @@ def _log2_double(k: Builder, x: Value) -> Value:
     e = k.ashr(k.sub(bits, k.like(0x3FE6A09E667F3BCD, bits)), 52)
     mantissa = k.bitcast(k.sub(bits, k.shl(e, 52)), "double")
     s = k.div(k.sub(mantissa, k.like(1, x)), k.add(mantissa, k.like(1, x)))
-    found = k.fma(s, _polynomial(k, k.mul(s, s), _LOG2_DOUBLE), k.convert(e, "double"))
+    found = k.fma(s, polynomial(k, k.mul(s, s), _LOG2_DOUBLE), k.convert(e, "double"))
     found = k.select(k.compare("olt", x, k.like(INFINITY, x)), found, x)
     return k.select(k.compare("oeq", x, k.like(0, x)), k.like(-INFINITY, x), found)
 
@@ -750,4 +750,4 @@ def _exp2_double(k: Builder, x: Value) -> Value:
     rounder = k.like(_DOUBLE_ROUNDER + 1023, x)
     rounded = k.add(x, rounder)
     scale = k.bitcast(k.shl(k.bitcast(rounded, "i64"), 52), "double")
-    return k.mul(_polynomial(k, k.sub(x, k.sub(rounded, rounder)), _EXP2_DOUBLE), scale)
+    return k.mul(polynomial(k, k.sub(x, k.sub(rounded, rounder)), _EXP2_DOUBLE), scale)

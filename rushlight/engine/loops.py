@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from . import exact, functions
+from . import double_functions, exact, functions
 from .elements import FROM_BITS, TO_BITS
 from .emit import BITS, INTEGER_OF, LANES, Builder, Value, module
 from .kernel import Kernel
@@ -66,7 +66,7 @@ def compute(k: Builder, node: Node, values: Sequence[Value]) -> Value:
     if op in _INTRINSICS:
         return k.intrinsic(op, *values)
     if op in FUNCTIONS:
-        made: Callable[..., Value] = getattr(functions, op)
+        made: Callable[..., Value] = getattr(functions if node.type == "float" else double_functions, op)
         return made(k, *values)
     if op in EXACT_FUNCTIONS:
         fixed: Callable[..., Value] = getattr(exact, op)
@@ -130,7 +130,7 @@ def passes(nest: Nest, shape: Stages) -> tuple[list[Pass], dict[int, int]]:
             n = waiting.pop()
             if not shape.along[n] or n in needed or n in saved:
                 continue
-            if n in computed and nest.nodes[n].op in FUNCTIONS:
+            if n in computed and nest.nodes[n].op in FUNCTIONS and nest.nodes[n].type == "float":
                 saved[n] = rows.setdefault(n, len(rows))
                 continue
             needed.add(n)

@@ -16,7 +16,7 @@ from .kernel import WORKSPACE, Call, Pointer
 from .loops import Nest, Stages, passes
 from .lowering import ROW_BLOCK, Column
 from .nests import Bound, Form, Read, read_call
-from .terms import FUNCTIONS, HALF_BITS, REDUCTIONS, Node
+from .terms import DOUBLE_FUNCTIONS, FUNCTIONS, HALF_BITS, REDUCTIONS, Node
 from .trace import Fate, Step, Trace
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ def terms(nodes: Sequence[Node], where: object = "") -> None:
             require((*types, node.type) == ("i8", "i16"), "a byte becomes two", at)
         elif node.op not in ("convert", "at"):
             require(all(t == node.type for t in types), "an operation is on terms of its type", at)
-        require(node.op not in FUNCTIONS or node.type == "float", "functions are of float32", at)
+        require(node.op not in FUNCTIONS or node.type == "float" or (node.type == "double" and node.op in DOUBLE_FUNCTIONS), "functions are of floats that have them", at)
         require(not node.args or nodes[node.args[0]].op not in _ENDS, "a store has no value", at)
 
 

@@ -15,11 +15,11 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from . import llvm
+from . import gemm_amx, llvm
 from .elements import HALVES, bytes_of, memory_type, register_type
 from .emit import BITS
 from .gemm_kernel import BATCH_DIMS, PairWord, Word, pair_kernel, product_kernel, shares
-from .gemm_pack import Variant, has_masks, panel_bytes
+from .gemm_variant import Variant, has_masks, panel_bytes
 from .gemm_vector import VectorVariant, VectorWord, vector_kernel
 from .kernel import WORKSPACE, Call, Lowered, Pointer
 from .nests import strided_copy
@@ -75,9 +75,21 @@ def multiplies_pairs() -> bool:
     return "avx512bf16" in llvm.host_features()
 
 
+def multiplies_amx() -> bool:
+    """Whether the processor multiplies pairs in AMX's registers."""
+    return multiplies_pairs() and gemm_amx.usable(_comes_out_right)
+
+
+def _comes_out_right() -> bool:
+    """Whether AMX's kernel gives a product of numbers that every order of additions gives."""
+    m, n, k = 45, 70, 77
+    a, b = (gemm_amx.small_numbers(*shape) for shape in ((m, k), (k, n)))
+    return gemm_amx.agrees(_Plan(Product(m, n, k, (k, 1), (n, 1), (n, 1), type="bf16"), amx=True).lowered(), a, b)
+
+
 def lower(product: Product) -> Lowered:
     """The calls that compute a product."""
-    return _Plan(product).lowered()
+    return _Plan(product, product.type == "bf16" and product.m > 1 and product.n > 1 and multiplies_amx()).lowered()
 
 
 @dataclass(slots=True)
@@ -103,9 +115,10 @@ class _Operand:
 class _Plan:
     """One product on the way to its calls."""
 
-    def __init__(self, product: Product) -> None:
+    def __init__(self, product: Product, amx: bool) -> None:
         self.type, self.size, self.sum = product.type, bytes_of(product.type), register_type(product.type)
-        self.pairs = product.type == "bf16" and multiplies_pairs()
+        self.amx = amx
+        self.pairs = amx or (product.type == "bf16" and multiplies_pairs())
         self.m, self.n, self.k = product.m, product.n, product.k
         self.calls: list[Call] = []
         self.workspace = 0
@@ -241,7 +254,7 @@ class _Plan:
             bias = out
         if a.row != 1 and a.column != 1 and self.k > 1:
             a = self._dense(a, self.m, self.k)
-        if self.pairs and a.column != 1 and self.k > 1:
+        if self.pairs and not self.amx and a.column != 1 and self.k > 1:
             a = self._paired(a)
         if b.row != 1 and b.column != 1 and self.k > 1:
             b = self._dense(b, self.k, self.n)
@@ -263,25 +276,25 @@ class _Plan:
         widened = self.type in HALVES and not self.pairs
         a_step = a.row if a_rows else a.column
         b_step = b.row if b_rows else b.column
-        most_rows, vectors = tile(self.m, self.n, lanes)
+        most_rows, vectors = (gemm_amx.BLOCK, 2) if self.amx else tile(self.m, self.n, lanes)
         width = vectors * lanes
         panels = -(-self.n // width)
         a_collides = a_step > 0 and a.type == self.type and a_step * self.size % _COLLIDING_A == 0
         # Of an odd number of k in a row the last one makes a pair with what is behind it.
-        a_packed = (a_collides and panels >= 4) or widened or (self.pairs and a_rows and self.k % 2 > 0)
+        a_packed = (a_collides and panels >= 4) or widened or (self.pairs and a_rows and self.k % 2 > 0) or self.amx
         if a_collides and a_rows and not a_packed:
             most_rows = min(most_rows, _COLLIDING_ROWS)
         blocks = -(-self.m // most_rows)
-        rows, first_blocks = row_blocks(self.m, blocks, most_rows)
+        rows, first_blocks = ((most_rows,), blocks) if self.amx else row_blocks(self.m, blocks, most_rows)
         tail = -(-(self.n - (panels - 1) * width) // lanes) % vectors
-        if tail and (vectors - tail) < _TAIL_WASTE * vectors * panels:
+        if self.amx or (vectors - tail) < _TAIL_WASTE * vectors * panels:
             tail = 0
         b_packed = not b_rows or self.type in HALVES or (
             blocks >= 4 and (b_step * self.size % _COLLIDING_B == 0 or self.k * self.n * self.size > _SLAB_BYTES)
         )
         if not has_masks() and self.n % width:
             b_packed = True
-        variant = Variant(self.type, out.type, self.pairs, rows, vectors, tail, a_rows, a_packed, b_rows, b_packed)
+        variant = Variant(self.type, out.type, self.pairs, rows, vectors, tail, a_rows, a_packed, b_rows, b_packed, self.amx)
 
         # Packing an element takes as long as so many fused multiplications and additions.
         a_cost = (13 if self.type in HALVES else 4) * a_packed / self.n
@@ -293,7 +306,7 @@ class _Plan:
         row_bound = -(-blocks // row_slabs) * rows[0]
         a_bytes = 0
         if a_packed:
-            lines, length = (row_bound, steps) if a_rows else (steps, row_bound)
+            lines, length = (row_bound, steps) if a_rows or self.amx else (steps, row_bound)
             a_bytes = lines * (length + 48) * packed_size
         b_bytes = panel_bytes(variant, steps) if b_packed else 0
         own = -(-(a_bytes + b_bytes) // _ALIGNMENT) * _ALIGNMENT
@@ -316,6 +329,7 @@ class _Plan:
                 Word.BIAS_STEP: bias.row if bias else 0,
                 Word.OUT_STEP: out.row,
                 Word.HAS_BIAS: int(bias is not None),
+                Word.ROWS: self.m,
                 Word.FIRST_BLOCKS: first_blocks,
                 Word.ROW_SLABS: slabs,
                 Word.PANEL_SLABS: panel_slabs,

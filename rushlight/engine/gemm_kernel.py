@@ -19,10 +19,11 @@ from collections.abc import Sequence
 from enum import IntEnum, auto
 from functools import lru_cache
 
-from . import llvm
-from .elements import load, memory_type, store
+from . import gemm_amx, llvm
+from .elements import load, memory_type
 from .emit import LANES, Builder, Value, module
-from .gemm_pack import PairOfLines, Variant, masks_of, packing, smaller
+from .gemm_pack import PairOfLines, packing
+from .gemm_variant import Variant, finish, masks_of, smaller
 from .kernel import Kernel
 
 #: Bytes of a line of the cache.
@@ -48,6 +49,7 @@ class Word(IntEnum):
     BIAS_STEP = auto()
     OUT_STEP = auto()
     HAS_BIAS = auto()
+    ROWS = auto()  # of A
     FIRST_BLOCKS = auto()  # blocks of rows that have `Variant.rows[0]` of them; the others have `rows[1]`
     ROW_SLABS = auto()
     PANEL_SLABS = auto()
@@ -60,6 +62,8 @@ class Word(IntEnum):
 
 @lru_cache(maxsize=256)
 def product_kernel(variant: Variant) -> Kernel:
+    if variant.amx:
+        return Kernel("product", module([_product(variant), gemm_amx.panel(variant), gemm_amx.gather(variant), *packing(variant)]))
     functions = [_product(variant), panel(variant, "panel", variant.vectors)]
     if variant.tail:
         functions.append(panel(variant, "tail", variant.tail))
@@ -151,7 +155,7 @@ def panel(variant: Variant, name: str, vectors: int) -> Builder:
             sums = _multiply(k, variant, rows, a, b_step, sums, masks)
             for i, row in enumerate(_rows(k, type, out, p["out_step"], rows)):
                 for v, mask in enumerate(masks):
-                    _finish(k, variant, sums[i * vectors + v], k.address(row, v * variant.lanes, type), mask)
+                    finish(k, variant, sums[i * vectors + v], k.address(row, v * variant.lanes, type), mask)
             a_next = k.mul(p["a_step"], k.constant(rows, "i64")) if variant.a_rows else rows
             start_next = k.address(start, k.mul(p["start_step"], k.constant(rows, "i64")), type)
             block.next = [k.address(a, a_next, variant.a_type), start_next, out_next]
@@ -215,17 +219,6 @@ def _add_product(k: Builder, variant: Variant, a: Value, b: Value, total: Value)
     return k.new(f"call <16 x float> @llvm.x86.avx512bf16.dpbf16ps.512({total.typed}, {pairs[0].typed}, {pairs[1].typed})", "float", 16)
 
 
-def _finish(k: Builder, variant: Variant, total: Value, address: Value, mask: Value) -> None:
-    """Write accumulators to the output."""
-    if variant.pairs and variant.out == "bf16":
-        # Pairs have made zeros of subnormal sums, as this instruction does.
-        k.declare("declare <16 x bfloat> @llvm.x86.avx512bf16.cvtneps2bf16.512(<16 x float>)")
-        rounded = k.new(f"call <16 x bfloat> @llvm.x86.avx512bf16.cvtneps2bf16.512({total.typed})", "bfloat", 16)
-        k.masked_store(k.bitcast(rounded, "i16"), address, mask)
-    else:
-        store(k, total, address, variant.out, mask)
-
-
 def _product(variant: Variant) -> Builder:
     """A chunk: some of the jobs, each a slab of rows times a slab of panels of one product of the batch."""
     k = Builder("product", [("ptr", "args"), ("i64", "chunk")])
@@ -245,6 +238,8 @@ def _product(variant: Variant) -> Builder:
         whole_block = k.and_(k.add(variant.steps(k, k_block), number(variant.lanes - 1)), number(-variant.lanes))
         a_room = k.address(panel_room, k.mul(whole_block, number(variant.width)), variant.packed)
 
+    if variant.amx:
+        gemm_amx.configure(k)
     with k.loop(*share(k, chunk, Word.JOBS)) as job:
         rest, panel_slab = divide(k, job.index, panel_slabs)
         rest, row_slab = divide(k, rest, row_slabs)
@@ -255,7 +250,7 @@ def _product(variant: Variant) -> Builder:
         seconds = k.sub(k.sub(block_stop, block), firsts)
         large, small = number(variant.rows[0]), number(variant.rows[-1])
         row = k.add(k.mul(first, large), k.mul(k.sub(block, first), small))
-        rows = k.add(k.mul(firsts, large), k.mul(seconds, small))
+        rows = smaller(k, k.add(k.mul(firsts, large), k.mul(seconds, small)), k.sub(word(Word.ROWS), row))
         bias = k.address(bias, k.mul(row, bias_step), out_type)
         out = k.address(out, k.mul(row, out_step), out_type)
 
@@ -263,14 +258,17 @@ def _product(variant: Variant) -> Builder:
         with k.loop(0, k.intrinsic("smax", depth, number(1)), k_block) as outer:
             behind = k.compare("ne", outer.index, number(0))
             count = smaller(k, k_block, k.sub(depth, outer.index))
-            line, inside = (row, outer.index) if variant.a_rows else (variant.steps(k, outer.index), row)
+            line, inside = (row, outer.index) if variant.a_rows else (variant.steps(k, outer.index) if variant.a_paired else outer.index, row)
             a_block = k.address(a, k.add(k.mul(line, a_step), inside), variant.a_memory)
             block_step = a_step
             if variant.a_packed:
                 lines, length = (rows, count) if variant.a_rows else (count, rows)
-                # An odd number of lines of the cache apart.
-                packed_length = variant.steps(k, length) if variant.a_rows else length
-                block_step = k.or_(k.and_(k.add(packed_length, number(31)), number(-16)), number(16))
+                if variant.amx:
+                    block_step = gemm_amx.block_size(k, count)
+                else:
+                    # An odd number of lines of the cache apart.
+                    packed_length = variant.steps(k, length) if variant.a_rows else length
+                    block_step = k.or_(k.and_(k.add(packed_length, number(31)), number(-16)), number(16))
                 invoke(k, "gather", [a_block, a_step, a_room, block_step, lines, length])
                 a_block = a_room
             has_start = k.or_(behind, has_bias)
@@ -285,7 +283,8 @@ def _product(variant: Variant) -> Builder:
                     b_block = panel_room
                 target = k.address(out, column, out_type)
                 start = k.select(behind, target, k.address(bias, column, out_type))
-                arguments = [variant.steps(k, count), a_block, block_step, b_block, b_step, start, start_step, target, out_step, columns, firsts, seconds, has_start]
+                counts = [firsts, rows if variant.amx else seconds]
+                arguments = [variant.steps(k, count), a_block, block_step, b_block, b_step, start, start_step, target, out_step, columns, *counts, has_start]
                 if variant.tail:
                     full, tail, done = k.fresh("full"), k.fresh("tail"), k.fresh("done")
                     k.branch(k.compare("slt", columns, number(variant.width)), tail, full)
@@ -298,6 +297,8 @@ def _product(variant: Variant) -> Builder:
                     k.label(done)
                 else:
                     invoke(k, "panel", arguments)
+    if variant.amx:
+        gemm_amx.release(k)
     return k
 
 

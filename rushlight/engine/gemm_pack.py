@@ -6,91 +6,11 @@ bits; the last pair of an odd number has a zero. Half precision that is not mult
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
-from . import llvm
-from .elements import load, memory_type, register_type
+from .elements import load
 from .emit import BITS, LANES, Builder, Value
-
-
-@dataclass(frozen=True, slots=True)
-class Variant:
-    """What a product kernel is specialised on."""
-
-    type: str  # of A's and B's elements: "float", "double", "bf16", "f16"
-    out: str  # of the output's and the bias's
-    pairs: bool  # whether bfloat16 is multiplied in pairs
-    rows: tuple[int, ...]  # of A in a block: one size or two
-    vectors: int  # in a row of a panel
-    tail: int  # vectors in a row of the last panel, if fewer
-    a_rows: bool  # whether A's rows are contiguous, otherwise its columns are, and pairs have been made of them
-    a_packed: bool
-    b_rows: bool  # whether B's rows are contiguous, otherwise its columns are, and it is packed
-    b_packed: bool
-
-    @property
-    def memory(self) -> str:
-        """The type of A's and B's elements in memory."""
-        return memory_type(self.type)
-
-    @property
-    def a_memory(self) -> str:
-        """The same of A's, if these may be pairs already."""
-        return self.packed if self.pairs and not self.a_rows else self.memory
-
-    @property
-    def sum(self) -> str:
-        """The type of an accumulator."""
-        return register_type(self.type)
-
-    @property
-    def packed(self) -> str:
-        """The type of what a tile multiplies."""
-        return "i32" if self.pairs else self.sum
-
-    @property
-    def a_type(self) -> str:
-        """The type of A's elements where a tile reads them."""
-        return self.packed if self.a_packed else self.a_memory
-
-    @property
-    def lanes(self) -> int:
-        """Sums in a vector register of the host."""
-        return llvm.vector_width() // BITS[self.sum]
-
-    @property
-    def width(self) -> int:
-        """Columns of a panel."""
-        return self.vectors * self.lanes
-
-    def steps(self, k: Builder, count: Value) -> Value:
-        """What so many k are to a tile."""
-        return k.lshr(k.add(count, k.constant(1, "i64")), 1) if self.pairs else count
-
-
-def has_masks() -> bool:
-    """Whether reading some lanes of a vector costs no more than reading all."""
-    return "avx512f" in llvm.host_features()
-
-
-def panel_bytes(variant: Variant, steps: int) -> int:
-    """The memory of a packed panel."""
-    return -(-steps // variant.lanes) * variant.lanes * variant.width * (BITS[variant.packed] // 8)
-
-
-def smaller(k: Builder, a: Value, b: Value) -> Value:
-    return k.intrinsic("smin", a, b)
-
-
-def masks_of(k: Builder, columns: Value, vectors: int, lanes: int) -> list[Value]:
-    """For each vector of a row, which of its lanes are columns."""
-    masks = []
-    for v in range(vectors):
-        numbers = Value("<" + ", ".join(f"i64 {v * lanes + n}" for n in range(lanes)) + ">", "i64", lanes)
-        masks.append(k.compare("slt", numbers, k.splat(columns, lanes)))
-    return masks
-
+from .gemm_variant import Variant, has_masks, masks_of, smaller
 
 # Functions that a module calls within itself. A call lists the arguments in the order of these parameters.
 
@@ -103,7 +23,7 @@ def packing(variant: Variant) -> list[Builder]:
     functions = []
     if variant.b_packed:
         functions.append(_pack_rows(variant) if variant.b_rows else _pack_columns(variant))
-    if variant.a_packed:
+    if variant.a_packed and not variant.amx:
         functions.append(_gather(variant))
     return functions
 
@@ -132,6 +52,13 @@ def _pack_rows(variant: Variant) -> Builder:
     k.label(part)
     copy(masks_of(k, p["columns"], variant.vectors, lanes))
     k.label(done)
+    if variant.amx:
+        # Registers have 16 pairs: those behind the last k are zeros.
+        steps = variant.steps(k, p["k"])
+        with k.loop(steps, k.and_(k.add(steps, k.constant(15, "i64")), k.constant(-16, "i64"))) as row:
+            for v in range(variant.vectors):
+                place = k.add(k.mul(row.index, k.constant(variant.width, "i64")), k.constant(v * lanes, "i64"))
+                k.store(k.constant(0, "i32", lanes), k.address(p["packed"], place, "i32"))
     return k
 
 

@@ -19,7 +19,8 @@ from typing import NamedTuple
 from .emit import LANES, Builder, Value, module
 from .functions import sigmoid, tanh
 from .gemm_kernel import invoke, panel, read_word, share
-from .gemm_pack import Variant, packing, panel_bytes
+from .gemm_pack import packing
+from .gemm_variant import Variant, panel_bytes
 from .kernel import Kernel
 
 #: Each kernel's words: addresses, then numbers. Steps are in elements.

@@ -18,7 +18,8 @@ from .shape import Layout
 from .storage import Storage, TensorBase
 
 if TYPE_CHECKING:
-    from .ops.card import Card, Gradient, Plan
+    from .ops.card import Card, Plan
+    from .ops.gradient import Gradient
     from .tensor import Tensor
 
 #: How a view came about, for the checks on in-place writes (`TensorBase._view_kind`).

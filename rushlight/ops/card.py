@@ -56,6 +56,7 @@ from ..shape import (
     strides_in_order,
 )
 from ..storage import ON_META, SHARED, Storage, TensorBase, storage_of_array
+from .gradient import Gradient, Rule, parameters_of
 
 if TYPE_CHECKING:
     from ..engine.lowering import Lowering
@@ -67,7 +68,6 @@ CARDS: dict[str, Card] = {}
 _PLANS: Recent[tuple[Any, ...], Plan] = Recent(1 << 12)
 
 Static = tuple[Any, ...]
-Rule = Callable[..., Any]
 
 
 class Plan:
@@ -104,76 +104,6 @@ class Plan:
 
     def __repr__(self) -> str:
         return f"<plan of {self.card.name} on {self.operands} -> {self.outs}>"
-
-
-class Gradient:
-    """How the gradients of some operands of a plan are computed: worked out once for each choice of operands."""
-
-    __slots__ = ("needs", "saves", "saves_outputs", "saves_anything", "joint", "rules")
-
-    def __init__(self, plan: Plan, bits: int) -> None:
-        card = plan.card
-        count = len(plan.operands)
-        self.needs = tuple(bool(bits >> n & 1) for n in range(count))
-        names = [card.operands[min(n, len(card.operands) - 1)] for n in range(count)]
-        parameters = {name: _parameters(rule) for name, rule in card.grads.items()}
-
-        def argument(name: str) -> int | tuple[int, ...] | _Known:
-            """Where a rule's argument comes from: what the node has saved, or what is known already."""
-            if name in plan.params:
-                return _Known(plan.params[name])
-            if name == "layouts":
-                return _Known(plan.operands)
-            if name == "needs":
-                return _Known(self.needs)
-            if name in card.outputs:
-                return -1 - card.outputs.index(name)
-            n = card.operands.index(name)
-            if card.variadic and n == len(card.operands) - 1:
-                return tuple(range(n, count))
-            return n if n < count else _Known(None)
-
-        # Each rule with its arguments: of the joint rule, or of each operand's own (None where no gradient is needed).
-        self.joint: tuple[Rule, list[Any]] | None = None
-        self.rules: list[tuple[Rule, list[Any]] | None] = []
-        named: set[str] = set()
-        if card.joint is not None:
-            named.update(_parameters(card.joint))
-            self.joint = card.joint, [argument(p) for p in _parameters(card.joint)]
-        else:
-            for name, needed in zip(names, self.needs, strict=True):
-                rule = card.grads.get(name) if needed else None
-                if needed and rule is None:
-                    rule = _refusal(card, name)
-                    self.rules.append((rule, []))
-                elif rule is None:
-                    self.rules.append(None)
-                else:
-                    named.update(parameters[name])
-                    self.rules.append((rule, [argument(p) for p in parameters[name]]))
-        self.saves = tuple(n for n, name in enumerate(names) if name in named)
-        self.saves_outputs = tuple(n for n, name in enumerate(card.outputs) if name in named)
-        self.saves_anything = card.saves_anything
-
-
-class _Known:
-    """An argument of a gradient rule that every node of a plan is given alike."""
-
-    __slots__ = ("value",)
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-
-def _refusal(card: Card, operand: str) -> Rule:
-    """The gradient rule of an operand that has none."""
-
-    def refuse(g: Any) -> Any:
-        if not card.grads:
-            raise RuntimeError(f"{card.name}: {card.no_grad_reason or 'this operation has no gradient'}")
-        raise NotImplementedError(f"the derivative for '{card.name}: {operand}' is not implemented.")
-
-    return refuse
 
 
 class Card:
@@ -233,7 +163,7 @@ class Card:
         self.lowering = lowering
         self.autocast = autocast
         rules = [backward] if backward is not None else self.grads.values()
-        named = {p for rule in rules for p in _parameters(rule)}
+        named = {p for rule in rules for p in parameters_of(rule)}
         # Without `infer` the op runs at once; a pointwise card infers by its own rule.
         self.deferred = infer is not None or isinstance(self, Pointwise)
         self.saves_anything = bool(named & ({*self.operands} | {*self.outputs}))
@@ -258,25 +188,7 @@ class Card:
         """Run the gradient rules for the operands that have an edge, or those of a `gradient` for fewer of them."""
         gradient = gradient or node.gradient
         g: Any = self._incoming(grads, node.plan)
-        if g is None:
-            return (None,) * len(gradient.needs)
-
-        def argument(source: Any) -> Any:
-            if type(source) is int:
-                return node.get(source)
-            return source.value if type(source) is _Known else tuple([node.get(n) for n in source])
-
-        if gradient.joint is not None:
-            rule, sources = gradient.joint
-            return rule(g, *[argument(source) for source in sources])
-        found: list[Tensor | None] = []
-        for entry in gradient.rules:
-            if entry is None:
-                found.append(None)
-            else:
-                rule, sources = entry
-                found.append(rule(g, *[argument(source) for source in sources]) if sources else rule(g))
-        return found
+        return (None,) * len(gradient.needs) if g is None else gradient.run(node, g)
 
     def _incoming(self, grads: list[Tensor | None], plan: Plan) -> Any:
         if len(grads) == 1:
@@ -284,12 +196,6 @@ class Card:
         if len(plan.flows) == 1:
             return grads[plan.flows[0]]
         return tuple(grads) if any(g is not None for g in grads) else None
-
-
-def _parameters(rule: Rule) -> tuple[str, ...]:
-    """The names of what a gradient rule takes besides the gradient, in its order."""
-    code = rule.__code__
-    return code.co_varnames[1 : code.co_argcount]
 
 
 class Pointwise(Card):

@@ -98,3 +98,15 @@ def test_fused_and_alone_give_equal_bits() -> None:
         function = getattr(torch, name)
         assert torch.equal(function(x.abs() * 1.0) * 1.0, function(x.abs())), name
         assert torch.equal(function(x.abs().t().contiguous().t()), function(x.abs())), name
+
+
+def test_the_inverse_of_erf_is_rounded_as_if_exact() -> None:
+    random = np.random.default_rng(0)
+    near_one = random.choice([-1, 1], 3000) * (1 - 10.0 ** random.uniform(-7, 0, 3000))
+    x = np.concatenate([random.uniform(-1, 1, 3000), near_one, 10.0 ** random.uniform(-44, -1, 1000)]).astype(np.float32)
+    x = x[np.abs(x) < 1]
+    y = torch.erfinv(torch.tensor(x)).numpy().astype(np.float64)
+    # To the exact inverse it is as far as erf of it is from x, over the slope.
+    away = (np.array([math.erf(v) if abs(v) < 0.5 else math.copysign(1 - math.erfc(abs(v)), v) for v in y]) - x) / (2 / math.sqrt(math.pi) * np.exp(-y * y))
+    assert (np.abs(away) <= 0.51 * np.spacing(np.abs(y).astype(np.float32)) + 1e-10).all()
+    np.testing.assert_array_equal(torch.erfinv(torch.tensor([0.0, 1.0, -1.0, 2.0, np.nan])).numpy(), np.float32([0, np.inf, -np.inf, np.nan, np.nan]))

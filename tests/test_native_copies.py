@@ -23,7 +23,7 @@ COPIES: dict[str, Function] = {
     "flip": lambda x: x.flip(-1), "flip rows": lambda x: x.flip(1, 2), "flip all": lambda x: x.flip(tuple(range(x.dim()))),
     "roll": lambda x: x.roll(3, -1), "roll flat": lambda x: x.roll(-7), "roll two": lambda x: x.roll((1, -2, 1), (1, 2, 1)), "roll around": lambda x: x.roll(x.shape[1], 1),
     "pixel_shuffle": lambda x: F.pixel_shuffle(x, 2), "pixel_unshuffle": lambda x: F.pixel_unshuffle(x[..., :6, :8], 2), "channel_shuffle": lambda x: F.channel_shuffle(x, 2),
-    "tril": torch.tril, "triu": torch.triu, "tril up": lambda x: x.tril(3), "triu down": lambda x: x.triu(-20), "triu far": lambda x: x.triu(100),
+    "tril": torch.tril, "triu": torch.triu, "tril up": lambda x: x.tril(3), "triu down": lambda x: x.triu(-20), "triu far": lambda x: x.triu(100), "tril turned": lambda x: x.transpose(1, 3).tril(1),
     "pad": lambda x: F.pad(x, (1, 2)), "pad rows": lambda x: F.pad(x, (0, 0, 3, 1), value=7), "pad all": lambda x: F.pad(x, (1, 2, 0, 1, 2, 2, 1, 0), value=-1), "crop": lambda x: F.pad(x, (-1, 2, 3, -2)),
     "every other": lambda x: x[..., ::2].contiguous(), "every other from one": lambda x: x[..., 1::2] * 1, "into every other": lambda x: torch.zeros(*x.shape[:-1], 2 * x.shape[-1]).to(x.dtype).slice_scatter(x, -1, 1, None, 2),
     **{f"{mode} {n}": lambda x, mode=mode, pad=pad: F.pad(x[0] if len(pad) == 2 else x, pad, mode=mode) for mode in ("reflect", "replicate", "circular") for n, pad in enumerate([(3, 2), (2, 1, 3, 4), (-2, 3, 1, -1)])},
@@ -116,6 +116,13 @@ def test_these_ops_have_native_forms(way: str) -> None:
                 seen.add(name)
     wanted = {"flip", "roll", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle", "tril", "triu", "constant_pad_nd", "im2col", "col2im", "cumsum", "cumprod", "cummax", "cummin"}
     assert seen >= {name for name in wanted if way == "plain" or not name.startswith("cum")}
+
+
+def test_triangles_of_what_is_no_rows() -> None:
+    x = torch.arange(5.0)
+    wide = np.broadcast_to(x.numpy()[:, None], (3, 5, 6))
+    np.testing.assert_array_equal(x.unsqueeze(1).expand(3, 5, 6).triu(1).numpy(), np.triu(wide, 1))
+    np.testing.assert_array_equal(x.sum().expand(40, 50).tril(-1).numpy(), np.tril(np.full((40, 50), 10.0), -1))
 
 
 def test_sums_in_other_dtypes() -> None:

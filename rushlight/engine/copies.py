@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ..shape import Layout, Shape, as_one_dim
+from ..shape import Layout, Shape, as_one_dim, contiguous_strides
 from .emit import LANES, Builder, module
-from .kernel import Call, Kernel, Lowered, Pointer
+from .kernel import WORKSPACE, Call, Kernel, Lowered, Pointer
 from .lowering import FLOATING
-from .nests import OUTER_AT_MOST, Bound, Form, elementwise_call, row_call
+from .nests import OUTER_AT_MOST, Bound, Form, elementwise_call, row_call, strided_copy
 from .terms import FLOATS, MEMORY, Node
 
 if TYPE_CHECKING:
@@ -313,14 +313,18 @@ def triangle(plan: Plan, upper: bool) -> Lowered | None:
         (count, step), (inner, inner_step) = found, (1, 0)
     elif input.ndim == 4:
         (count, inner), (step, inner_step) = input.shape[:2], stride[:2]
-    else:
-        return None
-    if stride[-1] != 1 and width != 1:
-        return None
+    source, before, workspace = Pointer(0), Lowered(()), 0
+    if found is None and input.ndim != 4 or (stride[-1] != 1 and width != 1):
+        # The kernel reads rows: what has none is copied first.
+        copied = strided_copy(MEMORY[out.dtype], input.shape, (Pointer(0), stride), (Pointer(WORKSPACE), contiguous_strides(input.shape)))
+        if copied is None:
+            return None
+        source, before, workspace, stride = Pointer(WORKSPACE), copied, out.nbytes, contiguous_strides(input.shape)
+        count, step, inner, inner_step = math.prod(input.shape[:-2]), rows * width, 1, 0
     work = max(1, count * inner * rows * width // (1 << 16))
     each = -(-count // min(work, count, 16))
-    words = (Pointer(0), Pointer(1), count, each, inner, rows, width, step, inner_step, stride[-2], plan.params["diagonal"])
-    return Lowered((Call(_triangle_kernel(MEMORY[out.dtype], upper), words, -(-count // each)),))
+    words = (source, Pointer(1), count, each, inner, rows, width, step, inner_step, stride[-2], plan.params["diagonal"])
+    return Lowered((*before.calls, Call(_triangle_kernel(MEMORY[out.dtype], upper), words, -(-count // each))), workspace)
 
 
 @cache

@@ -25,13 +25,14 @@ class Report:
     plans: int  #: different (op, layouts, static arguments) seen, each inferred once
     flushes: dict[str, int]  #: how often the tape ran, by cause
 
-    recordings: int  #: functions recorded by `torch.compile`, once for each way they were called
+    recordings: int  #: functions recorded by `torch.compile` and passes of Sequential, once for each way they were called
     replays: int  #: of these
 
     traces: int  #: kinds of traces remembered
     traces_compiled: int  #: by now, those compiled for nothing or forgotten since among them
     compiled_runs: int  #: of the tape, as a compiled trace
     interpreted_runs: int  #: of the tape, entry by entry
+    direct_runs: int  #: replays with nothing pending before them, each a native call of its own
     native_calls: int  #: each of any number of kernels
     kernels_compiled: int  #: made by LLVM
     kernels_loaded: int  #: found in the cache directory
@@ -69,7 +70,7 @@ class Report:
             f"plans     {self.plans}\n"
             f"flushes   {sum(self.flushes.values())}{': ' + causes if causes else ''}\n"
             f"captured  {self.recordings} recordings, {self.replays} replays\n"
-            f"traces    {self.traces} known, {self.traces_compiled} compiled; runs: {self.compiled_runs} compiled, {self.interpreted_runs} interpreted\n"
+            f"traces    {self.traces} known, {self.traces_compiled} compiled; runs: {self.compiled_runs} compiled, {self.interpreted_runs} interpreted, {self.direct_runs} direct\n"
             f"kernels   {self.kernels_compiled} compiled, {self.kernels_loaded} loaded; {self.compile_seconds:.3f} s compiling ({self.llvm_seconds:.3f} s LLVM)\n"
             f"native    {self.native_calls} calls in {self.native_seconds:.3f} s{native}, {self.packing_seconds:.3f} s packing, {self.releasing_seconds:.3f} s releasing\n"
             f"other     lookup {self.lookup_seconds:.3f} s{lookup}, interpreted {self.interpreted_seconds:.3f} s, "
@@ -99,7 +100,8 @@ def report() -> Report:
         traces=execute.traces_known(),
         traces_compiled=counts.traces_compiled,
         compiled_runs=counts.compiled_runs,
-        interpreted_runs=sum(tape.flushes.values()) - counts.compiled_runs,
+        interpreted_runs=tape.flush_count() - counts.compiled_runs,
+        direct_runs=counts.direct_runs,
         native_calls=counts.native_calls,
         kernels_compiled=llvm.counts.compiled,
         kernels_loaded=llvm.counts.loaded,
@@ -128,6 +130,7 @@ def explain(function: Callable[..., Any], *args: Any, level: int = 3) -> str:
     trace of 3 entries: 4 regions of 4 storages, 1 numbers
     """
     tape.flush()
+    execute.finish_compiling()  # of other traces, which would be shown too
     texts: list[str] = []
     kept = config.DEBUG, config.HOT, show.out, tape.state.compile, tape.state.immediate
     traces = execute._traces, execute._parts, execute._patterns  # a trace that is known would not be shown

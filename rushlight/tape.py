@@ -52,7 +52,7 @@ class _State:
     owed = 0  # bytes of results
     run = 0  # entries
     seconds = 0.0  # spent running them
-    recordings = 0  # of functions, by `torch.compile`
+    recordings = 0  # of functions (capture/)
     replays = 0
     capturing: Any = None  # what watches the tape while a function is recorded (capture/captured.py)
 
@@ -137,6 +137,11 @@ def run_directly(routine: Routine, regions: Sequence[Operand], numbers: Sequence
     state.run += done
     state.seconds += time.perf_counter() - start
     return done
+
+
+def flush_count() -> int:
+    """How often the tape has run."""
+    return sum(flushes.values())
 
 
 def flush(cause: str = "observation") -> None:

@@ -88,10 +88,12 @@ def test_a_replay_leaves_nothing_pending_and_is_one_native_call() -> None:
     program = Program(MAKERS[2], True)
     program.run(5)
     x, y = normal(6, 4), torch.tensor([0, 1, 2, 0, 1, 2])
-    calls = torch.report().native_calls
+    before = torch.report()
     loss = program.step(x, y)
     assert not tape.pending and loss._storage.data is not None
-    assert torch.report().native_calls == calls + 1
+    after = torch.report()
+    assert (after.native_calls, after.direct_runs) == (before.native_calls + 1, before.direct_runs + 1)
+    assert after.flushes == before.flushes and after.interpreted_runs == before.interpreted_runs
 
 
 def test_a_rate_that_a_schedule_changes() -> None:

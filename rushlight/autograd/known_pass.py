@@ -172,11 +172,11 @@ class Recording:
 
     def __init__(self) -> None:
         self.begin = len(tape.pending)
-        self.flushes = sum(tape.flushes.values())
+        self.flushes = tape.flush_count()
 
     def finish(self, known: Known, graph: Graph, grads: list[tuple[Tensor, Tensor]], position: tape.Position) -> None:
         known.hopeless = True
-        if sum(tape.flushes.values()) != self.flushes:
+        if tape.flush_count() != self.flushes:
             return  # a rule has read a value, or too much was owed
         # Other threads may have recorded too.
         entries = expanded([entry for entry in islice(tape.pending, self.begin, None) if entry[3] is position])[0]

@@ -49,9 +49,12 @@ class Passes:
         sources = captured.guards.match((input,), _NO_KWARGS)
         if not isinstance(sources, str):
             try:
-                return captured.replay(sources)
+                found = captured.replay(sources)
             except (Refused, IndexError):  # an index out of range: the layer says it better
                 pass
+            else:
+                tape.state.replays += 1
+                return found
         self.recordings.pop(layout, None)  # another thread may have been first
         return None
 
@@ -76,6 +79,7 @@ class Passes:
             while len(self.recordings) >= KEPT:
                 self.recordings.pop(next(iter(self.recordings)), None)
             self.recordings[layout] = found
+            tape.state.recordings += 1
         return result
 
 

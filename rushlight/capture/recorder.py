@@ -44,7 +44,7 @@ class Recorder:
         # A tuple of its own, by which its entries are known from those of other threads.
         self.position: tape.Position = position and (position[0], position[1])
         self.thread = threading.get_ident()
-        self.flushes = sum(tape.flushes.values())
+        self.flushes = tape.flush_count()
         self.first_node = next(sequence)
         self.refusal: str | None = None
         self.checks: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
@@ -100,7 +100,7 @@ class Recorder:
         Where a step cannot be part of a routine, there are none, and only what was recorded before the first: a replay then lets
         the optimizers take their steps anew.
         """
-        if sum(tape.flushes.values()) != self.flushes:
+        if tape.flush_count() != self.flushes:
             raise Refused("the tape was flushed")
         found = list(tape.pending)
         if any(entry[3] is not self.position for entry in found):

@@ -79,7 +79,7 @@ class Direct:
         end = time.perf_counter()
         counts.native_seconds += end - called
         counts.packing_seconds += called - start
-        counts.compiled_runs += 1
+        counts.direct_runs += 1
         counts.native_calls += 1
         return True
 

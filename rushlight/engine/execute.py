@@ -64,6 +64,7 @@ class Counts:
     """What the engine has done, for `rushlight.report()`."""
 
     compiled_runs: int = 0
+    direct_runs: int = 0  # of routines, with nothing pending (direct.py)
     traces_compiled: int = 0
     native_calls: int = 0
     ops_looked_up: int = 0
@@ -431,6 +432,8 @@ def _compile(known: Known, trace: Trace) -> None:
 
 
 _compiler = _Compiler()
+#: Wait until all that has been asked for is compiled.
+finish_compiling = _compiler.finish
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_compiler.restart)

@@ -10,7 +10,7 @@ import numpy as np
 from .. import dtypes as dt
 from ..autocasting import SINGLE, autocasts
 from ..engine import pooling
-from ..engine.lowering import Calls
+from ..engine.lowering import AS_FLOAT, Calls
 from ..errors import sizes
 from ..shape import Layout, Shape, contiguous
 from .card import Card, apply
@@ -81,7 +81,7 @@ _adaptive_avg_pool = {
     n: Card(
         f"adaptive_avg_pool{n}d", "input",
         statics="size",
-        infer=_infer_adaptive, numpy=_mean_rule, lowering=Calls(_mean_lowering, exact=True),
+        infer=_infer_adaptive, numpy=_mean_rule, lowering=Calls(_mean_lowering, exact=True, half=AS_FLOAT),
         grads={"input": lambda g, layouts, size: apply(_adaptive_avg_pool_backward, (g,), (layouts[0].shape[layouts[0].ndim - len(size) :],))},
         node_name=f"AdaptiveAvgPool{n}DBackward0",
     )
@@ -90,7 +90,7 @@ _adaptive_avg_pool = {
 _adaptive_avg_pool_backward: Card = Card(
     "adaptive_avg_pool_backward", "grad_output",
     statics="size",
-    infer=_infer_adaptive, numpy=_mean_gradient_rule, lowering=Calls(_mean_gradient_lowering, exact=True),
+    infer=_infer_adaptive, numpy=_mean_gradient_rule, lowering=Calls(_mean_gradient_lowering, exact=True, half=AS_FLOAT),
     grads={"grad_output": lambda g, layouts, size: apply(_adaptive_avg_pool[len(size)], (g,), (layouts[0].shape[layouts[0].ndim - len(size) :],))},
     node_name="AdaptiveAvgPool2DBackwardBackward0",
 )  # fmt: skip
@@ -113,7 +113,7 @@ _adaptive_max_pool = {
     n: Card(
         f"adaptive_max_pool{n}d", "input",
         statics="size", outputs="output indices",
-        infer=_infer_adaptive_max, numpy=_max_rule, lowering=Calls(_max_lowering),
+        infer=_infer_adaptive_max, numpy=_max_rule, lowering=Calls(_max_lowering, half=AS_FLOAT),
         grads={"input": lambda g, indices, layouts, size: max_gradient(g, indices, layouts[0].shape[layouts[0].ndim - len(size) :])},
         node_name=f"AdaptiveMaxPool{n}DBackward0",
     )

@@ -14,7 +14,7 @@ import numpy as np
 from .. import dtypes as dt
 from ..autocasting import SINGLE, autocasts
 from ..engine import pooling
-from ..engine.lowering import Calls
+from ..engine.lowering import AS_FLOAT, Calls
 from ..errors import sizes
 from ..shape import Layout, Shape, contiguous
 from ..storage import ON_META
@@ -102,7 +102,7 @@ _scatter_windows = Card(
     statics="size disjoint",
     infer=lambda grad_output, indices, size, disjoint: in_format_of(grad_output, (*grad_output.shape[: grad_output.ndim - len(size)], *size)),
     numpy=lambda grad_output, indices, size, disjoint: scatter_rule(grad_output, indices, size, not disjoint),
-    lowering=Calls(lambda plan: pooling.scattered(plan, plan.params["size"], not plan.params["disjoint"]), exact=True),
+    lowering=Calls(lambda plan: pooling.scattered(plan, plan.params["size"], not plan.params["disjoint"]), exact=True, half=AS_FLOAT),
     grads={"grad_output": lambda g, indices, size: gather_windows(g, indices, len(size))},
     node_name="MaxPool2DWithIndicesBackwardBackward0",
 )  # fmt: skip
@@ -136,7 +136,7 @@ _max_pool = {
         f"max_pool{n}d_with_indices", "input",
         statics="kernel stride padding dilation ceil_mode", outputs="output indices",
         infer=_infer_max, numpy=_max_rule, grads={"input": _max_pool_gradient},
-        lowering=Calls(_max_lowering),
+        lowering=Calls(_max_lowering, half=AS_FLOAT),
         node_name=f"MaxPool{n}DWithIndicesBackward0", onnx="MaxPool",
     )
     for n in (2, 3)
@@ -266,7 +266,7 @@ _max_unpool = {
         statics="size",
         infer=lambda input, indices, size: in_format_of(input, (*input.shape[: input.ndim - len(size)], *size)),
         numpy=lambda input, indices, size: scatter_rule(input, indices, size, False),
-        lowering=Calls(lambda plan: pooling.scattered(plan, plan.params["size"], False), exact=True),
+        lowering=Calls(lambda plan: pooling.scattered(plan, plan.params["size"], False), exact=True, half=AS_FLOAT),
         grads={"input": lambda g, indices, size: gather_windows(g, indices, len(size))},
         node_name=f"MaxUnpool{n}DBackward0", onnx="MaxUnpool",
     )
@@ -420,7 +420,7 @@ _avg_pool = {
         f"avg_pool{n}d", "input",
         statics=_AVERAGE_STATICS,
         infer=_infer_average, numpy=_average_rule, grads={"input": _average_gradient},
-        lowering=Calls(_average_lowering, exact=True),
+        lowering=Calls(_average_lowering, exact=True, half=AS_FLOAT),
         node_name=f"AvgPool{n}DBackward0", onnx="AveragePool",
     )
     for n in (2, 3)
@@ -430,7 +430,7 @@ _avg_pool_backward = Card(
     statics="size " + _AVERAGE_STATICS,
     infer=lambda grad_output, size, **rest: in_format_of(grad_output, (*grad_output.shape[: grad_output.ndim - len(size)], *size)),
     numpy=_average_gradient_rule,
-    lowering=Calls(lambda plan: _average_calls(plan, **plan.params), exact=True),
+    lowering=Calls(lambda plan: _average_calls(plan, **plan.params), exact=True, half=AS_FLOAT),
     grads={"grad_output": lambda g, kernel, stride, padding, ceil_mode, count_include_pad, divisor_override: apply(
         _avg_pool[len(kernel)], (g,), (kernel, stride, padding, ceil_mode, count_include_pad, divisor_override)
     )},

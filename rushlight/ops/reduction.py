@@ -117,7 +117,7 @@ def _sum_terms(k: Any, input: Any, dims: Shape, keepdim: bool, dtype: dt.dtype) 
 def _keeps_dtype(plan: Any) -> bool:
     """Whether a sum has the dtype that it has of itself."""
     (input,) = plan.operands
-    return plan.params["dtype"] is (input.dtype if input.dtype in LOOPED else dt.int64)
+    return plan.outs[0].dtype is (input.dtype if input.dtype in LOOPED else dt.int64)
 
 
 def _sum_across_terms(k: Any, input: Any, dims: Shape, keepdim: bool, dtype: dt.dtype) -> Any:

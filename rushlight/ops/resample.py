@@ -14,7 +14,7 @@ import numpy as np
 
 from .. import dtypes as dt
 from ..engine import pooling
-from ..engine.lowering import Calls
+from ..engine.lowering import AS_FLOAT, Calls
 from ..errors import sizes
 from ..shape import Layout, Shape
 from .adaptive_pool import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
@@ -145,7 +145,7 @@ def _lowering_with(make: Callable[..., Table]) -> Calls:
         tables = [make(params["mode"], params["antialias"], s, o, params["align_corners"], f, double) for s, o, f in zip(params["size"], params["out"], params["scale_factors"], strict=True)]
         return pooling.sums(plan, tables)
 
-    return Calls(calls, exact=True)
+    return Calls(calls, exact=True, half=AS_FLOAT)
 
 
 def _infer(input: Layout, size: Shape, out: Shape, **rest: Any) -> Layout:

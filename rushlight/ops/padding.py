@@ -10,7 +10,7 @@ import numpy as np
 from .. import dtypes as dt
 from ..autocasting import SINGLE
 from ..engine import copies, pooling
-from ..engine.lowering import AS_BITS, Calls
+from ..engine.lowering import AS_BITS, AS_FLOAT, Calls
 from ..errors import sizes
 from ..shape import Layout, Shape
 from .card import Card, apply
@@ -47,7 +47,7 @@ def _constant_rule(input: np.ndarray, value: Any, pad: Shape) -> np.ndarray:
 _constant_pad = Card(
     "constant_pad_nd", "input value",
     statics="pad",
-    infer=_infer_constant, numpy=_constant_rule, lowering=Calls(copies.constant_pad, exact=True),
+    infer=_infer_constant, numpy=_constant_rule, lowering=Calls(copies.constant_pad, exact=True, half=AS_FLOAT),
     grads={"input": lambda g, pad: constant_pad_nd(g, [-p for p in pad])},
     onnx="Pad",
 )  # fmt: skip
@@ -130,7 +130,7 @@ _pad_backward = Card(
     statics="shape pad mode",
     infer=lambda grad_output, shape, pad, mode: in_format_of(grad_output, shape),
     numpy=lambda grad_output, shape, pad, mode: sum_over(widened(grad_output), [transposed(t) for t in _tables(shape, pad, mode)]),
-    lowering=Calls(lambda plan: pooling.sums(plan, [transposed(t) for t in _tables(**plan.params)]), exact=True),
+    lowering=Calls(lambda plan: pooling.sums(plan, [transposed(t) for t in _tables(**plan.params)]), exact=True, half=AS_FLOAT),
     grads={"grad_output": lambda g, pad, mode: apply(_CARDS[mode, len(pad) // 2], (g,), (pad, mode))},
 )  # fmt: skip
 

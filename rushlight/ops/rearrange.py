@@ -389,7 +389,7 @@ def _triangle(name: str, rule: Callable[..., np.ndarray]) -> Card:
         name, "input",
         statics="diagonal",
         infer=lambda input, diagonal: contiguous(input.shape, input.dtype),
-        numpy=lambda input, diagonal: rule(input, diagonal), lowering=Calls(lambda plan: copies.triangle(plan, name == "triu"), exact=True),
+        numpy=lambda input, diagonal: rule(input, diagonal), lowering=Calls(lambda plan: copies.triangle(plan, name == "triu"), exact=True, half=AS_BITS),
         grads={"input": lambda g, diagonal: getattr(g, name)(diagonal)},
     )  # fmt: skip
 

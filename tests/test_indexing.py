@@ -249,3 +249,27 @@ def test_strides_of_a_result_follow_the_operands() -> None:
     assert x[:, [0, 1]].stride() == (1, 4, 8)
     assert x[:, :, [0, 1]].stride() == (2, 8, 1)
     assert torch.arange(10)[torch.arange(4).view(2, 2).t()].stride() == (1, 2)
+
+
+@pytest.mark.parametrize("shape", [(7,), (3, 5), (2, 3, 4), (0, 3), (4, 1, 6)])
+def test_places_that_are_not_zero(shape):
+    values = np.round(np.random.default_rng(0).standard_normal(shape))
+    if values.size:
+        values.reshape(-1)[-1] = np.nan
+    for array in (values, values.T, values > 0, values[::2], np.nan_to_num(values).astype(np.int64)):
+        expected = np.argwhere(array)
+        np.testing.assert_array_equal(torch.tensor(array).nonzero().numpy(), expected)
+        turned = torch.tensor(np.ascontiguousarray(array.T)).permute(*reversed(range(array.ndim)))
+        np.testing.assert_array_equal(turned.nonzero().numpy(), expected)
+        np.testing.assert_array_equal(turned[turned != 0].numpy(), array[array != 0])
+        np.testing.assert_array_equal(turned.masked_select(turned != 0).numpy(), array[array != 0])
+
+
+def test_a_number_where_a_mask_holds():
+    x = torch.arange(12.0).reshape(3, 4)
+    x[x > 5] = 7
+    x[torch.tensor([True, False, True])] = torch.tensor(2.0)
+    np.testing.assert_array_equal(x.numpy(), [[2, 2, 2, 2], [4, 5, 7, 7], [2, 2, 2, 2]])
+    wide = torch.arange(40000) % 7
+    wide[wide == 3] = -1
+    np.testing.assert_array_equal(wide.numpy(), np.where(np.arange(40000) % 7 == 3, -1, np.arange(40000) % 7))

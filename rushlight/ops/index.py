@@ -14,7 +14,8 @@ import numpy as np
 
 from .. import dtypes as dt
 from ..engine import indexing
-from ..engine.lowering import AS_BITS, Calls
+from ..engine.lowering import AS_BITS, Calls, Loop, elementwise
+from ..engine.terms import MEMORY
 from ..errors import sizes, type_name
 from ..graph import check_in_place, written
 from ..shape import (
@@ -227,6 +228,7 @@ _mask_put = Card(
     "mask_put", "input mask value",
     infer=lambda input, mask, value: input,
     numpy=lambda input, mask, value: np.where(mask, np.asarray(value).astype(input.dtype), input),
+    lowering=Loop(lambda k, input, mask, value: k.select(mask, k.convert(value, input.type), input), lambda plan: elementwise(plan) if plan.outs[0].dtype in MEMORY else None),
     grads={"input": lambda g, mask: g.masked_fill(mask, 0), "value": lambda g, mask: g.masked_fill(~mask, 0).sum()},
     node_name="IndexPutBackward0",
 )  # fmt: skip
@@ -287,6 +289,19 @@ def _converted(entry: Any) -> Any:
         raise IndexError(_INVALID % type_name(entry)) from None
 
 
+def nonzero_places(array: np.ndarray) -> np.ndarray:
+    """As `np.nonzero`, a row for each dim, from the places in the flat array: several times quicker."""
+    flat = np.flatnonzero(array if array.dtype == np.bool_ else array != 0)
+    places = np.empty((array.ndim, flat.size), np.int64)
+    for d in range(array.ndim - 1, 0, -1):
+        rest = flat // array.shape[d]
+        np.subtract(flat, rest * array.shape[d], out=places[d])
+        flat = rest
+    if array.ndim:
+        places[0] = flat
+    return places
+
+
 def _mask_positions(mask: TensorBase, shape: Shape, dim: int) -> list[Tensor]:
     """One int64 index per dim of a mask."""
     for d, n in enumerate(mask._layout.shape):
@@ -294,7 +309,7 @@ def _mask_positions(mask: TensorBase, shape: Shape, dim: int) -> list[Tensor]:
             raise IndexError(f"The shape of the mask {sizes(mask._layout.shape)} at index {d} does not match the shape of the indexed tensor {sizes(shape)} at index {dim + d}")
     if mask._layout.dtype is dt.uint8:
         warnings.warn("indexing with dtype torch.uint8 is now deprecated, please use a dtype torch.bool instead.", stacklevel=5)
-    return [tensor_of_array(a) for a in np.nonzero(array_of(mask))]
+    return [tensor_of_array(a) for a in nonzero_places(array_of(mask))]
 
 
 def _select_at(view: Any, dim: int, index: int, position: int) -> Any:

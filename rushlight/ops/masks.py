@@ -13,6 +13,7 @@ from ..shape import Layout, broadcast_shapes, can_broadcast_to, contiguous
 from ..storage import ON_META, TensorBase
 from .card import Card, apply, array_of, write_into
 from .define import as_operand, as_tensor_argument, write_out
+from .index import nonzero_places
 from .scalars import fitting
 from .scatter import in_place_disjoint, zeros_of
 
@@ -78,9 +79,15 @@ def masked_fill_(self: Tensor, mask: Tensor, value: Any) -> Tensor:
     return write_into(_masked_fill, self, (self, mask, _mask_value(self, value)))
 
 
+def _masked_select_rule(input: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    shape = np.broadcast_shapes(input.shape, mask.shape)
+    where = np.flatnonzero(np.broadcast_to(mask, shape))  # much quicker than a mask as an index
+    return np.broadcast_to(input, shape).reshape(-1)[where]
+
+
 _masked_select = Card(
     "masked_select", "input mask",
-    numpy=lambda input, mask: np.broadcast_to(input, np.broadcast_shapes(input.shape, mask.shape))[np.broadcast_to(mask, np.broadcast_shapes(input.shape, mask.shape))],
+    numpy=_masked_select_rule,
     grads={"input": lambda g, mask, layouts: zeros_of(contiguous(broadcast_shapes(layouts[0].shape, layouts[1].shape), layouts[0].dtype), g).masked_scatter(mask, g)},
 )  # fmt: skip
 
@@ -99,8 +106,8 @@ def masked_select(input: Tensor, mask: Tensor, *, out: Tensor | None = None) -> 
 def _masked_scatter_rule(input: np.ndarray, mask: np.ndarray, source: np.ndarray) -> np.ndarray:
     shape = np.broadcast_shapes(input.shape, mask.shape)
     found = np.array(np.broadcast_to(input, shape), order="C")
-    where = np.broadcast_to(mask, shape)
-    found[where] = source.reshape(-1)[: np.count_nonzero(where)]
+    where = np.flatnonzero(np.broadcast_to(mask, shape))
+    found.reshape(-1)[where] = source.reshape(-1)[: where.size]
     return found
 
 
@@ -141,7 +148,7 @@ masked_scatter_ = in_place_disjoint(masked_scatter)
 # Where values are
 
 
-_nonzero = Card("nonzero", "input", numpy=lambda input: np.stack(np.nonzero(input)) if input.ndim else np.zeros((0, int(bool(input))), np.int64))
+_nonzero = Card("nonzero", "input", numpy=lambda input: nonzero_places(input) if input.ndim else np.zeros((0, int(bool(input))), np.int64))
 
 
 def nonzero(input: Tensor, *, out: Tensor | None = None, as_tuple: bool = False) -> Any:

@@ -301,10 +301,13 @@ def arange(*ends: Any, start: Any = None, end: Any = None, step: Any = 1, out: T
             if step == 0:
                 raise ValueError("step must be nonzero")
             count = -(-(int(end) - first) // step)
-        values = first + np.arange(count, dtype=np.int64) * step
+        values = np.arange(first, first + count * step, step, dtype=np.int64) if step else np.full(count, first)
     else:
-        values = start + np.arange(count, dtype=np.float64) * step
-    found = _given(values.astype(dtype.numpy), out, device, requires_grad)
+        values = np.arange(count, dtype=np.float64)
+        if step != 1:
+            values *= step
+        values += start
+    found = _given(values.astype(dtype.numpy, copy=False), out, device, requires_grad)
     _report("arange", found, start=start, end=end, step=step)
     return found
 
@@ -363,14 +366,22 @@ def _linear(start: Any, end: Any, steps: int, numpy: np.dtype) -> np.ndarray:
     """`steps` values from start to end, the second half counted back from the end as PyTorch does."""
     if steps == 1:
         return np.array([start])
-    n = np.arange(steps)
     if numpy.kind in "iu":
+        n = np.arange(steps)
         step = (float(end) - float(start)) / max(steps - 1, 1)
         return np.trunc(np.where(n < steps / 2, start + step * n, end - step * (steps - 1 - n)))
     kind = numpy.type if numpy.kind in "fc" and numpy.itemsize >= 4 else np.float32
     start, end = kind(start), kind(end)
     step = (end - start) / kind(max(steps - 1, 1))
-    return np.where(n < steps // 2, start + step * n.astype(kind), end - step * (steps - 1 - n).astype(kind))
+    values, half = np.empty(steps, kind), steps // 2
+    below, above = values[:half], values[half:]
+    below[:] = np.arange(half, dtype=kind)
+    below *= step
+    below += start
+    above[::-1] = np.arange(steps - half, dtype=kind)
+    above *= step
+    np.subtract(end, above, out=above)
+    return values
 
 
 def linspace(start: Any, end: Any, steps: int, *, out: Tensor | None = None, dtype: dt.dtype | None = None, layout: Any = None, device: Any = None, pin_memory: bool = False, requires_grad: bool = False) -> Tensor:
@@ -382,7 +393,7 @@ def linspace(start: Any, end: Any, steps: int, *, out: Tensor | None = None, dty
     _check_steps(start, end, steps, "linspace")
     start, end = _numbers("linspace", start=start, end=end)
     dtype = _endpoint_dtype(dtype, start, end)
-    return _given(_linear(start, end, int(steps), dtype.numpy).astype(dtype.numpy), out, device, requires_grad)
+    return _given(_linear(start, end, int(steps), dtype.numpy).astype(dtype.numpy, copy=False), out, device, requires_grad)
 
 
 def logspace(start: Any, end: Any, steps: int, base: float = 10.0, *, out: Tensor | None = None, dtype: dt.dtype | None = None, layout: Any = None, device: Any = None, pin_memory: bool = False, requires_grad: bool = False) -> Tensor:

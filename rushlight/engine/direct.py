@@ -13,7 +13,8 @@ from operator import add, attrgetter, itemgetter
 from typing import Any
 
 from ..buffers import cache
-from .execute import Compiled, counts, known_of
+from . import llvm
+from .execute import ENTRIES_AT_MOST, Compiled, counts, known_of
 from .memory import address_of
 from .routine import Region, Routine
 from .trace import Fate, scan, trace_of
@@ -86,6 +87,9 @@ class Direct:
 
 def prepare(routine: Routine, outputs: Sequence[Region], inputs: Sequence[Any]) -> None:
     """Have a routine compiled that runs now and then, and note its own native call once there is one."""
+    if not llvm.AVAILABLE or len(routine.steps) > ENTRIES_AT_MOST:
+        routine.direct = False
+        return
     found = scan([(routine, outputs, inputs, None)])
     written = {storage for storage, _, _ in outputs}
     if found.failed or any(storage.data is None for storage in found.storages if storage not in written):

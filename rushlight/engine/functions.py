@@ -111,16 +111,6 @@ _HALF_PI, _HALF_PI_REST = 1.5707963267948966, 6.123233995736766e-17
 #: 2 / pi in pieces of 24 bits, the first before 2^-24: a float32 times one of them is exact in double.
 _TWO_OVER_PI = (0xA2F983, 0x6E4E44, 0x1529FC, 0x2757D1, 0xF534DD, 0xC0DB62, 0x95993C, 0x439041, 0xFE5163)
 
-# atan(x) = x + x^3 p(x^2) for |x| <= 1; asin, asinh and atanh alike for |x| <= 1/2
-_ATAN = (
-    -0.33333298563957214, 0.1999853104352951, -0.14264051616191864, 0.10951175540685654, -0.08400480449199677,
-    0.05790668725967407, -0.031127188354730606, 0.010887479409575462, -0.0017875764751806855,
-)  # fmt: skip
-_ASIN = (0.16666752099990845, 0.0749531015753746, 0.045469023287296295, 0.024185465648770332, 0.04215710610151291)
-_ASINH = (-0.1666664332151413, 0.07498642802238464, -0.044383447617292404, 0.028164222836494446, -0.013229700736701488)
-_ATANH = (0.33333301544189453, 0.2000245302915573, 0.1422378569841385, 0.11816386132433388, 0.05160436034202576, 0.1763785034418106)
-_HALF_PI_SINGLE, _HALF_PI_SINGLE_REST = 1.5707963705062866, -4.371139000186241e-08
-
 # In double: log2((1 + s) / (1 - s)) = s p(s^2) for a quotient between sqrt(1/2) and sqrt(2), and 2^r = p(r), |r| <= 1/2
 _LOG2_DOUBLE = (2.8853900817901406, 0.9617966732842691, 0.5770835944401853, 0.41167221988827796, 0.3407383165010231)
 _EXP2_DOUBLE = (
@@ -132,7 +122,7 @@ _EXP2_DOUBLE = (
 # Pieces
 
 
-def _check(*values: Value) -> None:
+def check(*values: Value) -> None:
     assert all(v.type == "float" for v in values), "these functions are written for float32"
 
 
@@ -199,7 +189,7 @@ def _unscale(k: Builder, where: Value, value: Value) -> Value:
 
 def exp(k: Builder, x: Value) -> Value:
     """``e ** x``. Within 1.02 ulp."""
-    _check(x)
+    check(x)
     x = at_most(k, at_least(k, x, -104.0), 89.0)
     small = k.compare("olt", x, k.like(-86, x))
     fraction, half_scale = _power(k, x, shift=_shift_where(k, small, 64), halvings=1)
@@ -214,7 +204,7 @@ def _twice(k: Builder, fraction: Value) -> Value:
 
 def exp2(k: Builder, x: Value) -> Value:
     """``2 ** x``. Within 1.02 ulp."""
-    _check(x)
+    check(x)
     x = at_most(k, at_least(k, x, -151.0), 129.0)
     small = k.compare("olt", x, k.like(-124, x))
     rounder = k.like(_ROUNDER - 1, x)
@@ -227,7 +217,7 @@ def exp2(k: Builder, x: Value) -> Value:
 
 def expm1(k: Builder, x: Value) -> Value:
     """``e ** x - 1``. Within 1.46 ulp."""
-    _check(x)
+    check(x)
     bounded = at_most(k, at_least(k, x, -20.0), 89.0)
     fraction, half_scale = _power(k, bounded, precise=True, halvings=1)
     half = k.fma(fraction, half_scale, k.sub(half_scale, k.like(0.5, x)))
@@ -236,13 +226,13 @@ def expm1(k: Builder, x: Value) -> Value:
 
 def sigmoid(k: Builder, x: Value) -> Value:
     """``1 / (1 + exp(-x))``. Within 1.66 ulp."""
-    _check(x)
+    check(x)
     return _divided_by_one_plus_exp(k, k.like(1, x), k.neg(x))
 
 
 def silu(k: Builder, x: Value) -> Value:
     """``x * sigmoid(x)``; nan for -inf, as in PyTorch. Within 1.63 ulp."""
-    _check(x)
+    check(x)
     return _divided_by_one_plus_exp(k, x, k.neg(x))
 
 
@@ -261,7 +251,7 @@ def _divided_by_one_plus_exp(k: Builder, numerator: Value, x: Value, rest: Value
 
 def tanh(k: Builder, x: Value) -> Value:
     """The hyperbolic tangent. Within 1.23 ulp."""
-    _check(x)
+    check(x)
     magnitude = at_most(k, k.abs(x), 9.5)
     one = k.like(1, x)
     fraction, scale = _power(k, k.add(magnitude, magnitude))
@@ -273,7 +263,7 @@ def tanh(k: Builder, x: Value) -> Value:
 
 def sinh(k: Builder, x: Value) -> Value:
     """The hyperbolic sine. Within 1.62 ulp."""
-    _check(x)
+    check(x)
     magnitude = at_most(k, k.abs(x), 90.0)
     half = _half_exp(k, magnitude)
     large = k.sub(half, k.div(k.like(0.25, x), half))
@@ -284,7 +274,7 @@ def sinh(k: Builder, x: Value) -> Value:
 
 def cosh(k: Builder, x: Value) -> Value:
     """The hyperbolic cosine. Within 1.35 ulp."""
-    _check(x)
+    check(x)
     half = _half_exp(k, at_most(k, k.abs(x), 90.0))
     return k.add(half, k.div(k.like(0.25, x), half))
 
@@ -323,7 +313,7 @@ def _log_outside(k: Builder, x: Value, found: Value) -> Value:
 
 def log(k: Builder, x: Value) -> Value:
     """The natural logarithm. Within 0.80 ulp."""
-    _check(x)
+    check(x)
     f, e = _log_of_subnormals(k, x)
     return _log_outside(k, x, _log_of_parts(k, f, e))
 
@@ -347,7 +337,7 @@ def log10(k: Builder, x: Value) -> Value:
 
 
 def _log_to_base(k: Builder, x: Value, base: _Base) -> Value:
-    _check(x)
+    check(x)
     f, e = _log_of_subnormals(k, x)
     rest = k.mul(f, polynomial(k, f, base.coefficients))
     if base.low:
@@ -357,7 +347,7 @@ def _log_to_base(k: Builder, x: Value, base: _Base) -> Value:
 
 def log1p(k: Builder, x: Value) -> Value:
     """``log(1 + x)``. Within 1.39 ulp."""
-    _check(x)
+    check(x)
     total = k.add(x, k.like(1, x))
     found = _log_outside(k, total, _log1p_inside(k, x))
     return copysign(k, found, x)
@@ -377,13 +367,13 @@ def _log1p_inside(k: Builder, x: Value) -> Value:
 
 def log_sigmoid(k: Builder, x: Value) -> Value:
     """``log(sigmoid(x))``. Within 1.68 ulp."""
-    _check(x)
+    check(x)
     return k.sub(at_most(k, x, 0.0), _log1p_inside(k, exp(k, k.neg(k.abs(x)))))
 
 
 def log1p_exp(k: Builder, x: Value) -> Value:
     """``log(1 + exp(x))``, what softplus is below its threshold. Within 1.68 ulp."""
-    _check(x)
+    check(x)
     return k.add(at_least(k, x, 0.0), _log1p_inside(k, exp(k, k.neg(k.abs(x)))))
 
 
@@ -392,7 +382,7 @@ def log1p_exp(k: Builder, x: Value) -> Value:
 
 def erf(k: Builder, x: Value) -> Value:
     """The error function. Within 0.92 ulp."""
-    _check(x)
+    check(x)
     magnitude = at_most(k, k.abs(x), 4.0)
     tail = k.fma(polynomial(k, magnitude, _ERF_TAIL), magnitude, k.neg(magnitude))
     fraction, scale = _power(k, tail)
@@ -403,7 +393,7 @@ def erf(k: Builder, x: Value) -> Value:
 
 def gelu(k: Builder, x: Value) -> Value:
     """``x * P(X <= x)`` for a normal X; nan for -inf, as in PyTorch. Within 1.6 ulp."""
-    _check(x)
+    check(x)
     # x P(X <= x) = max(x, 0) - a P(X <= -a) for a = |x|.
     a = k.abs(at_most(k, x, 30.0))
     _, _, v, v_rest = inverse_and_quotient(k, a, 3.0)  # nan for -inf
@@ -449,7 +439,7 @@ def _exp_times(k: Builder, x: Value, y: Value, factor: Value, factor_rest: Value
 
 def gelu_tanh(k: Builder, x: Value) -> Value:
     """``x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3))) / 2``; nan for -inf, as in PyTorch. Within 1.68 ulp."""
-    _check(x)
+    check(x)
     # It is x / (1 + exp(-2 y)), the argument in two floats.
     bounded = at_most(k, at_least(k, x, -12.0), 12.0)
     square = k.mul(bounded, bounded)
@@ -469,7 +459,7 @@ def gelu_tanh(k: Builder, x: Value) -> Value:
 
 def erfc(k: Builder, x: Value) -> Value:
     """``1 - erf(x)``. Within 1.9 ulp."""
-    _check(x)
+    check(x)
     a = at_most(k, k.abs(x), 10.2)
     tail = _exp_times(k, k.neg(a), a, *times_polynomial(k, *inverse_and_quotient(k, a, 2.125), _ERFC, _ERFC_REST))
     large = k.select(k.compare("olt", x, k.like(0, x)), k.sub(k.like(2, x), tail), tail)
@@ -500,7 +490,7 @@ def gelu_tanh_gradient(k: Builder, g: Value, x: Value) -> Value:
 
 def mish(k: Builder, x: Value) -> Value:
     """``x * tanh(log(1 + exp(x)))``; nan for -inf, as in PyTorch. Within 1.0 ulp."""
-    _check(x)
+    check(x)
     # tanh(log(1 + e)) = n / (n + 2) for n = e (e + 2), here in two floats each
     bounded = at_most(k, at_least(k, x, -132.4), 20.0)  # the shifted scale is 0 at the first
     small = k.compare("olt", x, k.like(-86, x))
@@ -527,121 +517,25 @@ def mish(k: Builder, x: Value) -> Value:
 
 def sin(k: Builder, x: Value) -> Value:
     """The sine, for arguments of any size. Within 1.58 ulp."""
-    _check(x)
+    check(x)
     r, quarters = _quarter_turns(k, x)
     return _sine(k, k.convert(r, "float"), quarters)
 
 
 def cos(k: Builder, x: Value) -> Value:
     """The cosine, for arguments of any size. Within 1.58 ulp."""
-    _check(x)
+    check(x)
     r, quarters = _quarter_turns(k, x)
     return _sine(k, k.convert(r, "float"), k.add(quarters, k.like(1, quarters)))
 
 
 def tan(k: Builder, x: Value) -> Value:
     """The tangent, for arguments of any size. Within 0.51 ulp."""
-    _check(x)
+    check(x)
     r, quarters = _quarter_turns(k, x)
     sine, cosine = _sine_and_cosine(k, r, _SIN_DOUBLE, _COS_DOUBLE)
     odd = k.compare("ne", k.and_(quarters, k.like(1, quarters)), k.like(0, quarters))
     return k.convert(k.div(k.select(odd, k.neg(cosine), sine), k.select(odd, sine, cosine)), "float")
-
-
-def atan(k: Builder, x: Value) -> Value:
-    """The arctangent. Within 1.4 ulp."""
-    _check(x)
-    return copysign(k, _angle(k, k.abs(x), k.like(1, x)), x)
-
-
-def atan2(k: Builder, y: Value, x: Value) -> Value:
-    """The angle of the point (x, y), with the special cases of IEEE 754. Within 1.7 ulp."""
-    _check(x, y)
-    angle = _angle(k, k.abs(y), k.abs(x))
-    left = k.compare("olt", copysign(k, k.like(1, x), x), k.like(0, x))
-    opposite = k.add(k.sub(k.like(2 * _HALF_PI_SINGLE, x), angle), k.like(2 * _HALF_PI_SINGLE_REST, x))
-    return copysign(k, k.select(left, opposite, angle), y)
-
-
-def _angle(k: Builder, y: Value, x: Value) -> Value:
-    """The angle of a point neither of whose coordinates is negative."""
-    steep = k.compare("ogt", y, x)
-    smaller, larger = k.select(steep, x, y), k.select(steep, y, x)
-    t = k.select(k.compare("oeq", smaller, larger), k.like(1, x), k.div(smaller, larger))  # also of two infinities
-    t = k.select(k.compare("oeq", k.add(x, y), k.like(0, x)), k.like(0, x), t)
-    flat = _odd(k, t, _ATAN)
-    return k.select(steep, k.add(k.sub(k.like(_HALF_PI_SINGLE, x), flat), k.like(_HALF_PI_SINGLE_REST, x)), flat)
-
-
-def _odd(k: Builder, x: Value, coefficients: Sequence[float]) -> Value:
-    """``x + x^3 p(x^2)``"""
-    square = k.mul(x, x)
-    return k.fma(k.mul(polynomial(k, square, coefficients), square), x, x)
-
-
-def asin(k: Builder, x: Value) -> Value:
-    """The arcsine; nan outside -1..1. Within 1.6 ulp."""
-    _check(x)
-    a = k.abs(x)
-    root, rest = _half_arc(k, a)
-    large = k.sub(k.sub(k.like(_HALF_PI_SINGLE, x), root), k.sub(rest, k.like(_HALF_PI_SINGLE_REST, x)))
-    return copysign(k, k.select(k.compare("olt", a, k.like(0.5, x)), _odd(k, a, _ASIN), large), x)
-
-
-def acos(k: Builder, x: Value) -> Value:
-    """The arccosine; nan outside -1..1. Within 1.1 ulp."""
-    _check(x)
-    a = k.abs(x)
-    root, rest = _half_arc(k, a)
-    square = k.mul(x, x)
-    beyond = k.mul(k.mul(polynomial(k, square, _ASIN), square), x)  # asin(x) = x + beyond
-    little = k.sub(k.sub(k.like(_HALF_PI_SINGLE, x), x), k.sub(beyond, k.like(_HALF_PI_SINGLE_REST, x)))
-    negative = k.sub(k.sub(k.like(2 * _HALF_PI_SINGLE, x), root), k.sub(rest, k.like(2 * _HALF_PI_SINGLE_REST, x)))
-    large = k.select(k.compare("olt", x, k.like(0, x)), negative, k.add(root, rest))
-    return k.select(k.compare("olt", a, k.like(0.5, x)), little, large)
-
-
-def _half_arc(k: Builder, a: Value) -> tuple[Value, Value]:
-    """``2 asin(sqrt((1 - a) / 2))``, which is the arccosine of `a`, for a >= 1/2: as a float and what it lacks."""
-    half = k.like(0.5, a)
-    square = k.fma(a, k.neg(half), half)
-    root = k.sqrt(square)
-    lost = k.div(k.fma(k.neg(root), root, square), k.add(root, k.like(1e-30, a)))  # twice what the root lacks
-    beyond = k.mul(k.mul(polynomial(k, square, _ASIN), square), root)
-    return k.add(root, root), k.add(k.add(beyond, beyond), lost)
-
-
-def asinh(k: Builder, x: Value) -> Value:
-    """The inverse hyperbolic sine. Within 0.6 ulp."""
-    _check(x)
-    a = k.abs(x)
-    wide = k.convert(a, "double")
-    large = _log_double(k, k.add(wide, k.sqrt(k.fma(wide, wide, k.like(1, wide)))))
-    return copysign(k, k.select(k.compare("olt", a, k.like(0.5, x)), _odd(k, a, _ASINH), large), x)
-
-
-def acosh(k: Builder, x: Value) -> Value:
-    """The inverse hyperbolic cosine; nan below 1. Within 0.51 ulp."""
-    _check(x)
-    wide = k.convert(x, "double")
-    found = _log_double(k, k.add(wide, k.sqrt(k.fma(wide, wide, k.like(-1, wide)))))
-    return k.select(k.compare("olt", x, k.like(1, x)), k.like(NAN, x), found)
-
-
-def atanh(k: Builder, x: Value) -> Value:
-    """The inverse hyperbolic tangent; nan outside -1..1. Within 0.7 ulp."""
-    _check(x)
-    a = k.abs(x)
-    wide = k.convert(a, "double")
-    one = k.like(1, wide)
-    large = k.mul(_log_double(k, k.div(k.add(one, wide), k.sub(one, wide))), k.like(0.5, x))
-    large = k.select(k.compare("ogt", a, k.like(1, x)), k.like(NAN, x), large)
-    return copysign(k, k.select(k.compare("olt", a, k.like(0.5, x)), _odd(k, a, _ATANH), large), x)
-
-
-def _log_double(k: Builder, x: Value) -> Value:
-    """The natural logarithm of doubles, as `_log2_double` has them, as float."""
-    return k.convert(k.mul(_log2_double(k, x), k.like(math.log(2), x)), "float")
 
 
 def _sine(k: Builder, r: Value, quarters: Value) -> Value:
@@ -695,19 +589,19 @@ def _round_double(k: Builder, x: Value) -> tuple[Value, Value]:
 
 def reciprocal(k: Builder, x: Value) -> Value:
     """``1 / x``, rounded once."""
-    _check(x)
+    check(x)
     return k.div(k.like(1, x), x)
 
 
 def rsqrt(k: Builder, x: Value) -> Value:
     """``1 / sqrt(x)``. Within 1.48 ulp."""
-    _check(x)
+    check(x)
     return k.div(k.like(1, x), k.sqrt(x))
 
 
 def hypot(k: Builder, x: Value, y: Value) -> Value:
     """``sqrt(x^2 + y^2)``, infinite if one of them is. Within 0.51 ulp."""
-    _check(x, y)
+    check(x, y)
     a, b = k.convert(x, "double"), k.convert(y, "double")
     found = k.convert(k.sqrt(k.fma(a, a, k.mul(b, b))), "float")
     infinite = k.or_(k.compare("oeq", k.abs(x), k.like(INFINITY, x)), k.compare("oeq", k.abs(y), k.like(INFINITY, x)))
@@ -716,10 +610,10 @@ def hypot(k: Builder, x: Value, y: Value) -> Value:
 
 def pow(k: Builder, x: Value, y: Value) -> Value:
     """``x ** y``, with the special cases of IEEE 754: ``x ** 0`` and ``1 ** y`` are 1 even for nan. Within 0.54 ulp."""
-    _check(x, y)
+    check(x, y)
     lanes = max(x.lanes, y.lanes)
     x, y = k.splat(x, lanes), k.splat(y, lanes)
-    power = k.mul(k.convert(y, "double"), _log2_double(k, k.convert(k.abs(x), "double")))
+    power = k.mul(k.convert(y, "double"), log2_double(k, k.convert(k.abs(x), "double")))
     magnitude_one = k.compare("oeq", k.abs(x), k.like(1, x))
     power = k.select(k.or_(magnitude_one, k.compare("oeq", y, k.like(0, y))), k.like(0, power), power)
     result = k.convert(_exp2_double(k, at_most(k, at_least(k, power, -300.0), 300.0)), "float")
@@ -734,7 +628,7 @@ def pow(k: Builder, x: Value, y: Value) -> Value:
     return k.select(imaginary, k.like(NAN, x), result)
 
 
-def _log2_double(k: Builder, x: Value) -> Value:
+def log2_double(k: Builder, x: Value) -> Value:
     """The logarithm to base 2 of doubles that are 0, infinite, nan, or positive and normal, to about 38 bits."""
     bits = k.bitcast(x, "i64")
     e = k.ashr(k.sub(bits, k.like(0x3FE6A09E667F3BCD, bits)), 52)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from . import double_functions, exact, functions
+from . import double_functions, exact, functions, inverse_functions
 from .elements import FROM_BITS, TO_BITS
 from .emit import BITS, INTEGER_OF, LANES, Builder, Value, module
 from .kernel import Kernel
@@ -55,6 +55,16 @@ _INTRINSICS = ("sqrt", "floor", "ceil", "rint", "trunc", "copysign")
 _HALVES: dict[str, Callable[..., Value]] = {**{f"from_{kind}": f for kind, f in FROM_BITS.items()}, **{f"to_{kind}": f for kind, f in TO_BITS.items()}}
 
 
+#: Where functions of each type are.
+_FILES = {"float": (functions, inverse_functions), "double": (double_functions,)}
+
+
+@lru_cache(maxsize=64)
+def _function(op: str, type: str) -> Callable[..., Value]:
+    found: Callable[..., Value] = next(getattr(file, op) for file in _FILES[type] if hasattr(file, op))
+    return found
+
+
 def compute(k: Builder, node: Node, values: Sequence[Value]) -> Value:
     """The value of an operation that touches no memory."""
     op = node.op
@@ -66,8 +76,7 @@ def compute(k: Builder, node: Node, values: Sequence[Value]) -> Value:
     if op in _INTRINSICS:
         return k.intrinsic(op, *values)
     if op in FUNCTIONS:
-        made: Callable[..., Value] = getattr(functions if node.type == "float" else double_functions, op)
-        return made(k, *values)
+        return _function(op, node.type)(k, *values)
     if op in EXACT_FUNCTIONS:
         fixed: Callable[..., Value] = getattr(exact, op)
         return fixed(k, *values)

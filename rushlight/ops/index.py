@@ -35,8 +35,9 @@ from ..shape import (
 from ..storage import ON_META, TensorBase
 from .card import Card, Plan, apply, apply_view, array_of, check_overlap, overlap_error, tensor_of_array, write_into
 from .define import NUMBERS
+from .parts import _select, slice_view
 from .scalars import fitting
-from .views import _select, _unsqueeze, slice_view
+from .views import _unsqueeze
 
 if TYPE_CHECKING:
     from ..tensor import Tensor

@@ -15,7 +15,7 @@ from ..errors import sizes
 from ..graph import check_in_place
 from ..shape import Layout, Shape, contiguous, infer_shape, layout, preserved_strides, wrap_dim, wrap_dims
 from ..storage import TensorBase
-from . import views
+from . import parts, views
 from .card import Card, apply, array_of
 from .combine import cat, stack
 from .define import alias, as_tensor_argument, with_out, write_out
@@ -327,7 +327,7 @@ def diag(input: Tensor, diagonal: int = 0, *, out: Tensor | None = None) -> Tens
     ndim = input._layout.ndim
     if ndim not in (1, 2):
         raise RuntimeError(f"diag(): Supports 1D or 2D tensors. Got {ndim}D")
-    found = diag_embed(input, diagonal) if ndim == 1 else views.diagonal(input, diagonal).clone()
+    found = diag_embed(input, diagonal) if ndim == 1 else parts.diagonal(input, diagonal).clone()
     return found if out is None else write_out(out, found)
 
 
@@ -348,7 +348,7 @@ def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -
     for d in sorted((first, second)):
         shape.insert(d, side)
     found = zeros(shape, dtype=input.dtype, device=input.device)
-    views.diagonal(found, offset, first, second).copy_(input)
+    parts.diagonal(found, offset, first, second).copy_(input)
     return found
 
 
@@ -588,7 +588,7 @@ def _split_by_name(name: str, dim: int, at_least: int) -> Callable[..., tuple[Te
             size = input._layout.shape[axis]
             if indices_or_sections <= 0 or size % indices_or_sections:
                 raise RuntimeError(f"torch.{name} attempted to split along dimension {axis}, but the size of the dimension {size} is not divisible by the split_size {indices_or_sections}!")
-        return views.tensor_split(input, indices_or_sections, axis)
+        return parts.tensor_split(input, indices_or_sections, axis)
 
     split.__name__ = split.__qualname__ = name
     return split
@@ -644,7 +644,7 @@ def slice_scatter(input: Tensor, src: Tensor, dim: int = 0, start: int | None = 
     >>> torch.slice_scatter(torch.zeros(3), torch.ones(2), 0, 1)
     tensor([0., 1., 1.])
     """
-    return _scatter_into(input, src, "slice_scatter", lambda t: views.slice_view(t, wrap_dim(dim, t.dim()), start, end, step))
+    return _scatter_into(input, src, "slice_scatter", lambda t: parts.slice_view(t, wrap_dim(dim, t.dim()), start, end, step))
 
 
 def diagonal_scatter(input: Tensor, src: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
@@ -728,18 +728,18 @@ as_strided_copy = _copying(views.as_strided)
 alias_copy = _copying(_alias)
 alias_copy.__name__ = alias_copy.__qualname__ = "alias_copy"
 detach_copy = _copying(views.detach)
-diagonal_copy = _copying(views.diagonal)
+diagonal_copy = _copying(parts.diagonal)
 expand_copy = _copying(views.expand)
-narrow_copy = _copying(views.narrow)
+narrow_copy = _copying(parts.narrow)
 permute_copy = _copying(views.permute)
-select_copy = _copying(views.select)
-split_copy = _copying(views.split)
-split_with_sizes_copy = _copying(views.split_with_sizes)
+select_copy = _copying(parts.select)
+split_copy = _copying(parts.split)
+split_with_sizes_copy = _copying(parts.split_with_sizes)
 squeeze_copy = _copying(views.squeeze)
 t_copy = _copying(views.t)
 transpose_copy = _copying(views.transpose)
-unbind_copy = _copying(views.unbind)
-unfold_copy = _copying(views.unfold)
+unbind_copy = _copying(parts.unbind)
+unfold_copy = _copying(parts.unfold)
 unsqueeze_copy = _copying(views.unsqueeze)
 view_copy = _copying(views.view)
 
@@ -770,17 +770,17 @@ t_, transpose_, as_strided_ = _in_place_view(views.t), _in_place_view(views.tran
 
 def unsafe_split(tensor: Tensor, split_size: int, dim: int = 0) -> tuple[Tensor, ...]:
     """`split` whose parts may be written in place under autograd."""
-    return _unsafe(views.split(tensor, split_size, dim))
+    return _unsafe(parts.split(tensor, split_size, dim))
 
 
 def unsafe_split_with_sizes(input: Tensor, split_sizes: Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
     """`split_with_sizes` whose parts may be written in place under autograd."""
-    return _unsafe(views.split_with_sizes(input, split_sizes, dim))
+    return _unsafe(parts.split_with_sizes(input, split_sizes, dim))
 
 
 def unsafe_chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """`chunk` whose parts may be written in place under autograd."""
-    return _unsafe(views.chunk(input, chunks, dim))
+    return _unsafe(parts.chunk(input, chunks, dim))
 
 
 def _unsafe(parts: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

@@ -16,7 +16,7 @@ from ..combine import cat, stack
 from ..creation import eye, ones_like
 from ..define import as_tensor_argument, write_out
 from ..matmul import matmul
-from ..views import diagonal
+from ..parts import diagonal
 from .checks import check_float, check_square, scipy_linalg
 from .solve import linalg_inv
 

@@ -144,6 +144,7 @@ CASES: dict[str, tuple[Any, ...]] = {
     "depthwise with a multiplier": ((2, 5, 9, 8), (10, 1, 3, 3), 2, 1, 1, 5),
     "depthwise with strides": ((3, 19, 9, 37), (19, 1, 3, 3), 2, 1, 1, 19),
     "depthwise, dilated": ((2, 5, 13, 40), (5, 1, 5, 3), (2, 3), (4, 1), (2, 1), 5),
+    "depthwise, windows beyond the image": ((2, 17, 3, 14), (17, 1, 5, 5), 1, 2, 1, 17),
     "depthwise lines": ((2, 33, 13), (33, 1, 4), 2, 1, 1, 33),
     "depthwise volumes": ((2, 3, 5, 6, 7), (3, 1, 2, 3, 2), (1, 2, 1), 1, 1, 3),
     "depthwise in several chunks": ((5, 24, 20, 33), (24, 1, 3, 3), 1, 1, 1, 24),

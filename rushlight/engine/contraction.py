@@ -209,21 +209,11 @@ class Calls:
         """A vector with stride 1."""
         return pointer if stride == 1 or size == 1 else self.copied(pointer, (size,), (stride,))
 
-    def padded(self, image: Image, low: Sequence[int], high: Sequence[int], channels_last: bool = False) -> Image:
-        """The image with zeros around it, as planes or, if it lies like that and may stay so, with its channels last.
-
-        The result's pointer is that of what was the first place.
-        """
+    def padded(self, image: Image, low: Sequence[int], high: Sequence[int]) -> Image:
+        """The image as planes with zeros around it. The result's pointer is that of what was the first place."""
         if not any(low) and not any(high):
             return image
-        extents = [n + a + b for n, a, b in zip(image.shape[2:], low, high, strict=True)]
-        if channels_last and image.stride[1] == 1 and extents[0] == 1:
-            # The channels as the innermost of its dims.
-            n, c, _, h, w = range(5)
-            turned = Image(image.pointer, *(tuple(values[d] for d in (n, 2, h, w, c)) for values in (image.shape, image.stride)))  # type: ignore[arg-type]
-            found = self.brought(turned, (low[1], low[2], 0), (*extents[1:], image.shape[1]), "lines")
-            return Image(found.pointer, (*image.shape[:2], *extents), tuple(found.stride[d] for d in (0, 4, 1, 2, 3)))
-        return self.brought(image, low, extents, self.lying(image))
+        return self.brought(image, low, [n + a + b for n, a, b in zip(image.shape[2:], low, high, strict=True)], self.lying(image))
 
     def lying(self, image: Image) -> Source:
         if image.stride[4] == 1 or image.shape[4] == 1:

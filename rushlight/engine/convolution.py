@@ -118,37 +118,25 @@ def _gathered(plan: Plan, source: Image, b: Weight, out: Image, parts: list[list
 
 
 def _windows(c: Calls, source: Image, b: Weight, out: Image, parts: list[list[Part]], bias: Any) -> None:
-    """The same for channels that each have a window of their own. As many samples at a time as stay in a cache."""
+    """The same for channels that each have a window of their own."""
     weight, group_step, steps = b.pointer, b.group_step, b.steps
-    low = [max(0, *(-p.start for p in each if p.taps), 0) for each in parts]
-    high = [max(0, *(p.last - n + 1 for p in each if p.taps), 0) for each, n in zip(parts, source.shape[2:], strict=True)]
-    by_channels = depthwise.prefers_channels(source.stride[1], out.stride[1])
-    if by_channels and group_step != 1:
+    if depthwise.prefers_channels(source.stride[1], out.stride[1]) and group_step != 1:
         weight, group_step = c.copied(weight, (*b.window, b.groups), (*steps, group_step)), 1
         steps = tuple(n * b.groups for n in contiguous_strides(b.window))
     start = c.vector(Pointer(2), bias.shape[0], bias.stride[0]) if bias is not None else None
-    samples = source.shape[0]
-    at_once = max(1, min(samples, _PACKED_BYTES // (math.prod(n + a + b for n, a, b in zip(source.shape[1:], (0, *low), (0, *high), strict=True)) * c.size)))
-    at_once = -(-samples // -(-samples // at_once)) if any(low) or any(high) else samples
-    used = c.used
-    for first in range(0, samples, at_once):
-        c.used = used
-        count = min(at_once, samples - first)
-        seen = c.padded(source.samples(first, count, c.size), low, high, channels_last=by_channels)
-        image = out.samples(first, count, c.size)
-        for each in itertools.product(*parts):
-            part = image.every([p.first for p in each], [p.stride for p in each], [p.places for p in each], c.size)
-            a_steps = [seen.stride[0], seen.stride[1], *(p.step * s for p, s in zip(each, seen.stride[2:], strict=True))]
-            dims = [depthwise.Dim(n, a, to) for n, a, to in zip(part.shape, a_steps, part.stride, strict=True)]
-            dims[1] = dims[1]._replace(b=group_step, bias=1)
-            taps = []
-            for numbers in itertools.product(*(range(p.taps) for p in each)):
-                at = [p.b_first + n * p.b_step for n, p in zip(numbers, each, strict=True)]
-                if b.backwards:
-                    at = [size - 1 - n for n, size in zip(at, b.window, strict=True)]
-                within = sum(n * p.tap_step * s for n, p, s in zip(numbers, each, seen.stride[2:], strict=True))
-                taps.append((within, sum(n * s for n, s in zip(at, steps, strict=True))))
-            depthwise.windows(c, dims, taps, seen.moved([p.start if p.taps else 0 for p in each], c.size), weight, start, part.pointer)
+    found = []
+    for each in itertools.product(*parts):
+        taps = []
+        for numbers in itertools.product(*(range(p.taps) for p in each)):
+            at = [p.b_first + n * p.b_step for n, p in zip(numbers, each, strict=True)]
+            if b.backwards:
+                at = [size - 1 - n for n, size in zip(at, b.window, strict=True)]
+            place = [p.start + n * p.tap_step for n, p in zip(numbers, each, strict=True)]
+            taps.append((place, sum(n * s for n, s in zip(at, steps, strict=True))))
+        first = sum(p.first * s for p, s in zip(each, out.stride[2:], strict=True))
+        found.append(depthwise.Part(first, [p.places for p in each], taps))
+    moves, spread = (tuple(getattr(each[0], name) for each in parts) for name in ("step", "stride"))
+    depthwise.windows(c, source, out, found, moves, spread, (weight, group_step), start)
 
 
 def weight_gradient(plan: Plan) -> Lowered | None:
@@ -219,11 +207,11 @@ def weight_gradient(plan: Plan) -> Lowered | None:
 
 def _window_sums(c: Calls, g: _Geometry, input: Image, grad: Image, out: Image) -> Lowered:
     """The same for channels that each have a window of their own."""
-    seen, factor = c.padded(c.channels_first(input), g.padding, g.behind(input, grad)), c.channels_first(grad)
     taps = []
     for numbers in itertools.product(*map(range, g.window)):
-        within = sum(n * d * s for n, d, s in zip(numbers, g.dilation, seen.stride[2:], strict=True))
-        taps.append((within, sum(n * s for n, s in zip(numbers, out.stride[2:], strict=True))))
-    a_steps = [*seen.stride[:2], *g.strided(seen)]
-    depthwise.sums(c, grad.shape, a_steps, factor.stride, taps, seen.moved([-p for p in g.padding], c.size), factor.pointer, out.pointer, out.stride[0])
+        place = [n * d - p for n, d, p in zip(numbers, g.dilation, g.padding, strict=True)]
+        taps.append((place, sum(n * s for n, s in zip(numbers, out.stride[2:], strict=True))))
+    if input.stride[1] != 1 or grad.stride[1] != 1:
+        input, grad = c.channels_first(input), c.channels_first(grad)
+    depthwise.sums(c, input, grad, taps, g.stride, (out.pointer, out.stride[0]))
     return c.lowered()

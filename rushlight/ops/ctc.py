@@ -11,7 +11,7 @@ from ..autocasting import SINGLE, autocasts
 from ..shape import contiguous
 from ..storage import TensorBase
 from .card import Card, apply, array_of
-from .creation import tensor
+from .from_data import tensor
 from .loss import reduce_loss
 
 if TYPE_CHECKING:

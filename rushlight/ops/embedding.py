@@ -82,7 +82,7 @@ def _check_rows(input: Any, rows: int) -> None:
 def _renormalise(weight: Any, input: Any, max_norm: float, norm_type: float) -> None:
     """Scale the rows that are looked up to at most `max_norm`, in place."""
     from ..grad_mode import no_grad
-    from .creation import tensor
+    from .from_data import tensor
 
     with no_grad():
         rows = np.unique(array_of(input))
@@ -121,7 +121,8 @@ def embedding_bag(input: Tensor, weight: Tensor, offsets: Tensor | None = None, 
     >>> F.embedding_bag(torch.tensor([[0, 1]]), torch.tensor([[1., 2.], [3., 4.]]))
     tensor([[2., 3.]])
     """
-    from .creation import tensor, zeros
+    from .creation import zeros
+    from .from_data import tensor
 
     if weight._layout.dtype in (dt.int64, dt.int32) and input._layout.dtype.is_floating_point:
         warnings.warn("Argument order of nn.functional.embedding_bag was changed. Usage `embedding_bag(weight, input, ...)` is deprecated, and should now be `embedding_bag(input, weight, ...)`.", stacklevel=2)
@@ -194,7 +195,7 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     tensor([[1, 0, 0],
             [0, 0, 1]])
     """
-    from .creation import tensor as make
+    from .from_data import tensor as make
 
     if not isinstance(tensor, TensorBase) or tensor._layout.dtype is not dt.int64:
         raise RuntimeError("one_hot is only applicable to index tensor of type LongTensor.")

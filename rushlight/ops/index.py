@@ -277,7 +277,7 @@ def _converted(entry: Any) -> Any:
     if isinstance(entry, (str, bytes)):
         raise TypeError(f"new(): invalid data type '{type(entry).__name__}'")
     if _is_sequence(entry):
-        from .creation import tensor
+        from .from_data import tensor
 
         found = tensor(entry if isinstance(entry, (list, np.ndarray)) else list(entry))
         # Anything but a mask is taken for integers, fractions dropped.

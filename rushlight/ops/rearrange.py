@@ -287,7 +287,7 @@ def repeat_interleave(input: Tensor, repeats: Any = None, dim: int | None = None
     >>> torch.repeat_interleave(torch.tensor([1, 2]), torch.tensor([1, 3]))
     tensor([1, 2, 2, 2])
     """
-    from .creation import tensor
+    from .from_data import tensor
 
     counts: Any
     if repeats is None:
@@ -482,7 +482,8 @@ def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> T
             [1, 3],
             [2, 3]])
     """
-    from .creation import empty, tensor
+    from .creation import empty
+    from .from_data import tensor
 
     if input._layout.ndim != 1:
         raise RuntimeError(f"Expect a 1D vector, but got shape {sizes(input._layout.shape)}")

@@ -30,7 +30,7 @@ _QUANTILE_AT_MOST = 16_000_000
 
 def _check_quantile(function: str, input: Tensor, q: Any, interpolation: str) -> Tensor:
     """`q` as a tensor, once all arguments are known to be right."""
-    from .creation import tensor
+    from .from_data import tensor
 
     here = as_tensor_argument(input, function)._layout
     if here.numel == 0:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from .. import dtypes as dt
 from ..memory_formats import strided
-from .creation import arange, empty, linspace, ones, tensor
+from .creation import arange, empty, linspace, ones
+from .from_data import tensor
 
 if TYPE_CHECKING:
     from ..tensor import Tensor

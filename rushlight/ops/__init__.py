@@ -301,6 +301,17 @@ from .index import (
     index_put_ as index_put_,
     setitem as setitem,
 )
+from .index_slices import (
+    index_add as index_add,
+    index_add_ as index_add_,
+    index_copy as index_copy,
+    index_copy_ as index_copy_,
+    index_fill as index_fill,
+    index_fill_ as index_fill_,
+    index_reduce as index_reduce,
+    index_reduce_ as index_reduce_,
+    index_select as index_select,
+)
 from .linalg import (
     chain_matmul as chain_matmul,
     cholesky as cholesky,
@@ -678,15 +689,6 @@ from .scan import (
 )
 from .scatter import (
     gather as gather,
-    index_add as index_add,
-    index_add_ as index_add_,
-    index_copy as index_copy,
-    index_copy_ as index_copy_,
-    index_fill as index_fill,
-    index_fill_ as index_fill_,
-    index_reduce as index_reduce,
-    index_reduce_ as index_reduce_,
-    index_select as index_select,
     put as put,
     put_ as put_,
     scatter as scatter,

@@ -1,4 +1,4 @@
-"""Reading and writing by index tensors along one dim, and by masks."""
+"""Reading and writing by index tensors with an element for each place: along one dim, or over the flat tensor."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import dtypes as dt
-from ..autocasting import WIDEST, autocasts
-from ..engine import indexing, library
+from ..engine import indexing
 from ..engine.lowering import AS_BITS, Calls
 from ..errors import sizes
 from ..graph import check_in_place, grad_state, requires_grad
@@ -24,12 +23,12 @@ if TYPE_CHECKING:
     from ..tensor import Tensor
 
 
-def _same(input: Layout) -> Layout:
+def in_order_of(input: Layout) -> Layout:
     """A fresh output with the shape, dtype and order of dims of `input`."""
     return layout(input.shape, preserved_strides(input.shape, input.stride), input.dtype)
 
 
-def _check_index(index: Any, function: str, size: int, dim: int, *, negative: bool = False) -> None:
+def check_index(index: Any, function: str, size: int, dim: int, *, negative: bool = False) -> None:
     """Refuse an index that is not integral, or a value of it outside ``0..size`` (``-size..size`` if `negative`)."""
     if index._layout.dtype not in (dt.int64, dt.int32):
         raise RuntimeError(f"{function}(): Expected dtype int32/int64 for index")
@@ -130,7 +129,7 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False,
             raise RuntimeError("gather(): Expected dtype int32/int64 for index")
         index = index.to(dt.int64)
     _check_gather_shapes("gather", input._layout, index._layout, dim, None)
-    _check_index(index, "gather", input._layout.shape[dim] if input._layout.ndim else 1, dim)
+    check_index(index, "gather", input._layout.shape[dim] if input._layout.ndim else 1, dim)
     found = apply(_gather, (input, index), (dim,))
     return found if out is None else write_out(out, found, input, index, disjoint=True)
 
@@ -166,180 +165,7 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None, *, ou
     return gather(input.expand(whole), dim, indices.expand(rows), out=out)
 
 
-# index_select
-
-
-def _infer_index_select(input: Layout, index: Layout, dim: int) -> Layout:
-    if not input.ndim:
-        return contiguous((), input.dtype)
-    return contiguous((*input.shape[:dim], index.numel, *input.shape[dim + 1 :]), input.dtype)
-
-
-_index_select = Card(
-    "index_select", "input index",
-    statics="dim",
-    infer=_infer_index_select,
-    numpy=lambda input, index, dim: np.take(input, index.reshape(-1), dim) if input.ndim else input.copy(),
-    lowering=Calls(lambda plan: library.table_rows(plan) or indexing.slices(plan, "read"), exact=True, half=AS_BITS),
-    grads={"input": lambda g, index, layouts, dim: zeros_of(layouts[0], g).index_add(dim, index, g)},
-    onnx="Gather",
-)  # fmt: skip
-
-
-def index_select(input: Tensor, dim: int, index: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The slices of `dim` that the one-dimensional `index` names, in that order.
-
-    >>> torch.index_select(torch.tensor([[1, 2], [3, 4]]), 1, torch.tensor([1]))
-    tensor([[2],
-            [4]])
-    """
-    as_tensor_argument(input, "index_select")
-    dim = wrap_dim(dim, input._layout.ndim)
-    if index._layout.ndim > 1:
-        raise IndexError("index_select(): Index is supposed to be a vector")
-    if index._layout.dtype not in (dt.int64, dt.int32):
-        raise RuntimeError("index_select(): Expected dtype int32 or int64 for index")
-    if not input._layout.ndim and index._layout.numel != 1:
-        raise RuntimeError("index_select(): Index to scalar can have only 1 value, got " + f"{index._layout.numel} value(s)")
-    _check_index(index, "index_select", input._layout.shape[dim] if input._layout.ndim else 1, dim)
-    found = apply(_index_select, (input, index), (dim,))
-    return found if out is None else write_out(out, found, input, index, disjoint=True)
-
-
-# index_add, index_copy, index_fill, index_reduce
-
-
-def _check_rows(function: str, input: Layout, dim: int, index: Layout, source: Layout | None) -> None:
-    if index.ndim > 1:
-        raise IndexError(f"{function}(): Index is supposed to be a vector, but got dim: {index.ndim} with type: {index.dtype.type_name} and size: {sizes(index.shape)}" if function == "index_add" else f"{function}(): Index should have dimension 1 or 0 (got {index.ndim})")
-    if source is None:
-        return
-    if source.dtype is not input.dtype:
-        raise RuntimeError(f"{function}(): self ({input.dtype.type_name}) and source ({source.dtype.type_name}) must have the same scalar type")
-    if source.ndim and dim < source.ndim and index.numel != source.shape[dim]:
-        raise RuntimeError(f"{function}(): Number of indices ({index.numel}) should be equal to source.size(dim): ({source.shape[dim]}), for dim: {dim}")
-    rest, other = (tuple(n for d, n in enumerate(l.shape) if d != dim) for l in (input, source))
-    if input.ndim and source.ndim and rest != other:
-        raise RuntimeError(
-            f"source tensor shape must match self tensor shape, excluding the specified dimension. Got self.shape = {sizes(input.shape)} source.shape = {sizes(source.shape)}"
-            if function == "index_add"
-            else f"{function}(): Source/destination tensor must have same slice shapes. Destination slice shape: {sizes(rest)} at dimension {dim} and source slice shape: {sizes(other)} at dimension 0."
-        )
-
-
-def _rows_of(found: np.ndarray, dim: int) -> np.ndarray:
-    """`found` with `dim` first; a 0-dim array as one row."""
-    return np.moveaxis(found, dim, 0) if found.ndim else found.reshape(1)
-
-
-def _index_add_rule(input: np.ndarray, index: np.ndarray, source: np.ndarray, dim: int, alpha: Any) -> np.ndarray:
-    found = np.array(input, order="C")
-    values = source if alpha == 1 else source * source.dtype.type(alpha)
-    add_along(_rows_of(found, dim), index.reshape(-1), _rows_of(np.asarray(values), dim))
-    return found
-
-
-_index_add = Card(
-    "index_add", "input index source",
-    statics="dim alpha",
-    infer=lambda input, index, source, dim, alpha: contiguous(input.shape, input.dtype),
-    numpy=_index_add_rule, lowering=Calls(lambda plan: indexing.slices(plan, "add")),
-    grads={
-        "input": lambda g: g,
-        "source": lambda g, index, layouts, dim, alpha: (g.index_select(dim, index) if alpha == 1 else g.index_select(dim, index) * alpha).reshape(layouts[2].shape),
-    },
-)  # fmt: skip
-
-
-def _rows_arguments(function: str, input: Any, dim: int, index: Any, source: Any) -> int:
-    as_tensor_argument(input, function)
-    dim = wrap_dim(dim, input._layout.ndim)
-    if index._layout.dtype not in (dt.int64, dt.int32):
-        raise RuntimeError(f"{function}(): Expected dtype int32/int64 for index but got: {index._layout.dtype.type_name}" if function != "index_copy" else "index_copy_(): Expected a long tensor for index, but got " + index._layout.dtype.type_name)
-    _check_rows(function, input._layout, dim, index._layout, source._layout if isinstance(source, TensorBase) else None)
-    check_bounds(index, input._layout.shape[dim] if input._layout.ndim else 1, dim)
-    return dim
-
-
-def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: Any = 1, out: Tensor | None = None) -> Tensor:
-    """`input` with ``alpha * source`` added to the slices of `dim` that `index` names; repeats add up.
-
-    >>> torch.index_add(torch.zeros(3), 0, torch.tensor([0, 0]), torch.tensor([1., 2.]))
-    tensor([3., 0., 0.])
-    """
-    dim = _rows_arguments("index_add", input, dim, index, source)
-    found = apply(_index_add, (input, index, source), (dim, alpha))
-    return found if out is None else write_out(out, found)
-
-
-def _index_copy_rule(input: np.ndarray, index: np.ndarray, source: np.ndarray, dim: int) -> np.ndarray:
-    found = np.array(input, order="C")
-    _rows_of(found, dim)[index.reshape(-1)] = _rows_of(source, dim)
-    return found
-
-
-_index_copy = Card(
-    "index_copy", "input index source",
-    statics="dim",
-    infer=lambda input, index, source, dim: contiguous(input.shape, input.dtype),
-    numpy=_index_copy_rule, lowering=Calls(lambda plan: indexing.slices(plan, "set"), exact=True, half=AS_BITS),
-    grads={
-        "input": lambda g, index, dim: g.index_fill(dim, index, 0),
-        "source": lambda g, index, layouts, dim: g.index_select(dim, index).reshape(layouts[2].shape),
-    },
-)  # fmt: skip
-
-
-@autocasts(WIDEST)
-def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """`input` with the slices of `dim` that `index` names replaced by those of `source`.
-
-    >>> torch.index_copy(torch.zeros(3), 0, torch.tensor([2]), torch.tensor([5.]))
-    tensor([0., 0., 5.])
-    """
-    dim = _rows_arguments("index_copy", input, dim, index, source)
-    found = apply(_index_copy, (input, index, source), (dim,))
-    return found if out is None else write_out(out, found)
-
-
-def _index_fill_rule(input: np.ndarray, index: np.ndarray, value: Any, dim: int) -> np.ndarray:
-    found = np.array(input, order="C")
-    _rows_of(found, dim)[index.reshape(-1)] = np.asarray(value).astype(found.dtype)
-    return found
-
-
-_index_fill = Card(
-    "index_fill", "input index value",
-    statics="dim",
-    infer=lambda input, index, value, dim: _same(input),
-    numpy=_index_fill_rule, lowering=Calls(indexing.fill, exact=True),
-    grads={
-        "input": lambda g, index, dim: g.index_fill(dim, index, 0),
-        "value": lambda g, index, dim: g.index_select(dim, index).sum(),
-    },
-)  # fmt: skip
-
-
-def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
-    """`input` with the slices of `dim` that `index` names filled with `value`.
-
-    >>> torch.index_fill(torch.zeros(3), 0, torch.tensor([1]), 7)
-    tensor([0., 7., 0.])
-    """
-    as_tensor_argument(input, "index_fill")
-    dim = wrap_dim(dim, input._layout.ndim)
-    if index._layout.dtype not in (dt.int64, dt.int32):
-        raise IndexError("index_fill_(): Expected dtype int64 for index.")
-    if index._layout.ndim > 1:
-        raise IndexError("Index has to be a vector/scalar")
-    if isinstance(value, TensorBase) and value._layout.ndim:
-        raise RuntimeError(f"Only supports 0-dimensional value tensor, but got a tensor with {value._layout.ndim} dimension(s).")
-    if isinstance(value, complex) and not input._layout.dtype.is_complex:
-        raise RuntimeError("index_fill_(): Converting complex Scalar to non-complex type is not supported")
-    check_bounds(index, input._layout.shape[dim] if input._layout.ndim else 1, dim)
-    if not isinstance(value, TensorBase):
-        value = fitting(as_operand(value, "index_fill", "value", 4), input._layout.dtype, half_overflows=True)
-    return apply(_index_fill, (input, index, value), (dim,))
+# scatter
 
 
 _REDUCTIONS: dict[str, np.ufunc] = {"sum": np.add, "add": np.add, "prod": np.multiply, "multiply": np.multiply, "mean": np.add, "amax": np.maximum, "amin": np.minimum}
@@ -358,7 +184,7 @@ def _neutral(reduce: str, dtype: np.dtype) -> Any:
     return _NEUTRAL[reduce]
 
 
-def _reduce_at(input: np.ndarray, where: tuple[Any, ...], values: np.ndarray, reduce: str, include_self: bool) -> np.ndarray:
+def reduce_at(input: np.ndarray, where: tuple[Any, ...], values: np.ndarray, reduce: str, include_self: bool) -> np.ndarray:
     """`input` with `values` combined into the elements at `where`."""
     wide = np.array(input, np.float32 if input.dtype.itemsize == 2 and input.dtype.kind not in "iu" else input.dtype, order="C")
     if not include_self:
@@ -370,43 +196,6 @@ def _reduce_at(input: np.ndarray, where: tuple[Any, ...], values: np.ndarray, re
         counts = np.maximum(counts, 1)
         return wide // counts if wide.dtype.kind in "iu" else wide / counts.astype(wide.real.dtype)
     return wide
-
-
-def _index_reduce_rule(input: np.ndarray, index: np.ndarray, source: np.ndarray, dim: int, reduce: str, include_self: bool) -> np.ndarray:
-    rows, values = _rows_of(input, dim), _rows_of(source, dim)
-    found = _reduce_at(rows, (index.reshape(-1),), values, reduce, include_self)
-    return np.moveaxis(found, 0, dim) if input.ndim else found.reshape(())
-
-
-_index_reduce = Card(
-    "index_reduce", "input index source",
-    statics="dim reduce include_self",
-    infer=lambda input, index, source, dim, reduce, include_self: contiguous(input.shape, input.dtype),
-    numpy=_index_reduce_rule, outputs="output",
-    backward=lambda g, input, index, source, output, needs, dim, reduce, include_self: _index_reduce_backward(g, input, index, source, output, needs, dim, reduce, include_self),
-)  # fmt: skip
-
-
-def _index_reduce_backward(g: Tensor, input: Tensor, index: Tensor, source: Tensor, output: Tensor, needs: Any, dim: int, reduce: str, include_self: bool) -> list[Any]:
-    expanded = index.reshape([-1 if d == dim else 1 for d in range(input.dim())]).expand(source.shape) if input.dim() else index.reshape(source.shape)
-    first, third = scatter_reduce_gradients(g, input, expanded, source, output, dim, reduce, include_self)
-    return [first if needs[0] else None, None, third if needs[2] else None]
-
-
-def index_reduce(input: Tensor, dim: int, index: Tensor, source: Tensor, reduce: str, *, include_self: bool = True, out: Tensor | None = None) -> Tensor:
-    """`input` with the slices of `source` combined into those of `dim` that `index` names, by "prod", "mean", "amax" or "amin".
-
-    >>> torch.index_reduce(torch.ones(2), 0, torch.tensor([0, 0]), torch.tensor([2., 3.]), "prod")
-    tensor([6., 1.])
-    """
-    if reduce not in ("prod", "mean", "amax", "amin"):
-        raise RuntimeError(f"index_reduce(): Expected reduce to be one of prod, mean, amax or amin but got {reduce}.")
-    dim = _rows_arguments("index_reduce", input, dim, index, source)
-    found = apply(_index_reduce, (input, index, source), (dim, reduce, include_self))
-    return found if out is None else write_out(out, found)
-
-
-# scatter
 
 
 def _infer_scatter(input: Layout, index: Layout, src: Any, dim: int, **_: Any) -> Layout:
@@ -487,7 +276,7 @@ def _scatter_reduce_rule(input: np.ndarray, index: np.ndarray, src: Any, dim: in
         return input.copy()
     whole, positions = _as_rows(input, index)
     values = _part(src if not isinstance(src, np.ndarray) or src.ndim else src.reshape(1), positions)
-    return _reduce_at(whole, _along(whole, positions, dim), values, reduce, include_self).reshape(input.shape)
+    return reduce_at(whole, _along(whole, positions, dim), values, reduce, include_self).reshape(input.shape)
 
 
 _scatter_reduce = Card(
@@ -546,7 +335,7 @@ def _scatter_arguments(function: str, input: Any, dim: int, index: Any, src: Any
         raise RuntimeError(f"{function}(): Expected self.dtype to be equal to src.dtype")
     _check_gather_shapes(function, input._layout, index._layout, dim, layouts)
     if index._layout.numel:
-        _check_index(index, function, input._layout.shape[dim] if input._layout.ndim else 1, dim)
+        check_index(index, function, input._layout.shape[dim] if input._layout.ndim else 1, dim)
     return dim
 
 
@@ -641,7 +430,7 @@ def _put_rule(input: np.ndarray, index: np.ndarray, source: np.ndarray, accumula
 _put = Card(
     "put", "input index source",
     statics="accumulate",
-    infer=lambda input, index, source, accumulate: _same(input),
+    infer=lambda input, index, source, accumulate: in_order_of(input),
     numpy=_put_rule, lowering=Calls(indexing.put),
     grads={
         "input": lambda g, index, layouts, accumulate: g if accumulate else g.put(index, zeros_of(layouts[2], g)),
@@ -682,7 +471,5 @@ def in_place_disjoint(function: Callable[..., Any]) -> Callable[..., Any]:
     return method
 
 
-index_add_, index_copy_ = in_place_disjoint(index_add), in_place_disjoint(index_copy)
-index_fill_, index_reduce_ = in_place_disjoint(index_fill), in_place_disjoint(index_reduce)
 scatter_, scatter_add_ = in_place_disjoint(scatter), in_place_disjoint(scatter_add)
 scatter_reduce_, put_ = in_place_disjoint(scatter_reduce), in_place_disjoint(put)

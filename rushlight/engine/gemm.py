@@ -216,7 +216,8 @@ class _Plan:
         if b_columns and a.column != 1 and self.k > 1:
             a = self._dense(a, 1, self.k)
         plain = out.column == 1 and (bias is None or bias.column == 1)
-        variant = VectorVariant(self.type, b_columns, plain, bias is not None)
+        wide = -(-self.n * BITS[self.sum] // llvm.vector_width())
+        variant = VectorVariant(self.type, b_columns, 1 if wide == 1 else 2 if wide == 2 else 4, plain, bias is not None)
         work = math.prod(self.batch) * self.n * self.k
         chunks = max(1, min(work // _VECTOR_WORK, _MOST_CHUNKS))
 

@@ -2,11 +2,12 @@
 
 Every element has `LANES` accumulators: number l takes k = l, l + LANES, ... in order from zero. They are then added in
 halves, 8 + 8, 4 + 4, 2 + 2, 1 + 1, and the bias to their sum. The order is the same whether B's columns or its rows are
-contiguous; in the first case the accumulators of an element are the lanes of a vector, in the second its elements are.
+contiguous; in the first case the accumulators of an element are the lanes of a vector, in the second a vector has one of each element.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum, auto
 from functools import lru_cache
@@ -15,6 +16,7 @@ from . import llvm
 from .elements import load, memory_type, register_type, store
 from .emit import BITS, LANES, Builder, Value, module
 from .gemm_kernel import at_batch, divide, read_word, share
+from .gemm_variant import masks_of
 from .kernel import Kernel
 
 
@@ -43,6 +45,7 @@ class VectorVariant:
 
     type: str  # of an element: "float", "double", "bf16", "f16"
     b_columns: bool  # whether B's columns are contiguous, and a is; otherwise B's rows are
+    vectors: int  # that are computed together in the latter case
     plain: bool  # whether the output and the bias are contiguous
     bias: bool
 
@@ -59,7 +62,12 @@ class VectorVariant:
     @property
     def width(self) -> int:
         """Columns that are computed together."""
-        return 8 if self.b_columns else llvm.vector_width() // BITS[self.sum]
+        return 8 if self.b_columns else self.vectors * self.lanes
+
+    @property
+    def lanes(self) -> int:
+        """Sums in a vector register of the host."""
+        return llvm.vector_width() // BITS[self.sum]
 
 
 @lru_cache(maxsize=16)
@@ -67,12 +75,16 @@ def vector_kernel(variant: VectorVariant) -> Kernel:
     k = Builder("vector", [("ptr", "args"), ("i64", "chunk")])
     slabs = read_word(k, VectorWord.SLABS)
     operands = [read_word(k, w, "ptr") for w in (VectorWord.A, VectorWord.B, VectorWord.BIAS, VectorWord.OUT)]
-    group = _group_of_columns if variant.b_columns else _group_of_rows
+    room = k.new(f"alloca [{LANES * variant.vectors * variant.lanes} x {variant.sum}], align 64", "ptr") if not variant.b_columns else None
     with k.loop(*share(k, k.parameters["chunk"], VectorWord.JOBS)) as job:
         batch, slab = divide(k, job.index, slabs)
         bases = at_batch(k, [variant.memory] * 4, batch, operands, VectorWord.BATCH)
         with k.loop(*share(k, slab, VectorWord.GROUPS)) as turn:
-            group(k, variant, k.mul(turn.index, k.constant(variant.width, "i64")), *bases)
+            column = k.mul(turn.index, k.constant(variant.width, "i64"))
+            if room is None:
+                _group_of_columns(k, variant, column, *bases)
+            else:
+                _group_of_rows(k, variant, column, *bases, room)
     return Kernel("vector", module([k]))
 
 
@@ -119,44 +131,56 @@ def _fold(k: Builder, sums: Value) -> Value:
     return sums
 
 
-def _group_of_rows(k: Builder, variant: VectorVariant, column: Value, a: Value, b: Value, bias: Value, out: Value) -> None:
-    """A vector of elements."""
-    kind, type, lanes, depth = variant.type, variant.memory, variant.width, read_word(k, VectorWord.K)
+def _group_of_rows(k: Builder, variant: VectorVariant, column: Value, a: Value, b: Value, bias: Value, out: Value, room: Value) -> None:
+    """Some vectors of elements, some of their accumulators at a time: so much of a row of B is read at once that its page is worth the way."""
+    kind, type, depth = variant.type, variant.memory, read_word(k, VectorWord.K)
+    lanes, vectors, step = variant.lanes, variant.vectors, LANES // variant.vectors
     a_step, b_step = read_word(k, VectorWord.A_STEP), read_word(k, VectorWord.B_STEP)
     count = k.sub(read_word(k, VectorWord.N), column)
-    mask = k.first_lanes(count, lanes)
+    masks = masks_of(k, count, vectors, lanes)
     zero = k.constant(0, variant.sum, lanes)
     b = k.address(b, column, type)
     last = k.sub(depth, k.constant(1, "i64"))
 
-    def product(index: Value, total: Value) -> Value:
-        row = load(k, k.address(b, k.mul(index, b_step), type), kind, lanes, mask)
-        return k.fma(load(k, k.address(a, k.mul(index, a_step), type), kind), row, total)
+    def products(index: Value, totals: Sequence[Value]) -> list[Value]:
+        factor = k.splat(load(k, k.address(a, k.mul(index, a_step), type), kind), lanes)
+        row = k.address(b, k.mul(index, b_step), type)
+        return [k.fma(factor, load(k, k.address(row, v * lanes, type), kind, lanes, masks[v]), total) for v, total in enumerate(totals)]
+
+    def place(number: Value | int, v: int) -> Value:
+        return k.address(k.address(room, number, f"[{vectors * lanes} x {variant.sum}]"), v * lanes, variant.sum)
 
     whole = k.and_(depth, k.constant(-LANES, "i64"))
-    with k.loop(0, whole, LANES, carried=[zero] * LANES) as turn:
-        turn.next = [product(k.add(turn.index, k.constant(n, "i64")), total) for n, total in enumerate(turn.carried)]
-    with k.loop(whole, depth, LANES, carried=turn.results) as rest:
-        after = []
-        for n, total in enumerate(rest.carried):
-            index = k.add(rest.index, k.constant(n, "i64"))
-            inside = k.compare("slt", index, depth)
-            after.append(k.select(inside, product(k.intrinsic("smin", index, last), total), total))
-        rest.next = after
-    sums = rest.results
-    while len(sums) > 1:
-        half = len(sums) // 2
-        sums = [k.add(x, y) for x, y in zip(sums[:half], sums[half:], strict=True)]
-    total = sums[0]
-    if variant.plain:
-        if variant.bias:
-            total = k.add(total, load(k, k.address(bias, column, type), kind, lanes, mask))
-        store(k, total, k.address(out, column, type), kind, mask)
-        return
+    with k.loop(0, LANES, step) as some:
+        with k.loop(0, whole, LANES, carried=[zero] * LANES) as turn:
+            first = k.add(turn.index, some.index)
+            turn.next = [
+                total for n in range(step) for total in products(k.add(first, k.constant(n, "i64")), turn.carried[n * vectors : (n + 1) * vectors])
+            ]
+        with k.loop(whole, depth, LANES, carried=turn.results) as rest:
+            first, after = k.add(rest.index, some.index), []
+            for n in range(step):
+                index, totals = k.add(first, k.constant(n, "i64")), rest.carried[n * vectors : (n + 1) * vectors]
+                inside = k.compare("slt", index, depth)
+                after += [k.select(inside, new, total) for new, total in zip(products(k.intrinsic("smin", index, last), totals), totals, strict=True)]
+            rest.next = after
+        for n, total in enumerate(rest.results):
+            k.store(total, place(k.add(some.index, k.constant(n // vectors, "i64")), n % vectors))
     bias_step, out_step = read_word(k, VectorWord.BIAS_STEP), read_word(k, VectorWord.OUT_STEP)
-    with k.loop(0, k.intrinsic("smin", count, k.constant(lanes, "i64"))) as lane:
-        one = k.new(f"extractelement {total.typed}, i64 {lane.index.text}", variant.sum)
-        number = k.add(column, lane.index)
-        if variant.bias:
-            one = k.add(one, load(k, k.address(bias, k.mul(number, bias_step), type), kind))
-        store(k, one, k.address(out, k.mul(number, out_step), type), kind)
+    for v, mask in enumerate(masks):
+        sums = [k.load(place(n, v), variant.sum, lanes) for n in range(LANES)]
+        while len(sums) > 1:
+            half = len(sums) // 2
+            sums = [k.add(x, y) for x, y in zip(sums[:half], sums[half:], strict=True)]
+        total, start = sums[0], k.add(column, k.constant(v * lanes, "i64"))
+        if variant.plain:
+            if variant.bias:
+                total = k.add(total, load(k, k.address(bias, start, type), kind, lanes, mask))
+            store(k, total, k.address(out, start, type), kind, mask)
+            continue
+        with k.loop(0, k.intrinsic("smin", k.sub(count, k.constant(v * lanes, "i64")), k.constant(lanes, "i64"))) as lane:
+            one = k.new(f"extractelement {total.typed}, i64 {lane.index.text}", variant.sum)
+            number = k.add(start, lane.index)
+            if variant.bias:
+                one = k.add(one, load(k, k.address(bias, k.mul(number, bias_step), type), kind))
+            store(k, one, k.address(out, k.mul(number, out_step), type), kind)

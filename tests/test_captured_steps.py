@@ -125,7 +125,8 @@ def test_an_option_that_changes() -> None:
         if n == 15:
             group["momentum"], group["nesterov"] = 0.0, False
 
-    check(MAKERS[0], 20, least=8, between=between)
+    function = check(MAKERS[0], 20, least=8, between=between)
+    assert function.recordings[0].steps
 
 
 def test_a_state_that_is_loaded_or_written() -> None:

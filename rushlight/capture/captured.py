@@ -24,7 +24,7 @@ from ..autograd.routine_node import RoutineNode
 from ..engine.routine import NotARoutine, Region, expanded, routine_of
 from ..graph import AccumulateGrad, edge_of, grad_state, make_tensor, refresh_view, set_history
 from ..ops.card import flush_if_shared, make_view
-from ..optim.replayed_step import ReplayedStep
+from ..optim.replayed_step import ReplayedStep, is_settled
 from ..storage import ON_META, Storage, TensorBase
 from ..tensor import Tensor
 from ..utils._pytree import LeafSpec, tree_flatten, tree_unflatten
@@ -175,6 +175,7 @@ class Captured:
         """Where the numbers of optimizers' steps stand among the routine's, and what the steps write that is no source."""
         self.steps: list[tuple[ReplayedStep, int, int]] = []
         self.optimizers = [] if steps else [step.optimizer for step in recorder.steps]  # that step anew at each replay
+        self.settled = all(map(is_settled, self.optimizers))
         begins = []  # how many numbers stand before an entry's
         count = 0
         for _, _, inputs, _ in entries:
@@ -207,6 +208,8 @@ class Captured:
     def replay(self, sources: Sequence[Any]) -> Any:
         """The function's result and effects, with what the guards have found. Raises `Refused`, before anything is done, where tensors lie otherwise."""
         regions: list[Region] = list(map(_region, map(sources.__getitem__, self.operands)))
+        if not self.settled and all(map(is_settled, self.optimizers)):
+            raise Stale("an optimizer has taken its first step")
         if self.held:
             held = list(map(_region, self.held))
             if list(map(_layout, held)) != self.held_layouts:

@@ -56,18 +56,26 @@ def optimizer_step(
     """
     rest = params
     if elementwise and not grad_state.enabled:
-        tensors = len(params[0]) - len(counts)
-        formula = formula_of(rule, tensors, scalars, maximize)
+        formula = formula_of(rule, len(params[0]) - len(counts), scalars, maximize)
         if formula is not None:
-            numbers = numbers_of(formula, scalars, counts)
-            at_once = max(1, OPERANDS_AT_MOST // len(params[0]))
-            if len(params) <= at_once:
-                rest = _record(formula.update, numbers, params)
-            else:
-                rest = []
-                for start in range(0, len(params), at_once):
-                    rest += _record(formula.update, numbers, params[start : start + at_once])
-    for param in rest:
+            rest = step_by_formula(formula, numbers_of(formula, scalars, counts), params)
+    step_by_rule(rule, rest, scalars, counts, maximize)
+
+
+def step_by_formula(formula: Formula, numbers: list[float], params: Sequence[Sequence[Tensor]]) -> Sequence[Sequence[Tensor]]:
+    """Record entries for these parameters. Answers those that cannot be part of one."""
+    at_once = max(1, OPERANDS_AT_MOST // len(params[0]))
+    if len(params) <= at_once:
+        return _record(formula.update, numbers, params)
+    rest: list[Sequence[Tensor]] = []
+    for start in range(0, len(params), at_once):
+        rest += _record(formula.update, numbers, params[start : start + at_once])
+    return rest
+
+
+def step_by_rule(rule: UpdateRule, params: Sequence[Sequence[Tensor]], scalars: Scalars, counts: Sequence[float], maximize: bool) -> None:
+    """Run the rule as ordinary operations, parameter by parameter."""
+    for param in params:
         buffers = param[: len(param) - len(counts)]
         for counter, count in zip(param[len(buffers) :], counts, strict=True):
             counter.fill_(count)

@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import chain
 from operator import is_
-from typing import Any
+from typing import Any, NamedTuple
 
-from ..ops.optimizer_step import STEP, formula_of, kinds_of, numbers_of
+from ..ops.optimizer_step import STEP
 from ..ops.update_program import Formula
-from ..storage import TensorBase
 from ..tensor import Tensor
 from .optimizer import _global_step_post_hooks, _global_step_pre_hooks
 from .rule_optimizer import Ready, RuleOptimizer
@@ -22,48 +21,13 @@ from .rule_optimizer import Ready, RuleOptimizer
 Entry = Any  # (plan, outputs, inputs, position)
 
 
-class _Part:
-    """What one group takes: `entries` entries of one formula."""
+class _Part(NamedTuple):
+    """What one group takes: so many entries of one formula."""
 
-    def __init__(self, optimizer: RuleOptimizer, group: dict[str, Any], ready: Ready, formula: Formula, entries: int) -> None:
-        self.optimizer = optimizer
-        self.group = group
-        self.ready = ready
-        self.formula = formula
-        self.entries = entries
-        scalars, self.counts = _next(optimizer, group, ready)
-        self.kinds = [*scalars, *kinds_of(scalars)]
-        self.flags = _flags(group)
-        # What the numbers were computed from last; options that are tensors may be written in place.
-        self.options = list(group.values())
-        self.values: Any = None
-        self.found: list[float] = []
-        self.constant = not any(isinstance(value, TensorBase) for value in chain(self.options, *(v for v in self.options if type(v) is tuple)))
-
-    def numbers(self) -> list[float] | None:
-        """The numbers of the next step; None if it is another step than was recorded."""
-        optimizer, group, ready = self.optimizer, self.group, self.ready
-        if optimizer._ready.get(id(group)) is not ready:
-            return None
-        same = self.constant and len(group) == len(self.options) and all(map(is_, group.values(), self.options))
-        if not ready.holds(group, optimizer.state, ready.names if same else optimizer._names(group, ready.params[0])):
-            return None
-        if same and ready.values == self.values:
-            return self.found
-        scalars, self.counts = _next(optimizer, group, ready)
-        if (not same and _flags(group) != self.flags) or [*scalars, *kinds_of(scalars)] != self.kinds or not self.formula.holds(scalars):
-            return None
-        self.options, self.values = list(group.values()), ready.values
-        self.found = numbers_of(self.formula, scalars, self.counts) * self.entries
-        return self.found
-
-
-_FLAGS = frozenset((bool, str, type(None)))
-
-
-def _flags(group: dict[str, Any]) -> list[Any]:
-    """Options that are no numbers."""
-    return [value if type(value) in _FLAGS else isinstance(value, TensorBase) for value in group.values()]
+    group: dict[str, Any]
+    ready: Ready
+    formula: Formula
+    entries: int
 
 
 class ReplayedStep:
@@ -74,6 +38,7 @@ class ReplayedStep:
         self.parts = parts
         self.groups = [part.group for part in parts]
         self.own_step = optimizer.__dict__.get("step")
+        self.counts: list[list[float]] = []  # of the step whose `numbers` were asked for last
 
     def tensors(self) -> list[Tensor]:
         """All that the step may touch but gradients."""
@@ -88,19 +53,31 @@ class ReplayedStep:
         if len(groups) != len(self.groups) or not all(map(is_, groups, self.groups)):
             return None
         found: list[float] = []
-        for part in self.parts:
-            numbers = part.numbers()
-            if numbers is None:
+        self.counts = []
+        for group, ready, formula, entries in self.parts:
+            if optimizer._ready.get(id(group)) is not ready or not ready.holds(optimizer, group):
                 return None
-            found += numbers
+            coming = ready.coming(optimizer, group)
+            if coming.formula is not formula:
+                return None
+            found += coming.numbers * entries
+            self.counts.append(coming.counts)
         return found
 
     def done(self) -> None:
         """The step has been recorded, and what it writes has its new versions."""
-        for part in self.parts:
-            part.ready.note(part.counts)
+        for part, counts in zip(self.parts, self.counts, strict=True):
+            part.ready.note(counts)
         if self.own_step is not None:
             self.optimizer._opt_called = True  # type: ignore[attr-defined]  # as a schedule's wrapper of `step` does
+
+
+def is_settled(optimizer: Any) -> bool:
+    """Whether an optimizer's next step is like the last one."""
+    if not isinstance(optimizer, RuleOptimizer):
+        return False
+    readies = [optimizer._ready.get(id(group)) for group in optimizer.param_groups]
+    return all(ready is not None and ready.holds(optimizer, group) for ready, group in zip(readies, optimizer.param_groups, strict=True))
 
 
 def replayed_step(optimizer: Any, entries: Sequence[Entry]) -> ReplayedStep | None:
@@ -116,12 +93,10 @@ def replayed_step(optimizer: Any, entries: Sequence[Entry]) -> ReplayedStep | No
     at = iter(entries)
     for group in optimizer.param_groups:
         ready = optimizer._ready.get(id(group))
-        if ready is None:
+        if ready is None or not ready.holds(optimizer, group):
             return None
-        scalars, _ = _next(optimizer, group, ready)
+        formula = ready.coming(optimizer, group).formula
         operands = 2 + len(ready.rest[0])
-        tensors = operands - (len(ready.values) - 1)
-        formula = formula_of(type(optimizer).rule, tensors, scalars, group.get("maximize", False))
         left = len(ready.params)
         count = 0
         while left > 0:
@@ -131,7 +106,7 @@ def replayed_step(optimizer: Any, entries: Sequence[Entry]) -> ReplayedStep | No
             left -= sum(type(operand) is tuple for operand in inputs) // operands
             count += 1
         assert formula is not None
-        parts.append(_Part(optimizer, group, ready, formula, count))
+        parts.append(_Part(group, ready, formula, count))
     return ReplayedStep(optimizer, parts) if next(at, None) is None else None
 
 
@@ -142,11 +117,4 @@ def _has_hooks(optimizer: RuleOptimizer) -> bool:
         _global_step_pre_hooks or _global_step_post_hooks or own["_optimizer_step_pre_hooks"] or own["_optimizer_step_post_hooks"]
         or own.get("grad_scale") is not None or own.get("found_inf") is not None
     )  # fmt: skip
-
-
-def _next(optimizer: RuleOptimizer, group: dict[str, Any], ready: Ready) -> tuple[dict[str, Any], list[float]]:
-    first, *values = ready.values
-    tensors = ready.rest[0]
-    scalars, counts = optimizer._next(group, values, tensors[len(tensors) - len(values) :], first)
-    return scalars | optimizer._decay(group), counts
 

@@ -6,14 +6,15 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import chain
 from operator import is_, itemgetter
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from .. import ops
 from ..autograd import enable_grad, is_grad_enabled, set_grad_enabled
 from ..dtypes import float32, float64, get_default_dtype
-from ..ops.optimizer_step import UpdateRule, optimizer_step
+from ..ops.optimizer_step import UpdateRule, formula_of, numbers_of, optimizer_step, step_by_formula, step_by_rule
+from ..ops.update_program import Formula
 from ..tensor import Tensor
 from .optimizer import Closure, Optimizer
 
@@ -107,6 +108,23 @@ class HeldValues(dict[str, float]):
         super().__setitem__(key, rounded(value, self._scalars[key].dtype))
 
 
+_FIXED = frozenset((float, int, bool, str, type(None)))
+
+
+def _is_fixed(option: Any) -> bool:
+    """Whether nobody can change a value in place."""
+    return type(option) in _FIXED or (type(option) is tuple and all(map(_is_fixed, option)))
+
+
+class Coming(NamedTuple):
+    """What the next step of a group takes."""
+
+    scalars: dict[str, Any]  # the rule's
+    counts: list[float]  # what the scalars in the state become
+    formula: Formula | None  # None where no entry can say the step
+    numbers: list[float]  # of an entry
+
+
 class Ready:
     """A group's parameters as they were at the last step, when they took it together: the next one need not collect them anew."""
 
@@ -120,6 +138,9 @@ class Ready:
         count = len(values)
         self.counters = [counter._storage for tensors in members for counter in tensors[len(tensors) - count :]]
         self.usable = not any(param._layout.dtype.is_complex for param in self.params)
+        self.options: list[Any] | None = None  # of the last step that was computed; None also where some can be written in place
+        self.decay: dict[str, Any] = {}
+        self.known: tuple[Any, Coming] | None = None  # that step, and the values it began from
         self.note(values)
 
     def note(self, values: Sequence[float]) -> None:
@@ -127,15 +148,22 @@ class Ready:
         self.values = (0.0, *values)
         self.versions = [counter.version for counter in self.counters]
 
-    def holds(self, group: dict[str, Any], states: dict[Any, Any], names: Sequence[str]) -> bool:
-        """Whether all but the gradients is as it was. `names` are what is taken from a state now: options may have changed."""
+    def has_options(self, group: dict[str, Any]) -> bool:
+        """Whether the options are those of the last step that was computed."""
+        options = self.options
+        return options is not None and len(group) == len(options) and all(map(is_, group.values(), options))
+
+    def holds(self, optimizer: RuleOptimizer, group: dict[str, Any]) -> bool:
+        """Whether all but the gradients and the options' numbers is as it was."""
         params = self.params
-        if not self.usable or tuple(names) != self.names or len(group["params"]) != len(params) or not all(map(is_, group["params"], params)):
+        if not self.usable or len(group["params"]) != len(params) or not all(map(is_, group["params"], params)):
+            return False
+        if not self.has_options(group) and tuple(optimizer._names(group, params[0])) != self.names:
             return False
         if not self.states:
             return True
         return (
-            all(map(is_, map(states.get, params), self.states))
+            all(map(is_, map(optimizer.state.get, params), self.states))
             and all(map(is_, chain.from_iterable(map(self.fetch, self.states)), self.flat))
             and [counter.version for counter in self.counters] == self.versions
         )
@@ -148,6 +176,27 @@ class Ready:
     def members(self, grads: Sequence[Tensor]) -> list[list[Tensor]]:
         """Each parameter with its gradient and the tensors of its state."""
         return [[param, grad, *rest] for param, grad, rest in zip(self.params, grads, self.rest, strict=True)]
+
+    def coming(self, optimizer: RuleOptimizer, group: dict[str, Any]) -> Coming:
+        """The step that comes next, for a group of which this `holds`. It is computed anew where options or counters are others.
+
+        Raises what `_check_step` raises.
+        """
+        same = self.has_options(group)
+        if same and self.known is not None and self.known[0] == self.values:
+            return self.known[1]
+        if not same:
+            optimizer._check_step(group, self.params)
+            self.decay = optimizer._decay(group)
+            self.options = list(group.values()) if all(_is_fixed(value) for key, value in group.items() if key != "params") else None
+        first, *values = self.values
+        tensors = self.rest[0]
+        scalars, counts = optimizer._next(group, values, tensors[len(tensors) - len(values) :], first)
+        scalars |= self.decay
+        formula = formula_of(type(optimizer).rule, 2 + len(tensors) - len(counts), scalars, group.get("maximize", False))
+        found = Coming(scalars, counts, formula, numbers_of(formula, scalars, counts) if formula is not None else [])
+        self.known = self.values, found
+        return found
 
 
 class RuleOptimizer(Optimizer):
@@ -237,31 +286,40 @@ class RuleOptimizer(Optimizer):
 
     def _step_group(self, group: dict[str, Any]) -> None:
         ready = self._ready.get(id(group))
-        grads = ready.gradients() if ready is not None and ready.holds(group, self.state, self._names(group, ready.params[0])) else None
+        grads = ready.gradients() if ready is not None and ready.holds(self, group) else None
         if ready is not None and grads is not None:
-            params = ready.params
-        else:
-            ready, params, grads = None, [], []
-            for param in group["params"]:
-                grad = param.grad
-                if grad is not None:
-                    params.append(param)
-                    grads.append(grad)
+            self._step_again(group, ready, grads)
+            return
+        params, grads = [], []
+        for param in group["params"]:
+            grad = param.grad
+            if grad is not None:
+                params.append(param)
+                grads.append(grad)
         if not params:
             return
         self._check_step(group, params)
         if self._skipped_by_amp(group, grads):
             return
         decay = self._decay(group)
-        if ready is not None:
-            self._update(group, ready.values, ready.members(grads), decay, ready)
-            return
         batches = self._batches(group, params, grads)
         for (first, *values), members in batches.items():
             ready = None
             if len(batches) == 1 and not first and self.elementwise and len(params) == len(group["params"]):
                 ready = self._ready[id(group)] = Ready(members, values, self.state, self._names(group, params[0]))
             self._update(group, (first, *values), members, decay, ready)
+
+    def _step_again(self, group: dict[str, Any], ready: Ready, grads: list[Tensor]) -> None:
+        """A step of parameters that took the last one together."""
+        coming = ready.coming(self, group)
+        if self._skipped_by_amp(group, grads):
+            return
+        rest: Sequence[Sequence[Tensor]] = ready.members(grads)
+        if coming.formula is not None and not is_grad_enabled():
+            rest = step_by_formula(coming.formula, coming.numbers, rest)
+        if rest:
+            step_by_rule(type(self).rule, rest, coming.scalars, coming.counts, group.get("maximize", False))
+        ready.note(coming.counts)
 
     def _names(self, group: dict[str, Any], param: Tensor) -> Sequence[str]:
         """What is taken from a parameter's state: buffers, then scalars."""

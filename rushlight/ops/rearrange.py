@@ -12,12 +12,11 @@ from .. import dtypes as dt
 from ..engine import copies
 from ..engine.lowering import AS_BITS, Calls
 from ..errors import sizes
-from ..graph import check_in_place
-from ..shape import Layout, Shape, contiguous, infer_shape, layout, preserved_strides, wrap_dim, wrap_dims
+from ..shape import contiguous, infer_shape, layout, preserved_strides, wrap_dim, wrap_dims
 from ..storage import TensorBase
 from . import parts, views
 from .card import Card, apply, array_of
-from .combine import cat, stack
+from .combine import cat
 from .define import alias, as_tensor_argument, with_out, write_out
 
 if TYPE_CHECKING:
@@ -262,10 +261,10 @@ def repeat(input: Tensor, *repeats: Any, **kwargs: Any) -> Tensor:
     # Each dim becomes (repeats, size), which merge again.
     paired = input.reshape(tuple(itertools.chain.from_iterable((1, n) for n in shape)))
     spread = paired.expand(tuple(itertools.chain.from_iterable(zip(times, shape, strict=True))))
-    return spread.clone(memory_format=_row_major()).view(tuple(n * m for n, m in zip(times, shape, strict=True)))
+    return spread.clone(memory_format=row_major()).view(tuple(n * m for n, m in zip(times, shape, strict=True)))
 
 
-def _row_major() -> Any:
+def row_major() -> Any:
     from ..memory_formats import contiguous_format
 
     return contiguous_format
@@ -424,106 +423,6 @@ def _triangular(card: Card, input: Tensor, diagonal: int, out: Tensor | None) ->
     return found if out is None else write_out(out, found)
 
 
-# Grids and products
-
-
-def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Tensor, ...]:
-    """Views of vectors over the grid that they span: rows first ("ij") or columns first ("xy").
-
-    >>> torch.meshgrid(torch.tensor([1, 2]), torch.tensor([3]), indexing="ij")[0]
-    tensor([[1],
-            [2]])
-    """
-    vectors = tuple(tensors[0]) if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)) else tensors
-    if not vectors:
-        raise RuntimeError("meshgrid expects a non-empty TensorList")
-    for v in vectors:
-        if v._layout.ndim > 1:
-            raise RuntimeError(f"torch.meshgrid: Expected 0D or 1D tensor in the tensor list but got: {v}")
-        if v._layout.dtype is not vectors[0]._layout.dtype:
-            raise RuntimeError("torch.meshgrid expects all tensors to have the same dtype")
-    if indexing is None:
-        import warnings
-
-        warnings.warn("torch.meshgrid: in an upcoming release, it will be required to pass the indexing argument.", stacklevel=2)
-        indexing = "ij"
-    if indexing not in ("ij", "xy"):
-        raise RuntimeError(f'torch.meshgrid: indexing must be one of "xy" or "ij", but received: {indexing}')
-    swap = indexing == "xy" and len(vectors) > 1
-    order = (vectors[1], vectors[0], *vectors[2:]) if swap else vectors
-    shape = tuple(v.numel() for v in order)
-    grids = [v.reshape([-1 if m == n else 1 for m in range(len(order))]).expand(shape) for n, v in enumerate(order)]
-    if swap:
-        grids = [g.transpose(0, 1) for g in grids]
-        grids[0], grids[1] = grids[1], grids[0]
-    return tuple(grids)
-
-
-def cartesian_prod(*tensors: Tensor) -> Tensor:
-    """All combinations of one element of each vector, a row each.
-
-    >>> torch.cartesian_prod(torch.tensor([1, 2]), torch.tensor([3]))
-    tensor([[1, 3],
-            [2, 3]])
-    """
-    for t in tensors:
-        if t._layout.ndim != 1:
-            raise RuntimeError(f"Expect a 1D vector, but got shape {list(t.shape)}")
-    if len(tensors) == 1:
-        return tensors[0]
-    return stack([g.reshape(-1) for g in meshgrid(*tensors, indexing="ij")], 1)
-
-
-def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> Tensor:
-    """All choices of `r` elements of a vector in order, a row each.
-
-    >>> torch.combinations(torch.tensor([1, 2, 3]))
-    tensor([[1, 2],
-            [1, 3],
-            [2, 3]])
-    """
-    from .creation import empty
-    from .from_data import tensor
-
-    if input._layout.ndim != 1:
-        raise RuntimeError(f"Expect a 1D vector, but got shape {sizes(input._layout.shape)}")
-    if r < 0:
-        raise RuntimeError(f"Expect a non-negative number, but got {r}")
-    if r == 0:
-        return empty(0, dtype=input.dtype)
-    choose = itertools.combinations_with_replacement if with_replacement else itertools.combinations
-    rows = np.array(list(choose(range(input._layout.numel), r)), np.int64).reshape(-1, r)
-    return input.index_select(0, tensor(rows.reshape(-1))).reshape(rows.shape)
-
-
-def block_diag(*tensors: Tensor) -> Tensor:
-    """A matrix with the given ones along its diagonal.
-
-    >>> torch.block_diag(torch.tensor([[1]]), torch.tensor([[2, 3]]))
-    tensor([[1, 0, 0],
-            [0, 2, 3]])
-    """
-    from .creation import zeros
-
-    blocks = [t if t.dim() == 2 else t.reshape(1, -1) for t in tensors]
-    for n, t in enumerate(tensors):
-        if t.dim() > 2:
-            raise RuntimeError(f"torch.block_diag: Input tensors must have 2 or fewer dimensions. Input {n} has {t.dim()} dimensions")
-    if not blocks:
-        return zeros(1, 0)
-    dtype = blocks[0].dtype
-    for b in blocks[1:]:
-        dtype = dt.promote(dtype, b.dtype)
-    width = sum(b.shape[1] for b in blocks)
-    rows, start = [], 0
-    for b in blocks:
-        left = zeros(b.shape[0], start, dtype=dtype)
-        right = zeros(b.shape[0], width - start - b.shape[1], dtype=dtype)
-        rows.append(cat([left, b, right], 1))
-        start += b.shape[1]
-    return cat(rows, 0)
-
-
 # Stacks and splits by name
 
 
@@ -613,179 +512,6 @@ dsplit.__doc__ = """Views along the third dim, in equal parts or cut at indices.
 >>> len(torch.dsplit(torch.zeros(1, 1, 4), 2))
 2
 """
-
-
-# Writing into a copy
-
-
-def _scatter_into(input: Tensor, src: Tensor, name: str, show: Callable[[Tensor], Tensor]) -> Tensor:
-    """A copy of `input` whose part that `show` gives is `src`."""
-    found = input.clone()
-    part = show(found)
-    if part._layout.shape != src._layout.shape:
-        raise RuntimeError(f"expected src to have a size equal to the slice of self. src size = {sizes(src._layout.shape)}, slice size = {sizes(part._layout.shape)}")
-    part.copy_(src)
-    found._base = None
-    return found
-
-
-def select_scatter(input: Tensor, src: Tensor, dim: int, index: int) -> Tensor:
-    """A copy of `input` with `src` at `index` of `dim`.
-
-    >>> torch.select_scatter(torch.zeros(2, 2), torch.ones(2), 0, 0)
-    tensor([[1., 1.],
-            [0., 0.]])
-    """
-    return _scatter_into(input, src, "select_scatter", lambda t: t.select(dim, index))
-
-
-def slice_scatter(input: Tensor, src: Tensor, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1) -> Tensor:
-    """A copy of `input` with `src` in a slice of `dim`.
-
-    >>> torch.slice_scatter(torch.zeros(3), torch.ones(2), 0, 1)
-    tensor([0., 1., 1.])
-    """
-    return _scatter_into(input, src, "slice_scatter", lambda t: parts.slice_view(t, wrap_dim(dim, t.dim()), start, end, step))
-
-
-def diagonal_scatter(input: Tensor, src: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
-    """A copy of `input` with `src` on a diagonal.
-
-    >>> torch.diagonal_scatter(torch.zeros(2, 2), torch.ones(2))
-    tensor([[1., 0.],
-            [0., 1.]])
-    """
-    return _scatter_into(input, src, "diagonal_scatter", lambda t: t.diagonal(offset, dim1, dim2))
-
-
-def _as_strided_scatter_rule(input: np.ndarray, src: np.ndarray, size: Shape, stride: Shape, offset: int) -> np.ndarray:
-    found = np.array(input, order="C")
-    step = found.itemsize
-    if src.size:
-        np.ndarray(size, found.dtype, found, offset * step, tuple(s * step for s in stride))[...] = src
-    return found
-
-
-def _infer_as_strided_scatter(input: Layout, src: Layout, size: Shape, stride: Shape, offset: int) -> Layout:
-    if src.shape != size:
-        raise RuntimeError(f"expected src to have a size equal to the slice of self. src size = {sizes(src.shape)}, slice size = {sizes(size)}")
-    return contiguous(input.shape, input.dtype)
-
-
-def _as_strided_scatter_input(g: Tensor, size: Shape, stride: Shape, offset: int) -> Tensor:
-    # PyTorch's own rule: what is kept is the part that was written over.
-    kept = g.contiguous()
-    return as_strided_scatter(kept * 0, kept.as_strided(size, stride, offset), size, stride, offset)
-
-
-_as_strided_scatter = Card(
-    "as_strided_scatter", "input src",
-    statics="size stride offset",
-    infer=_infer_as_strided_scatter, numpy=_as_strided_scatter_rule,
-    grads={"input": _as_strided_scatter_input, "src": lambda g, size, stride, offset: g.contiguous().as_strided(size, stride, offset)},
-)  # fmt: skip
-
-
-def as_strided_scatter(input: Tensor, src: Tensor, size: Sequence[int], stride: Sequence[int], storage_offset: int | None = None) -> Tensor:
-    """A copy of `input` with `src` in the elements that `as_strided` shows.
-
-    >>> torch.as_strided_scatter(torch.zeros(3), torch.ones(2), (2,), (2,))
-    tensor([1., 0., 1.])
-    """
-    wanted = layout(tuple(size), tuple(stride), input._layout.dtype)
-    offset = storage_offset or 0
-    if offset + wanted.extent > input._layout.numel:
-        raise RuntimeError(
-            f"setStorage: sizes {sizes(wanted.shape)}, strides {sizes(wanted.stride)}, storage offset {offset}, and itemsize {wanted.dtype.itemsize} "
-            f"requiring a storage size of {(offset + wanted.extent) * wanted.dtype.itemsize} are out of bounds for storage of size {input._layout.numel * wanted.dtype.itemsize}"
-        )
-    return apply(_as_strided_scatter, (input, src), (wanted.shape, wanted.stride, offset))
-
-
-# Copies of views: `torch.squeeze_copy` and its like
-
-
-def _copying(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The `*_copy` form of a view function: the same values in memory of their own."""
-
-    def op(input: Tensor, *args: Any, out: Any = None, **kwargs: Any) -> Any:
-        found = function(input, *args, **kwargs)
-        if isinstance(found, tuple):
-            copies = tuple(f.clone(memory_format=_row_major()) for f in found)
-            return copies if out is None else write_out(out, copies)
-        copy = found.clone(memory_format=_row_major())
-        return copy if out is None else write_out(out, copy)
-
-    op.__name__ = op.__qualname__ = f"{function.__name__}_copy"
-    op.__doc__ = f"`{function.__name__}`, copied."
-    return op
-
-
-def _alias(input: Tensor) -> Tensor:
-    return input
-
-
-as_strided_copy = _copying(views.as_strided)
-alias_copy = _copying(_alias)
-alias_copy.__name__ = alias_copy.__qualname__ = "alias_copy"
-detach_copy = _copying(views.detach)
-diagonal_copy = _copying(parts.diagonal)
-expand_copy = _copying(views.expand)
-narrow_copy = _copying(parts.narrow)
-permute_copy = _copying(views.permute)
-select_copy = _copying(parts.select)
-split_copy = _copying(parts.split)
-split_with_sizes_copy = _copying(parts.split_with_sizes)
-squeeze_copy = _copying(views.squeeze)
-t_copy = _copying(views.t)
-transpose_copy = _copying(views.transpose)
-unbind_copy = _copying(parts.unbind)
-unfold_copy = _copying(parts.unfold)
-unsqueeze_copy = _copying(views.unsqueeze)
-view_copy = _copying(views.view)
-
-
-# In-place changes of metadata
-
-
-def _in_place_view(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The in-place form of a view function: the tensor itself gets the new geometry."""
-
-    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-        check_in_place(self, False)
-        found = function(self, *args, **kwargs)
-        self._storage.version += self._tracks_version
-        self._layout, self._offset = found._layout, found._offset
-        if found._node is not None:
-            self._node, self._output_nr, self._requires_grad = found._node, found._output_nr, True
-        return self
-
-    method.__name__ = method.__qualname__ = f"{function.__name__}_"
-    method.__doc__ = f"In-place version of `{function.__name__}`."
-    return method
-
-
-squeeze_, unsqueeze_ = _in_place_view(views.squeeze), _in_place_view(views.unsqueeze)
-t_, transpose_, as_strided_ = _in_place_view(views.t), _in_place_view(views.transpose), _in_place_view(views.as_strided)
-
-
-def unsafe_split(tensor: Tensor, split_size: int, dim: int = 0) -> tuple[Tensor, ...]:
-    """`split` whose parts may be written in place under autograd."""
-    return _unsafe(parts.split(tensor, split_size, dim))
-
-
-def unsafe_split_with_sizes(input: Tensor, split_sizes: Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
-    """`split_with_sizes` whose parts may be written in place under autograd."""
-    return _unsafe(parts.split_with_sizes(input, split_sizes, dim))
-
-
-def unsafe_chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
-    """`chunk` whose parts may be written in place under autograd."""
-    return _unsafe(parts.chunk(input, chunks, dim))
-
-
-def _unsafe(parts: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    return tuple(p.clone() for p in parts)
 
 
 moveaxis = alias(movedim, "moveaxis")

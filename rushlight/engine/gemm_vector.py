@@ -78,13 +78,13 @@ def vector_kernel(variant: VectorVariant) -> Kernel:
     room = k.new(f"alloca [{LANES * variant.vectors * variant.lanes} x {variant.sum}], align 64", "ptr") if not variant.b_columns else None
     with k.loop(*share(k, k.parameters["chunk"], VectorWord.JOBS)) as job:
         batch, slab = divide(k, job.index, slabs)
-        bases = at_batch(k, [variant.memory] * 4, batch, operands, VectorWord.BATCH)
+        a, b, bias, out = at_batch(k, [variant.memory] * 4, batch, operands, VectorWord.BATCH)
         with k.loop(*share(k, slab, VectorWord.GROUPS)) as turn:
             column = k.mul(turn.index, k.constant(variant.width, "i64"))
             if room is None:
-                _group_of_columns(k, variant, column, *bases)
+                _group_of_columns(k, variant, column, a, b, bias, out)
             else:
-                _group_of_rows(k, variant, column, *bases, room)
+                _group_of_rows(k, variant, column, a, b, bias, out, room)
     return Kernel("vector", module([k]))
 
 

@@ -133,7 +133,7 @@ from .ops import (
     view_as_real as view_as_real,
 )
 
-# ops/creation.py
+# ops/creation.py, from_data.py
 from .ops import (
     arange as arange,
     as_tensor as as_tensor,
@@ -279,7 +279,7 @@ from .ops import (
     renorm as renorm,
 )
 
-# ops/view.py
+# ops/views.py, parts.py
 from .ops import (
     swapaxes as swapaxes,
     swapdims as swapdims,
@@ -303,7 +303,7 @@ from .ops import (
     unbind as unbind,
     unsqueeze as unsqueeze,
 )
-# ops/scatter.py
+# ops/scatter.py, index_slices.py
 from .ops import (
     argwhere as argwhere,
     gather as gather,
@@ -326,7 +326,7 @@ from .ops import (
     unravel_index as unravel_index,
 )
 
-# ops/rearrange.py
+# ops/rearrange.py, grids.py, view_copies.py
 from .ops import (
     moveaxis as moveaxis,
     alias_copy as alias_copy,

@@ -41,7 +41,7 @@ class Methods(Operators):
     neg, neg_, negative, negative_ = ops.neg, inplace(ops.neg), ops.negative, inplace(ops.negative)
     clone, copy_ = ops.clone, ops.copy_
 
-    # ops/views.py
+    # ops/views.py, parts.py
     as_strided, view, view_as, reshape = ops.as_strided, ops.view, ops.view_as, ops.reshape
     permute, transpose, t, T, mT, H, mH, adjoint = ops.permute, ops.transpose, ops.t, property(ops.T), property(ops.mT), property(ops.H), property(ops.mH), ops.adjoint
     swapaxes, swapdims = ops.swapaxes, ops.swapdims
@@ -50,7 +50,7 @@ class Methods(Operators):
     split, split_with_sizes, chunk, tensor_split, unbind = ops.split, ops.split_with_sizes, ops.chunk, ops.tensor_split, ops.unbind
     contiguous, is_contiguous, detach = ops.contiguous, ops.is_contiguous, ops.detach
 
-    # ops/creation.py
+    # ops/creation.py, from_data.py
     new_empty, new_empty_strided, new_zeros, new_ones, new_full = ops.new_empty, ops.new_empty_strided, ops.new_zeros, ops.new_ones, ops.new_full
     new_tensor, new = ops.new_tensor, ops.new
 
@@ -122,7 +122,7 @@ class Methods(Operators):
     less, less_, less_equal, less_equal_ = ops.less, inplace(ops.less), ops.less_equal, inplace(ops.less_equal)
     not_equal, not_equal_ = ops.not_equal, inplace(ops.not_equal)
 
-    # ops/scatter.py
+    # ops/scatter.py, index_slices.py
     gather, take_along_dim, index_select, take, nonzero, nonzero_static, argwhere = ops.gather, ops.take_along_dim, ops.index_select, ops.take, ops.nonzero, ops.nonzero_static, ops.argwhere
     index_add, index_add_, index_copy, index_copy_ = ops.index_add, ops.index_add_, ops.index_copy, ops.index_copy_
     index_fill, index_fill_, index_reduce, index_reduce_ = ops.index_fill, ops.index_fill_, ops.index_reduce, ops.index_reduce_
@@ -131,7 +131,7 @@ class Methods(Operators):
     masked_fill, masked_fill_, masked_select = ops.masked_fill, ops.masked_fill_, ops.masked_select
     masked_scatter, masked_scatter_ = ops.masked_scatter, ops.masked_scatter_
 
-    # ops/rearrange.py
+    # ops/rearrange.py, grids.py, view_copies.py
     flatten, unflatten, ravel, reshape_as, movedim, moveaxis = ops.flatten, ops.unflatten, ops.ravel, ops.reshape_as, ops.movedim, ops.moveaxis
     flip, fliplr, flipud, roll, rot90 = ops.flip, ops.fliplr, ops.flipud, ops.roll, ops.rot90
     repeat, tile, repeat_interleave = ops.repeat, ops.tile, ops.repeat_interleave

@@ -99,7 +99,9 @@ def _brought_together(plan: Plan, terms: Terms, kept: Sequence[int], dims: Seque
     shape = plan.operands[0].shape
     order = (*kept, *dims)
     size = math.prod(shape[d] for d in dims)
-    calls, bound, used = [], [], 0
+    calls: list[Call] = []
+    bound: list[Bound] = []
+    used = 0
     for n, layout in enumerate(plan.operands):
         lying = tuple(shape[d] for d in order)
         copied = _copy(n, layout, lying, tuple(layout.stride[d] for d in order), used)

@@ -307,3 +307,8 @@ def _take(g: Graph, op: Op) -> str:
 def _triangle(g: Graph, op: Op) -> str:
     diagonal = g.constant(op.params["diagonal"], np.int64)
     return g.node("Trilu", g.read(op.inputs[0]), diagonal, upper=int(op.name == "triu"))
+
+
+@card("one_hot")
+def _one_hot(g: Graph, op: Op) -> str:
+    return g.node("OneHot", g.read(op.inputs[0]), g.integers(op.params["classes"]), g.integers(0, 1), axis=-1)

@@ -14,6 +14,7 @@ A recording is refused when a replay could differ: a value was read, a tensor ca
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from operator import attrgetter, itemgetter
 from sys import getrefcount
@@ -21,7 +22,7 @@ from typing import Any
 
 from .. import tape
 from ..autograd.routine_node import RoutineNode
-from ..engine.routine import NotARoutine, Region, expanded, routine_of
+from ..engine.routine import NotARoutine, Region, Routine, expanded, routine_of
 from ..graph import AccumulateGrad, edge_of, grad_state, make_tensor, refresh_view, set_history
 from ..ops.card import flush_if_shared, make_view
 from ..optim.replayed_step import ReplayedStep, is_settled
@@ -165,7 +166,7 @@ class Captured:
         if self.places and max(self.places) < first + len(self.routine.outputs):
             self.pick: Callable[[Sequence[Any]], Sequence[Region]] = picker(self.places)
         else:
-            self.pick = lambda operands: [self.routine.region(place, operands) for place in self.places]
+            self.pick = functools.partial(_regions_at, self.routine, self.places)
         leaf_of = {self.places[at] - first: n for n, at in self.grads if at is not None and self.places.count(self.places[at]) == 1}
         self.leaves = [leaf_of.get(n) for n in range(len(self.routine.outputs))]
         # The leaf, a variable, the argument of `getrefcount`; and the sources, where gradients are among them.
@@ -310,6 +311,10 @@ class Captured:
             if grad is None or grad._storage is not wanted[at_grad][0]:
                 sources[n]._grad = make_tensor(*wanted[at_grad])
         return fresh
+
+
+def _regions_at(routine: Routine, places: Sequence[int], operands: Sequence[Any]) -> Sequence[Region]:
+    return [routine.region(place, operands) for place in places]
 
 
 def _view(regions: Sequence[Region], place: tuple[int, int, Any]) -> Tensor:

@@ -7,6 +7,9 @@ not captured, for whatever reason, runs layer by layer.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
+from operator import is_
 from typing import TYPE_CHECKING, Any
 
 from .. import nn, tape
@@ -28,12 +31,23 @@ ELEMENTS_AT_MOST = 1 << 14
 _NO_KWARGS: dict[str, Any] = {}
 
 
-class Passes:
-    """What is known of the forward passes of one Sequential: recordings, by the input's layout."""
+def call_in_turn(layers: Sequence[nn.Module], input: Any) -> Any:
+    """Each layer on what the one before has given."""
+    for layer in layers:
+        input = layer(input)
+    return input
 
-    __slots__ = ("recordings", "calls", "recorded")
+
+class Passes:
+    """What is known of the forward passes of one Sequential: recordings, by the input's layout.
+
+    They hold the layers and their parameters, but not the Sequential: it holds them, and is freed as if there were none.
+    """
+
+    __slots__ = ("layers", "recordings", "calls", "recorded")
 
     def __init__(self) -> None:
+        self.layers: list[Any] = []
         self.recordings: dict[Layout, Captured] = {}
         self.calls: dict[Layout, int] = {}
         self.recorded = 0
@@ -44,6 +58,9 @@ class Passes:
             return None
         layout = input._layout
         captured = self.recordings.get(layout)
+        layers = module._modules.values()
+        if len(layers) != len(self.layers) or not all(map(is_, layers, self.layers)):
+            self.recordings, self.layers, captured = {}, list(layers), None
         if captured is None:
             return self._count(module, input) if layout.numel <= ELEMENTS_AT_MOST else None
         sources = captured.guards.match((input,), _NO_KWARGS)
@@ -70,11 +87,12 @@ class Passes:
         if not all(map(_is_known, module.modules())):
             self.recorded = RECORDINGS_AT_MOST
             return None
+        call = functools.partial(call_in_turn, tuple(self.layers))
         try:
-            guards = Guards(module.call_layers, (input,), _NO_KWARGS, Watch(), forward_only=True)
+            guards = Guards(call, (input,), _NO_KWARGS, Watch(), forward_only=True)
         except Unsupported:
             return None
-        result, found = record(module.call_layers, (input,), _NO_KWARGS, guards, tape.user_position(4))
+        result, found = record(call, (input,), _NO_KWARGS, guards, tape.user_position(4))
         if isinstance(found, Captured):
             while len(self.recordings) >= KEPT:
                 self.recordings.pop(next(iter(self.recordings)), None)

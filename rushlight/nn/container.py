@@ -124,10 +124,6 @@ class Sequential(_ModuleSequence):
                 self._count_passes(passes)
             elif (found := passes.run(self, input)) is not None:
                 return found
-        return self.call_layers(input)
-
-    def call_layers(self, input: Any) -> Any:
-        """The modules, called one after the other."""
         for module in self._modules.values():
             input = module(input)  # type: ignore[misc]
         return input

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import dtypes as dt, return_types
-from ..engine.lowering import Loop, Space
+from ..engine import selection
+from ..engine.lowering import AS_FLOAT, Calls, Loop, Space
 from ..engine.terms import FLOATS
 from ..shape import Layout, Shape, contiguous, wrap_dim
 from ..storage import TensorBase
@@ -447,7 +448,7 @@ _topk = Card(
     "topk", "input",
     statics="k dim largest sorted", outputs="values indices",
     infer=_infer_topk, numpy=_topk_rule, grads={"input": put_at_indices},
-    differentiable=(0,), onnx="TopK",
+    differentiable=(0,), onnx="TopK", lowering=Calls(lambda plan: selection.top(plan, tie_order.AT_MOST), half=AS_FLOAT),
 )  # fmt: skip
 
 

@@ -107,13 +107,13 @@ class Variant:
 
 @lru_cache(maxsize=256)
 def contraction_kernel(variant: Variant) -> Kernel:
-    return Kernel("contraction", module([_contraction(variant), *panels(variant)]))
+    return Kernel("contraction", module([_contraction(variant), *panels(variant, tables=False)]))
 
 
-def panels(variant: Variant) -> list[Builder]:
-    """The functions that multiply, and what they call."""
+def panels(variant: Variant, tables: bool = True) -> list[Builder]:
+    """The functions that multiply, what they call, and those that write tables, of rows only if `tables` says so."""
     write = _places if variant.store == "places" else _panel
-    functions = [write(variant, "panel", variant.vectors)]
+    functions = [_k_table(), *([] if variant.store == "sum" and not tables else [_row_tables(variant)]), write(variant, "panel", variant.vectors)]
     if variant.tail:
         functions.append(write(variant, "tail", variant.tail))
     if variant.store == "columns":
@@ -281,7 +281,7 @@ def _contraction(variant: Variant) -> Builder:
     table = k.address(word(Word.WORKSPACE), k.mul(chunk, word(Word.WORKSPACE_BYTES)), "i8")
     row_a = k.address(table, word(Word.TABLE_BYTES), "i8")
     row_out = k.address(row_a, word(Word.STRIP_BYTES), "i8")
-    write_table(k, table, Dims.read(k, k.parameters["args"], Word.K_DIMS), word(Word.BLOCK))
+    write_table(k, k.address(k.parameters["args"], Word.K_DIMS, "i64"), table, word(Word.BLOCK))
     row_dims = Dims.read(k, k.parameters["args"], Word.ROW_DIMS)
     row_count, column_count, panel_step = word(Word.ROWS), word(Word.COLUMNS), word(Word.PANEL_STEP)
     depth, block, blocks, outers = word(Word.DEPTH), word(Word.BLOCK), word(Word.BLOCKS), word(Word.OUTER)
@@ -342,11 +342,37 @@ class Dims(NamedTuple):
         return Dims(*([k.load(k.address(words, first + part * DIMS + d, "i64"), "i64") for d in range(DIMS)] for part in range(3)))
 
 
+_K_TABLE = (("ptr", "dims"), ("ptr", "table"), ("i64", "count"))
+_ROW_TABLES = (("ptr", "dims"), ("ptr", "row_a"), ("ptr", "row_out"), ("ptr", "lengths"), ("i64", "count"), ("i64", "length"))
 #: Numbers that are written to a table together; behind a table there is room for as many.
 TOGETHER = 8
 
 
-def write_table(k: Builder, table: Value, dims: Dims, count: Value) -> None:
+def write_table(k: Builder, dims: Value, table: Value, count: Value) -> None:
+    """The table of k; `dims` is where the words of these are."""
+    invoke(k, "k_table", [dims, table, count])
+
+
+def write_rows(k: Builder, dims: Value, tables: Sequence[Value], count: Value, length: Value) -> None:
+    """The tables of rows: of A, of the output, and of how many of `length` places each row has."""
+    invoke(k, "row_tables", [dims, *tables, count, length])
+
+
+def _k_table() -> Builder:
+    k = Builder("k_table", _K_TABLE, cold=True)
+    p = k.parameters
+    _write_table(k, p["table"], Dims.read(k, p["dims"], 0), p["count"])
+    return k
+
+
+def _row_tables(variant: Variant) -> Builder:
+    k = Builder("row_tables", _ROW_TABLES, cold=True)
+    p = k.parameters
+    _write_rows(k, variant, [p["row_a"], p["row_out"], p["lengths"]], Dims.read(k, p["dims"], 0), p["count"], p["length"])
+    return k
+
+
+def _write_table(k: Builder, table: Value, dims: Dims, count: Value) -> None:
     """For each of `count` k the offsets that it adds in A and in a panel of B, as pairs."""
     one, two = k.constant(1, "i64"), k.constant(2, "i64")
 
@@ -385,7 +411,7 @@ def write_table(k: Builder, table: Value, dims: Dims, count: Value) -> None:
     k.label(done)
 
 
-def write_rows(k: Builder, variant: Variant, tables: Sequence[Value], dims: Dims, count: Value, length: Value) -> None:
+def _write_rows(k: Builder, variant: Variant, tables: Sequence[Value], dims: Dims, count: Value, length: Value) -> None:
     """The offsets of rows in A and in the output; behind row `count` - 1 it is repeated, as often as a tile may need it, but not to be added twice.
 
     `tables` are those of A, of the output, and of how many of `length` places each row has.

@@ -37,6 +37,7 @@ _SQUARE = (
     ("i64", "begin"),  # lanes of the target that are written
     ("i64", "end"),
 )
+_COPY_ROWS = (("ptr", "source"), ("i64", "source_step"), ("ptr", "target"), ("i64", "target_step"), ("i64", "rows"), ("i64", "width"), ("i64", "end"))
 _BRING = (
     ("ptr", "words"),
     ("ptr", "source"),  # the first place of the image
@@ -105,6 +106,17 @@ def square(type: str) -> Builder:
             at = k.address(at, p["target_step"], type)
         k.jump(done)
     k.label(done)
+    return k
+
+
+def copy_rows(type: str) -> Builder:
+    """One vector of each of some rows: `width` elements of it are there, and lanes before `end` are written."""
+    k = Builder("copy_rows", _COPY_ROWS)
+    p, lanes = k.parameters, lanes_of(type)
+    read, written, zero = k.first_lanes(p["width"], lanes), k.first_lanes(p["end"], lanes), k.constant(0, type, lanes)
+    with k.loop(0, p["rows"], carried=[p["source"], p["target"]]) as row:
+        k.masked_store(k.masked_load(row.carried[0], type, read, zero), row.carried[1], written)
+        row.next = [k.address(at, p[step], type) for at, step in zip(row.carried, ("source_step", "target_step"), strict=True)]
     return k
 
 
@@ -273,21 +285,17 @@ def relayout_kernel(type: str, rows: bool, packs: bool) -> Kernel:
             from_p = k.address(from_o, k.mul(p.index, word[RelayoutWord.SOURCE_P]), type)
             to_p = k.address(to_o, k.mul(p.index, word[RelayoutWord.TARGET_P]), type)
             relayout_vector(k, type, from_p, to_p, steps, left, rows, packs)
-    return Kernel("relayout", module([k, *([] if rows else [square(type)])]))
+    return Kernel("relayout", module([k, copy_rows(type) if rows else square(type)]))
 
 
 def relayout_vector(k: Builder, type: str, source: Value, target: Value, steps: list[Value], left: Value, rows: bool, packs: bool) -> None:
     """One vector of i, of which there are `left`, for all j; `steps` are the extent of j, the source's strides of i and j, the target's of j."""
     lanes = lanes_of(type)
     length, step_i, step_j, to_j = steps
-    if rows:
-        valid, zero = k.first_lanes(left, lanes), k.constant(0, type, lanes)
-        written = k.constant(1, "i1", lanes) if packs else valid
-        with k.loop(0, length, carried=[source, target]) as row:
-            k.masked_store(k.masked_load(row.carried[0], type, valid, zero), row.carried[1], written)
-            row.next = [k.address(row.carried[0], step_j, type), k.address(row.carried[1], to_j, type)]
-        return
     zero, end = k.constant(0, "i64"), k.constant(lanes, "i64") if packs else left
+    if rows:
+        invoke(k, "copy_rows", [source, step_j, target, to_j, length, left, end])
+        return
     with k.loop(0, length, lanes) as j:
         width = k.intrinsic("smin", k.sub(length, j.index), k.constant(lanes, "i64"))
         invoke(k, "square", [k.address(source, j.index, type), step_i, k.address(target, k.mul(j.index, to_j), type), to_j, zero, left, width, width, zero, end])

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from enum import IntEnum, auto
 from functools import lru_cache
 
-from .contraction_kernel import DIMS, Dims, Variant, multiply, panels, write_rows, write_table
-from .conv_copies import BringWord, Source, bring, prefetch, relayout_vector, square
+from .contraction_kernel import DIMS, Variant, multiply, panels, write_rows, write_table
+from .conv_copies import BringWord, Source, bring, copy_rows, prefetch, relayout_vector, square
 from .emit import Builder, Value, module
 from .gemm_kernel import divide, invoke, read_word, share
 from .kernel import Kernel
@@ -118,6 +118,8 @@ def gather_kernel(g: Gather) -> Kernel:
         functions.append(bring(g.variant.type, g.source))
     if (g.source == "channels" or g.turned or g.packs == "k") and g.variant.store != "columns":
         functions.append(square(g.variant.type))
+    if g.packs == "columns":
+        functions.append(copy_rows(g.variant.type))
     return Kernel("gather", module(functions))
 
 
@@ -229,7 +231,7 @@ class _Part:
 
 
 def _gather(g: Gather) -> Builder:
-    k = Builder("gather", [("ptr", "args"), ("i64", "chunk")])
+    k = Builder("gather", [("ptr", "args"), ("i64", "chunk")], cold=True)
     variant = g.variant
     chunk, parts = k.parameters["chunk"], read_word(k, Word.PARTS)
 
@@ -239,7 +241,7 @@ def _gather(g: Gather) -> Builder:
     room = k.address(read_word(k, Word.WORKSPACE, "ptr"), k.mul(chunk, read_word(k, Word.WORKSPACE_BYTES)), "i8")
     with k.loop(0, parts) as each:
         part = _Part(k, room, each.index)
-        write_table(k, part.table(), Dims.read(k, part.words, PartWord.K_DIMS), part.word(PartWord.COUNT))
+        write_table(k, k.address(part.words, PartWord.K_DIMS, "i64"), part.table(), part.word(PartWord.COUNT))
     with k.loop(*share(k, chunk, Word.JOBS), carried=[number(0)]) as turn:
         job = _Job(k, g, room, turn.index)
         a = job.image()
@@ -247,8 +249,7 @@ def _gather(g: Gather) -> Builder:
         kind = k.select(k.compare("eq", job.block, k.sub(job.word(Word.BLOCKS), number(1))), number(2), number(1))
         with k.loop(0, k.select(k.compare("eq", turn.carried[0], kind), number(0), parts)) as each:
             part = _Part(k, room, each.index)
-            count = part.count(job.block)
-            write_rows(k, variant, part.rows(), Dims.read(k, part.words, PartWord.ROW_DIMS), count, part.word(PartWord.LENGTH))
+            write_rows(k, k.address(part.words, PartWord.ROW_DIMS, "i64"), part.rows(), part.count(job.block), part.word(PartWord.LENGTH))
         turn.next = [kind]
         column_count, column_step, place_step = job.word(Word.COLUMNS), job.word(Word.COLUMN_STEP), job.word(Word.PLACE_STEP)
         scratch, out, bias = job.near(Word.SCRATCH), job.output(), job.at(job.word(Word.BIAS), (job.group, Word.GROUP_BIAS))

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from enum import IntEnum, auto
 from functools import lru_cache
 
-from .contraction_kernel import DIMS, Dims, Variant, multiply, panels, write_rows, write_table
-from .conv_copies import BringWord, Source, bring, relayout_vector, square
+from .contraction_kernel import DIMS, Variant, multiply, panels, write_rows, write_table
+from .conv_copies import BringWord, Source, bring, copy_rows, relayout_vector, square
 from .emit import Builder, Value, module
 from .gemm_kernel import divide, invoke, read_word, share
 from .kernel import Kernel
@@ -92,6 +92,8 @@ def summed_kernel(s: Sum) -> Kernel:
         functions.append(bring(s.variant.type, s.source))
     if s.source == "channels" or not s.columns:
         functions.append(square(s.variant.type))
+    if s.columns:
+        functions.append(copy_rows(s.variant.type))
     return Kernel("summed", module(functions))
 
 
@@ -148,7 +150,7 @@ class _Stage:
 
 
 def _summed(s: Sum) -> Builder:
-    k = Builder("summed", [("ptr", "args"), ("i64", "chunk")])
+    k = Builder("summed", [("ptr", "args"), ("i64", "chunk")], cold=True)
     variant = s.variant
     chunk, args = k.parameters["chunk"], k.parameters["args"]
 
@@ -162,8 +164,8 @@ def _summed(s: Sum) -> Builder:
     row_a = k.address(table, word(Word.ROWS_AT), "i8")
     row_out = k.address(row_a, word(Word.ROWS_BYTES), "i8")
     rows, k_block = word(Word.ROWS), word(Word.K_BLOCK)
-    write_table(k, table, Dims.read(k, args, Word.K_DIMS), k.mul(word(Word.BLOCK), word(Word.UNIT)))
-    write_rows(k, variant, [row_a, row_out], Dims.read(k, args, Word.ROW_DIMS), rows, number(0))
+    write_table(k, k.address(args, Word.K_DIMS, "i64"), table, k.mul(word(Word.BLOCK), word(Word.UNIT)))
+    write_rows(k, k.address(args, Word.ROW_DIMS, "i64"), [row_a, row_out, row_out], rows, number(0))
     with k.loop(*share(k, chunk, Word.JOBS)) as job:
         group, part = divide(k, job.index, word(Word.SLICES))
         total = k.address(word(Word.TOTAL), k.mul(job.index, word(Word.TOTAL_STEP)), variant.type)

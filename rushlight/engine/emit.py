@@ -59,8 +59,9 @@ def literal(value: float, type: str) -> str:
 class Builder:
     """The body of one function, written line by line."""
 
-    def __init__(self, name: str, parameters: Sequence[tuple[str, str]]) -> None:
-        """`parameters` are pairs of LLVM type and name, such as ("ptr", "args")."""
+    def __init__(self, name: str, parameters: Sequence[tuple[str, str]], cold: bool = False) -> None:
+        """`parameters` are pairs of LLVM type and name, such as ("ptr", "args"). A `cold` function is compiled quickly: its loops call others."""
+        self.cold = cold
         self.name = name
         self.parameters = {p: Value(f"%{p}", type) for type, p in parameters}
         self.lines: list[str] = ["entry:"]
@@ -71,7 +72,8 @@ class Builder:
 
     def finish(self) -> str:
         """The function's text. `declarations` has what it calls."""
-        return "\n".join((f'{self._head} "prefer-vector-width"="512" "min-legal-vector-width"="512" {{', *self.lines, "  ret void", "}"))
+        cold = "noinline optnone " if self.cold else ""
+        return "\n".join((f'{self._head} {cold}"prefer-vector-width"="512" "min-legal-vector-width"="512" {{', *self.lines, "  ret void", "}"))
 
     # Values
 

@@ -27,7 +27,7 @@ def test_what_a_stable_sort_puts_first(shape: tuple[int, ...], dtype: Any) -> No
     exact = x.double().numpy()
     ranked = np.where(np.isnan(exact), np.inf, exact)
     for dim in range(len(shape)):
-        for k in (1, 5, 30):
+        for k in (n for n in (1, 5, 30) if 2 * n <= shape[dim]):
             for largest in (True, False):
                 order = np.take(np.argsort(-ranked if largest else ranked, dim, kind="stable"), range(k), dim)
                 turned = x.transpose(0, -1).contiguous().transpose(0, -1)

@@ -131,12 +131,13 @@ def record_routine(routine: Routine, outputs: Sequence[Operand], inputs: Sequenc
 def run_directly(routine: Routine, regions: Sequence[Operand], numbers: Sequence[Operand], outputs: Sequence[Operand]) -> bool:
     """Run an entry of which `runs_directly` has just been true. False, with nothing done, where it must be recorded after all."""
     direct: Any = routine.direct
-    start = time.perf_counter()
     with _running:
-        done = direct.run(regions, numbers, outputs)
-    state.run += done
-    state.seconds += time.perf_counter() - start
-    return done
+        seconds = direct.run(regions, numbers, outputs)
+    if not seconds:
+        return False
+    state.run += 1
+    state.seconds += seconds
+    return True
 
 
 def flush_count() -> int:

@@ -168,7 +168,7 @@ class Captured:
         else:
             self.pick = functools.partial(_regions_at, self.routine, self.places)
         leaf_of = {self.places[at] - first: n for n, at in self.grads if at is not None and self.places.count(self.places[at]) == 1}
-        self.leaves = [leaf_of.get(n) for n in range(len(self.routine.outputs))]
+        self.leaves = [leaf_of.get(n) for n in range(len(self.routine.outputs))] if leaf_of else []
         # The leaf, a variable, the argument of `getrefcount`; and the sources, where gradients are among them.
         self.held_gradient = 3 + guards.named.gradients
 
@@ -250,7 +250,7 @@ class Captured:
         """Run the routine, or record it. Answers the outputs."""
         routine = self.routine
         if self.backward is None and tape.runs_directly(routine):
-            outputs = self._outputs(sources)
+            outputs = self._outputs(sources) if self.leaves else routine.fresh_outputs()
             if tape.run_directly(routine, regions, numbers, outputs):
                 return outputs
         outputs = routine.fresh_outputs()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from itertools import chain
 from operator import add, attrgetter, itemgetter
 from typing import Any
 
@@ -26,7 +27,7 @@ _address = attrgetter("address")
 class Direct:
     """A routine compiled for operands that are there and outputs that are wanted."""
 
-    __slots__ = ("segment", "temporaries", "places", "deltas", "sizes", "numbers", "offsets", "begins")
+    __slots__ = ("segment", "temporaries", "pick", "scales", "numbers", "offsets", "begins")
 
     def __init__(self, compiled: Compiled, layouts: int, outputs: int) -> None:
         assert compiled.only is not None
@@ -36,40 +37,40 @@ class Direct:
         begins = [offset for _, offset, _ in compiled.locals]
         self.temporaries = [offset + begins[slot - first] * itemsize for slot, offset, itemsize in segment.temporaries]
         regions = [(*(derived[slot] if slot >= first else (slot, 0)), itemsize) for slot, _, itemsize in segment.regions]
-        self.places = [place for place, _, _ in regions]
-        self.deltas = [delta for _, delta, _ in regions]
-        self.sizes = [itemsize for _, _, itemsize in regions]
+        places = [place for place, _, _ in regions]
+        self.pick = None if places == [*range(first)] else places  # of the operands and outputs; None: each once, in order
+        self.scales = regions
         self.numbers = segment.numbers
         self.offsets: Sequence[int] | None = None  # of the operands and outputs of the last run
         self.begins: Sequence[int] = ()  # and where the program's regions began in their storages, in bytes
 
-    def run(self, regions: Sequence[Region], numbers: Sequence[float], outputs: Sequence[Region]) -> bool:
-        """One native call, over the routine's operands. False, with nothing done, where one of these has no bytes or there is no memory."""
+    def run(self, regions: Sequence[Region], numbers: Sequence[float], outputs: Sequence[Region]) -> float:
+        """One native call, over the routine's operands. Answers the seconds it took, or 0 with nothing done: an operand has no bytes, or there is no memory."""
         segment = self.segment
         start = time.perf_counter()
         addresses = list(map(_address, map(_storage, regions)))
         if 0 in addresses:
             if any(storage.data is None for storage, _, _ in regions):
-                return False
+                return 0.0
             addresses = [address_of(storage) for storage, _, _ in regions]
         try:
             for storage, _, _ in outputs:
                 if storage.data is None:
                     storage.allocate()
-            addresses += map(_address, map(_storage, outputs))
+                addresses.append(storage.address)
             scratch = cache.take(segment.arena) if segment.arena else None
         except (MemoryError, RuntimeError):
-            return False
+            return 0.0
         try:
             base = scratch[1] if scratch is not None else 0
             values: list[float] = [base]
             if self.temporaries:
                 values += [base + offset for offset in self.temporaries]
-            offsets = [*map(_offset, regions), *map(_offset, outputs)]
+            offsets = list(map(_offset, chain(regions, outputs)))
             if offsets != self.offsets:
-                self.begins = [(offsets[place] + delta) * size for place, delta, size in zip(self.places, self.deltas, self.sizes, strict=True)]
+                self.begins = [(offsets[place] + delta) * itemsize for place, delta, itemsize in self.scales]
                 self.offsets = offsets
-            values += map(add, map(addresses.__getitem__, self.places), self.begins)
+            values += map(add, addresses if self.pick is None else map(addresses.__getitem__, self.pick), self.begins)
             if self.numbers:
                 values += [float(numbers[number]) if is_float else int(numbers[number]) for number, is_float in self.numbers]
             called = time.perf_counter()
@@ -82,7 +83,7 @@ class Direct:
         counts.packing_seconds += called - start
         counts.direct_runs += 1
         counts.native_calls += 1
-        return True
+        return end - start
 
 
 def prepare(routine: Routine, outputs: Sequence[Region], inputs: Sequence[Any]) -> None:

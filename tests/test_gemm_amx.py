@@ -60,7 +60,7 @@ def written_out() -> str:
 @pytest.fixture
 def amx(monkeypatch: pytest.MonkeyPatch) -> None:
     """Products of bfloat16 by the kernels for AMX, with loops for its instructions."""
-    if "avx512bf16" not in llvm.host_features():
+    if not llvm.multiplies_pairs():
         pytest.skip("what is beside the products needs AVX-512 for bfloat16")
     loops, load = written_out(), llvm.load
 

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(not llvm.AVAILABLE, reason="no native code here"
 BFLOAT16, FLOAT16 = np.dtype(ml_dtypes.bfloat16), np.dtype(np.float16)
 #: The largest relative error of a rounding.
 ROUNDING = {BFLOAT16: 2.0**-8, FLOAT16: 2.0**-11}
-PAIRS = llvm.AVAILABLE and gemm.multiplies_pairs()
+PAIRS = llvm.AVAILABLE and llvm.multiplies_pairs()
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +33,7 @@ def dtype(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
     if request.param == "pairs" and not PAIRS:
         pytest.skip("this processor does not multiply pairs of bfloat16")
     if request.param == "bfloat16":
-        monkeypatch.setattr(gemm, "multiplies_pairs", lambda: False)
+        monkeypatch.setattr(llvm, "multiplies_pairs", lambda: False)
     return FLOAT16 if request.param == "float16" else BFLOAT16
 
 
@@ -131,7 +131,7 @@ def test_an_element_is_one_chain_of_fused_additions(m: int, n: int, k: int, dtyp
     """In float32, of two k the second one first where pairs are multiplied; then rounded."""
     a, b, bias = numbers(m, k, dtype=dtype), numbers(k, n, dtype=dtype, seed=1), numbers(m, n, dtype=dtype, seed=2)
     got = product(a, b, bias)
-    pairs = dtype == BFLOAT16 and gemm.multiplies_pairs()
+    pairs = dtype == BFLOAT16 and llvm.multiplies_pairs()
     order = [x for first in range(0, k, 2) for x in (first + 1, first) if x < k] if pairs else range(k)
     for i, j in itertools.product(range(m), range(n)):
         total = Fraction(float(bias[i, j]))
@@ -153,7 +153,7 @@ def test_other_processors(registers: int, width: int, dtype: np.dtype, monkeypat
     """Code without masks, pairs and conversions of float16, which this processor runs as well."""
     shapes = [(40, 70, 33), (30, 9, 18), (3, 50, 20), (1, 70, 45), (7, 1, 33), (5, 3, 4)]
     operands = [(numbers(m, k, dtype=dtype), numbers(k, n, dtype=dtype, seed=1), numbers(n, dtype=dtype)) for m, n, k in shapes]
-    monkeypatch.setattr(gemm, "multiplies_pairs", lambda: False)
+    monkeypatch.setattr(llvm, "multiplies_pairs", lambda: False)
     expected = [product(*each) for each in operands]
     monkeypatch.setattr(llvm, "vector_registers", lambda: (registers, width))
     monkeypatch.setattr(llvm, "host_features", set)

@@ -43,6 +43,23 @@ def store(k: Builder, value: Value, address: Value, kind: str, mask: Value | Non
         k.masked_store(value, address, mask)
 
 
+def add_products(k: Builder, a: Value, b: Value, total: Value) -> Value:
+    """Sums plus, in each lane, the products of two pairs of bfloat16, where the host multiplies these.
+
+    The second of a pair comes first, each as ``fma`` adds it; but numbers that are subnormal count as zeros.
+    """
+    k.declare("declare <16 x float> @llvm.x86.avx512bf16.dpbf16ps.512(<16 x float>, <32 x bfloat>, <32 x bfloat>)")
+    pairs = [k.new(f"bitcast {factor.typed} to <32 x bfloat>", "bfloat", 32) for factor in (a, b)]
+    return k.new(f"call <16 x float> @llvm.x86.avx512bf16.dpbf16ps.512({total.typed}, {pairs[0].typed}, {pairs[1].typed})", "float", 16)
+
+
+def store_sums(k: Builder, total: Value, address: Value, mask: Value) -> None:
+    """Write such sums as bfloat16; here too subnormal numbers count as zeros."""
+    k.declare("declare <16 x bfloat> @llvm.x86.avx512bf16.cvtneps2bf16.512(<16 x float>)")
+    rounded = k.new(f"call <16 x bfloat> @llvm.x86.avx512bf16.cvtneps2bf16.512({total.typed})", "bfloat", 16)
+    k.masked_store(k.bitcast(rounded, "i16"), address, mask)
+
+
 def _from_bfloat16(k: Builder, bits: Value) -> Value:
     return k.bitcast(k.shl(k.convert(bits, "i32"), 16), "float")
 

@@ -70,14 +70,9 @@ class Product:
     offsets: tuple[int, ...] = (0, 0, 0, 0)
 
 
-def multiplies_pairs() -> bool:
-    """Whether the processor multiplies pairs of bfloat16."""
-    return "avx512bf16" in llvm.host_features()
-
-
 def multiplies_amx() -> bool:
     """Whether the processor multiplies pairs in AMX's registers."""
-    return multiplies_pairs() and gemm_amx.usable(_comes_out_right)
+    return llvm.multiplies_pairs() and gemm_amx.usable(_comes_out_right)
 
 
 def _comes_out_right() -> bool:
@@ -118,7 +113,7 @@ class _Plan:
     def __init__(self, product: Product, amx: bool) -> None:
         self.type, self.size, self.sum = product.type, bytes_of(product.type), register_type(product.type)
         self.amx = amx
-        self.pairs = amx or (product.type == "bf16" and multiplies_pairs())
+        self.pairs = amx or (product.type == "bf16" and llvm.multiplies_pairs())
         self.m, self.n, self.k = product.m, product.n, product.k
         self.calls: list[Call] = []
         self.workspace = 0

@@ -17,10 +17,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import IntEnum, auto
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from . import gemm_amx, llvm
-from .elements import load, memory_type
+from .elements import add_products, load, memory_type
 from .emit import LANES, Builder, Value, module
 from .gemm_pack import PairOfLines, packing
 from .gemm_variant import Variant, finish, masks_of, smaller
@@ -206,17 +206,10 @@ def _multiply(k: Builder, variant: Variant, rows: int, a: Value, b_step: Value, 
             # A row of bfloat16 that is read where it lies is aligned to its elements only.
             factor = k.new(f"load i32, ptr {address.text}, align 2", type) if variant.pairs else k.load(address, type)
             factor = k.splat(factor, lanes)
-            after += [_add_product(k, variant, factor, column, sums[i * vectors + v]) for v, column in enumerate(columns)]
+            add = partial(add_products, k) if variant.pairs else k.fma
+            after += [add(factor, column, sums[i * vectors + v]) for v, column in enumerate(columns)]
         turn.next = after
     return turn.results[-rows * vectors :]
-
-
-def _add_product(k: Builder, variant: Variant, a: Value, b: Value, total: Value) -> Value:
-    if not variant.pairs:
-        return k.fma(a, b, total)
-    k.declare("declare <16 x float> @llvm.x86.avx512bf16.dpbf16ps.512(<16 x float>, <32 x bfloat>, <32 x bfloat>)")
-    pairs = [k.new(f"bitcast {factor.typed} to <32 x bfloat>", "bfloat", 32) for factor in (a, b)]
-    return k.new(f"call <16 x float> @llvm.x86.avx512bf16.dpbf16ps.512({total.typed}, {pairs[0].typed}, {pairs[1].typed})", "float", 16)
 
 
 def _product(variant: Variant) -> Builder:

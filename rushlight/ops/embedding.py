@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import dtypes as dt
 from ..engine import library
-from ..engine.lowering import AS_BITS, Calls, Loop, Space
+from ..engine.lowering import AS_BITS, AS_FLOAT, Calls, Loop, Space
 from ..shape import contiguous
 from ..storage import ON_META, TensorBase
 from .card import Card, apply, array_of, checking_values, value_range
@@ -42,7 +42,7 @@ _embedding_backward = Card(
     "embedding_dense_backward", "grad_output index",
     statics="rows padding_idx scale_grad_by_freq", outputs="grad_weight",
     infer=lambda grad_output, index, rows, padding_idx, scale_grad_by_freq: contiguous((rows, grad_output.shape[-1]), grad_output.dtype),
-    numpy=_embedding_backward_rule, lowering=Calls(library.table_sum),
+    numpy=_embedding_backward_rule, lowering=Calls(library.table_sum, half=AS_FLOAT),
     grads={"grad_output": lambda g, index, padding_idx: _embedding_double(g, index, padding_idx)},
 )  # fmt: skip
 

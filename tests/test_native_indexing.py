@@ -198,3 +198,25 @@ def test_one_hot_rows() -> None:
     np.testing.assert_array_equal(found, np.eye(11, dtype=np.int64)[classes.numpy()])
     np.testing.assert_array_equal(F.one_hot(torch.tensor(3), 5).numpy(), [0, 0, 0, 1, 0])
     np.testing.assert_array_equal(F.one_hot(torch.tensor([[0], [1]]), 2).numpy(), [[[1, 0]], [[0, 1]]])
+
+
+@pytest.mark.parametrize(("rows", "width", "places"), [(50, 33, (7, 5)), (300, 200, (40, 30)), (1000, 768, (16, 64)), (5, 1, (9,))])
+@pytest.mark.parametrize("gradient", ["rows", "turned", "expanded"])
+def test_the_gradient_of_a_table_in_any_layout(rows: int, width: int, places: tuple[int, ...], gradient: str) -> None:
+    random = np.random.default_rng(0)
+    names = random.integers(0, rows, places)
+    values = random.standard_normal((*places, width)).astype(np.float32)
+    g = torch.tensor(values)
+    if gradient == "turned":
+        g = torch.tensor(values.T.copy()).permute(*reversed(range(values.ndim)))
+    elif gradient == "expanded":
+        values = np.full_like(values, 0.3)
+        g = torch.tensor(0.3).expand(values.shape)
+    table = torch.zeros(rows, width, requires_grad=True)
+    index = torch.tensor(names.T.copy()).permute(*reversed(range(names.ndim))) if gradient == "turned" else torch.tensor(names)
+    F.embedding(index, table, padding_idx=3).backward(g)
+    expected = np.zeros((rows, width), np.float32)
+    for name, value in zip(names.reshape(-1), values.reshape(-1, width), strict=True):
+        expected[name] += value if name != 3 else 0  # in order: the bits are the same
+    assert table.grad is not None
+    np.testing.assert_array_equal(table.grad.numpy(), expected)

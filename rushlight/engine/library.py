@@ -12,7 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from .. import dtypes as dt
-from ..shape import Layout, as_one_dim, expand_strides, is_contiguous
+from ..shape import Layout, as_one_dim, contiguous_strides, expand_strides, is_contiguous
 from .emit import LANES, Builder, module
 from .kernel import WORKSPACE, Call, Kernel, Lowered, Pointer, joined
 from .lowering import FLOATING
@@ -139,33 +139,63 @@ def linear_backward(plan: Plan) -> Lowered | None:
 # Tables
 
 
+#: Columns of a table that a chunk has at least.
+_COLUMNS_AT_LEAST = 64
+
+
 def table_sum(plan: Plan) -> Lowered | None:
-    """The gradient of a table of rows: each row of the gradient is added to the row of the table that its index names, in order."""
+    """The gradient of a table of rows: each row of the gradient is added to the row of the table that its index names, in order.
+
+    The table is cleared first. Then chunks share out the columns, so that the order is kept.
+    """
     grad, index = plan.operands
     (out,) = plan.outs
-    type, rows = _float_type(grad), _rows(grad)
-    if type is None or not grad.contiguous or not index.contiguous or rows is None or plan.params["scale_grad_by_freq"]:
+    type = _float_type(grad)
+    if type is None or plan.params["scale_grad_by_freq"]:
         return None
-    words = [Pointer(0), Pointer(1), Pointer(2), rows[0], out.shape[1], out.shape[0], plan.params["padding_idx"]]
-    return Lowered((Call(_table_kernel(type, MEMORY[index.dtype]), tuple(words)),))
+    calls: list[Call] = []
+    sources: list[Pointer] = []
+    used = 0
+    for n, layout in enumerate((grad, index)):
+        if layout.contiguous:
+            sources.append(Pointer(n))
+            continue
+        sources.append(Pointer(WORKSPACE, used))
+        copied = strided_copy(MEMORY[layout.dtype], layout.shape, (Pointer(n), layout.stride), (sources[n], contiguous_strides(layout.shape)))
+        if copied is None:
+            return None
+        calls.extend(copied.calls)
+        used += -(-layout.numel * layout.dtype.itemsize // 64) * 64
+    calls.append(elementwise_call(Form((), out.numel, [Node("constant", (), type), Node("store", (0,), type, 0)], [Bound(Pointer(2), type, (), 1)])))
+    width = out.shape[1]
+    pieces = max(1, min(8, grad.numel >> 16, width // _COLUMNS_AT_LEAST))
+    piece = -(-width // pieces)
+    piece = -(-piece // LANES) * LANES
+    words = (*sources, Pointer(2), index.numel, width, plan.params["padding_idx"], piece)
+    calls.append(Call(_table_kernel(type, MEMORY[index.dtype]), words, -(-width // piece)))
+    return Lowered(tuple(calls), used)
 
 
 @cache
 def _table_kernel(type: str, index_type: str) -> Kernel:
     k = Builder("table_sum", [("ptr", "args"), ("i64", "chunk")])
     words = [k.load(k.address(k.parameters["args"], n, "i64"), "ptr" if n < 3 else "i64") for n in range(7)]
-    grad, index, out, count, width, rows, skipped = words
+    grad, index, out, count, width, skipped, piece = words
     zero = k.constant(0, type, LANES)
-    total = k.mul(width, rows)
-    with k.loop(0, total, LANES) as fill:
-        k.masked_store(zero, k.address(out, fill.index, type), k.first_lanes(k.sub(total, fill.index)))
+    begin = k.mul(k.parameters["chunk"], piece)
+    columns = k.intrinsic("smin", piece, k.sub(width, begin))
+    grad, out = k.address(grad, begin, type), k.address(out, begin, type)
     with k.loop(0, count) as each:
-        row = k.convert(k.load(k.address(index, each.index, index_type), index_type), "i64")
+        named = k.convert(k.load(k.address(index, each.index, index_type), index_type), "i64")
         source = k.address(grad, k.mul(each.index, width), type)
-        target = k.address(out, k.mul(row, width), type)
-        wanted = k.select(k.compare("eq", row, skipped), k.constant(0, "i64"), width)
-        with k.loop(0, wanted, LANES) as along:
-            mask = k.first_lanes(k.sub(width, along.index))
+        target = k.address(out, k.mul(named, width), type)
+        wanted = k.select(k.compare("eq", named, skipped), k.constant(0, "i64"), columns)
+        whole = k.and_(wanted, k.constant(-LANES, "i64"))
+        with k.loop(0, whole, LANES) as along:
+            place = k.address(target, along.index, type)
+            k.store(k.add(k.load(place, type, LANES), k.load(k.address(source, along.index, type), type, LANES)), place)
+        with k.loop(whole, wanted, LANES) as along:
+            mask = k.first_lanes(k.sub(columns, along.index))
             place = k.address(target, along.index, type)
             before = k.masked_load(place, type, mask, zero)
             k.masked_store(k.add(before, k.masked_load(k.address(source, along.index, type), type, mask, zero)), place, mask)

@@ -35,6 +35,7 @@ from .random import Generator, is_native, native
 
 _WIDE_RANGE = 2**28  # an integer range from here on draws 64 bits per element
 _HUGE_PERMUTATION = (2**32 - 1) // 20  # from here on `randperm` draws 64 bits per element
+_COMPARED_AT_MOST = 1 << 22  # so many comparisons are quicker than a search for each row
 _SPAN = 1 << 15  # how many uniforms a rejection sampler draws ahead at most
 
 #: Bits of the significand, the leading one included.
@@ -354,6 +355,8 @@ def multinomial(generator: Generator, probabilities: np.ndarray, count: int, rep
     cumulative = np.cumsum(probabilities.astype(work), axis=-1)
     cumulative /= cumulative[:, -1:].copy()
     cumulative[:, -1] = 1
+    if uniforms.size * categories <= _COMPARED_AT_MOST:
+        return np.count_nonzero(cumulative[:, None, :] < uniforms[:, :, None], axis=-1)
     return np.stack([np.searchsorted(c.astype(np.float64), u) for c, u in zip(cumulative, uniforms, strict=True)])
 
 

@@ -66,3 +66,14 @@ def test_native_code_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     order = torch.randperm(9000)
     assert torch.equal(order.sort().values, torch.arange(9000))
     assert called[-1] == "permutation"
+
+
+def test_categories_by_comparison_and_by_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    chances = np.random.default_rng(0).random((30, 50)).astype(np.float32)
+    chances[:, 1] = 0
+    compared = draws.multinomial(torch.Generator().manual_seed(1), chances, 7, True)
+    monkeypatch.setattr(draws, "_COMPARED_AT_MOST", 0)
+    searched = draws.multinomial(torch.Generator().manual_seed(1), chances, 7, True)
+    assert compared.dtype == searched.dtype
+    np.testing.assert_array_equal(compared, searched)
+    assert (compared != 1).all()

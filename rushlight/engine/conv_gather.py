@@ -32,12 +32,18 @@ from .gemm_kernel import shares
 from .kernel import Call, Pointer
 
 #: The part of the products that must be left if places at the edges, which see fewer taps, are to be computed apart.
-_WORTH_SPLITTING = 0.93
-#: Bytes of a weight that may be read for each of these parts.
+_WORTH_SPLITTING = 0.97
+#: Bytes of a weight that may be read for each of these parts, unless a panel stays near.
 _READ_OFTEN = 1 << 19
 #: Bytes of the second-level cache that what is near may take, and rows of a job at most.
 _NEAR_BYTES = 256 << 10
 _MOST_ROWS = 4096
+#: Threads among which jobs should be shared out evenly, if there is so much work.
+_THREADS = 2
+#: k in the time that a tile takes for its results.
+_RESULTS = 10
+#: Parts that are computed one by one at most.
+_MOST_PARTS = 128
 
 
 class Weight(NamedTuple):
@@ -162,7 +168,7 @@ class _Gathering:
             return "places", False
         if out.stride[1] == 1 and out.shape[1] > 1:
             return "rows", False
-        if self.dense and self.flat:
+        if self.dense and self.flat and len(self.along[2]) == 1:
             return "columns", False
         return "rows", True
 
@@ -205,15 +211,27 @@ class _Gathering:
             for each in sorted({-(-places // n) for n in (*range(2, 17), 24, 32, 64, 128, places) if n <= places}):
                 yield _Blocks(dim, each, -(-places // each))
 
+    @property
+    def by_panels(self) -> bool:
+        """Whether jobs are panels of the weight: the smaller side is prepared beforehand, the larger one where it is used."""
+        b = self.b
+        larger = b.groups * b.columns * b.depth >= math.prod(self.source.shape)
+        return self.store != "places" and larger and self.packed.panels * b.groups >= self.chunks
+
     def choose(self) -> _Blocks:
+        whole = _Blocks(0, self.samples, 1)
+        if self.by_panels and max(self.rows(whole, part) for part in self.parts) <= _MOST_ROWS:
+            return whole
         return min(self.candidates(), key=self.cycles)
 
     def cycles(self, blocks: _Blocks) -> float:
-        """What two threads take, about: products, what is brought and read, and how even the shares are."""
+        """What some threads take, about: products, what is brought and read, and how even the shares are."""
         b, tile = self.b, self.tile(blocks)
         jobs = b.groups * blocks.count * (self.samples if blocks.dim else 1)
         depth = [b.channels * math.prod(p.taps for p in part) for part in self.parts]
-        tiles = sum(n * -(-self.rows(blocks, part) // tile) for n, part in zip(depth, self.parts, strict=True))
+        counts = [-(-self.rows(blocks, part) // tile) for part in self.parts]
+        # A tile's results take as long as some more k.
+        tiles = sum((n + _RESULTS) * count for n, count in zip(depth, counts, strict=True))
         if self.store == "places":
             products = tiles * tile * b.columns * 0.6
         else:
@@ -221,32 +239,27 @@ class _Gathering:
         near = b.channels * math.prod(self.extents(blocks)) * (1 if blocks.dim else blocks.each)
         panel = b.depth * self.packed.width
         copied = 0.3 * near if self.lying else 0.0
+        if self.turned:
+            copied += 0.6 * b.columns * sum(self.rows(blocks, part) for part in self.parts)
         read = b.depth * b.columns * self.c.size / 16 + near * self.c.size / 32
         over = 1.0 + 0.06 * min(3.0, max(0.0, (near + panel) * self.c.size / _NEAR_BYTES - 1))
         used = min(self.chunks, jobs)
-        uneven = -(-used // 2) * -(-jobs // used) * 2 / jobs if self.chunks > 1 else 1.0
+        uneven = -(-used // _THREADS) * -(-jobs // used) * _THREADS / jobs if self.chunks > 1 else 1.0
         rows = max(self.rows(blocks, part) for part in self.parts)
         many = 1.0 if rows <= _MOST_ROWS else 2.0
         return jobs * (products * over + copied + read + 500 * len(self.parts)) * (1 + 0.5 * (uneven - 1)) * many
 
     def lower(self) -> None:
         c, b, source = self.c, self.b, self.source
-        chunks = self.chunks
-        b_bytes = b.groups * b.columns * b.depth * c.size
-        a_bytes = math.prod(source.shape) * c.size
-        panels = self.packed.panels
+        chunks, panels = self.chunks, self.packed.panels
         blocks, slabs, packing = self.choose(), 1, None
-        # The smaller side is prepared beforehand, the larger one where it is used.
-        if self.store != "places" and b_bytes >= a_bytes and panels * b.groups >= chunks:
+        if self.by_panels:
             if self.lying is not None:
                 source = c.brought(source, self.low, self.extents(_Blocks(0, self.samples, 1)), self.lying)
                 self.lying = None
-            whole = _Blocks(0, self.samples, 1)
-            if max(self.rows(whole, part) for part in self.parts) <= _MOST_ROWS:
-                blocks, slabs = whole, panels
+            if blocks.count == 1 and not blocks.dim:
+                slabs = panels
                 packing = Packing.of(b.k, b.column_step, self.packed.width, b.backwards)
-            else:
-                blocks = self.choose()
         jobs = b.groups * blocks.count * (self.samples if blocks.dim else 1)
         if jobs < chunks:
             slabs = max(slabs, min(panels, -(-chunks // jobs)))
@@ -391,8 +404,9 @@ class _Gathering:
 def gathered(c: Calls, source: Image, b: Weight, out: Image, wholes: list[list[Part]], bias: Layout | None) -> None:
     """A result whose places each gather from a source, part by part."""
     found = [_Gathering(c, source, b, out, wholes, bias)]
-    if b.groups * b.columns * b.depth * c.size <= _READ_OFTEN:
-        split = [[p for whole in each for p in whole.seen(n)] for each, n in zip(wholes[:2], source.shape[2:4], strict=True)] + [wholes[2]]
-        if split != wholes:
-            found.append(_Gathering(c, source, b, out, split, bias))
+    if found[0].by_panels or b.groups * b.columns * b.depth * c.size <= _READ_OFTEN:
+        split = [[p for whole in each for p in whole.seen(n)] for each, n in zip(wholes, source.shape[2:], strict=True)]
+        for along in ([*split[:2], wholes[2]], split):
+            if along != wholes and math.prod(len(each) for each in along) <= _MOST_PARTS:
+                found.append(_Gathering(c, source, b, out, along, bias))
     min(found, key=lambda each: each.cycles(each.choose())).lower()

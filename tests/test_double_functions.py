@@ -35,6 +35,7 @@ CASES: dict[str, tuple[Function, Function, float]] = {
     "tanh": (torch.tanh, np.tanh, 1.9), "sigmoid": (torch.sigmoid, lambda x: 1 / _one_plus(x), 1.9), "silu": (F.silu, lambda x: x / _one_plus(x), 2.3),
     "log1p_exp": (lambda x: F.softplus(x, threshold=1e9), lambda x: np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))), 2.0),
     "log_sigmoid": (F.logsigmoid, lambda x: np.minimum(x, 0) - np.log1p(np.exp(-np.abs(x))), 2.0),
+    "sin": (torch.sin, np.sin, 0.8), "cos": (torch.cos, np.cos, 0.8),
     "erf": (torch.erf, _by_element(math.erf), 2.0), "erfc": (torch.erfc, _by_element(math.erfc), 5.5),
 }  # fmt: skip
 SPECIAL = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 5e-324, -5e-324, 1e308, -1e308, 1.0, -1.0])
@@ -77,6 +78,18 @@ def test_special_values() -> None:
         np.testing.assert_allclose(found, values, rtol=1e-15, atol=1e-323, err_msg=function.__name__)
         if function not in (torch.expm1, F.gelu):
             np.testing.assert_array_equal(np.signbit(found)[~np.isnan(found)], np.signbit(np.array(values, float))[~np.isnan(found)], function.__name__)
+
+
+def test_angles_near_the_axes_and_of_any_size() -> None:
+    if EXTENDED:
+        x = np.concatenate([np.arange(-3000, 3000) * (np.pi / 2), np.arange(1, 2**20, 701) * (np.pi / 2), np.random.default_rng(0).standard_normal(2000) * 1e8])
+        for ours, exact in ((torch.sin, np.sin), (torch.cos, np.cos)):
+            want = exact(x.astype(np.longdouble))
+            assert (np.abs(ours(torch.tensor(x)).numpy() - want) <= 0.8 * np.spacing(np.abs(want.astype(np.float64)))).all()
+    huge = torch.tensor([1610612736.0, 1e22, np.inf, np.nan, 0.0, -0.0], dtype=torch.float64)
+    np.testing.assert_allclose(huge.sin().numpy(), [0.8403938762564861, -0.8522008497671888, np.nan, np.nan, 0, -0.0], rtol=1e-15)
+    np.testing.assert_allclose(huge.cos().numpy(), [-0.5419761366984693, 0.523214785395139, np.nan, np.nan, 1, 1], rtol=1e-15)
+    assert huge.sin().signbit().tolist()[4:] == [False, True]
 
 
 def test_the_normal_distribution() -> None:

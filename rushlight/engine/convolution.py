@@ -158,7 +158,7 @@ def weight_gradient(plan: Plan) -> Lowered | None:
     width = c.panel_width(columns) * -(-columns // c.panel_width(columns))
     group_step = (rows + MOST_ROWS) * width
     total = c.room(g.groups * group_step * c.size)
-    together = max(1, _BLOCK // inner)  # samples in a block
+    together = samples if samples * inner <= 2 * _BLOCK else max(1, _BLOCK // inner)  # samples in a block
     at_once = max(1, _PACKED_BYTES // (g.groups * inner * width * c.size) // together) * together
     used = c.used
     for first in range(0, samples, at_once):

@@ -47,7 +47,6 @@ class Image(NamedTuple):
     shape: Shape
     stride: Shape
 
-
     @property
     def places(self) -> Shape:
         """The strides of samples and spatial dims."""
@@ -61,11 +60,6 @@ class Image(NamedTuple):
         """The address so many places further along the spatial dims."""
         elements = sum(n * s for n, s in zip(steps, self.stride[2:], strict=True))
         return self.pointer._replace(offset=self.pointer.offset + elements * size)
-
-
-    def every(self, first: Sequence[int], step: Sequence[int], count: Sequence[int], size: int) -> Image:
-        """Some of the spatial places: from `first` on, `count` of them, by steps."""
-        return Image(self.moved(first, size), (*self.shape[:2], *count), (*self.stride[:2], *(a * b for a, b in zip(self.stride[2:], step, strict=True))))
 
 
 class Axis(NamedTuple):

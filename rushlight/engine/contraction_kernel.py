@@ -1,10 +1,11 @@
 """Contractions as machine code: a product whose left side is read from where it lies. Convolutions are made of them.
 
-    contraction   ``out[row, column] = bias[column] + sum over k of a[row, k] * b[k, column]``
+    panel         ``out[row, column] = bias[column] + sum over k of a[row, k] * b[k, column]`` for a panel of columns, as a function
+    contraction   a kernel of its own for sums over blocks of k
 
 In a contraction a row is one of up to four dims (such as sample, depth, height, width of a result), and so is k (channel and
-place in the window). The address of ``a[row, k]`` is a sum of what the row and what k contribute. Each chunk writes both parts
-into tables once, so that one flat loop over k does all geometries: an entry of the table of k, one load from a panel of
+place in the window). The address of ``a[row, k]`` is a sum of what the row and what k contribute. Both parts are written
+into tables beforehand, so that one flat loop over k does all geometries: an entry of the table of k, one load from a panel of
 B, and for each row of the tile a load that goes to every lane.
 
 Each element of the output is one accumulator that starts from the bias (or zero) and takes ``fma`` for k in the order of

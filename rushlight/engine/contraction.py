@@ -155,6 +155,19 @@ def bring_words(image: Image, extents: Sequence[int], target: Shape, low: int) -
     return [*extents, *image.shape[2:], *image.stride, *target[:4], -low]
 
 
+class Room:
+    """A chunk's own part of the workspace, given away piece by piece."""
+
+    def __init__(self) -> None:
+        self.used = 0
+
+    def take(self, bytes: int) -> int:
+        """Where so many bytes begin."""
+        start = self.used
+        self.used += -(-bytes // ALIGNMENT) * ALIGNMENT
+        return start
+
+
 class Calls:
     """The calls of one convolution and their workspace."""
 

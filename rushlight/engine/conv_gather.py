@@ -14,25 +14,24 @@ from typing import NamedTuple
 
 from ..shape import Layout, Shape, as_one_dim, contiguous_strides
 from .contraction import (
-    ALIGNMENT,
     CHUNK_WORK,
     MOST_CHUNKS,
     Calls,
     Image,
     Packing,
     Panels,
+    Room,
     bring_words,
     tile_rows,
     tile_vectors,
 )
-from .contraction_kernel import DIMS, TOGETHER, Store, Variant
+from .contraction_kernel import TOGETHER, Store, Variant
 from .conv_copies import Source
 from .conv_gather_kernel import Gather, PartWord, Word, gather_kernel
+from .conv_gather_parts import Part
 from .gemm_kernel import shares
 from .kernel import Call, Pointer
 
-#: The part of the products that must be left if places at the edges, which see fewer taps, are to be computed apart.
-_WORTH_SPLITTING = 0.97
 #: Bytes of a weight that may be read for each of these parts, unless a panel stays near.
 _READ_OFTEN = 1 << 19
 #: Bytes of the second-level cache that what is near may take, and rows of a job at most.
@@ -69,61 +68,6 @@ class Weight(NamedTuple):
         return self.channels * math.prod(self.window)
 
 
-class Part(NamedTuple):
-    """Places ``first + i * stride`` of a dim of the result, which all see the same taps of the window.
-
-    Tap j is at ``b_first + j * b_step`` of the packed window, and at place ``start + i * step + j * tap_step`` of the source.
-    """
-
-    first: int
-    stride: int
-    places: int
-    start: int
-    step: int
-    taps: int
-    tap_step: int
-    b_first: int
-    b_step: int
-
-    def seen(self, size: int) -> list[Part]:
-        """Parts that see but taps within the source, if that saves work; otherwise the source needs zeros around it."""
-
-        def within(i: int) -> tuple[int, int]:
-            start = self.start + i * self.step
-            first = min(max(0, -(start // self.tap_step)), self.taps)
-            return first, max(first, min(self.taps, (size - 1 - start) // self.tap_step + 1))
-
-        if not self.taps or (self.start >= 0 and self.last < size):
-            return [self]
-        found = []
-        for (first, stop), same in itertools.groupby(range(self.places), within):
-            i, *rest = same
-            start = self.start + i * self.step + first * self.tap_step
-            found.append(self._replace(first=self.first + i * self.stride, places=1 + len(rest), start=start, taps=stop - first, b_first=self.b_first + first * self.b_step))
-        used = sum(part.places * part.taps for part in found)
-        return found if used < _WORTH_SPLITTING * self.places * self.taps else [self]
-
-    @property
-    def last(self) -> int:
-        """The last place of the source."""
-        return self.start + (self.places - 1) * self.step + (self.taps - 1) * self.tap_step
-
-
-def residues(size: int, window: int, stride: int, padding: int, dilation: int) -> list[Part]:
-    """An input's places by their remainder modulo the stride: for each the taps that ever reach it, backwards."""
-    found = []
-    tap_step = stride // math.gcd(stride, dilation)
-    back = tap_step * dilation // stride
-    for number in range(min(stride, size)):
-        places = -(-(size - number) // stride)
-        tap = next((r for r in range(min(window, tap_step)) if (number + padding - r * dilation) % stride == 0), None)
-        taps = 0 if tap is None else -(-(window - tap) // tap_step)
-        last = (tap or 0) + max(taps - 1, 0) * tap_step
-        start = (number + padding - last * dilation) // stride
-        found.append(Part(number, stride, places, start, 1, taps, back, window - 1 - last, tap_step))
-    return found
-
-
 @dataclass(frozen=True, slots=True)
 class _Blocks:
     """How a result is shared out: along which dim (0 samples, 2 planes, 3 lines), and how many of these a block has, as parts count them."""
@@ -134,6 +78,10 @@ class _Blocks:
 
     def limited(self, dim: int, extent: int) -> int:
         return min(extent, self.each) if dim == self.dim or (dim == 0 and self.dim) else extent
+
+    def samples_each(self, samples: int) -> int:
+        """Samples in a block."""
+        return 1 if self.dim else min(self.each, samples)
 
 
 class _Gathering:
@@ -195,6 +143,10 @@ class _Gathering:
         counts[dim] = min(counts[dim], blocks.each if each is None else each)
         return math.prod(counts)
 
+    def jobs(self, blocks: _Blocks) -> int:
+        """How many jobs there are, if each has all panels."""
+        return self.b.groups * blocks.count * (self.samples if blocks.dim else 1)
+
     def tile(self, blocks: _Blocks) -> int:
         if self.store == "places":
             return tile_vectors(self.packed.vectors)
@@ -227,7 +179,7 @@ class _Gathering:
     def cycles(self, blocks: _Blocks) -> float:
         """What some threads take, about: products, what is brought and read, and how even the shares are."""
         b, tile = self.b, self.tile(blocks)
-        jobs = b.groups * blocks.count * (self.samples if blocks.dim else 1)
+        jobs = self.jobs(blocks)
         depth = [b.channels * math.prod(p.taps for p in part) for part in self.parts]
         counts = [-(-self.rows(blocks, part) // tile) for part in self.parts]
         # A tile's results take as long as some more k.
@@ -260,7 +212,7 @@ class _Gathering:
             if blocks.count == 1 and not blocks.dim:
                 slabs = panels
                 packing = Packing.of(b.k, b.column_step, self.packed.width, b.backwards)
-        jobs = b.groups * blocks.count * (self.samples if blocks.dim else 1)
+        jobs = self.jobs(blocks)
         if jobs < chunks:
             slabs = max(slabs, min(panels, -(-chunks // jobs)))
         if packing is not None:
@@ -268,137 +220,203 @@ class _Gathering:
         else:
             pack = c.columns if self.store == "places" else c.panels
             self.packed = pack(b.pointer, b.groups, b.columns, b.group_step, b.column_step, b.k, b.backwards)
-        self.call(source, blocks, slabs, packing, min(chunks, jobs * slabs))
+        _Call(self, source, blocks, slabs, packing).lower()
 
-    def call(self, source: Image, blocks: _Blocks, slabs: int, packing: Packing | None, chunks: int) -> None:
-        c, b, packed, size = self.c, self.b, self.packed, self.c.size
-        tile = self.tile(blocks)
-        first = self.parts[0]
-        spread = [1, 1, *(p.stride for p in first)]  # places of the output for each that parts count
-        moves = [1, 1, *(p.step for p in first)]
-        # Where rows are written: the output, rows of channels for a block, or for the whole.
-        target, finished, turned = self.out, None, False
-        if self.turned:
-            turned = slabs == 1 and self.flat
-            shape = [*self.out.shape]
-            if turned:
-                shape[0] = 1 if blocks.dim else min(blocks.each, self.samples)
-                if blocks.dim:
-                    shape[blocks.dim] = min(blocks.each * spread[blocks.dim], shape[blocks.dim])
-                channels = -(-b.columns // c.lanes) * c.lanes
-                shape[1] = channels
-            rows = contiguous_strides((shape[0], *shape[2:], shape[1]))
-            target = Image(Pointer(0), tuple(shape), (rows[0], 1, *rows[1:4]))
-            if not turned:
-                finished = target = Image(c.room(math.prod(shape) * size), tuple(shape), target.stride)
-        # The left side: brought near, or in place.
-        samples_each = 1 if blocks.dim else min(blocks.each, self.samples)
-        extents = self.extents(blocks)
-        seen, near = source.stride, 0
-        origin = [0, 0, 0]
-        if self.lying is not None:
-            seen, near = c.near((samples_each, b.channels, *extents))
-            origin = self.low
-        variant = Variant(c.type, tile, packed.vectors, self._tail(), self.bias is not None, self.store, self.store == "places" and target.stride[4] * spread[4] != 1, self.lying is not None)
-        # The room of a chunk.
-        used = 0
 
-        def room(bytes: int) -> int:
-            nonlocal used
-            used += -(-bytes // ALIGNMENT) * ALIGNMENT
-            return used - -(-bytes // ALIGNMENT) * ALIGNMENT
+class _Target(NamedTuple):
+    """Where rows are written: to the output, or as rows of channels that are turned afterwards."""
 
-        words: list[int | Pointer] = [0] * Word.PART
-        records: list[int | Pointer] = []
-        b_channel, *b_steps = packed.steps(b.window)
-        spatial = seen[2:]
-        for part in self.parts:
-            counts = [blocks.limited(0, self.samples), *(blocks.limited(dim, p.places) for dim, p in enumerate(part, 2))]
+    rows: Image  # of a block, if each is turned at its end
+    whole: Image  # of all blocks
+    turned: bool  # block by block; otherwise all at once, if `whole` is not the output
+
+    @staticmethod
+    def of(g: _Gathering, blocks: _Blocks, slabs: int) -> _Target:
+        if not g.turned:
+            return _Target(g.out, g.out, False)
+        # A block is turned by the job that has all of its channels.
+        turned = slabs == 1 and g.flat
+        samples, channels, *places = g.out.shape
+        if turned:
+            samples = blocks.samples_each(g.samples)
+            channels = -(-g.b.columns // g.c.lanes) * g.c.lanes
             if blocks.dim:
-                counts[0] = 1
-            depth = b.channels * math.prod(p.taps for p in part)
-            most = -(-self.rows(blocks, part) // tile) * tile
-            a = sum((p.start + o) * s for p, o, s in zip(part, origin, spatial, strict=True) if p.taps)
-            out_at = sum(p.first * s for p, s in zip(part, target.stride[2:], strict=True))
-            row_dims = [counts, [seen[0], *(p.step * s for p, s in zip(part, spatial, strict=True))], [target.stride[0], *(p.stride * s for p, s in zip(part, target.stride[2:], strict=True))]]
-            length = counts[-1]
-            if self.store == "places":
-                row_dims[0][-1] = -(-length // c.lanes)
-                row_dims[1][-1] *= c.lanes
-                row_dims[2][-1] *= c.lanes
-            k_dims = [
-                [b.channels, *(p.taps for p in part)],
-                [seen[1], *(p.tap_step * s for p, s in zip(part, spatial, strict=True))],
-                [b_channel, *(p.b_step * s for p, s in zip(part, b_steps, strict=True))],
-            ]
-            unit = self.rows(blocks, part, 1)
-            units = self.samples if not blocks.dim else part[blocks.dim - 2].places
-            rows_bytes = 8 * (most + 3 * TOGETHER)
-            records += [
-                depth, a, sum(p.b_first * s for p, s in zip(part, b_steps, strict=True)), out_at,
-                room(16 * depth + 8 * TOGETHER), room(3 * rows_bytes), rows_bytes, unit, units, length,
-            ]  # fmt: skip
-            records += [n for dims in (*row_dims, *k_dims) for n in dims]
-        assert len(records) == PartWord.END * len(self.parts) and len(row_dims[0]) == DIMS
-        settings: dict[int, int | Pointer] = {
-            Word.A: source.pointer,
-            Word.B: b.pointer if packing else packed.pointer,
-            Word.BIAS: 0 if self.bias is None else c.vector(Pointer(2), self.bias.shape[0], self.bias.stride[0]),
-            Word.OUT: (finished or self.out).pointer,
-            Word.SCRATCH: room(variant.scratch * size if self.store == "columns" else 0),
-            Word.NEAR: room((near + c.lanes) * size),
-            Word.PANEL: room(b.depth * packed.width * size if packing else 0),
-            Word.STAND_IN: room(math.prod(target.shape) * size if turned else 0),
+                n = blocks.dim - 2
+                places[n] = min(blocks.each * g.parts[0][n].stride, places[n])
+        sample, *steps, _ = contiguous_strides((samples, *places, channels))
+        shape = (samples, channels, *places)
+        pointer = Pointer(0) if turned else g.c.room(math.prod(shape) * g.c.size)
+        rows = Image(pointer, shape, (sample, 1, *steps))
+        return _Target(rows, g.out if turned else rows, turned)
+
+
+class _Left(NamedTuple):
+    """The image as a job reads it: in place, or brought near."""
+
+    extents: list[int]  # what a block sees
+    stride: Shape  # where it is read
+    origin: list[int]  # where the first place is, there: behind zeros, if it is brought
+    elements: int  # brought
+
+    @staticmethod
+    def of(g: _Gathering, blocks: _Blocks, source: Image) -> _Left:
+        extents = g.extents(blocks)
+        if g.lying is None:
+            return _Left(extents, source.stride, [0, 0, 0], 0)
+        stride, elements = g.c.near((blocks.samples_each(g.samples), g.b.channels, *extents))
+        return _Left(extents, stride, g.low, elements)
+
+
+class _Call:
+    """The call of a result, once it is decided how to compute it."""
+
+    def __init__(self, g: _Gathering, source: Image, blocks: _Blocks, slabs: int, packing: Packing | None) -> None:
+        self.g, self.c, self.b, self.packed = g, g.c, g.b, g.packed
+        self.source, self.blocks, self.slabs, self.packing = source, blocks, slabs, packing
+        self.tile = g.tile(blocks)
+        self.target, self.left = _Target.of(g, blocks, slabs), _Left.of(g, blocks, source)
+        # What parts have in common: how far their next place is, in the output and in the image.
+        self.spread = [1, 1, *(p.stride for p in g.parts[0])]
+        self.moves = [1, 1, *(p.step for p in g.parts[0])]
+        self.place_step = self.target.rows.stride[4] * self.spread[4]
+        self.room = Room()  # of a chunk
+
+    def lower(self) -> None:
+        g, c, packing, target = self.g, self.c, self.packing, self.target
+        variant = self._variant()
+        records = [word for part in g.parts for word in self._record(part)]
+        words: list[int | Pointer] = [0] * Word.PART
+        for word, value in {**self._operands(variant.scratch), **self._steps(), **self._blocks(), **self._brought(), **self._turned()}.items():
+            words[word] = value
+        if packing is not None:
+            p = packing
+            words[Word.PACK_O : Word.BRING] = p.o, p.from_o, p.to_o, p.j, self.b.column_step, p.from_j, p.to_j, p.first
+        jobs = g.jobs(self.blocks) * self.slabs
+        chunks = min(g.chunks, jobs)
+        words[Word.WORKSPACE], words[Word.WORKSPACE_BYTES] = c.room(self.room.used * chunks), self.room.used
+        words[Word.PANELS : Word.PANELS + 2] = shares(self.packed.panels, self.slabs)
+        words[Word.JOBS : Word.JOBS + 2] = shares(jobs, chunks)
+        words[Word.BRING : Word.PART] = bring_words(self.source, self.left.extents, self.left.stride, g.low[2])
+        kernel = gather_kernel(Gather(variant, g.lying, target.turned, "" if packing is None else "columns" if packing.columns else "k"))
+        c.calls.append(Call(kernel, (*words, *records), chunks))
+        if target.whole is not g.out:
+            c.finish(g.out, target.whole)
+
+    def _variant(self) -> Variant:
+        g, packed = self.g, self.packed
+        by_places = g.store == "places"
+        tail = (self.b.columns - (packed.panels - 1) * packed.width) % packed.vectors if by_places else self.c.tail(packed)
+        return Variant(self.c.type, self.tile, packed.vectors, tail, g.bias is not None, g.store, by_places and self.place_step != 1, g.lying is not None)
+
+    def _record(self, part: tuple[Part, ...]) -> list[int]:
+        """The words of a part, which takes its room."""
+        g, blocks, left, target = self.g, self.blocks, self.left, self.target.rows
+        depth = self.b.channels * math.prod(p.taps for p in part)
+        rows_bytes = 8 * (-(-g.rows(blocks, part) // self.tile) * self.tile + 3 * TOGETHER)
+        _, *b_steps = self.packed.steps(self.b.window)
+        record: dict[int, int] = {
+            PartWord.COUNT: depth,
+            PartWord.A: sum((p.start + o) * s for p, o, s in zip(part, left.origin, left.stride[2:], strict=True) if p.taps),
+            PartWord.B: sum(p.b_first * s for p, s in zip(part, b_steps, strict=True)),
+            PartWord.OUT: sum(p.first * s for p, s in zip(part, target.stride[2:], strict=True)),
+            PartWord.TABLE: self.room.take(16 * depth + 8 * TOGETHER),
+            PartWord.ROWS: self.room.take(3 * rows_bytes),
+            PartWord.ROWS_BYTES: rows_bytes,
+            PartWord.UNIT: g.rows(blocks, part, 1),
+            PartWord.UNITS: part[blocks.dim - 2].places if blocks.dim else g.samples,
+            PartWord.LENGTH: blocks.limited(4, part[2].places),
+        }
+        words = [0] * PartWord.END
+        for word, value in record.items():
+            words[word] = value
+        words[PartWord.ROW_DIMS : PartWord.K_DIMS] = self._row_dims(part)
+        words[PartWord.K_DIMS : PartWord.END] = self._k_dims(part)
+        return words
+
+    def _row_dims(self, part: tuple[Part, ...]) -> list[int]:
+        """Extents, strides of the image, strides of where rows are written: samples and places."""
+        blocks, (seen, _, *spatial), (sample, _, *steps) = self.blocks, self.left.stride, self.target.rows.stride
+        counts = [blocks.samples_each(self.g.samples), *(blocks.limited(dim, p.places) for dim, p in enumerate(part, 2))]
+        a = [seen, *(p.step * s for p, s in zip(part, spatial, strict=True))]
+        out = [sample, *(p.stride * s for p, s in zip(part, steps, strict=True))]
+        if self.g.store == "places":  # a row has a vector of them
+            lanes = self.c.lanes
+            counts[-1], a[-1], out[-1] = -(-counts[-1] // lanes), a[-1] * lanes, out[-1] * lanes
+        return [*counts, *a, *out]
+
+    def _k_dims(self, part: tuple[Part, ...]) -> list[int]:
+        """Extents, strides of the image, strides of the packed weight: channels and taps."""
+        (_, channel, *spatial), (b_channel, *b_steps) = self.left.stride, self.packed.steps(self.b.window)
+        a = [channel, *(p.tap_step * s for p, s in zip(part, spatial, strict=True))]
+        b = [b_channel, *(p.b_step * s for p, s in zip(part, b_steps, strict=True))]
+        return [self.b.channels, *(p.taps for p in part), *a, *b]
+
+    def _operands(self, scratch: int) -> dict[int, int | Pointer]:
+        g, c, b, room, target = self.g, self.c, self.b, self.room, self.target
+        return {
+            Word.A: self.source.pointer,
+            Word.B: b.pointer if self.packing else self.packed.pointer,
+            Word.BIAS: 0 if g.bias is None else c.vector(Pointer(2), g.bias.shape[0], g.bias.stride[0]),
+            Word.OUT: target.whole.pointer,
+            Word.SCRATCH: room.take(scratch * c.size if g.store == "columns" else 0),
+            Word.NEAR: room.take((self.left.elements + c.lanes) * c.size),
+            Word.PANEL: room.take(b.depth * self.packed.width * c.size if self.packing else 0),
+            Word.STAND_IN: room.take(math.prod(target.rows.shape) * c.size if target.turned else 0),
+        }
+
+    def _steps(self) -> dict[int, int | Pointer]:
+        b, packed, whole = self.b, self.packed, self.target.whole
+        return {
             Word.COLUMNS: b.columns,
-            Word.COLUMN_STEP: target.stride[1],
-            Word.PLACE_STEP: target.stride[4] * spread[4],
+            Word.COLUMN_STEP: self.target.rows.stride[1],
+            Word.PLACE_STEP: self.place_step,
             Word.PANEL_STEP: packed.panel_step,
-            Word.GROUP_A: b.channels * source.stride[1],
-            Word.GROUP_B: b.group_step if packing else packed.panels * packed.panel_step,
+            Word.GROUP_A: b.channels * self.source.stride[1],
+            Word.GROUP_B: b.group_step if self.packing else packed.panels * packed.panel_step,
             Word.GROUP_BIAS: b.columns,
-            Word.GROUP_OUT: b.columns * (finished or self.out).stride[1],
-            Word.OUTERS: self.samples if blocks.dim else 1,
+            Word.GROUP_OUT: b.columns * whole.stride[1],
+        }
+
+    def _blocks(self) -> dict[int, int | Pointer]:
+        """How jobs follow each other."""
+        blocks, whole, source = self.blocks, self.target.whole, self.source
+        # Planes or lines that are brought near say themselves where they begin.
+        in_place = self.g.lying is None or not blocks.dim
+        return {
+            Word.OUTERS: self.g.samples if blocks.dim else 1,
             Word.OUTER_A: source.stride[0],
-            Word.OUTER_OUT: (finished or self.out).stride[0],
+            Word.OUTER_OUT: whole.stride[0],
             Word.BLOCKS: blocks.count,
             Word.BLOCK: blocks.each,
-            Word.BLOCK_OUT: blocks.each * spread[blocks.dim] * (finished or self.out).stride[blocks.dim],
-            Word.BLOCK_A: blocks.each * moves[blocks.dim] * source.stride[blocks.dim] if self.lying is None or not blocks.dim else 0,
-            Word.SLABS: slabs,
-            Word.PARTS: len(self.parts),
-            Word.SAMPLES: self.samples if not blocks.dim else 1 << 40,
-            Word.SAMPLES_EACH: samples_each,
-            Word.CHANNELS: b.channels,
-            Word.DEPTH: -self.low[0],
-            Word.DEPTH_STEP: blocks.each * moves[2] if blocks.dim == 2 else 0,
-            Word.HEIGHT: -self.low[1],
-            Word.HEIGHT_STEP: blocks.each * moves[3] if blocks.dim == 3 else 0,
-            Word.PLACES: math.prod(self.out.shape[2:]),
-            Word.PLACES_EACH: math.prod(target.shape[2:]),
-            Word.PLACES_STEP: math.prod(target.shape[2:]) if blocks.dim else 0,
-            Word.SAMPLE_OUT: self.out.stride[0],
-            Word.ROW_STEP: target.shape[1],
-            Word.CHANNEL_OUT: self.out.stride[1],
+            Word.BLOCK_OUT: blocks.each * self.spread[blocks.dim] * whole.stride[blocks.dim],
+            Word.BLOCK_A: blocks.each * self.moves[blocks.dim] * source.stride[blocks.dim] if in_place else 0,
+            Word.SLABS: self.slabs,
+            Word.PARTS: len(self.g.parts),
         }
-        if packing:
-            p = packing
-            words[Word.PACK_O : Word.BRING] = p.o, p.from_o, p.to_o, p.j, b.column_step, p.from_j, p.to_j, p.first
-        for word, value in settings.items():
-            words[word] = value
-        words[Word.WORKSPACE], words[Word.WORKSPACE_BYTES] = c.room(used * chunks), used
-        jobs = b.groups * blocks.count * (self.samples if blocks.dim else 1) * slabs
-        for word, whole, divided in ((Word.PANELS, packed.panels, slabs), (Word.JOBS, jobs, chunks)):
-            words[word : word + 2] = shares(whole, divided)
-        words[Word.BRING : Word.PART] = bring_words(source, extents, seen, self.low[2])
-        kernel = gather_kernel(Gather(variant, self.lying, turned, "" if packing is None else "columns" if packing.columns else "k"))
-        c.calls.append(Call(kernel, (*words, *records), chunks))
-        if finished is not None:
-            c.finish(self.out, finished)
 
-    def _tail(self) -> int:
-        if self.store != "places":
-            return self.c.tail(self.packed)
-        return (self.b.columns - (self.packed.panels - 1) * self.packed.width) % self.packed.vectors
+    def _brought(self) -> dict[int, int | Pointer]:
+        g, blocks = self.g, self.blocks
+        return {
+            Word.SAMPLES: 1 << 40 if blocks.dim else g.samples,
+            Word.SAMPLES_EACH: blocks.samples_each(g.samples),
+            Word.CHANNELS: self.b.channels,
+            Word.DEPTH: -g.low[0],
+            Word.DEPTH_STEP: blocks.each * self.moves[2] if blocks.dim == 2 else 0,
+            Word.HEIGHT: -g.low[1],
+            Word.HEIGHT_STEP: blocks.each * self.moves[3] if blocks.dim == 3 else 0,
+        }
+
+    def _turned(self) -> dict[int, int | Pointer]:
+        out, rows = self.g.out, self.target.rows
+        places = math.prod(rows.shape[2:])
+        return {
+            Word.PLACES: math.prod(out.shape[2:]),
+            Word.PLACES_EACH: places,
+            Word.PLACES_STEP: places if self.blocks.dim else 0,
+            Word.SAMPLE_OUT: out.stride[0],
+            Word.ROW_STEP: rows.shape[1],
+            Word.CHANNEL_OUT: out.stride[1],
+        }
 
 
 def gathered(c: Calls, source: Image, b: Weight, out: Image, wholes: list[list[Part]], bias: Layout | None) -> None:

@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any
 from ..shape import Layout, Shape, as_one_dim, contiguous_strides
 from . import depthwise
 from .contraction import MOST_ROWS, Calls, Contraction, Image, axes
-from .conv_gather import Part, Weight, gathered, residues
+from .conv_gather import Weight, gathered
+from .conv_gather_parts import Part, residues
 from .conv_sum import sliced, slices_of
 from .kernel import Lowered, Pointer
 from .lowering import FLOATING

@@ -132,6 +132,7 @@ CASES: dict[str, tuple[Any, ...]] = {
     "few channels, many places": ((1, 2, 40, 33), (17, 2, 2, 5), 1, (0, 2)),
     "pointwise": ((3, 20, 5, 5), (33, 20, 1, 1)),
     "pointwise with strides": ((3, 20, 9, 10), (33, 20, 1, 1), 2),
+    "longer strides than sums": ((3, 80, 9, 35), (1, 80, 1, 3), (2, 4)),
     "strides": ((2, 3, 12, 11), (5, 3, 3, 3), (2, 3), 1),
     "stride beyond the window": ((2, 3, 13, 11), (5, 3, 2, 2), 4),
     "stride and dilation with a common divisor": ((2, 3, 17, 19), (4, 3, 3, 3), (4, 6), (1, 2), (2, 3)),

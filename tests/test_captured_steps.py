@@ -12,6 +12,7 @@ import rushlight as torch
 from rushlight import nn, tape
 from rushlight.capture.compiled import CompiledFunction
 from rushlight.engine import llvm
+from rushlight.engine.direct import BYTES_AT_MOST
 from rushlight.nn import functional as F
 
 Tensor = torch.Tensor
@@ -280,3 +281,15 @@ def test_a_pass_through_a_replay_whose_operand_was_written() -> None:
                 y.sum().backward()
         else:
             y.sum().backward()
+
+
+@native
+def test_large_results_are_left_to_the_tape() -> None:
+    """What follows on the tape can use their memory again while it is in the cache: a trace plans that, and single runs cannot."""
+    double = torch.compile(lambda x: x * 2)
+    for n in range(6):
+        x = torch.full((BYTES_AT_MOST // 4 + 1,), float(n))
+        tape.flush()
+        assert double(x)[-1].item() == 2.0 * n
+    tape.flush()
+    assert double(x)._storage.data is None

@@ -24,6 +24,10 @@ _storage, _offset = itemgetter(0), itemgetter(1)
 _address = attrgetter("address")
 
 
+#: Routines that make more bytes gain little: what comes behind them on the tape may share their memory while it is in the cache.
+BYTES_AT_MOST = 1 << 20
+
+
 class Direct:
     """A routine compiled for operands that are there and outputs that are wanted."""
 
@@ -88,7 +92,7 @@ class Direct:
 
 def prepare(routine: Routine, outputs: Sequence[Region], inputs: Sequence[Any]) -> None:
     """Have a routine compiled that runs now and then, and note its own native call once there is one."""
-    if not llvm.AVAILABLE or len(routine.steps) > ENTRIES_AT_MOST:
+    if not llvm.AVAILABLE or len(routine.steps) > ENTRIES_AT_MOST or routine.nbytes > BYTES_AT_MOST:
         routine.direct = False
         return
     found = scan([(routine, outputs, inputs, None)])

@@ -45,7 +45,7 @@ def layout_of(array: np.ndarray) -> Layout:
 
 def image(shape: Sequence[int], channels_last: bool) -> np.ndarray:
     n, c, h, w = shape
-    return aligned(n, h, w, c).transpose(0, 3, 1, 2) if channels_last else aligned(*shape)
+    return aligned("float", n, h, w, c).transpose(0, 3, 1, 2) if channels_last else aligned("float", *shape)
 
 
 def ours(card: str, operands: list[np.ndarray], statics: tuple[object, ...]) -> tuple[Callable[[], None], np.ndarray]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import rushlight
+from rushlight.engine import llvm
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 #: From PyTorch 2.13: `python benchmarks/workloads.py --tiny`.
@@ -83,3 +84,12 @@ def test_steady_prints_counters_and_memory() -> None:
     plans = next(line.split() for line in adam.splitlines() if "plans" in line)
     assert int(plans[1]) > 0 and int(plans[2]) == 0, "a step of Adam with a schedule makes no new plans"
     assert "20 different traces" in done.stdout
+
+
+@pytest.mark.skipif(not llvm.AVAILABLE, reason="they time kernels")
+@pytest.mark.parametrize(("script", "arguments"), [("gemm.py", ["9,17,5"]), ("gemm.py", ["--dtype", "bfloat16", "9,17,5"]), ("conv.py", ["2,3,9,9,4,3,2,1"]), ("conv.py", ["--channels-last", "2,4,9,9,4,3,1,4"])])
+def test_kernels_are_timed_by_themselves(script: str, arguments: list[str]) -> None:
+    environment = os.environ | {"PYTHONPATH": str(Path(rushlight.__file__).parents[1])}
+    done = subprocess.run([sys.executable, str(BENCHMARKS / script), "--seconds", "0.001", *arguments], check=False, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("rushlight") == 3

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from enum import IntEnum, auto
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 from . import llvm
 from .emit import BITS, Builder, Value, module
@@ -205,6 +205,50 @@ def _bring_lines(k: Builder, b: _Bring, source: Value, target: Value, dense: boo
                     found = k.gather(k.addresses(b.moved(plane, (at_h, b.step[3])), along, b.type), b.type, mask, zero)
                 k.masked_store(found, h.carried[0], written)
                 h.next = [k.address(h.carried[0], b.to[3], b.type)]
+
+
+class Work:
+    """A job, or a stage of one, as values: a block of a group's samples, planes or lines, by the words of its call.
+
+    A subclass says which: `group`, `outer` (the sample, where blocks are parts of one) and `block`. Calls name alike the words that are
+    used here.
+    """
+
+    group: Value
+    outer: Value
+    block: Value
+
+    def __init__(self, k: Builder, words: Any, type: str, source: Source | None, room: Value) -> None:
+        self.k, self.words, self.type, self.source, self.room = k, words, type, source, room
+
+    def word(self, n: int) -> Value:
+        return read_word(self.k, n, "ptr" if n <= self.words.WORKSPACE else "i64")
+
+    def at(self, base: Value, *by: tuple[Value, int]) -> Value:
+        """An address moved by so many times the words."""
+        for number, step in by:
+            base = self.k.address(base, self.k.mul(number, self.word(step)), self.type)
+        return base
+
+    def near(self, word: int) -> Value:
+        return self.k.address(self.room, self.word(word), "i8")
+
+    def left(self, whole: int, each: int) -> Value:
+        """How many there are in this block."""
+        k = self.k
+        return k.intrinsic("smin", self.word(each), k.sub(self.word(whole), k.mul(self.block, self.word(each))))
+
+    def image(self) -> Value:
+        """The left side: in place, or brought near."""
+        k, w = self.k, self.words
+        a = self.at(self.word(w.A), (self.group, w.GROUP_A), (self.outer, w.OUTER_A), (self.block, w.BLOCK_A))
+        if self.source is None:
+            return a
+        near = self.near(w.NEAR)
+        depth, height = (k.add(self.word(first), k.mul(self.block, self.word(step))) for first, step in ((w.DEPTH, w.DEPTH_STEP), (w.HEIGHT, w.HEIGHT_STEP)))
+        words = k.address(k.parameters["args"], w.BRING, "i64")
+        invoke(k, "bring", [words, a, near, self.left(w.SAMPLES, w.SAMPLES_EACH), self.word(w.CHANNELS), depth, height])
+        return near
 
 
 def functions_for(type: str, source: Source) -> list[Builder]:

@@ -14,7 +14,7 @@ from enum import IntEnum, auto
 from functools import lru_cache
 
 from .contraction_kernel import DIMS, Variant, multiply, panels, write_rows, write_table
-from .conv_copies import BringWord, Source, bring, copy_rows, prefetch, relayout_vector, square
+from .conv_copies import BringWord, Source, Work, bring, copy_rows, prefetch, relayout_vector, square
 from .emit import Builder, Value, module
 from .gemm_kernel import divide, invoke, read_word, share
 from .kernel import Kernel
@@ -123,42 +123,15 @@ def gather_kernel(g: Gather) -> Kernel:
     return Kernel("gather", module(functions))
 
 
-class _Job:
+class _Job(Work):
     """One job, as values."""
 
     def __init__(self, k: Builder, g: Gather, room: Value, index: Value) -> None:
-        self.k, self.g, self.type, self.room = k, g, g.variant.type, room
+        super().__init__(k, Word, g.variant.type, g.source, room)
+        self.g = g
         rest, self.slab = divide(k, index, self.word(Word.SLABS))
         rest, self.block = divide(k, rest, self.word(Word.BLOCKS))
         self.group, self.outer = divide(k, rest, self.word(Word.OUTERS))
-
-    def word(self, n: int) -> Value:
-        return read_word(self.k, n, "ptr" if n <= Word.WORKSPACE else "i64")
-
-    def at(self, base: Value, *by: tuple[Value, int]) -> Value:
-        """An address moved by so many times the words."""
-        for number, step in by:
-            base = self.k.address(base, self.k.mul(number, self.word(step)), self.type)
-        return base
-
-    def near(self, word: int) -> Value:
-        return self.k.address(self.room, self.word(word), "i8")
-
-    def left(self, whole: int, each: int) -> Value:
-        """How many there are in this block."""
-        k = self.k
-        return k.intrinsic("smin", self.word(each), k.sub(self.word(whole), k.mul(self.block, self.word(each))))
-
-    def image(self) -> Value:
-        """The left side: in place, or brought near."""
-        k = self.k
-        a = self.at(self.word(Word.A), (self.group, Word.GROUP_A), (self.outer, Word.OUTER_A), (self.block, Word.BLOCK_A))
-        if self.g.source is None:
-            return a
-        depth, height = (k.add(self.word(first), k.mul(self.block, self.word(step))) for first, step in ((Word.DEPTH, Word.DEPTH_STEP), (Word.HEIGHT, Word.HEIGHT_STEP)))
-        words = k.address(k.parameters["args"], Word.BRING, "i64")
-        invoke(k, "bring", [words, a, self.near(Word.NEAR), self.left(Word.SAMPLES, Word.SAMPLES_EACH), self.word(Word.CHANNELS), depth, height])
-        return self.near(Word.NEAR)
 
     def packed(self, panel: Value, columns: Value) -> Value:
         """A panel of the right side."""

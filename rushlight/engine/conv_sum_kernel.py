@@ -14,7 +14,7 @@ from enum import IntEnum, auto
 from functools import lru_cache
 
 from .contraction_kernel import DIMS, Variant, multiply, panels, write_rows, write_table
-from .conv_copies import BringWord, Source, bring, copy_rows, relayout_vector, square
+from .conv_copies import BringWord, Source, Work, bring, copy_rows, relayout_vector, square
 from .emit import Builder, Value, module
 from .gemm_kernel import divide, invoke, read_word, share
 from .kernel import Kernel
@@ -97,46 +97,21 @@ def summed_kernel(s: Sum) -> Kernel:
     return Kernel("summed", module(functions))
 
 
-class _Stage:
+class _Stage(Work):
     """One stage, as values."""
 
     def __init__(self, k: Builder, s: Sum, room: Value, group: Value, index: Value) -> None:
-        self.k, self.s, self.type, self.room, self.group = k, s, s.variant.type, room, group
+        super().__init__(k, Word, s.variant.type, s.source, room)
+        self.s, self.group = s, group
         self.outer, self.block = divide(k, index, self.word(Word.BLOCKS))
         self.units = self.left(Word.UNITS, Word.BLOCK)
-
-    def word(self, n: int) -> Value:
-        return read_word(self.k, n, "ptr" if n <= Word.WORKSPACE else "i64")
-
-    def at(self, base: Value, *by: tuple[Value, int]) -> Value:
-        """An address moved by so many times the words."""
-        for number, step in by:
-            base = self.k.address(base, self.k.mul(number, self.word(step)), self.type)
-        return base
-
-    def left(self, whole: int, each: int) -> Value:
-        """How many there are in this block."""
-        k = self.k
-        return k.intrinsic("smin", self.word(each), k.sub(self.word(whole), k.mul(self.block, self.word(each))))
-
-    def image(self) -> Value:
-        """The left side: in place, or brought near."""
-        k = self.k
-        a = self.at(self.word(Word.A), (self.group, Word.GROUP_A), (self.outer, Word.OUTER_A), (self.block, Word.BLOCK_A))
-        if self.s.source is None:
-            return a
-        near = k.address(self.room, self.word(Word.NEAR), "i8")
-        depth, height = (k.add(self.word(first), k.mul(self.block, self.word(step))) for first, step in ((Word.DEPTH, Word.DEPTH_STEP), (Word.HEIGHT, Word.HEIGHT_STEP)))
-        words = k.address(k.parameters["args"], Word.BRING, "i64")
-        invoke(k, "bring", [words, a, near, self.left(Word.SAMPLES, Word.SAMPLES_EACH), self.word(Word.CHANNELS), depth, height])
-        return near
 
     def gradient(self) -> Value:
         """Its panels."""
         k, s = self.k, self.s
         width, lanes = k.constant(s.variant.width, "i64"), k.constant(s.variant.lanes, "i64")
         source = self.at(self.word(Word.GRAD), (self.group, Word.GROUP_GRAD), (self.outer, Word.OUTER_GRAD), (self.block, Word.BLOCK_GRAD))
-        target = k.address(self.room, self.word(Word.PANEL), "i8")
+        target = self.near(Word.PANEL)
         o, j = (k.add(self.word(fixed), k.mul(self.units, self.word(each))) for fixed, each in ((Word.PACK_O, Word.PACK_O_UNIT), (Word.PACK_J, Word.PACK_J_UNIT)))
         steps = [j, *(self.word(w) for w in (Word.PACK_FROM_COLUMN, Word.PACK_FROM_J, Word.PACK_TO_J))]
         with k.loop(0, self.word(Word.COLUMNS), lanes) as column:

@@ -71,22 +71,23 @@ class CompiledFunction:
         if runs_as_it_is():
             return self.function(*args, **kwargs)
         for captured in tuple(self.recordings):
-            changed = captured.guards.match(args, kwargs)
-            if not isinstance(changed, str):
-                try:
-                    found = captured.replay(changed)
-                except Refused as reason:
-                    changed = str(reason)
-                    if isinstance(reason, Stale):
-                        self.recordings.remove(captured)
-                else:
-                    self.replays += 1
-                    tape.state.replays += 1
-                    if self.recordings[0] is not captured:
-                        self.recordings.remove(captured)
-                        self.recordings.insert(0, captured)
-                    return found
-            self.changed = changed
+            sources = captured.guards.match(args, kwargs)
+            if isinstance(sources, str):
+                self.changed = sources
+                continue
+            try:
+                found = captured.replay(sources)
+            except Refused as reason:
+                self.changed = str(reason)
+                if isinstance(reason, Stale):
+                    self.recordings.remove(captured)
+                continue
+            self.replays += 1
+            tape.state.replays += 1
+            if self.recordings[0] is not captured:
+                self.recordings.remove(captured)
+                self.recordings.insert(0, captured)
+            return found
         if self.refusals >= REFUSALS or len(self.recordings) >= LIMIT:
             if len(self.recordings) == LIMIT and self.refusals < REFUSALS:
                 self.refusals = REFUSALS

@@ -45,3 +45,18 @@ def compiled_at_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(tape.state, "compile", True)
     yield
     tape.flush()
+
+
+@pytest.fixture
+def compiled_at_first_sight() -> Iterator[None]:
+    """Work is recorded, and traces are compiled when they are first seen; the number of threads is restored as well."""
+    import rushlight as torch
+    from rushlight import config, tape
+
+    tape.flush()
+    before = tape.state.immediate, tape.state.compile, config.HOT, torch.get_num_threads()
+    tape.state.immediate, tape.state.compile, config.HOT = False, True, 0
+    yield
+    tape.flush()
+    tape.state.immediate, tape.state.compile, config.HOT = before[:3]
+    torch.set_num_threads(before[3])

@@ -30,15 +30,9 @@ INTERPRETED = faulty_card("interpreted")
 
 
 @pytest.fixture(autouse=True)
-def settings_restored() -> Iterator[None]:
-    tape.flush()
-    before = tape.state.immediate, tape.state.compile, config.HOT, torch.get_num_threads()
-    tape.state.immediate, tape.state.compile, config.HOT = False, True, 0
+def no_fault_stays(compiled_at_first_sight: None) -> Iterator[None]:
     yield
     Fault.raised = None
-    tape.flush()
-    tape.state.immediate, tape.state.compile, config.HOT = before[:3]
-    torch.set_num_threads(before[3])
 
 
 def names() -> list[str]:

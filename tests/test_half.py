@@ -11,7 +11,7 @@ import pytest
 from op_samples import SAMPLES
 
 import rushlight as torch
-from rushlight import config, tape
+from rushlight import tape
 from rushlight.engine import elements, execute, llvm
 from rushlight.engine.emit import Builder, module
 from rushlight.engine.interpret import run_entry
@@ -22,21 +22,10 @@ from rushlight.nn import functional as F
 from rushlight.ops.card import CARDS
 from rushlight.storage import Storage
 
-pytestmark = pytest.mark.skipif(not llvm.AVAILABLE, reason="native code needs llvmlite")
+pytestmark = [pytest.mark.skipif(not llvm.AVAILABLE, reason="native code needs llvmlite"), pytest.mark.usefixtures("compiled_at_first_sight")]
 
 HALVES = (torch.bfloat16, torch.float16)
 both = pytest.mark.parametrize("dtype", HALVES, ids=["bfloat16", "float16"])
-
-
-@pytest.fixture(autouse=True)
-def settings_restored() -> Iterator[None]:
-    tape.flush()
-    before = tape.state.immediate, tape.state.compile, config.HOT, torch.get_num_threads()
-    tape.state.immediate, tape.state.compile, config.HOT = False, True, 0
-    yield
-    tape.flush()
-    tape.state.immediate, tape.state.compile, config.HOT = before[:3]
-    torch.set_num_threads(before[3])
 
 
 def bits(tensor: Any) -> np.ndarray:

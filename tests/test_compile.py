@@ -680,6 +680,12 @@ def test_indices_are_checked_at_each_replay() -> None:
         loss(normal(2, 3), torch.tensor([n % 3, 0]))
     with pytest.raises(IndexError, match="out of bounds"):
         loss(normal(2, 3), torch.tensor([3, 0]))
+    for read in (lambda x, i: x[i] * 2, lambda x, i: x.gather(0, i) * 2, lambda x, i: x.index_select(0, i) * 2, lambda x, i: x.take(i) * 2):
+        compiled = torch.compile(read)
+        for n in range(5):
+            assert torch.equal(compiled(normal(5), torch.tensor([n, 0])), read(normal(5), torch.tensor([n, 0])))
+        with pytest.raises((IndexError, RuntimeError), match=r"out of (bounds|range)|index out of range"):
+            compiled(normal(5), torch.tensor([5, 0]))
 
 
 def test_too_many_kinds_of_calls() -> None:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 import rushlight as torch
+from rushlight import tape
 
 COMBINE: dict[str, Callable[[Any, Any], Any]] = {"sum": lambda a, b: a + b, "prod": lambda a, b: a * b, "amax": max, "amin": min}
 
@@ -140,3 +141,17 @@ def test_strides_of_results() -> None:
     assert x.masked_fill(x > 3, 1.0).stride() == (3, 1)
     assert x.index_fill(0, torch.tensor([0]), 1.0).stride() == (1, 4)
     assert x.nonzero().stride() == (1, 11)
+
+
+def test_looking_at_indices_runs_nothing_that_is_pending() -> None:
+    """Indices that are there are looked at once, and again after a write; what is pending may wait."""
+    x, i = torch.rand(3, 3), torch.tensor([[0, 1, 2]])
+    x.sum().item()
+    flushes = tape.flush_count()
+    for _ in range(2):
+        x.gather(0, i), x.scatter(0, i, x), x[i[0]], x.index_select(0, i[0]), x.take(i), x.index_add(0, i[0], x), torch.take_along_dim(x, i, 0)
+    assert tape.state.immediate or tape.flush_count() == flushes
+    i += 1
+    for refused in (lambda: x.gather(0, i), lambda: x[i[0]], lambda: x.take(i + 9)):
+        with pytest.raises((IndexError, RuntimeError), match="out of"):
+            refused()

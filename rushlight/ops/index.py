@@ -33,7 +33,7 @@ from ..shape import (
     view_strides,
 )
 from ..storage import ON_META, TensorBase
-from .card import Card, Plan, apply, apply_view, array_of, check_overlap, overlap_error, tensor_of_array, write_into
+from .card import Card, Plan, apply, apply_view, array_of, check_overlap, checking_values, overlap_error, tensor_of_array, value_range, write_into
 from .define import NUMBERS
 from .parts import _select, slice_view
 from .scalars import fitting
@@ -47,8 +47,13 @@ def check_bounds(index: TensorBase, size: int, dim: int) -> None:
     """Raise PyTorch's IndexError if a value of `index` is outside a dim of `size`."""
     if index._layout.numel == 0 or index._storage.special == ON_META:
         return
-    values = array_of(index)
-    if int(values.min()) < -size or int(values.max()) >= size:
+    checking_values(_check_within, index, size, dim)
+
+
+def _check_within(index: TensorBase, size: int, dim: int) -> None:
+    least, largest = value_range(index)
+    if least < -size or largest >= size:
+        values = array_of(index)
         bad = values[(values < -size) | (values >= size)][0]
         raise IndexError(f"index {bad} is out of bounds for dimension {dim} with size {size}")
 

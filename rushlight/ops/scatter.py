@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from ..errors import sizes
 from ..graph import check_in_place, grad_state, requires_grad
 from ..shape import Layout, Shape, broadcast_shapes, contiguous, layout, preserved_strides, wrap_dim
 from ..storage import ON_META, TensorBase
-from .card import Card, apply, array_of, check_overlap
+from .card import Card, apply, check_overlap, checking_values, value_range
 from .define import as_operand, as_tensor_argument, assign, write_out
 from .index import add_along, check_bounds
 from .scalars import fitting
@@ -37,8 +38,11 @@ def check_index(index: Any, function: str, size: int, dim: int, *, negative: boo
         return
     if index._layout.numel == 0 or index._storage.special == ON_META:
         return
-    values = array_of(index)
-    low, high = int(values.min()), int(values.max())
+    checking_values(_check_within, index, function, size, dim)
+
+
+def _check_within(index: Any, function: str, size: int, dim: int) -> None:
+    low, high = value_range(index)
     if low < 0 or high >= size:
         bad = low if low < 0 else high
         if function == "index_select" and dim == 1:
@@ -48,8 +52,13 @@ def check_index(index: Any, function: str, size: int, dim: int, *, negative: boo
 
 def _along(array: np.ndarray, index: np.ndarray, dim: int) -> tuple[Any, ...]:
     """The NumPy index that pairs ``index`` along `dim` with its own position in all other dims."""
-    grid = np.ogrid[tuple(slice(n) for n in index.shape)]
-    return tuple(index if d == dim else grid[d] for d in range(index.ndim))
+    return tuple(index if d == dim else places for d, places in enumerate(_grid(index.shape)))
+
+
+@lru_cache(maxsize=64)
+def _grid(shape: Shape) -> tuple[np.ndarray, ...]:
+    """The positions along each dim, to be broadcast."""
+    return tuple(np.ogrid[tuple(slice(n) for n in shape)])
 
 
 def _at_least_1d(*layouts: Layout) -> list[Shape]:
@@ -162,7 +171,9 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None, *, ou
     shape = list(broadcast_shapes(a, b))
     rows = [*shape[:dim], indices._layout.shape[dim], *shape[dim + 1 :]]
     whole = [*shape[:dim], input._layout.shape[dim], *shape[dim + 1 :]]
-    return gather(input.expand(whole), dim, indices.expand(rows), out=out)
+    input, indices = input.expand(whole), indices.expand(rows)
+    found = apply(_gather, (input, indices), (dim,))  # the index is checked already
+    return found if out is None else write_out(out, found, input, indices, disjoint=True)
 
 
 # scatter
@@ -411,10 +422,13 @@ def take(input: Tensor, index: Tensor, *, out: Tensor | None = None) -> Tensor:
 
 def _check_flat(index: TensorBase, count: int) -> None:
     if index._layout.numel and index._storage.special != ON_META:
-        values = array_of(index)
-        for bad in (int(values.min()), int(values.max())):
-            if not -count <= bad < count:
-                raise IndexError(f"out of range: tried to access index {bad} on a tensor of {count} elements.")
+        checking_values(_check_reach, index, count)
+
+
+def _check_reach(index: TensorBase, count: int) -> None:
+    for bad in value_range(index):
+        if not -count <= bad < count:
+            raise IndexError(f"out of range: tried to access index {bad} on a tensor of {count} elements.")
 
 
 def _put_rule(input: np.ndarray, index: np.ndarray, source: np.ndarray, accumulate: bool) -> np.ndarray:

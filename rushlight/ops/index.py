@@ -33,7 +33,19 @@ from ..shape import (
     view_strides,
 )
 from ..storage import ON_META, TensorBase
-from .card import Card, Plan, apply, apply_view, array_of, check_overlap, checking_values, overlap_error, tensor_of_array, value_range, write_into
+from .card import (
+    Card,
+    Plan,
+    apply,
+    apply_view,
+    array_of,
+    check_overlap,
+    checking_values,
+    overlap_error,
+    tensor_of_array,
+    value_range,
+    write_into,
+)
 from .define import NUMBERS
 from .parts import _select, slice_view
 from .scalars import fitting

@@ -367,13 +367,17 @@ def _lerp_rule(input: Any, end: Any, weight: Any) -> Any:
     return np.where(np.abs(weight) < 0.5, input + weight * (end - input), end - (end - input) * (1 - weight))
 
 
+def _conjugate(value: Any) -> Any:
+    return value.conjugate() if isinstance(value, int | float | complex) else value.conj()
+
+
 _lerp = Pointwise(
     "lerp", "input end weight",
     numpy=_lerp_rule, rounds_numbers=False, overloads="10",
     lowering=Loop(lambda k, input, end, weight: k.select(k.abs(weight) < 0.5, input + weight * (end - input), end - (end - input) * (1 - weight))),
     grads={
-        "input": lambda g, weight: g * (1 - weight),
-        "end": lambda g, weight: g * weight,
+        "input": lambda g, weight: g * _conjugate(1 - weight),
+        "end": lambda g, weight: g * _conjugate(weight),
         "weight": lambda g, input, end: g * (end - input).conj(),
     },
 )  # fmt: skip

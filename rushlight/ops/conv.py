@@ -140,8 +140,8 @@ _GEOMETRY = "stride padding dilation groups"
 def _convolution_backward(g: Tensor, input: Tensor, weight: Tensor, layouts: Any, needs: Any, stride: Shape, padding: Shape, dilation: Shape, groups: int) -> list[Any]:
     rest = (stride, padding, dilation, groups)
     grads: list[Any] = [
-        apply(_convolution_input, (g, weight), (layouts[0].shape[2:], *rest)) if needs[0] else None,
-        apply(_convolution_weight, (input, g), (layouts[1].shape[2:], *rest)) if needs[1] else None,
+        apply(_convolution_input, (g, weight.conj()), (layouts[0].shape[2:], *rest)) if needs[0] else None,
+        apply(_convolution_weight, (input.conj(), g), (layouts[1].shape[2:], *rest)) if needs[1] else None,
     ]
     if len(needs) == 3:
         grads.append(_per_channel(g) if needs[2] else None)
@@ -181,9 +181,9 @@ _convolution_input = Card(
     ),
     numpy=_convolution_input_rule, lowering=_native(1),
     grads={
-        "grad_output": lambda g, weight, layouts, stride, padding, dilation, groups: _cropped(apply(_convolution, (g, weight), (stride, padding, dilation, groups)), layouts[0].shape),
+        "grad_output": lambda g, weight, layouts, stride, padding, dilation, groups: _cropped(apply(_convolution, (g, weight.conj()), (stride, padding, dilation, groups)), layouts[0].shape),
         "weight": lambda g, grad_output, layouts, stride, padding, dilation, groups: apply(
-            _convolution_weight, (g, grad_output), (layouts[1].shape[2:], stride, padding, dilation, groups)
+            _convolution_weight, (g, grad_output.conj()), (layouts[1].shape[2:], stride, padding, dilation, groups)
         ),
     },
     node_name="ConvolutionBackward0", onnx="ConvTranspose",
@@ -195,9 +195,9 @@ _convolution_weight: Card = Card(
     numpy=_convolution_weight_rule, lowering=_native(2),
     grads={
         "input": lambda g, grad_output, layouts, stride, padding, dilation, groups: apply(
-            _convolution_input, (grad_output, g), (layouts[0].shape[2:], stride, padding, dilation, groups)
+            _convolution_input, (grad_output.conj(), g), (layouts[0].shape[2:], stride, padding, dilation, groups)
         ),
-        "grad_output": lambda g, input, stride, padding, dilation, groups: apply(_convolution, (input, g), (stride, padding, dilation, groups)),
+        "grad_output": lambda g, input, stride, padding, dilation, groups: apply(_convolution, (input.conj(), g), (stride, padding, dilation, groups)),
     },
 )  # fmt: skip
 

@@ -211,8 +211,8 @@ def inplace(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def assign(self: Any, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Compute ``function(self, ...)`` and copy it into `self`, with the checks of an in-place op first."""
-    check_in_place(self, grad_state.enabled and any(isinstance(a, TensorBase) and requires_grad(a) for a in args))
-    follows = grad_state.enabled and requires_grad(self)
+    follows = grad_state.enabled and any(isinstance(a, TensorBase) and requires_grad(a) for a in (self, *args, *kwargs.values()))
+    check_in_place(self, follows)
     # What is saved for the gradient must not be what is written.
     found = function(self.clone() if follows else self, *args, **kwargs)
     if found._layout.shape != self._layout.shape:

@@ -172,7 +172,7 @@ _index_fill = Card(
     numpy=_index_fill_rule, lowering=Calls(indexing.fill, exact=True),
     grads={
         "input": lambda g, index, dim: g.index_fill(dim, index, 0),
-        "value": lambda g, index, dim: g.index_select(dim, index).sum(),
+        "value": lambda g, index, dim: g.index_select(dim, index.unique()).sum(),
     },
 )  # fmt: skip
 

@@ -365,9 +365,9 @@ _addmm = Card(
     statics="beta alpha",
     infer=_infer_addmm, numpy=_addmm_rule, lowering=Calls(library.addmm, half=AS_GIVEN), autocast=LOWER,
     grads={
-        "input": lambda g, beta: _scaled(g, beta),
-        "mat1": lambda g, mat2, alpha: _scaled(g.mm(mat2.t().conj()), alpha),
-        "mat2": lambda g, mat1, alpha: _scaled(mat1.t().conj().mm(g), alpha),
+        "input": lambda g, beta: _scaled(g, beta.conjugate()),
+        "mat1": lambda g, mat2, alpha: _scaled(g.mm(mat2.t().conj()), alpha.conjugate()),
+        "mat2": lambda g, mat1, alpha: _scaled(mat1.t().conj().mm(g), alpha.conjugate()),
     },
     onnx="Gemm",
 )  # fmt: skip

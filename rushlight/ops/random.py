@@ -209,8 +209,12 @@ def _operand(value: Any, dtype: dt.dtype) -> Any:
     return value if value.dtype == np.float64 or dtype.is_complex else value.astype(np.float32 if dtype in dt.LOW_PRECISION else dtype.numpy)
 
 
+def _nothing(g: Tensor, like: Layout) -> Tensor:
+    return zeros_like(g).sum_to_size(like.shape)
+
+
 def _normal_card(kinds: str, node_name: str) -> Card:
-    grads = {name: lambda g, layouts, n=n: zeros_like(g).sum_to_size(layouts[n].shape) for n, name in enumerate(("mean", "std"))}
+    grads = {"mean": lambda g, layouts: _nothing(g, layouts[0]), "std": lambda g, layouts: _nothing(g, layouts[1])}
     return Card(
         f"normal_of_{kinds}", "mean std generator", infer=_infer_normal, numpy=_normal_of_rule, grads=grads, node_name=node_name
     )  # fmt: skip

@@ -1,0 +1,67 @@
+"""What PyTorch gives where the obvious answer is another: values, shapes and gradients recorded from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import rushlight as torch
+from rushlight.nn import functional as F
+
+
+def gradients(call: Callable[..., Any], *inputs: Any, weights: Any = None) -> list[Any]:
+    """The gradients of a call's (weighted) sum with respect to its inputs."""
+    leaves = [torch.tensor(i, requires_grad=True) for i in inputs]
+    found = call(*leaves)
+    weights = torch.ones_like(found) if weights is None else torch.tensor(weights)
+    return list(torch.autograd.grad(found, leaves, weights))
+
+
+def written(start: Any, write: Callable[..., Any], *others: Any) -> list[Any]:
+    """What an in-place op leaves in a tensor, and the gradients of its other operands."""
+    target, leaves = torch.tensor(start), [torch.tensor(o, requires_grad=True) for o in others]
+    write(target, *leaves)
+    return [target, *torch.autograd.grad(target.sum(), leaves)]
+
+
+def shapes(tensors: Any) -> list[Any]:
+    return [[list(t.shape), list(t.stride())] for t in tensors]
+
+
+X, Y, Z = torch.arange(2), torch.arange(10, 13), torch.arange(4)
+
+CASES: dict[str, tuple[Callable[[], Any], Any]] = {
+    "meshgrid, columns first": (lambda: torch.meshgrid(X, Y, indexing="xy"), [[[0, 1], [0, 1], [0, 1]], [[10, 10], [11, 11], [12, 12]]]),
+    "meshgrid's strides": (lambda: shapes(torch.meshgrid(X, Y, Z, indexing="xy")), [[[3, 2, 4], [0, 1, 0]], [[3, 2, 4], [1, 0, 0]], [[3, 2, 4], [0, 0, 1]]]),
+    "lerp, complex weight": (lambda: gradients(lambda x: torch.lerp(x, torch.tensor([2j, 1 + 1j]), torch.tensor([0.2j, 1 + 0.5j])), [1 + 2j, 3 - 1j]), [[1 + 0.2j, 0.5j]]),
+    "addmm, complex factors": (lambda: gradients(lambda x: torch.addmm(x, x.detach(), x.detach(), beta=1 + 2j, alpha=1j), [[1j]]), [[[1 - 2j]]]),
+    "conv1d, complex": (
+        lambda: gradients(F.conv1d, [[[1 + 1j, 2.0]]], [[[1j, 1 - 1j]]], weights=[[[1 + 2j]]]),
+        [[[[2 - 1j, -1 + 3j]]], [[[3 + 1j, 2 + 4j]]]],
+    ),
+    "conv_transpose1d, complex": (
+        lambda: gradients(F.conv_transpose1d, [[[1 + 1j, 2.0]]], [[[1j, 1 - 1j]]], weights=[[[1 + 2j, 1j, 1]]]),
+        [[[[1, 2 + 1j]]], [[[3 + 3j, 3 + 1j]]]],
+    ),
+    "clamp_min_ of a constant": (lambda: written([1.0, 2.0], torch.Tensor.clamp_min_, [1.5, 1.0]), [[1.5, 2.0], [1.0, 0.0]]),
+    "ldexp_ of a constant": (lambda: written([1.0, 2.0], torch.Tensor.ldexp_, [1.5, 1.0]), [[2.8284, 4.0], [1.9605, 2.7726]]),
+    "index_fill's value, written twice": (lambda: gradients(lambda v: torch.zeros(3).index_fill(0, torch.tensor([1, 1, 2]), v), 2.0), [2.0]),
+    "normal of two tensors": (lambda: gradients(torch.normal, [[3.0]], [1.0, 2.0]), [[[0.0]], [0.0, 0.0]]),
+}
+
+
+def plain(value: Any) -> Any:
+    """Tensors as lists of numbers with four decimals."""
+    if isinstance(value, torch.Tensor):
+        return plain(value.tolist())
+    if isinstance(value, (list, tuple)):
+        return [plain(v) for v in value]
+    return complex(round(value.real, 4), round(value.imag, 4)) if isinstance(value, complex) else round(value, 4) if isinstance(value, float) else value
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_result_is_the_one_that_pytorch_gives(name: str) -> None:
+    call, expected = CASES[name]
+    assert plain(call()) == expected

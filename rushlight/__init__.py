@@ -140,6 +140,7 @@ from .ops import (
     asarray as asarray,
     empty as empty,
     empty_like as empty_like,
+    empty_permuted as empty_permuted,
     empty_strided as empty_strided,
     eye as eye,
     from_dlpack as from_dlpack,
@@ -285,6 +286,7 @@ from .ops import (
     swapdims as swapdims,
     adjoint as adjoint,
     as_strided as as_strided,
+    broadcast_shapes as broadcast_shapes,
     broadcast_tensors as broadcast_tensors,
     broadcast_to as broadcast_to,
     chunk as chunk,
@@ -552,11 +554,20 @@ from .ops import (
     torch_feature_alpha_dropout_ as feature_alpha_dropout_,
     torch_feature_dropout as feature_dropout,
     torch_feature_dropout_ as feature_dropout_,
+    native_dropout as native_dropout,
 )
 
-# ops/ctc.py
+# ops/numbered.py
 from .ops import (
-    ctc_loss as ctc_loss,
+    torch_binary_cross_entropy_with_logits as binary_cross_entropy_with_logits,
+    torch_cosine_embedding_loss as cosine_embedding_loss,
+    torch_ctc_loss as ctc_loss,
+    torch_embedding as embedding,
+    torch_hinge_embedding_loss as hinge_embedding_loss,
+    torch_kl_div as kl_div,
+    torch_margin_ranking_loss as margin_ranking_loss,
+    torch_poisson_nll_loss as poisson_nll_loss,
+    torch_triplet_margin_loss as triplet_margin_loss,
 )
 
 # ops/padding.py
@@ -658,10 +669,13 @@ from .ops import (
 from .ops import (
     affine_grid_generator as affine_grid_generator,
     grid_sampler as grid_sampler,
+    grid_sampler_2d as grid_sampler_2d,
+    grid_sampler_3d as grid_sampler_3d,
 )
 
 # ops/linalg.py
 from .ops import (
+    vander as vander,
     chain_matmul as chain_matmul,
     cholesky as cholesky,
     cholesky_inverse as cholesky_inverse,
@@ -702,6 +716,70 @@ from .ops import (
     kaiser_window as kaiser_window,
 )
 
+from .in_place import (
+    abs_ as abs_,
+    acos_ as acos_,
+    acosh_ as acosh_,
+    addmv_ as addmv_,
+    arccos_ as arccos_,
+    arccosh_ as arccosh_,
+    arcsin_ as arcsin_,
+    arcsinh_ as arcsinh_,
+    arctan_ as arctan_,
+    arctanh_ as arctanh_,
+    as_strided_ as as_strided_,
+    asin_ as asin_,
+    asinh_ as asinh_,
+    atan_ as atan_,
+    atanh_ as atanh_,
+    ceil_ as ceil_,
+    clamp_ as clamp_,
+    clamp_max_ as clamp_max_,
+    clamp_min_ as clamp_min_,
+    clip_ as clip_,
+    conj_physical_ as conj_physical_,
+    cos_ as cos_,
+    cosh_ as cosh_,
+    deg2rad_ as deg2rad_,
+    detach_ as detach_,
+    erf_ as erf_,
+    erfc_ as erfc_,
+    exp2_ as exp2_,
+    exp_ as exp_,
+    expm1_ as expm1_,
+    fill_ as fill_,
+    fix_ as fix_,
+    floor_ as floor_,
+    frac_ as frac_,
+    gcd_ as gcd_,
+    i0_ as i0_,
+    lcm_ as lcm_,
+    ldexp_ as ldexp_,
+    log10_ as log10_,
+    log1p_ as log1p_,
+    log2_ as log2_,
+    log_ as log_,
+    logit_ as logit_,
+    nan_to_num_ as nan_to_num_,
+    neg_ as neg_,
+    negative_ as negative_,
+    rad2deg_ as rad2deg_,
+    reciprocal_ as reciprocal_,
+    resize_as_ as resize_as_,
+    round_ as round_,
+    rsqrt_ as rsqrt_,
+    sigmoid_ as sigmoid_,
+    sin_ as sin_,
+    sinc_ as sinc_,
+    sinh_ as sinh_,
+    sqrt_ as sqrt_,
+    square_ as square_,
+    tan_ as tan_,
+    tanh_ as tanh_,
+    trunc_ as trunc_,
+    xlogy_ as xlogy_,
+    zero_ as zero_,
+)
 from .printing import set_printoptions as set_printoptions
 from .random import (
     Generator as Generator,
@@ -715,11 +793,13 @@ from .random import (
 from .report import explain as explain, report as report
 from .settings import (
     are_deterministic_algorithms_enabled as are_deterministic_algorithms_enabled,
+    get_deterministic_debug_mode as get_deterministic_debug_mode,
     get_float32_matmul_precision as get_float32_matmul_precision,
     get_num_interop_threads as get_num_interop_threads,
     get_num_threads as get_num_threads,
     is_deterministic_algorithms_warn_only_enabled as is_deterministic_algorithms_warn_only_enabled,
     set_default_tensor_type as set_default_tensor_type,
+    set_deterministic_debug_mode as set_deterministic_debug_mode,
     set_float32_matmul_precision as set_float32_matmul_precision,
     set_flush_denormal as set_flush_denormal,
     set_num_interop_threads as set_num_interop_threads,

@@ -5,6 +5,7 @@ from .ops import (
     atleast_2d as atleast_2d,
     atleast_3d as atleast_3d,
     block_diag as block_diag,
+    broadcast_shapes as broadcast_shapes,
     broadcast_tensors as broadcast_tensors,
     cartesian_prod as cartesian_prod,
     cdist as cdist,

@@ -61,6 +61,34 @@ def is_deterministic_algorithms_warn_only_enabled() -> bool:
     return _warn_only
 
 
+_DEBUG_MODES = ("default", "warn", "error")
+
+
+def get_deterministic_debug_mode() -> int:
+    """0 if ops need not be deterministic, 1 if those that are not warn, 2 if they raise.
+
+    >>> torch.get_deterministic_debug_mode()
+    0
+    """
+    return 0 if not _deterministic else 1 if _warn_only else 2
+
+
+def set_deterministic_debug_mode(debug_mode: int | str) -> None:
+    """`use_deterministic_algorithms` by one word or number: "default" (0), "warn" (1) or "error" (2).
+
+    >>> torch.set_deterministic_debug_mode("default")
+    """
+    if not isinstance(debug_mode, int | str):
+        raise TypeError(f"debug_mode must be str or int, but got {type(debug_mode)}")
+    if isinstance(debug_mode, str):
+        if debug_mode not in _DEBUG_MODES:
+            raise RuntimeError(f"invalid value of debug_mode, expected one of `default`, `warn`, `error`, but got {debug_mode}")
+        debug_mode = _DEBUG_MODES.index(debug_mode)
+    if debug_mode not in (0, 1, 2):
+        raise RuntimeError(f"invalid value of debug_mode, expected 0, 1, or 2, but got {debug_mode}")
+    use_deterministic_algorithms(debug_mode > 0, warn_only=debug_mode == 1)
+
+
 def get_float32_matmul_precision() -> str:
     """"highest", "high" or "medium": how float32 products may round.
 

@@ -50,6 +50,7 @@ from .ops import (
     shifted_chebyshev_polynomial_u as shifted_chebyshev_polynomial_u,
     shifted_chebyshev_polynomial_v as shifted_chebyshev_polynomial_v,
     shifted_chebyshev_polynomial_w as shifted_chebyshev_polynomial_w,
+    sigmoid as _sigmoid,
     sinc as sinc,
     softmax as softmax,
     spherical_bessel_j0 as spherical_bessel_j0,
@@ -58,3 +59,5 @@ from .ops import (
     zeta as zeta,
 )
 from .tensor import Tensor as Tensor
+
+expit = _sigmoid

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -391,6 +392,8 @@ class Tensor(Methods):
     def __int__(self) -> int:
         return int(self._number())
 
+    __long__, __nonzero__ = __int__, __bool__
+
     def __complex__(self) -> complex:
         return complex(self._number())
 
@@ -546,6 +549,15 @@ class Tensor(Methods):
         """Give this tensor the shape of another."""
         return self.resize_(tensor._layout.shape)
 
+    def resize(self, *size: Any) -> Tensor:
+        """Deprecated: a view of another shape with as many elements."""
+        warnings.warn("non-inplace resize is deprecated", stacklevel=2)
+        return self.reshape(*size)
+
+    def resize_as(self, tensor: Tensor) -> Tensor:
+        """Deprecated: a view in the shape of another tensor."""
+        return self.resize(tensor.shape)
+
     def dim_order(self) -> tuple[int, ...]:
         """The dims from outermost to innermost in memory."""
         stride = self._layout.stride
@@ -560,6 +572,27 @@ class Tensor(Methods):
         """Replace each element by ``function(element, other element)``. Slow."""
         pairs = zip(self.reshape(-1).tolist(), tensor.expand_as(self).reshape(-1).tolist(), strict=True)
         return self.copy_(ops.tensor([function(a, b) for a, b in pairs], dtype=self.dtype).reshape(self.shape))
+
+    def map2_(self, x: Tensor, y: Tensor, function: Callable[[Any, Any, Any], Any]) -> Tensor:
+        """Replace each element by ``function(element, that of x, that of y)``. Slow."""
+        columns = [t.expand_as(self).reshape(-1).tolist() for t in (self, x, y)]
+        return self.copy_(ops.tensor([function(*row) for row in zip(*columns, strict=True)], dtype=self.dtype).reshape(self.shape))
+
+    def module_load(self, other: Tensor, assign: bool = False) -> Tensor:
+        """What `load_state_dict` makes of this tensor and of the `other` that is to be loaded."""
+        return other.detach() if assign else self.copy_(other).detach()
+
+    def to_dense(self, dtype: Any = None, *, masked_grad: bool = True) -> Tensor:
+        """This tensor: every tensor is dense here."""
+        return self if dtype is None else self.to(dtype)
+
+    def dense_dim(self) -> int:
+        """How many dims are dense: all of them."""
+        return self._layout.ndim
+
+    def sparse_dim(self) -> int:
+        """How many dims are sparse: none."""
+        return 0
 
 
 

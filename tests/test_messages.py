@@ -80,6 +80,19 @@ CASES: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
     "FloatTensor of a number": (lambda: torch.FloatTensor(5.5), TypeError, "new(): data must be a sequence (got float)"),
     "FloatTensor of a dict": (lambda: torch.FloatTensor({1: 2}), TypeError, "new(): data must be a sequence (got dict)"),
     "FloatTensor of a string": (lambda: torch.FloatTensor("ab"), TypeError, "new(): invalid data type 'str'"),
+    "abs_": (lambda: torch.abs_(5), TypeError, "abs_(): argument 'input' (position 1) must be Tensor, not int"),  # type: ignore[arg-type]
+    "broadcast_shapes": (
+        lambda: torch.broadcast_shapes((2, 3), (3, 2)),
+        RuntimeError,
+        "Attempting to broadcast a dimension of length 2 at -1! Mismatching argument at index 1 had (3, 2); but expected shape should be broadcastable to [2, 3]",
+    ),
+    "empty_permuted": (lambda: torch.empty_permuted((2, 3), (1, 1)), RuntimeError, "Duplicate dim not allowed"),
+    "vander": (lambda: torch.vander(torch.ones(1, 1)), RuntimeError, "x must be a one-dimensional tensor."),
+    "deterministic_debug_mode": (
+        lambda: torch.set_deterministic_debug_mode(4),
+        RuntimeError,
+        "invalid value of debug_mode, expected 0, 1, or 2, but got 4",
+    ),
 }
 
 

@@ -49,6 +49,16 @@ CASES: dict[str, tuple[Callable[[], Any], Any]] = {
     "ldexp_ of a constant": (lambda: written([1.0, 2.0], torch.Tensor.ldexp_, [1.5, 1.0]), [[2.8284, 4.0], [1.9605, 2.7726]]),
     "index_fill's value, written twice": (lambda: gradients(lambda v: torch.zeros(3).index_fill(0, torch.tensor([1, 1, 2]), v), 2.0), [2.0]),
     "normal of two tensors": (lambda: gradients(torch.normal, [[3.0]], [1.0, 2.0]), [[[0.0]], [0.0, 0.0]]),
+    "functions of in-place methods": (lambda: [torch.exp_(torch.zeros(2)), torch.clamp_(torch.ones(2), max=0.5), torch.zero_(input=torch.ones(1))], [[1.0, 1.0], [0.5, 0.5], [0.0]]),
+    "vander": (lambda: [torch.vander(torch.tensor([1, 2, 3])), torch.vander(torch.tensor([True, False]), increasing=True)], [[[1, 1, 1], [4, 2, 1], [9, 3, 1]], [[1, 1], [1, 0]]]),
+    "vander of few columns": (lambda: [torch.vander(torch.tensor([4.0]), 1), torch.vander(torch.tensor([4.0]), 0)], [[[1.0]], [[]]]),
+    "broadcast_shapes": (lambda: [torch.broadcast_shapes((2,), (3, 1), (1, 1, 1)), torch.broadcast_shapes(2, [3, 1]), torch.broadcast_shapes()], [[1, 3, 2], [3, 2], []]),
+    "empty_permuted": (lambda: torch.empty_permuted((2, 3, 4), (1, 0, 2)).stride(), [4, 8, 1]),
+    "reductions as numbers": (
+        lambda: [torch.kl_div(torch.tensor([3.0]), torch.tensor([3.0]), n) for n in (0, 1, 2, 5)] + [torch.embedding(torch.tensor([[1.0], [2.0]]), torch.tensor([1]), 5)],
+        [[-5.7042], -5.7042, -5.7042, [-5.7042], [[2.0]]],
+    ),
+    "map2_": (lambda: torch.ones(2).map2_(torch.tensor(2.0), torch.tensor([3.0, 4.0]), lambda a, b, c: a + b * c), [7.0, 9.0]),
 }
 
 

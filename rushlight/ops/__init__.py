@@ -186,6 +186,7 @@ from .creation import (
     arange as arange,
     empty as empty,
     empty_like as empty_like,
+    empty_permuted as empty_permuted,
     empty_strided as empty_strided,
     eye as eye,
     full as full,
@@ -217,6 +218,7 @@ from .dropout import (
     dropout3d as dropout3d,
     feature_alpha_dropout as feature_alpha_dropout,
     gumbel_softmax as gumbel_softmax,
+    native_dropout as native_dropout,
     rrelu as rrelu,
     rrelu_ as rrelu_,
     torch_alpha_dropout as torch_alpha_dropout,
@@ -294,6 +296,8 @@ from .grid_sample import (
     affine_grid_generator as affine_grid_generator,
     grid_sample as grid_sample,
     grid_sampler as grid_sampler,
+    grid_sampler_2d as grid_sampler_2d,
+    grid_sampler_3d as grid_sampler_3d,
 )
 from .grids import (
     block_diag as block_diag,
@@ -380,6 +384,7 @@ from .linalg import (
     svd as svd,
     svd_lowrank as svd_lowrank,
     triangular_solve as triangular_solve,
+    vander as vander,
 )
 from .logic import (
     allclose as allclose,
@@ -470,6 +475,17 @@ from .norm_layers import (
     torch_group_norm as torch_group_norm,
     torch_instance_norm as torch_instance_norm,
     torch_layer_norm as torch_layer_norm,
+)
+from .numbered import (
+    torch_binary_cross_entropy_with_logits as torch_binary_cross_entropy_with_logits,
+    torch_cosine_embedding_loss as torch_cosine_embedding_loss,
+    torch_ctc_loss as torch_ctc_loss,
+    torch_embedding as torch_embedding,
+    torch_hinge_embedding_loss as torch_hinge_embedding_loss,
+    torch_kl_div as torch_kl_div,
+    torch_margin_ranking_loss as torch_margin_ranking_loss,
+    torch_poisson_nll_loss as torch_poisson_nll_loss,
+    torch_triplet_margin_loss as torch_triplet_margin_loss,
 )
 from .padding import (
     constant_pad_nd as constant_pad_nd,
@@ -801,6 +817,7 @@ from .views import (
     T as T,
     adjoint as adjoint,
     as_strided as as_strided,
+    broadcast_shapes as broadcast_shapes,
     broadcast_tensors as broadcast_tensors,
     broadcast_to as broadcast_to,
     contiguous as contiguous,

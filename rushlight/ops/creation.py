@@ -147,6 +147,29 @@ def empty_strided(size: Sequence[int], stride: Sequence[int], *, dtype: dt.dtype
     return fresh(make_layout(tuple(size), tuple(stride), dtype_argument(dtype, "empty_strided")), device, requires_grad)
 
 
+def empty_permuted(size: Sequence[int], physical_layout: Sequence[int], *, dtype: dt.dtype | None = None, layout: Any = None, device: Any = None, pin_memory: bool = False, requires_grad: bool = False) -> Tensor:
+    """A tensor whose values nobody has written, its dims in memory in the order `physical_layout`, outermost first.
+
+    >>> torch.empty_permuted((2, 3), (1, 0)).stride()
+    (1, 2)
+    """
+    shape, order = tuple(size), tuple(physical_layout)
+    if len(shape) != len(order):
+        raise RuntimeError(
+            f"Number of dimensions in size does not match the length of the physical_layout; i.e. len(size) = {len(shape)} is not equal to len(physical_layout) = {len(order)}"
+        )
+    stride, step = [0] * len(shape), 1
+    for n, d in reversed(list(enumerate(order))):
+        if not 0 <= d < len(shape):
+            raise RuntimeError(
+                f"Dimension out of range (expected to be between 0 and {len(shape) - 1}, but got {d} at index {n}).  NB: negative dims not currently supported; file an issue if you want it."
+            )
+        stride[d], step = step, step * shape[d]
+    if len(set(order)) != len(order):
+        raise RuntimeError("Duplicate dim not allowed")
+    return fresh(make_layout(shape, tuple(stride), dtype_argument(dtype, "empty_permuted")), device, requires_grad)
+
+
 def full(size: Any, fill_value: Any, *, out: Tensor | None = None, dtype: dt.dtype | None = None, layout: Any = None, device: Any = None, pin_memory: bool = False, requires_grad: bool = False) -> Tensor:
     """A tensor filled with a number, whose dtype follows from it unless given.
 

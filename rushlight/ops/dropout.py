@@ -17,7 +17,7 @@ from ..memory_formats import contiguous_format
 from ..random import Generator
 from ..shape import contiguous
 from .card import Card, apply
-from .creation import empty, empty_like, zeros, zeros_like
+from .creation import empty, empty_like, ones_like, zeros, zeros_like
 from .define import as_tensor_argument
 from .random_fill import bernoulli_, exponential_, generator_argument
 
@@ -77,6 +77,18 @@ torch_feature_dropout, torch_feature_dropout_ = _torch_forms("feature_dropout", 
 torch_feature_alpha_dropout, torch_feature_alpha_dropout_ = _torch_forms(
     "feature_alpha_dropout", "feature_alpha_dropout", alpha=True, features=True
 )
+
+
+def native_dropout(input: Tensor, p: float, train: bool | None) -> tuple[Tensor, Tensor]:
+    """What dropout keeps, scaled, and where it is kept.
+
+    >>> torch.native_dropout(torch.ones(2), 0.5, False)
+    (tensor([1., 1.]), tensor([True, True]))
+    """
+    if train is False:
+        return as_tensor_argument(input, "native_dropout").clone(), ones_like(input, dtype=dt.bool_)
+    kept = bernoulli_(empty_like(input, dtype=dt.bool_), 1 - p)
+    return input * kept * (0.0 if p == 1 else 1 / (1 - p)), kept
 
 
 def _check_probability(p: float) -> None:

@@ -13,7 +13,7 @@ from ..errors import sizes
 from ..shape import Layout, Shape
 from .combine import stack, where
 from .creation import arange, linspace, ones
-from .define import as_tensor_argument
+from .define import alias, as_tensor_argument
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -143,6 +143,10 @@ def grid_sampler(input: Tensor, grid: Tensor, interpolation_mode: int, padding_m
     # The grid names the last dim first.
     positions = [_position(grid.select(-1, len(spatial) - 1 - d), size, align_corners) for d, size in enumerate(spatial)]
     return _sample(input, positions, mode, _PADDING_MODES[padding_mode], align_corners)
+
+
+#: PyTorch has them one by one too.
+grid_sampler_2d, grid_sampler_3d = alias(grid_sampler, "grid_sampler_2d"), alias(grid_sampler, "grid_sampler_3d")
 
 
 @autocasts(SINGLE)

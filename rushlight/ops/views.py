@@ -16,6 +16,7 @@ from ..graph import grad_state, make_tensor, tracing
 from ..shape import (
     Layout,
     Shape,
+    Size,
     can_broadcast_to,
     expand_strides,
     infer_shape,
@@ -481,6 +482,28 @@ def broadcast_to(input: Tensor, *size: Any, **kwargs: Any) -> Tensor:
             [1, 2]])
     """
     return expand(input, sequence_argument(size, kwargs, "size"))
+
+
+def broadcast_shapes(*shapes: int | Sequence[int]) -> Size:
+    """The common shape of tensors of these shapes.
+
+    >>> torch.broadcast_shapes((2,), (3, 1))
+    torch.Size([3, 2])
+    """
+    wanted: list[tuple[int, ...]] = [(shape,) if isinstance(shape, int) else tuple(shape) for shape in shapes]
+    found = [1] * max((len(shape) for shape in wanted), default=0)
+    for n, shape in enumerate(wanted):
+        for d in range(-1, -1 - len(shape), -1):
+            if shape[d] < 0:
+                raise ValueError("Attempting to broadcast a dimension with negative length!")
+            if shape[d] in (1, found[d]):
+                continue
+            if found[d] != 1:
+                raise RuntimeError(
+                    f"Attempting to broadcast a dimension of length {shape[d]} at {d}! Mismatching argument at index {n} had {shape}; but expected shape should be broadcastable to {found}"
+                )
+            found[d] = shape[d]
+    return Size(found)
 
 
 def broadcast_tensors(*tensors: Any) -> tuple[Tensor, ...]:

@@ -56,6 +56,7 @@ from .products import (
     linalg_vecdot as linalg_vecdot,
     matrix_exp as matrix_exp,
     matrix_power as matrix_power,
+    vander as vander,
 )
 from .singular import (
     linalg_matrix_rank as linalg_matrix_rank,

@@ -194,6 +194,25 @@ def linalg_vander(x: Tensor, *, N: int | None = None) -> Tensor:
     return found.to(dt.int64) if here.dtype.category < dt.FLOAT else found
 
 
+def vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:
+    """The powers 0 to ``N - 1`` of each element of a vector, a row each, the highest first unless `increasing`.
+
+    >>> torch.vander(torch.tensor([2, 3]), 3)
+    tensor([[4, 2, 1],
+            [9, 3, 1]])
+    """
+    here = as_tensor_argument(x, "vander", "x")._layout
+    if here.ndim != 1:
+        raise RuntimeError("x must be a one-dimensional tensor.")
+    count = here.shape[0] if N is None else N
+    if count < 0:
+        raise RuntimeError("N must be non-negative.")
+    if count < 2:
+        return ones_like(x, dtype=dt.promote(here.dtype, dt.int64)).unsqueeze(1).expand(-1, count).clone()
+    found = linalg_vander(x, N=count)
+    return found if increasing else found.flip(1)
+
+
 @autocasts(LOWER)
 def linalg_vecdot(x: Tensor, y: Tensor, *, dim: int = -1, out: Tensor | None = None) -> Tensor:
     """The inner products of the vectors along `dim`, those of `x` conjugated, the other dims broadcasting.

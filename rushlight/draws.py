@@ -61,7 +61,7 @@ def _spans(numel: int) -> Iterator[slice]:
 def _floats(generator: Generator, numel: int) -> np.ndarray:
     """Uniform float32 in [0, 1): the low 24 bits of a word each."""
     if is_native(numel):
-        return native().floats_of(generator.words(numel))
+        return generator.drawn(native().floats, numel)
     values = np.empty(numel, np.float32)
     with generator.lock:
         for span in _spans(numel):
@@ -75,7 +75,7 @@ def _floats(generator: Generator, numel: int) -> np.ndarray:
 def _doubles(generator: Generator, numel: int) -> np.ndarray:
     """Uniform float64 in [0, 1): the low 53 bits of two words each, the high word first."""
     if is_native(numel):
-        return native().doubles_of(generator.words(2 * numel))
+        return generator.drawn(native().doubles, numel)
     values = np.empty(numel)
     with generator.lock:
         for span in _spans(numel):
@@ -105,6 +105,8 @@ def uniform(generator: Generator, numel: int, dtype: str, low: float = 0.0, high
         lowest, limit = low, high
     else:
         values = _floats(generator, numel)
+        if dtype == "float32" and (low, high) == (0.0, 1.0):
+            return values
         start = np.float32(low)
         width = np.float32(high) - start
         if dtype == "float32" and is_native(numel):

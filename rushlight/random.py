@@ -10,7 +10,7 @@ import contextlib
 import operator
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,9 +28,14 @@ __all__ = ["Generator", "default_generator", "fork_rng", "get_rng_state", "initi
 
 _BLOCK = 624  # words that MT19937 makes at a time
 _DEFAULT_SEED = 67280421310721
-#: From so many numbers on, native code draws them: a first call has to load it.
+#: Native code draws when so many numbers have been asked for: a first call has to load it.
 NATIVE_FROM = 1 << 11
-_FEW_WORDS = 1024  # up to here random_raw is quicker than randint
+#: What a request of a few numbers counts for.
+_REQUEST = 16
+_asked = 0
+#: So few numbers NumPy makes as quickly.
+_FEW = 8
+_FEW_WORDS = 256  # up to here random_raw is quicker than the others
 
 # PyTorch's CPUGeneratorImplState as it lies in memory, 5056 bytes.
 _STATE = np.dtype(
@@ -58,6 +63,7 @@ class Generator:
         self.lock = threading.RLock()
         self.normal_partner: float | None = None  # the second normal of the last Box-Muller pair
         self._bits = np.random.MT19937(0)
+        self.address: int = self._bits.ctypes.state_address  # of the state, for native code
         self._stream = np.random.RandomState(self._bits)  # its stream is frozen by NumPy's compatibility policy
         self._reseed(_DEFAULT_SEED)
 
@@ -124,11 +130,18 @@ class Generator:
         with self.lock:
             if count:
                 self._untouched = False
-            if is_native(count):
-                return native().words(self._bits, count)
             if count <= _FEW_WORDS:
                 return self._bits.random_raw(count).astype(np.uint32)
+            if is_native(count):
+                return native().words(self.address, count)
             return self._stream.randint(0, 2**32, count, np.uint32)
+
+    def drawn(self, draw: Callable[[int, int], np.ndarray], count: int) -> np.ndarray:
+        """What native code draws: ``draw(address of the state, count)``."""
+        with self.lock:
+            if count:
+                self._untouched = False
+            return draw(self.address, count)
 
     def position(self) -> Any:
         """Where the word stream stands, for `rewind`."""
@@ -187,7 +200,11 @@ class Generator:
 
 def is_native(count: int) -> bool:
     """Whether native code makes so many numbers. Its bits are the same."""
-    return count >= NATIVE_FROM and llvm.AVAILABLE
+    global _asked
+    if _asked < NATIVE_FROM:
+        _asked = max(count, _asked + _REQUEST)
+        return count >= NATIVE_FROM and llvm.AVAILABLE
+    return count > _FEW and llvm.AVAILABLE
 
 
 def native() -> Any:

@@ -77,3 +77,13 @@ def test_categories_by_comparison_and_by_search(monkeypatch: pytest.MonkeyPatch)
     assert compared.dtype == searched.dtype
     np.testing.assert_array_equal(compared, searched)
     assert (compared != 1).all()
+
+
+def test_few_numbers_are_native_once_many_have_been_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small draws cost as much as large ones by NumPy, but a first one need not load native code."""
+    monkeypatch.setattr(random, "_asked", 0)
+    assert not random.is_native(100)
+    while random._asked < random.NATIVE_FROM:
+        random.is_native(100)
+    assert random.is_native(100)
+    test_native_draws_are_those_of_numpy("normal", monkeypatch)

@@ -304,6 +304,8 @@ def run_segment(segment: Segment, storages: Sequence[Storage], regions: Sequence
 def run_single(plan: Any, outputs: Sequence[Any], inputs: Sequence[Any]) -> None:
     """Run one entry by itself."""
     native = plan.native
+    if native is None and plan.card.lowering is None:
+        native = plan.native = False
     if native is False or not llvm.AVAILABLE:
         run_entry(plan, outputs, inputs)
         return
@@ -314,7 +316,7 @@ def run_single(plan: Any, outputs: Sequence[Any], inputs: Sequence[Any]) -> None
         run_entry(plan, outputs, inputs)  # raises the error
         return
     if len(set(map(id, storages))) < len(storages):
-        _run_overlapping(plan, outputs, inputs)
+        _run_overlapping(plan, outputs, inputs, regions)
         return
     if native is None:
         native = plan.native = _compile_single(plan, outputs, inputs, regions, storages)
@@ -349,15 +351,20 @@ def _compile_single(plan: Any, outputs: Sequence[Any], inputs: Sequence[Any], re
 _overlapping: Recent[tuple[Any, ...], Segment | bool] = Recent(TRACES_AT_MOST // 2)
 
 
-def _run_overlapping(plan: Any, outputs: Sequence[Any], inputs: Sequence[Any]) -> None:
-    """Run an entry some of whose operands are in one storage."""
-    found = scan([(plan, outputs, inputs, None)])
-    key = found.key[: len(found.key) - len(found.fates)]
-    native = _overlapping.recall(key)
+def _run_overlapping(plan: Any, outputs: Sequence[Any], inputs: Sequence[Any], operands: Sequence[Any]) -> None:
+    """Run an entry some of whose operands are in one storage: `operands` are those that are regions."""
+    regions: dict[Any, int] = {}
+    storages: dict[Storage, int] = {}
+    key: list[Any] = [plan]
+    for region in operands:
+        key.append(regions.setdefault(region, len(regions)))
+        key.append(storages.setdefault(region[0], len(storages)))
+    pattern = tuple(key)
+    native = _overlapping.recall(pattern)
     if native is None:
-        native = _overlapping.remember(key, _compile_single(plan, outputs, inputs, found.regions, found.storages))
+        native = _overlapping.remember(pattern, _compile_single(plan, outputs, inputs, list(regions), list(storages)))
     if isinstance(native, Segment):
-        run_segment(native, found.storages, found.regions, found.numbers)
+        run_segment(native, list(storages), list(regions), [i for i in inputs if type(i) is not tuple])
     else:
         run_entry(plan, outputs, inputs)
 

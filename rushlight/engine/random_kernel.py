@@ -7,12 +7,13 @@ without this file where there is no compiler. The words come from the state of N
 from __future__ import annotations
 
 import ctypes
+import struct
 import threading
 from collections.abc import Callable, Sequence
-from functools import cache
 
 import numpy as np
 
+from ..buffers import address_of
 from . import llvm
 from .emit import LANES, Builder, Value, module
 
@@ -28,45 +29,49 @@ _COS = (2.443315711809948e-5, -1.388731625493765e-3, 4.166664568298827e-2)
 _LN2_LOW, _LN2_HIGH = -2.12194440e-4, 0.693359375
 _QUARTER_PI = (-0.78515625, -2.4187564849853515625e-4, -3.77489497744594108e-8)
 
-_Function = Callable[[int, int], None]
+_Function = Callable[[bytes, int], None]
 _lock = threading.Lock()
 
 
-def words(bits: np.random.MT19937, count: int) -> np.ndarray:
-    """The next `count` words of a generator."""
+def words(state: int, count: int) -> np.ndarray:
+    """The next `count` words of the generator whose state is at this address."""
     out = np.empty(count, np.uint32)
-    _run("words", bits.ctypes.state_address, out.ctypes.data, count)
+    _run("words", state, address_of(out), count)
     return out
 
 
-def floats_of(words: np.ndarray) -> np.ndarray:
-    """The low 24 bits of each word as a float32 in [0, 1), over the same memory."""
-    _run("floats", words.ctypes.data, words.size)
-    return words.view(np.float32)
+def floats(state: int, count: int) -> np.ndarray:
+    """The low 24 bits of a word each as a float32 in [0, 1)."""
+    out = np.empty(count, np.float32)
+    place = address_of(out)
+    _run("words", state, place, count)
+    _run("floats", place, count)
+    return out
 
 
-def doubles_of(words: np.ndarray) -> np.ndarray:
-    """The low 53 bits of each pair of words, the high one first, as a double in [0, 1), over the same memory."""
-    _run("doubles", words.ctypes.data, words.size // 2)
-    return words.view(np.float64)
+def doubles(state: int, count: int) -> np.ndarray:
+    """The low 53 bits of two words each, the high one first, as a double in [0, 1)."""
+    out = np.empty(count, np.float64)
+    place = address_of(out)
+    _run("words", state, place, 2 * count)
+    _run("doubles", place, count)
+    return out
 
 
 def normals(uniforms: np.ndarray, mean: float, std: float) -> None:
     """As `vector_math.normals_from_uniforms`, of contiguous memory."""
-    parameters = np.array([mean, std], np.float32)
-    _run("normals", uniforms.ctypes.data, uniforms.size // 16, parameters.ctypes.data)
+    _run("normals", address_of(uniforms), uniforms.size // 16, *_floats_as_words(mean, std))
 
 
 def scale(values: np.ndarray, width: float, start: float, limit: float, lowest: float) -> None:
     """``values * width + start`` rounded once, in place; `lowest` where that is `limit`."""
-    parameters = np.array([width, start, limit, lowest], np.float32)
-    _run("scale", values.ctypes.data, values.size, parameters.ctypes.data)
+    _run("scale", address_of(values), values.size, *_floats_as_words(width, start, limit, lowest))
 
 
 def integers(words: np.ndarray, span: int, low: int) -> np.ndarray:
     """``words % span + low`` as int64."""
     out = np.empty(words.size, np.int64)
-    _run("integers", out.ctypes.data, words.ctypes.data, words.size, span, low, _signed(((1 << 64) - 1) // span + 1))
+    _run("integers", address_of(out), address_of(words), words.size, span, low, _signed(((1 << 64) - 1) // span + 1))
     return out
 
 
@@ -78,26 +83,32 @@ def _signed(word: int) -> int:
 def permutation(words: np.ndarray) -> np.ndarray:
     """A permutation of one element more than there are words, by Fisher and Yates."""
     out = np.empty(words.size + 1, np.int64)
-    _run("permutation", out.ctypes.data, words.ctypes.data, words.size)
+    _run("permutation", address_of(out), address_of(words), words.size)
     return out
 
 
+def _floats_as_words(*numbers: float) -> tuple[int, ...]:
+    """Each number as the bits of a float32."""
+    return struct.unpack(f"{len(numbers)}i", struct.pack(f"{len(numbers)}f", *numbers))
+
+
 def _run(name: str, *arguments: int) -> None:
-    with _lock:
-        function = _functions()[name]
-    packed = np.array(arguments, np.int64)
-    function(packed.ctypes.data, 0)
+    _functions()[name](struct.pack(f"{len(arguments)}q", *arguments), 0)
 
 
-@cache
 def _functions() -> dict[str, _Function]:
-    builders = [_words(), _floats(), _doubles(), _normals(), _scale(), _integers(), _permutation()]
-    code = llvm.load(module(builders), [b.name for b in builders])
-    prototype = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)
-    _kept.append(code)
-    return {b.name: prototype(code.addresses[b.name]) for b in builders}
+    if not _known:
+        with _lock:
+            if not _known:
+                builders = [_words(), _floats(), _doubles(), _normals(), _scale(), _integers(), _permutation()]
+                code = llvm.load(module(builders), [b.name for b in builders])
+                prototype = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)
+                _kept.append(code)
+                _known.update((b.name, prototype(code.addresses[b.name])) for b in builders)
+    return _known
 
 
+_known: dict[str, _Function] = {}
 _kept: list[llvm.Code] = []
 
 
@@ -184,8 +195,8 @@ def _doubles() -> Builder:
 
 def _normals() -> Builder:
     """Box and Muller in blocks of 16: the first eight uniforms give the radius, the others the angle."""
-    k, (values, blocks, parameters) = _begin("normals", "ptr", "i64", "ptr")
-    mean, std = (k.splat(k.load(k.address(parameters, n, "float"), "float"), 8) for n in (0, 1))
+    k, (values, blocks, *numbers) = _begin("normals", "ptr", "i64", "float", "float")
+    mean, std = (k.splat(number, 8) for number in numbers)
     plain = k.and_(k.compare("oeq", mean, k.like(0, mean)), k.compare("oeq", std, k.like(1, std)))
     with k.loop(0, blocks) as block:
         first = k.address(values, k.shl(block.index, 4), "float")
@@ -239,8 +250,8 @@ def _sin_cos(k: Builder, x: Value) -> tuple[Value, Value]:
 
 
 def _scale() -> Builder:
-    k, (values, count, parameters) = _begin("scale", "ptr", "i64", "ptr")
-    width, start, limit, lowest = (k.splat(k.load(k.address(parameters, n, "float"), "float")) for n in range(4))
+    k, (values, count, *numbers) = _begin("scale", "ptr", "i64", "float", "float", "float", "float")
+    width, start, limit, lowest = map(k.splat, numbers)
     with k.loop(0, count, LANES) as at:
         here, mask = k.address(values, at.index, "float"), k.first_lanes(k.sub(count, at.index))
         found = k.fma(k.masked_load(here, "float", mask, k.constant(0, "float", LANES)), width, start)

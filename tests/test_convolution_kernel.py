@@ -6,6 +6,7 @@ import ctypes
 import itertools
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -15,7 +16,7 @@ from rushlight import config, dtypes as dt, tape
 from rushlight.engine import contraction, conv_gather, conv_sum, convolution, llvm
 from rushlight.engine.kernel import Lowered, Pointer
 from rushlight.engine.run import code_of
-from rushlight.ops.card import CARDS
+from rushlight.ops.card import CARDS, Plan
 from rushlight.shape import Layout, layout
 
 pytestmark = pytest.mark.skipif(not llvm.AVAILABLE, reason="needs llvmlite")
@@ -81,15 +82,9 @@ def native(card: str, operands: list[np.ndarray], result: tuple[int, ...], stati
     return out.check()
 
 
-class Plan:
-    """What a lowering reads of a plan."""
-
-    def __init__(self, operands: list[Layout], outs: list[Layout], params: dict[str, Any]) -> None:
-        self.operands, self.outs, self.params = operands, outs, params
-
-
 def plan_like(card: str, operands: list[np.ndarray], result: tuple[int, ...], statics: dict[str, Any], channels_last: bool) -> Any:
-    return Plan([layout_of(o) for o in operands], [layout_of(Guarded(result, operands[0].dtype, channels_last).array)], statics)
+    values = tuple(statics[name] for name in CARDS[card].statics)
+    return Plan(CARDS[card], values, tuple(layout_of(o) for o in operands), (layout_of(Guarded(result, operands[0].dtype, channels_last).array),))
 
 
 class Case:
@@ -120,8 +115,14 @@ class Case:
 
 
 def assert_close(found: np.ndarray, expected: np.ndarray, name: str) -> None:
-    tolerance = 3e-6 if found.dtype == np.float32 else 1e-14
-    np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance * max(1.0, float(np.abs(expected).max())), err_msg=name)
+    tolerance = 1e-14 if found.dtype == np.float64 else 3e-6
+    # Half precision is rounded once.
+    rounding = float(ml_dtypes.finfo(found.dtype).eps) * 0.501 if found.dtype.itemsize == 2 else 0
+    np.testing.assert_allclose(found.astype(np.float64), expected, rtol=rounding, atol=tolerance * max(1.0, float(np.abs(expected).max())), err_msg=name)
+
+
+FLOATS = [np.float32, np.float64, ml_dtypes.bfloat16, np.float16]
+FLOAT_NAMES = ["float", "double", "bfloat16", "float16"]
 
 
 CASES: dict[str, tuple[Any, ...]] = {
@@ -157,10 +158,15 @@ CASES: dict[str, tuple[Any, ...]] = {
     "sums over blocks of samples": ((11, 3, 8, 8), (20, 3, 3, 3), 1, 1),
     "sums over blocks of lines": ((2, 3, 40, 30), (20, 3, 3, 3), 1, 1),
     "several chunks": ((16, 16, 16, 16), (40, 16, 3, 3), 1, 1),
+    "odd numbers of channels and samples": ((3, 5, 9, 11), (33, 5, 3, 3), 1, 1),
+    "odd pointwise": ((3, 19, 5, 5), (35, 19, 1, 1)),
+    "one place": ((5, 12, 1, 1), (7, 12, 1, 1)),
+    "even numbers, strides": ((4, 16, 12, 12), (32, 16, 3, 3), 2, 1),
+    "groups of odd numbers": ((3, 9, 7, 8), (15, 3, 3, 3), 1, 1, 1, 3),
 }
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float", "double"])
+@pytest.mark.parametrize("dtype", FLOATS, ids=FLOAT_NAMES)
 @pytest.mark.parametrize("name", CASES)
 def test_native_code_agrees_with_the_rule_in_float64(name: str, dtype: Any) -> None:
     case = Case(*CASES[name], dtype=dtype)
@@ -169,9 +175,10 @@ def test_native_code_agrees_with_the_rule_in_float64(name: str, dtype: Any) -> N
         assert_close(native(card, operands, expected.shape, {**more, **case.statics}), expected, card)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, ml_dtypes.bfloat16], ids=["float", "bfloat16"])
 @pytest.mark.parametrize("name", CASES)
-def test_bits_are_the_same_in_any_layout_and_order_of_chunks(name: str) -> None:
-    case = Case(*CASES[name])
+def test_bits_are_the_same_in_any_layout_and_order_of_chunks(name: str, dtype: Any) -> None:
+    case = Case(*CASES[name], dtype=dtype)
     for card, operands, more in case.cards():
         statics = {**more, **case.statics}
         shape = case.rule(card, operands, more).shape
@@ -181,6 +188,36 @@ def test_bits_are_the_same_in_any_layout_and_order_of_chunks(name: str) -> None:
             channels_last = how == "channels_last" and card != "convolution_weight"
             found = native(card, again, shape, statics, channels_last, backwards=True)
             np.testing.assert_array_equal(found, expected, err_msg=f"{card}, {how}")
+
+
+@pytest.mark.parametrize("pairs, masks", [(False, True), (False, False)], ids=["without pairs", "without masks"])
+@pytest.mark.parametrize("name", ["odd numbers of channels and samples", "strides", "groups with several panels", "even numbers, strides", "depthwise"])
+def test_half_precision_on_other_processors(name: str, pairs: bool, masks: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Operands become float32: one by one as they are brought near and packed, or all of them before."""
+    monkeypatch.setattr(llvm, "multiplies_pairs", lambda: pairs)
+    monkeypatch.setattr(convolution, "has_masks", lambda: masks)
+    case = Case(*CASES[name], dtype=ml_dtypes.bfloat16)
+    for card, operands, more in case.cards():
+        expected = case.rule(card, operands, more)
+        found = native(card, operands, expected.shape, {**more, **case.statics})
+        assert_close(found, expected, card)
+        again = native(card, [moved(o, "channels_last") if o.ndim > 1 else o for o in operands], expected.shape, {**more, **case.statics}, backwards=True)
+        np.testing.assert_array_equal(again, found, err_msg=card)
+
+
+def test_a_pair_that_is_not_whole_reads_no_further() -> None:
+    """Infinities behind the last sample and the last channel of images and weights, which have odd numbers of them."""
+    case = Case((3, 5, 6, 7), (9, 5, 3, 3), 1, 1, dtype=ml_dtypes.bfloat16)
+
+    def among(array: np.ndarray) -> np.ndarray:
+        memory = np.full(tuple(n + 1 for n in array.shape), np.inf, array.dtype)
+        inside = memory[tuple(slice(n) for n in array.shape)]
+        inside[...] = array
+        return inside
+
+    for card, operands, more in case.cards():
+        expected = case.rule(card, operands, more)
+        assert_close(native(card, [among(o) for o in operands], expected.shape, {**more, **case.statics}), expected, card)
 
 
 def test_repeated_operands_are_read_as_such() -> None:
@@ -218,10 +255,11 @@ def test_bits_are_the_same_however_many_samples_are_taken_at_a_time(name: str, m
             np.testing.assert_array_equal(native(card, operands, shape, statics), whole, err_msg=card)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, ml_dtypes.bfloat16], ids=["float", "bfloat16"])
 @pytest.mark.parametrize("name", ["plain", "few channels, wide", "strides", "padding beyond the window", "groups with several panels", "a volume", "several chunks"])
-def test_bits_are_the_same_however_places_are_shared_out(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bits_are_the_same_however_places_are_shared_out(name: str, dtype: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Samples, planes or lines in blocks of any size; the last one has fewer."""
-    case = Case(*CASES[name])
+    case = Case(*CASES[name], dtype=dtype)
     for card, operands, more in case.cards()[:3]:
         statics = {**more, **case.statics}
         shape = case.rule(card, operands, more).shape
@@ -262,14 +300,15 @@ def test_both_ways_of_preparing_the_larger_side(monkeypatch: pytest.MonkeyPatch)
             monkeypatch.undo()
 
 
+@pytest.mark.parametrize("dtype", [np.float32, ml_dtypes.bfloat16], ids=["float", "bfloat16"])
 @pytest.mark.parametrize("near", [1, 700, 6000])
-@pytest.mark.parametrize("name", ["plain", "two panels and a tail", "strides", "padding beyond the window", "dilation", "groups", "a volume", "a line with strides", "several chunks"])
-def test_sums_in_slices(name: str, near: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["odd numbers of channels and samples", "plain", "two panels and a tail", "strides", "padding beyond the window", "dilation", "groups", "a volume", "a line with strides", "several chunks"])
+def test_sums_in_slices(name: str, near: int, dtype: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Slices of lines, of planes, and of samples; the last blocks have fewer. Bits are the same in any layout."""
     monkeypatch.setattr(conv_sum, "CHUNK_WORK", 2000)
     monkeypatch.setattr(conv_sum, "_SLICE", 4)
     monkeypatch.setattr(conv_sum, "_NEAR", near)
-    case = Case(*CASES[name])
+    case = Case(*CASES[name], dtype=dtype)
     card, operands, more = case.cards()[3]
     statics = {**more, **case.statics}
     expected = case.rule(card, operands, more)

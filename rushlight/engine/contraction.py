@@ -16,7 +16,8 @@ from typing import NamedTuple
 from ..shape import Shape, as_one_dim, contiguous_strides
 from . import llvm
 from .contraction_kernel import DIMS, TOGETHER, Variant, Word, contraction_kernel
-from .conv_copies import BringWord, BroughtWord, RelayoutWord, Source, brought_kernel, relayout_kernel
+from .conv_copies import ALL, BringWord, BroughtWord, RelayoutWord, Source, brought_kernel, relayout_kernel
+from .elements import HALVES, PAIRS, bytes_of, memory_type, register_type
 from .emit import BITS
 from .gemm_kernel import shares
 from .kernel import WORKSPACE, Call, Lowered, Pointer
@@ -46,20 +47,34 @@ class Image(NamedTuple):
     pointer: Pointer
     shape: Shape
     stride: Shape
+    kind: str  # of its elements; see elements.py
+    second: int = 0  # between the two of a pair
+    full: int = 0  # how many samples, or channels, are whole pairs
 
     @property
     def places(self) -> Shape:
         """The strides of samples and spatial dims."""
         return (self.stride[0], *self.stride[2:])
 
-    def samples(self, first: int, count: int, size: int) -> Image:
-        pointer = self.pointer._replace(offset=self.pointer.offset + first * self.stride[0] * size)
-        return Image(pointer, (count, *self.shape[1:]), self.stride)
+    def samples(self, first: int, count: int) -> Image:
+        pointer = self.pointer._replace(offset=self.pointer.offset + first * self.stride[0] * bytes_of(self.kind))
+        return self._replace(pointer=pointer, shape=(count, *self.shape[1:]), full=self.full - first)
 
-    def moved(self, steps: Sequence[int], size: int) -> Pointer:
+    def moved(self, steps: Sequence[int]) -> Pointer:
         """The address so many places further along the spatial dims."""
         elements = sum(n * s for n, s in zip(steps, self.stride[2:], strict=True))
-        return self.pointer._replace(offset=self.pointer.offset + elements * size)
+        return self.pointer._replace(offset=self.pointer.offset + elements * bytes_of(self.kind))
+
+    def paired(self, dim: int) -> Image:
+        """Of bfloat16, as pairs of samples (dim 0) or channels (dim 1). Where channels lie next to each other, pairs already do."""
+        count, step = self.shape[dim], self.stride[dim]
+        shape = (*self.shape[:dim], -(-count // 2), *self.shape[dim + 1 :])
+        others = [s for d, (n, s) in enumerate(zip(self.shape, self.stride, strict=True)) if d != dim and n > 1]
+        if step == 1 and not any(n % 2 for n in (count, *others)):
+            stride = tuple(1 if d == dim else s // 2 for d, s in enumerate(self.stride))
+            return Image(self.pointer, shape, stride, "i32")
+        stride = (*self.stride[:dim], 2 * step, *self.stride[dim + 1 :])
+        return Image(self.pointer, shape, stride, PAIRS, step, count // 2)
 
 
 class Axis(NamedTuple):
@@ -104,21 +119,27 @@ class Packing(NamedTuple):
     to_j: int
     first: int  # where the first k goes
     columns: bool  # whether columns lie next to each other, otherwise j does
+    pairs: str  # which of the two counts pairs, if one does
 
     @staticmethod
-    def of(k: Sequence[tuple[int, int]], column_step: int, width: int, backwards: bool) -> Packing | None:
-        """For k of these extents and strides; `backwards`: all dims but the first in reverse. None if it takes more dims."""
+    def of(k: Sequence[tuple[int, int]], column_step: int, width: int, backwards: bool, pairs: bool = False) -> Packing | None:
+        """For k of these extents and strides; `backwards`: all dims but the first in reverse. None if it takes more dims.
+
+        `pairs`: whether the first dim counts pairs.
+        """
         targets = [n * width for n in contiguous_strides([n for n, _ in k])]
         first = sum((n - 1) * to for (n, _), to in zip(k[1:], targets[1:], strict=True)) if backwards else 0
+        alone = int(pairs and k[0][0] > 1)  # the dim of pairs stays by itself
         dims: list[tuple[int, int, int]] = []
         for d, ((extent, step), to) in enumerate(zip(k, targets, strict=True)):
             to = -to if backwards and d else to
             if extent == 1:
                 continue
-            if dims and dims[-1][1] == extent * step and dims[-1][2] == extent * to:
+            if len(dims) > alone and dims[-1][1] == extent * step and dims[-1][2] == extent * to:
                 dims[-1] = (dims[-1][0] * extent, step, to)
             else:
                 dims.append((extent, step, to))
+        counts = "j" if alone and len(dims) == 1 else "o" if alone else ""
         dims = [(1, 0, 0)] * (2 - len(dims)) + dims
         if len(dims) > 2:
             return None
@@ -126,10 +147,58 @@ class Packing(NamedTuple):
         if j[0] == 1 and column_step != 1:
             j = (1, 1, 0)
         if column_step != 1 and j[1] != 1:
-            o, j = j, o
+            o, j, counts = j, o, {"o": "j", "j": "o"}.get(counts, "")
+            if alone and j[0] == 1:
+                j = (1, 1, 0)
         if column_step != 1 and j[1] != 1:
             return None
-        return Packing(*o, *j, first, column_step == 1)
+        return Packing(*o, *j, first, column_step == 1, counts)
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """How o and j count pairs: see conv_copies.full_rows."""
+        return int(self.pairs == "o"), 1 if self.pairs == "j" else ALL
+
+
+class Side(NamedTuple):
+    """A right side that is not packed: for each group columns, and k as dims by extent and stride, in this order."""
+
+    pointer: Pointer
+    groups: int
+    columns: int
+    group_step: int
+    column_step: int
+    k: tuple[tuple[int, int], ...]
+    backwards: bool  # all dims of k but the first in reverse
+    kind: str  # of its elements
+    second: int = 0  # between the two of a pair
+    full: int = 0  # how many of the first dim of k are whole pairs
+
+    @property
+    def depth(self) -> int:
+        return math.prod(n for n, _ in self.k)
+
+    @property
+    def channels(self) -> int:
+        """Of a weight: what is summed over, and the window."""
+        return self.k[0][0]
+
+    @property
+    def window(self) -> Shape:
+        return tuple(n for n, _ in self.k[1:])
+
+    def packing(self, width: int) -> Packing | None:
+        return Packing.of(self.k, self.column_step, width, self.backwards, self.kind == PAIRS)
+
+    def paired(self) -> Side:
+        """Of bfloat16, as pairs along the first dim of k; or as those that lie next to each other."""
+        (count, step), *rest = self.k
+        pairs = -(-count // 2)
+        others = [(self.groups, self.group_step), (self.columns, self.column_step), *rest]
+        if step == 1 and not count % 2 and not any(s % 2 for n, s in others if n > 1):
+            halved = tuple((n, s // 2) for n, s in rest)
+            return self._replace(group_step=self.group_step // 2, column_step=self.column_step // 2, k=((pairs, 1), *halved), kind="i32")
+        return self._replace(k=((pairs, 2 * step), *rest), kind=PAIRS, second=step, full=count // 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +220,11 @@ class Contraction:
     adds: bool
 
 
-def bring_words(image: Image, extents: Sequence[int], target: Shape, low: int) -> list[int]:
-    return [*extents, *image.shape[2:], *image.stride, *target[:4], -low]
+def bring_words(image: Image, extents: Sequence[int], target: Shape, low: int, pairs_of: int) -> list[int]:
+    """`pairs_of` is the dim that pairs are made of, if the image has any: samples (0) or channels (1)."""
+    full = [ALL, ALL]
+    full[pairs_of] = image.full
+    return [*extents, *image.shape[2:], *image.stride, *target[:4], -low, image.second, *full]
 
 
 class Room:
@@ -171,9 +243,12 @@ class Room:
 class Calls:
     """The calls of one convolution and their workspace."""
 
-    def __init__(self, type: str) -> None:
-        self.type, self.size = type, BITS[type] // 8
-        self.lanes = llvm.vector_width() // BITS[type]
+    def __init__(self, kind: str, pairs: bool = False) -> None:
+        """`kind` is that of operands and results; `pairs`: whether bfloat16 is multiplied in pairs."""
+        self.kind, self.pairs, self.type = kind, pairs, register_type(kind)
+        self.packed = "i32" if pairs else self.type  # the type of what is multiplied
+        self.size = BITS[self.type] // 8  # of this, and of sums
+        self.lanes = llvm.vector_width() // BITS[self.type]
         self.calls: list[Call] = []
         self.used = self.workspace = 0
 
@@ -187,20 +262,23 @@ class Calls:
         self.workspace = max(self.workspace, self.used)
         return Pointer(WORKSPACE, start)
 
-    def copied(self, pointer: Pointer, shape: Shape, stride: Shape) -> Pointer:
-        """A dense copy."""
-        target = self.room(math.prod(shape) * self.size)
-        self.copy(shape, (pointer, stride), (target, contiguous_strides(shape)))
+    def copied(self, kind: str, pointer: Pointer, shape: Shape, stride: Shape) -> Pointer:
+        """A dense copy of what memory has."""
+        target = self.room(math.prod(shape) * bytes_of(kind))
+        self.copy(shape, (pointer, stride), (target, contiguous_strides(shape)), memory_type(kind), memory_type(kind))
         return target
 
-    def copy(self, shape: Shape, source: tuple[Pointer, Shape], target: tuple[Pointer, Shape]) -> None:
-        lowered = strided_copy(self.type, shape, source, target)
+    def copy(self, shape: Shape, source: tuple[Pointer, Shape], target: tuple[Pointer, Shape], kind: str, out: str) -> None:
+        """Elements of a kind become those of another: half precision becomes floats, or these are rounded to it."""
+        through = (f"from_{kind}", out) if kind in HALVES else (f"to_{out}", memory_type(out)) if out in HALVES else None
+        lowered = strided_copy(memory_type(kind), shape, source, target, through)
         if lowered is not None:
             self.calls.extend(lowered.calls)
             return
         for n in range(shape[0]):  # more loops than a nest has
-            (source_at, from_), (target_at, to) = ((at._replace(offset=at.offset + n * stride[0] * self.size), stride[1:]) for at, stride in (source, target))
-            self.copy(shape[1:], (source_at, from_), (target_at, to))
+            sides = ((*source, kind), (*target, out))
+            (source_at, from_), (target_at, to) = ((at._replace(offset=at.offset + n * stride[0] * bytes_of(each)), stride[1:]) for at, stride, each in sides)
+            self.copy(shape[1:], (source_at, from_), (target_at, to), kind, out)
 
     def channels_first(self, image: Image) -> Image:
         """The image, or a dense copy if it has its channels last."""
@@ -209,18 +287,18 @@ class Calls:
         if image.stride[1] != 1 or channels == 1 or image.stride[4] == 1 or places is None:
             return image
         found = self.planes(image.shape)
-        self.relayout(image.pointer, found.pointer, (samples, 1, places[0], channels), (image.stride[0], 0, places[1], 1), (found.stride[0], 0, found.stride[1]))
+        self.relayout(image.kind, image.pointer, found.pointer, (samples, 1, places[0], channels), (image.stride[0], 0, places[1], 1), (found.stride[0], 0, found.stride[1]))
         return found
 
     def vector(self, pointer: Pointer, size: int, stride: int) -> Pointer:
         """A vector with stride 1."""
-        return pointer if stride == 1 or size == 1 else self.copied(pointer, (size,), (stride,))
+        return pointer if stride == 1 or size == 1 else self.copied(self.kind, pointer, (size,), (stride,))
 
-    def padded(self, image: Image, low: Sequence[int], high: Sequence[int]) -> Image:
-        """The image as planes with zeros around it. The result's pointer is that of what was the first place."""
-        if not any(low) and not any(high):
+    def padded(self, image: Image, low: Sequence[int], high: Sequence[int], pairs_of: int) -> Image:
+        """The image as it is multiplied, as planes with zeros around it. The result's pointer is that of what was the first place."""
+        if image.kind == self.packed and not any(low) and not any(high):
             return image
-        return self.brought(image, low, [n + a + b for n, a, b in zip(image.shape[2:], low, high, strict=True)], self.lying(image))
+        return self.brought(image, low, [n + a + b for n, a, b in zip(image.shape[2:], low, high, strict=True)], self.lying(image), pairs_of)
 
     def lying(self, image: Image) -> Source:
         if image.stride[4] == 1 or image.shape[4] == 1:
@@ -235,8 +313,11 @@ class Calls:
             plane += spatial[-1] if spatial[-1] * self.size % _COLLIDING_PLANE else self.lanes
         return (channels * plane, plane, spatial[1] * spatial[2], spatial[2], 1), samples * channels * plane
 
-    def brought(self, image: Image, low: Sequence[int], extents: Sequence[int], source: Source) -> Image:
-        """The image as planes, with zeros around it: from `low` places before the first one on. The result's pointer is that of what was the first place."""
+    def brought(self, image: Image, low: Sequence[int], extents: Sequence[int], source: Source, pairs_of: int) -> Image:
+        """The image as it is multiplied, as planes, with zeros around it: from `low` places before the first one on.
+
+        The result's pointer is that of what was the first place.
+        """
         shape = (*image.shape[:2], *extents)
         stride, size = self.near(shape)
         target = self.room(size * self.size)
@@ -244,24 +325,29 @@ class Calls:
         each = self.lanes if source == "channels" else 1
         jobs = samples * -(-channels // each)
         chunks = max(1, min(size // _COPY_WORK, jobs, MOST_CHUNKS))
-        words: list[int | Pointer] = [image.pointer, target, channels, each, -(-channels // each), -low[0], -low[1], *shares(jobs, chunks), *bring_words(image, extents, stride, low[2])]
+        brought = bring_words(image, extents, stride, low[2], pairs_of)
+        words: list[int | Pointer] = [image.pointer, target, channels, each, -(-channels // each), -low[0], -low[1], *shares(jobs, chunks), *brought]
         assert len(words) == BroughtWord.BRING + BringWord.END
-        self.calls.append(Call(brought_kernel(self.type, source), tuple(words), chunks))
+        self.calls.append(Call(brought_kernel(image.kind, source), tuple(words), chunks))
         start = sum(n * s for n, s in zip(low, stride[2:], strict=True))
-        return Image(target._replace(offset=target.offset + start * self.size), shape, stride)
+        return Image(target._replace(offset=target.offset + start * self.size), shape, stride, self.packed)
 
-    def relayout(self, source: Pointer, target: Pointer, shape: Sequence[int], from_: Sequence[int], to: Sequence[int], panel: tuple[int, int] | None = None) -> None:
+    def relayout(
+        self, kind: str, source: Pointer, target: Pointer, shape: Sequence[int], from_: Sequence[int], to: Sequence[int],
+        panel: tuple[int, int] | None = None, out: str = "", pairs: Sequence[int] = (0, 0, 0, 0),
+    ) -> None:  # fmt: skip
         """``target[o, p, j, i] = source[o, p, i, j]``: the extents and the source's strides of o, p, i, j; the target's strides of o, p, j.
 
-        `panel` is the stride between panels of i in the target, and how many vectors one has.
+        `panel` is the stride between panels of i in the target, and how many vectors one has. Elements are of a kind, and of the kind `out`
+        if they are rounded; `pairs` are the words that say where the two of a pair are.
         """
         vectors = -(-shape[2] // self.lanes)
         words: list[int | Pointer] = [0] * RelayoutWord.END
-        words[: RelayoutWord.JOBS] = [source, target, *shape, *from_, *to, *(panel or (0, vectors))]
+        words[: RelayoutWord.JOBS] = [source, target, *shape, *from_, *to, *(panel or (0, vectors)), *pairs]
         jobs = shape[0] * vectors
         chunks = max(1, min(math.prod(shape) // _COPY_WORK, jobs, MOST_CHUNKS))
         words[RelayoutWord.JOBS :] = shares(jobs, chunks)
-        self.calls.append(Call(relayout_kernel(self.type, from_[2] == 1 and from_[3] != 1, panel is not None), tuple(words), chunks))
+        self.calls.append(Call(relayout_kernel(kind, from_[2] == 1 and from_[3] != 1, panel is not None, out), tuple(words), chunks))
 
     def tail(self, b: Panels) -> int:
         """Vectors in a row of the last panel, if fewer."""
@@ -270,22 +356,20 @@ class Calls:
     def panel_width(self, columns: int) -> int:
         return self.lanes if columns <= self.lanes else 2 * self.lanes
 
-    def panels(self, pointer: Pointer, groups: int, columns: int, group_step: int, column_step: int, k: Sequence[tuple[int, int]], backwards: bool = False) -> Panels:
-        """The right side, packed: for each group, panel and k (dims by extent and stride, in this order) a row of columns.
-
-        `backwards`: the dims of k but the first in reverse.
-        """
-        found = self.room_for_panels(groups, columns, math.prod(n for n, _ in k))
-        packing = Packing.of(k, column_step, found.width, backwards)
+    def panels(self, side: Side) -> Panels:
+        """The right side, packed: for each group, panel and k a row of columns."""
+        found = self.room_for_panels(side.groups, side.columns, side.depth)
+        packing = side.packing(found.width)
         if packing is None:
             # Any other layout: made dense first.
-            pointer, group_step, column_step, k = self.dense(pointer, groups, columns, group_step, column_step, k)
-            packing = Packing.of(k, column_step, found.width, backwards)
+            side = self.dense(side)
+            packing = side.packing(found.width)
             assert packing is not None
         p, target = packing, found.pointer
         self.relayout(
-            pointer, target._replace(offset=target.offset + p.first * self.size),
-            (p.o, groups, columns, p.j), (p.from_o, group_step, column_step, p.from_j), (p.to_o, found.panels * found.panel_step, p.to_j), (found.panel_step, found.vectors),
+            side.kind, side.pointer, target._replace(offset=target.offset + p.first * self.size),
+            (p.o, side.groups, side.columns, p.j), (p.from_o, side.group_step, side.column_step, p.from_j), (p.to_o, found.panels * found.panel_step, p.to_j),
+            (found.panel_step, found.vectors), pairs=(side.second, side.full, *p.counts),
         )  # fmt: skip
         return found
 
@@ -296,32 +380,46 @@ class Calls:
             panel_step += _COLLIDING_SHIFT * self.lanes
         return Panels(self.room(groups * -(-columns // width) * panel_step * self.size), groups, columns, panel_step, width // self.lanes, width)
 
-    def dense(self, pointer: Pointer, groups: int, columns: int, group_step: int, column_step: int, k: Sequence[tuple[int, int]]) -> tuple[Pointer, int, int, list[tuple[int, int]]]:
-        """A right side that can be packed, and its strides."""
-        extents = [n for n, _ in k]
-        copy = self.copied(pointer, (groups, columns, *extents), (group_step, column_step, *(s for _, s in k)))
+    def dense(self, side: Side) -> Side:
+        """A right side that can be packed."""
+        extents = tuple(n for n, _ in side.k)
+        if side.kind == PAIRS:
+            # As images: for each group its columns as samples, and pairs as channels.
+            found = []
+            for group in range(side.groups):
+                pointer = side.pointer._replace(offset=side.pointer.offset + group * side.group_step * bytes_of(PAIRS))
+                spatial = ((1, 0),) * (4 - len(side.k)) + side.k[1:]
+                image = Image(pointer, (side.columns, extents[0], *(n for n, _ in spatial)), (side.column_step, side.k[0][1], *(s for _, s in spatial)), PAIRS, side.second, side.full)
+                found.append(self.brought(image, (0, 0, 0), image.shape[2:], self.lying(image), 1))
+            first, step = found[0], (found[-1].pointer.offset - found[0].pointer.offset) // max(side.groups - 1, 1) // self.size
+            k = tuple(zip(extents, (first.stride[1], *first.stride[6 - len(side.k) :]), strict=True))
+            return side._replace(pointer=first.pointer, group_step=step, column_step=first.stride[0], k=k, kind=self.packed, second=0, full=0)
+        copy = self.copied(side.kind, side.pointer, (side.groups, side.columns, *extents), (side.group_step, side.column_step, *(s for _, s in side.k)))
         depth = math.prod(extents)
-        return copy, columns * depth, depth, list(zip(extents, contiguous_strides(extents), strict=True))
+        return side._replace(pointer=copy, group_step=side.columns * depth, column_step=depth, k=tuple(zip(extents, contiguous_strides(extents), strict=True)))
 
-    def columns(self, pointer: Pointer, groups: int, columns: int, group_step: int, column_step: int, k: Sequence[tuple[int, int]], backwards: bool = False) -> Panels:
+    def columns(self, side: Side) -> Panels:
         """The same for vectors of places: panels of few columns."""
+        if side.kind == PAIRS:
+            side = self.dense(side)
+        groups, columns, size = side.groups, side.columns, bytes_of(side.kind)
         width = self.columns_width(columns)
         panels = -(-columns // width)
-        extents, steps = tuple(n for n, _ in k), tuple(s for _, s in k)
+        extents, steps = tuple(n for n, _ in side.k), tuple(s for _, s in side.k)
         depth = math.prod(extents)
         target = self.room(groups * panels * depth * width * self.size)
         to = [n * width for n in contiguous_strides(extents)]
         start = 0
-        if backwards:
-            start = sum((n - 1) * s for n, s in k[1:])
+        if side.backwards:
+            start = sum((n - 1) * s for n, s in side.k[1:])
             steps = (steps[0], *(-s for s in steps[1:]))
         whole = columns // width
         for first, count, some in ((0, whole, width), (whole, 1, columns - whole * width)):
             if count and some:
-                source_at = pointer._replace(offset=pointer.offset + (first * width * column_step + start) * self.size)
+                source_at = side.pointer._replace(offset=side.pointer.offset + (first * width * side.column_step + start) * size)
                 target_at = target._replace(offset=target.offset + first * depth * width * self.size)
-                source_steps = (group_step, width * column_step, column_step, *steps)
-                self.copy((groups, count, some, *extents), (source_at, source_steps), (target_at, (panels * depth * width, depth * width, 1, *to)))
+                source_steps = (side.group_step, width * side.column_step, side.column_step, *steps)
+                self.copy((groups, count, some, *extents), (source_at, source_steps), (target_at, (panels * depth * width, depth * width, 1, *to)), side.kind, self.packed)
         return Panels(target, groups, columns, depth * width, width, width)
 
     def columns_width(self, columns: int) -> int:
@@ -335,22 +433,22 @@ class Calls:
         return by_places < by_columns
 
     def planes(self, shape: Shape) -> Image:
-        """A dense image in the workspace."""
-        return Image(self.room(math.prod(shape) * self.size), shape, contiguous_strides(shape))
+        """A dense image in the workspace, of what sums are."""
+        return Image(self.room(math.prod(shape) * self.size), shape, contiguous_strides(shape), self.type)
 
     def finish(self, out: Image, found: Image) -> None:
-        """From rows of channels to the output."""
+        """From rows of channels, or from any sums, to the output."""
         places = as_one_dim(out.shape[2:], out.stride[2:])
-        if places is not None and (places[1] == 1 or places[0] == 1):
+        if found.stride[1] == 1 and places is not None and (places[1] == 1 or places[0] == 1):
             samples, channels = out.shape[:2]
-            self.relayout(found.pointer, out.pointer, (samples, 1, places[0], channels), (found.stride[0], 0, channels, 1), (out.stride[0], 0, out.stride[1]))
+            self.relayout(found.kind, found.pointer, out.pointer, (samples, 1, places[0], channels), (found.stride[0], 0, channels, 1), (out.stride[0], 0, out.stride[1]), out=out.kind)
             return
-        self.copy(out.shape, (found.pointer, found.stride), (out.pointer, out.stride))
+        self.copy(out.shape, (found.pointer, found.stride), (out.pointer, out.stride), found.kind, out.kind)
 
     def contraction(self, c: Contraction) -> None:
         rows, block = math.prod(x.extent for x in c.rows), math.prod(x.extent for x in c.k)
         tile, tail = tile_rows(rows, c.b.vectors), self.tail(c.b)
-        variant = Variant(self.type, tile, c.b.vectors, tail, False, "sum")
+        variant = Variant(self.kind, tile, c.b.vectors, tail, False, "sum", pairs=self.pairs)
         tiles, panels = -(-rows // tile), c.b.panels
         chunks = max(1, min(c.b.groups * rows * c.b.columns * max(c.depth, 1) * c.outer[0] // CHUNK_WORK, MOST_CHUNKS))
         b_bytes = c.b.groups * panels * c.b.panel_step * self.size

@@ -10,6 +10,9 @@ B, and for each row of the tile a load that goes to every lane.
 
 Each element of the output is one accumulator that starts from the bias (or zero) and takes ``fma`` for k in the order of
 its dims. In a sum over blocks each block starts from zero, and is added to the blocks before it.
+
+In half precision accumulators are float32, and what is multiplied is so too, or pairs of bfloat16 (elements.add_products): then a k is a
+pair of channels or of samples. Results are rounded when they are written; a bias of pairs that is subnormal counts as zero, as their sums do.
 """
 
 from __future__ import annotations
@@ -21,7 +24,8 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from . import llvm
-from .conv_copies import numbers, square
+from .conv_copies import numbers, square, square_name
+from .elements import add_products, load, memory_type, register_type, store, store_sums
 from .emit import BITS, Builder, Value, module
 from .gemm_kernel import divide, invoke, read_word, share
 from .kernel import Kernel
@@ -74,7 +78,7 @@ Store = Literal["rows", "columns", "sum", "places"]
 class Variant:
     """What a contraction is specialised on."""
 
-    type: str  # "float" or "double"
+    type: str  # of operands and results: "float", "double", "bf16", "f16"
     rows: int  # of a tile
     vectors: int  # in a row of a panel
     tail: int  # vectors in a row of the last panel, if fewer
@@ -90,10 +94,29 @@ class Variant:
     """With "places": whether those of a vector lie apart in the output."""
     beyond: bool = False
     """With "places": whether there is something to read behind the last ones."""
+    pairs: bool = False
+    """Whether bfloat16 is multiplied in pairs."""
+    unrounded: bool = False
+    """Whether results are written as the accumulators are; sums always are."""
 
     @property
     def lanes(self) -> int:
-        return llvm.vector_width() // BITS[self.type]
+        return llvm.vector_width() // BITS[self.sum]
+
+    @property
+    def sum(self) -> str:
+        """The type of an accumulator."""
+        return register_type(self.type)
+
+    @property
+    def packed(self) -> str:
+        """The type of what is multiplied."""
+        return "i32" if self.pairs else self.sum
+
+    @property
+    def out(self) -> str:
+        """The kind of what is written."""
+        return self.sum if self.unrounded or self.store == "sum" else self.type
 
     @property
     def width(self) -> int:
@@ -118,7 +141,7 @@ def panels(variant: Variant, tables: bool = True) -> list[Builder]:
     if variant.tail:
         functions.append(write(variant, "tail", variant.tail))
     if variant.store == "columns":
-        functions.append(square(variant.type))
+        functions.append(square(variant.sum, variant.out))
     return functions
 
 
@@ -145,15 +168,35 @@ def _masks(k: Builder, columns: Value, vectors: int, lanes: int) -> list[Value]:
     return [k.compare("slt", numbers(lanes, v * lanes), k.splat(columns, lanes)) for v in range(vectors)]
 
 
+def _start(k: Builder, variant: Variant, bias: Value) -> Value:
+    """The accumulators before the first k."""
+    if not variant.pairs:
+        return bias
+    nothing = k.constant(0, "i32", variant.lanes)
+    return add_products(k, nothing, nothing, bias)
+
+
+def _add(k: Builder, variant: Variant, a: Value, b: Value, total: Value) -> Value:
+    return add_products(k, a, b, total) if variant.pairs else k.fma(a, b, total)
+
+
+def _write(k: Builder, variant: Variant, value: Value, address: Value, mask: Value) -> None:
+    if variant.pairs and variant.out == "bf16":
+        store_sums(k, value, address, mask)
+    else:
+        store(k, value, address, variant.out, mask)
+
+
 def _panel(variant: Variant, name: str, vectors: int) -> Builder:
     """One panel of B against the rows of a strip, a tile after the other. Rows behind the last one are the last one again."""
     k = Builder(name, _PANEL)
     p, type, lanes, rows = k.parameters, variant.type, variant.lanes, variant.rows
-    zero = k.constant(0, type, lanes)
+    to_type = memory_type(variant.out)
+    zero = k.constant(0, variant.sum, lanes)
     masks = _masks(k, p["columns"], vectors, lanes)
     start = [zero] * vectors
     if variant.bias:
-        start = [k.masked_load(k.address(p["bias"], v * lanes, type), type, mask, zero) for v, mask in enumerate(masks)]
+        start = [_start(k, variant, load(k, k.address(p["bias"], v * lanes, memory_type(type)), type, lanes, mask)) for v, mask in enumerate(masks)]
     with k.loop(0, p["rows"], rows) as tile:
         offsets = k.address(p["row_a"], tile.index, "i64")
         # Where a row takes one vector, four k at a time share the loads of its offset; there are registers for them.
@@ -168,20 +211,20 @@ def _panel(variant: Variant, name: str, vectors: int) -> Builder:
             _store_columns(k, variant, vectors, sums, places, k.sub(p["rows"], tile.index))
         else:
             for i in range(rows):
-                row = k.address(p["out"], k.load(k.address(places, i, "i64"), "i64"), type)
+                row = k.address(p["out"], k.load(k.address(places, i, "i64"), "i64"), to_type)
                 for v, mask in enumerate(masks):
-                    address = k.address(row, v * lanes, type)
+                    address = k.address(row, v * lanes, to_type)
                     value = sums[i * vectors + v]
                     if variant.store == "sum":
                         # The first block adds to zero: to what a sum starts from.
-                        value = k.add(k.select(p["first"], zero, k.masked_load(address, type, mask, zero)), value)
-                    k.masked_store(value, address, mask)
+                        value = k.add(k.select(p["first"], zero, k.masked_load(address, to_type, mask, zero)), value)
+                    _write(k, variant, value, address, mask)
     return k
 
 
 def _several(k: Builder, variant: Variant, first: Value, count: int, vectors: int, offsets: Value, sums: list[Value]) -> list[Value]:
     """A tile's sums with the products of some k added, one k after the other."""
-    p, type, lanes = k.parameters, variant.type, variant.lanes
+    p, type, lanes = k.parameters, variant.packed, variant.lanes
     entry = k.address(p["table"], k.shl(first, 1), "i64")
     sides = []
     for n in range(count):
@@ -195,18 +238,20 @@ def _several(k: Builder, variant: Variant, first: Value, count: int, vectors: in
         for a, columns in sides:
             factor = k.splat(k.load(k.address(a, row, type), type), lanes)
             for v, column in enumerate(columns):
-                after[i * vectors + v] = k.fma(factor, column, after[i * vectors + v])
+                after[i * vectors + v] = _add(k, variant, factor, column, after[i * vectors + v])
     return after
 
 
 def _places(variant: Variant, name: str, columns: int) -> Builder:
     """A panel of few columns against vectors of places."""
     k = Builder(name, _PANEL)
-    p, type, lanes, rows = k.parameters, variant.type, variant.lanes, variant.rows
+    p, type, lanes, rows = k.parameters, variant.packed, variant.lanes, variant.rows
+    to_type = memory_type(variant.out)
     zero = k.constant(0, type, lanes)
-    start = [zero] * columns
+    start = [k.constant(0, variant.sum, lanes)] * columns
     if variant.bias:
-        start = [k.splat(k.load(k.address(p["bias"], m, type), type), lanes) for m in range(columns)]
+        kind = variant.type
+        start = [_start(k, variant, k.splat(load(k, k.address(p["bias"], m, memory_type(kind)), kind), lanes)) for m in range(columns)]
     along = k.mul(numbers(lanes), k.splat(p["place_step"], lanes))
     with k.loop(0, p["rows"], rows) as tile:
         row_a, row_out, lengths = (k.address(p[table], tile.index, "i64") for table in ("row_a", "row_out", "scratch"))
@@ -221,22 +266,23 @@ def _places(variant: Variant, name: str, columns: int) -> Builder:
             for m in range(columns):
                 factor = k.splat(k.load(k.address(b, m, type), type), lanes)
                 for i, values in enumerate(found):
-                    after[i * columns + m] = k.fma(values, factor, after[i * columns + m])
+                    after[i * columns + m] = _add(k, variant, values, factor, after[i * columns + m])
             turn.next = after
         for i, mask in enumerate(masks):
-            place = k.address(p["out"], k.load(k.address(row_out, i, "i64"), "i64"), type)
+            place = k.address(p["out"], k.load(k.address(row_out, i, "i64"), "i64"), to_type)
             for m in range(columns):
-                target = k.address(place, k.mul(k.constant(m, "i64"), p["column_step"]), type)
+                target = k.address(place, k.mul(k.constant(m, "i64"), p["column_step"]), to_type)
                 if variant.scattered:
-                    k.scatter(turn.results[i * columns + m], k.addresses(target, along, type), mask)
+                    k.scatter(turn.results[i * columns + m], k.addresses(target, along, to_type), mask)
                 else:
-                    k.masked_store(turn.results[i * columns + m], target, mask)
+                    _write(k, variant, turn.results[i * columns + m], target, mask)
     return k
 
 
 def _store_columns(k: Builder, variant: Variant, vectors: int, sums: list[Value], places: Value, rows: Value) -> None:
     """A tile to an output in which rows that follow each other lie next to each other, but for the ends of images."""
-    p, type, lanes, step = k.parameters, variant.type, variant.lanes, k.constant(vectors * variant.lanes, "i64")
+    p, type, lanes, step = k.parameters, variant.sum, variant.lanes, k.constant(vectors * variant.lanes, "i64")
+    to_type = memory_type(variant.out)
     for n, total in enumerate(sums):
         k.store(total, k.address(p["scratch"], n * lanes, type))
     all_of_it = [k.constant(n, "i64") for n in (0, lanes, lanes)]  # what lies behind the last row may be read
@@ -259,12 +305,13 @@ def _store_columns(k: Builder, variant: Variant, vectors: int, sums: list[Value]
         bits = k.new(f"bitcast {run.typed} to i{lanes}", f"i{lanes}")
         length = k.new(f"zext {bits.typed} to i64", "i64") if lanes < 64 else bits
         after = k.add(lane, k.intrinsic("ctpop", length))
-        target = k.address(p["out"], start, type)
+        target = k.address(p["out"], start, to_type)
         with k.loop(0, vectors) as v:
             column = k.mul(v.index, k.constant(lanes, "i64"))
             width = k.intrinsic("smin", k.sub(p["columns"], column), k.constant(lanes, "i64"))
             source = k.address(k.address(p["scratch"], first * vectors * lanes, type), column, type)
-            invoke(k, "square", [source, step, k.address(target, k.mul(column, p["column_step"]), type), p["column_step"], *all_of_it, width, lane, after])
+            to = k.address(target, k.mul(column, p["column_step"]), to_type)
+            invoke(k, square_name(variant.sum, variant.out), [source, step, to, p["column_step"], *all_of_it, width, lane, after, *NO_PAIR])
         k.lines.insert(at, f"  {lane.text} = phi i64 [0, %{before}], [{after.text}, %{k.block}]")
         k.jump(head)
         k.label(done)
@@ -273,7 +320,7 @@ def _store_columns(k: Builder, variant: Variant, vectors: int, sums: list[Value]
 def _contraction(variant: Variant) -> Builder:
     """A chunk: some of the jobs, each a strip of tiles against a slab of panels in one group."""
     k = Builder("contraction", [("ptr", "args"), ("i64", "chunk")])
-    type, number = variant.type, lambda n: k.constant(n, "i64")
+    type, to_type, number = variant.packed, variant.sum, lambda n: k.constant(n, "i64")
 
     def word(n: int) -> Value:
         return read_word(k, n, "ptr" if n <= Word.WORKSPACE else "i64")
@@ -294,15 +341,15 @@ def _contraction(variant: Variant) -> Builder:
         write_sum_rows(k, [row_a, row_out], row_dims, start, stop, row_count)
         rows = k.sub(k.intrinsic("smin", stop, row_count), start)
         bases = [
-            k.address(word(base), k.mul(group, word(step)), type)
-            for base, step in ((Word.A, Word.GROUP_A), (Word.B, Word.GROUP_B), (Word.OUT, Word.GROUP_OUT))
+            k.address(word(base), k.mul(group, word(step)), each)
+            for base, step, each in ((Word.A, Word.GROUP_A, type), (Word.B, Word.GROUP_B, type), (Word.OUT, Word.GROUP_OUT, to_type))
         ]
         with k.loop(*share(k, slab, Word.PANELS)) as panel:
             a, b, out = bases
             column = k.mul(panel.index, number(variant.width))
             columns = k.intrinsic("smin", number(variant.width), k.sub(column_count, column))
             b = k.address(b, k.mul(panel.index, panel_step), type)
-            out = k.address(out, column, type)
+            out = k.address(out, column, to_type)
             with k.loop(0, outers) as outer:
                 a_outer = k.address(a, k.mul(outer.index, word(Word.OUTER_A)), type)
                 b_outer = k.address(b, k.mul(outer.index, word(Word.OUTER_B)), type)
@@ -342,6 +389,9 @@ class Dims(NamedTuple):
     def read(k: Builder, words: Value, first: int) -> Dims:
         return Dims(*([k.load(k.address(words, first + part * DIMS + d, "i64"), "i64") for d in range(DIMS)] for part in range(3)))
 
+
+#: What says to functions of conv_copies.py that nothing is a pair.
+NO_PAIR = (Value("0", "i64"), Value("0", "i64"))
 
 _K_TABLE = (("ptr", "dims"), ("ptr", "table"), ("i64", "count"))
 _ROW_TABLES = (("ptr", "dims"), ("ptr", "row_a"), ("ptr", "row_out"), ("ptr", "lengths"), ("i64", "count"), ("i64", "length"))

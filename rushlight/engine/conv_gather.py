@@ -21,6 +21,7 @@ from .contraction import (
     Packing,
     Panels,
     Room,
+    Side,
     bring_words,
     tile_rows,
     tile_vectors,
@@ -45,29 +46,6 @@ _RESULTS = 10
 _MOST_PARTS = 128
 
 
-class Weight(NamedTuple):
-    """A weight as the right side: `channels` are summed over."""
-
-    pointer: Pointer
-    groups: int
-    channels: int
-    columns: int
-    group_step: int
-    column_step: int
-    channel_step: int
-    steps: Shape
-    window: Shape
-    backwards: bool
-
-    @property
-    def k(self) -> list[tuple[int, int]]:
-        return [(self.channels, self.channel_step), *zip(self.window, self.steps, strict=True)]
-
-    @property
-    def depth(self) -> int:
-        return self.channels * math.prod(self.window)
-
-
 @dataclass(frozen=True, slots=True)
 class _Blocks:
     """How a result is shared out: along which dim (0 samples, 2 planes, 3 lines), and how many of these a block has, as parts count them."""
@@ -87,7 +65,7 @@ class _Blocks:
 class _Gathering:
     """One result, while it is decided how to compute it."""
 
-    def __init__(self, c: Calls, source: Image, b: Weight, out: Image, along: list[list[Part]], bias: Layout | None) -> None:
+    def __init__(self, c: Calls, source: Image, b: Side, out: Image, along: list[list[Part]], bias: Layout | None) -> None:
         self.c, self.source, self.b, self.out, self.bias = c, source, b, out, bias
         self.along = along
         self.parts = list(itertools.product(*along))
@@ -97,9 +75,11 @@ class _Gathering:
         self.samples = source.shape[0]
         lying = c.lying(source)
         over = any(self.low) or any(last >= n for last, n in zip(self.last, source.shape[2:], strict=True))
-        self.store, self.turned = self._store(along[2][0].step == 1 and (lying == "lines" or over or math.prod(b.window) > 1))
-        #: How the image is brought near, if it is: for its borders, or since channels lie far from each other for a window.
-        self.lying: Source | None = lying if over or (lying != "lines" and (math.prod(b.window) > 1 or self.store == "places")) else None
+        #: Whether the image cannot be read in place: for its borders, or since it is not yet as it is multiplied.
+        apart = over or source.kind != c.packed
+        self.store, self.turned = self._store(along[2][0].step == 1 and (lying == "lines" or apart or math.prod(b.window) > 1))
+        #: How the image is brought near, if it is: also since channels lie far from each other for a window.
+        self.lying: Source | None = lying if apart or (lying != "lines" and (math.prod(b.window) > 1 or self.store == "places")) else None
         if self.store == "places":
             width = c.columns_width(b.columns)
             self.packed = Panels(b.pointer, b.groups, b.columns, 0, width, width)
@@ -207,19 +187,18 @@ class _Gathering:
         blocks, slabs, packing = self.choose(), 1, None
         if self.by_panels:
             if self.lying is not None:
-                source = c.brought(source, self.low, self.extents(_Blocks(0, self.samples, 1)), self.lying)
+                source = c.brought(source, self.low, self.extents(_Blocks(0, self.samples, 1)), self.lying, 1)
                 self.lying = None
             if blocks.count == 1 and not blocks.dim:
                 slabs = panels
-                packing = Packing.of(b.k, b.column_step, self.packed.width, b.backwards)
+                packing = b.packing(self.packed.width)
         jobs = self.jobs(blocks)
         if jobs < chunks:
             slabs = max(slabs, min(panels, -(-chunks // jobs)))
         if packing is not None:
             self.packed = self.packed._replace(panel_step=b.depth * self.packed.width)
         else:
-            pack = c.columns if self.store == "places" else c.panels
-            self.packed = pack(b.pointer, b.groups, b.columns, b.group_step, b.column_step, b.k, b.backwards)
+            self.packed = (c.columns if self.store == "places" else c.panels)(b)
         _Call(self, source, blocks, slabs, packing).lower()
 
 
@@ -233,7 +212,11 @@ class _Target(NamedTuple):
     @staticmethod
     def of(g: _Gathering, blocks: _Blocks, slabs: int) -> _Target:
         if not g.turned:
-            return _Target(g.out, g.out, False)
+            scattered = g.store == "places" and g.out.stride[4] * g.parts[0][2].stride != 1
+            if not scattered or g.out.kind == g.c.type:
+                return _Target(g.out, g.out, False)
+            whole = g.c.planes(g.out.shape)  # of floats, which can be scattered
+            return _Target(whole, whole, False)
         # A block is turned by the job that has all of its channels.
         turned = slabs == 1 and g.flat
         samples, channels, *places = g.out.shape
@@ -246,7 +229,7 @@ class _Target(NamedTuple):
         sample, *steps, _ = contiguous_strides((samples, *places, channels))
         shape = (samples, channels, *places)
         pointer = Pointer(0) if turned else g.c.room(math.prod(shape) * g.c.size)
-        rows = Image(pointer, shape, (sample, 1, *steps))
+        rows = Image(pointer, shape, (sample, 1, *steps), g.c.type)
         return _Target(rows, g.out if turned else rows, turned)
 
 
@@ -290,14 +273,15 @@ class _Call:
             words[word] = value
         if packing is not None:
             p = packing
-            words[Word.PACK_O : Word.BRING] = p.o, p.from_o, p.to_o, p.j, self.b.column_step, p.from_j, p.to_j, p.first
+            words[Word.PACK_O : Word.BRING] = p.o, p.from_o, p.to_o, p.j, self.b.column_step, p.from_j, p.to_j, p.first, self.b.second, self.b.full, *p.counts
         jobs = g.jobs(self.blocks) * self.slabs
         chunks = min(g.chunks, jobs)
         words[Word.WORKSPACE], words[Word.WORKSPACE_BYTES] = c.room(self.room.used * chunks), self.room.used
         words[Word.PANELS : Word.PANELS + 2] = shares(self.packed.panels, self.slabs)
         words[Word.JOBS : Word.JOBS + 2] = shares(jobs, chunks)
-        words[Word.BRING : Word.PART] = bring_words(self.source, self.left.extents, self.left.stride, g.low[2])
-        kernel = gather_kernel(Gather(variant, g.lying, target.turned, "" if packing is None else "columns" if packing.columns else "k"))
+        words[Word.BRING : Word.PART] = bring_words(self.source, self.left.extents, self.left.stride, g.low[2], 1)
+        packs = "" if packing is None else "columns" if packing.columns else "k"
+        kernel = gather_kernel(Gather(variant, self.source.kind, g.lying, target.turned, packs, self.b.kind if packs else ""))
         c.calls.append(Call(kernel, (*words, *records), chunks))
         if target.whole is not g.out:
             c.finish(g.out, target.whole)
@@ -306,7 +290,8 @@ class _Call:
         g, packed = self.g, self.packed
         by_places = g.store == "places"
         tail = (self.b.columns - (packed.panels - 1) * packed.width) % packed.vectors if by_places else self.c.tail(packed)
-        return Variant(self.c.type, self.tile, packed.vectors, tail, g.bias is not None, g.store, by_places and self.place_step != 1, g.lying is not None)
+        scattered, unrounded = by_places and self.place_step != 1, self.target.rows.kind != self.c.kind
+        return Variant(self.c.kind, self.tile, packed.vectors, tail, g.bias is not None, g.store, scattered, g.lying is not None, self.c.pairs, unrounded)
 
     def _record(self, part: tuple[Part, ...]) -> list[int]:
         """The words of a part, which takes its room."""
@@ -389,6 +374,7 @@ class _Call:
             Word.BLOCKS: blocks.count,
             Word.BLOCK: blocks.each,
             Word.BLOCK_OUT: blocks.each * self.spread[blocks.dim] * whole.stride[blocks.dim],
+            Word.BLOCK_SAMPLES: 0 if blocks.dim else blocks.each,
             Word.BLOCK_A: blocks.each * self.moves[blocks.dim] * source.stride[blocks.dim] if in_place else 0,
             Word.SLABS: self.slabs,
             Word.PARTS: len(self.g.parts),
@@ -419,7 +405,7 @@ class _Call:
         }
 
 
-def gathered(c: Calls, source: Image, b: Weight, out: Image, wholes: list[list[Part]], bias: Layout | None) -> None:
+def gathered(c: Calls, source: Image, b: Side, out: Image, wholes: list[list[Part]], bias: Layout | None) -> None:
     """A result whose places each gather from a source, part by part."""
     found = [_Gathering(c, source, b, out, wholes, bias)]
     if found[0].by_panels or b.groups * b.columns * b.depth * c.size <= _READ_OFTEN:

@@ -13,8 +13,20 @@ from dataclasses import dataclass
 from enum import IntEnum, auto
 from functools import lru_cache
 
-from .contraction_kernel import DIMS, Variant, multiply, panels, write_rows, write_table
-from .conv_copies import BringWord, Source, Work, bring, copy_rows, prefetch, relayout_vector, square
+from .contraction_kernel import DIMS, NO_PAIR, Variant, multiply, panels, write_rows, write_table
+from .conv_copies import (
+    BringWord,
+    Source,
+    Work,
+    copy_rows,
+    full_rows,
+    functions_for,
+    prefetch,
+    relayout_vector,
+    square,
+    square_name,
+)
+from .elements import memory_type
 from .emit import Builder, Value, module
 from .gemm_kernel import divide, invoke, read_word, share
 from .kernel import Kernel
@@ -51,6 +63,7 @@ class Word(IntEnum):
     BLOCK = auto()  # how many of these, as parts count them
     BLOCK_A = auto()
     BLOCK_OUT = auto()
+    BLOCK_SAMPLES = auto()  # samples between blocks
     SLABS = auto()  # of panels
     PANELS = auto()  # in a slab: two words
     JOBS = PANELS + 2  # type: ignore[operator]  # in a chunk: two words
@@ -79,6 +92,10 @@ class Word(IntEnum):
     PACK_FROM_J = auto()
     PACK_TO_J = auto()
     PACK_FIRST = auto()
+    PACK_SECOND = auto()
+    PACK_FULL = auto()
+    PACK_FULL_O = auto()
+    PACK_FULL_J = auto()
     BRING = auto()
     PART = BRING + BringWord.END  # type: ignore[operator]  # part after part
 
@@ -106,28 +123,30 @@ class Gather:
     """What a call is specialised on."""
 
     variant: Variant
+    image: str  # the kind of the image's elements
     source: Source | None = None  # if the image is brought near
     turned: bool = False
     packs: str = ""  # "columns" or "k": what lies next to each other in a weight that is packed here
+    weight: str = ""  # the kind of such a weight's elements
 
 
 @lru_cache(maxsize=256)
 def gather_kernel(g: Gather) -> Kernel:
     functions = [_gather(g), *panels(g.variant)]
     if g.source is not None:
-        functions.append(bring(g.variant.type, g.source))
-    if (g.source == "channels" or g.turned or g.packs == "k") and g.variant.store != "columns":
-        functions.append(square(g.variant.type))
-    if g.packs == "columns":
-        functions.append(copy_rows(g.variant.type))
-    return Kernel("gather", module(functions))
+        functions.extend(functions_for(g.image, g.source))
+    if g.turned:
+        functions.append(square(g.variant.sum, g.variant.type))
+    if g.packs:
+        functions.append(copy_rows(g.weight) if g.packs == "columns" else square(g.weight))
+    return Kernel("gather", module(list({f.name: f for f in functions}.values())))
 
 
 class _Job(Work):
     """One job, as values."""
 
     def __init__(self, k: Builder, g: Gather, room: Value, index: Value) -> None:
-        super().__init__(k, Word, g.variant.type, g.source, room)
+        super().__init__(k, Word, g.image, g.source, room)
         self.g = g
         rest, self.slab = divide(k, index, self.word(Word.SLABS))
         rest, self.block = divide(k, rest, self.word(Word.BLOCKS))
@@ -136,44 +155,49 @@ class _Job(Work):
     def packed(self, panel: Value, columns: Value) -> Value:
         """A panel of the right side."""
         k, g = self.k, self.g
+        to_type = g.variant.packed
         if not g.packs:
-            return self.at(self.word(Word.B), (self.group, Word.GROUP_B), (panel, Word.PANEL_STEP))
-        width = g.variant.width
-        source = self.at(self.word(Word.B), (self.group, Word.GROUP_B), (k.mul(panel, k.constant(width, "i64")), Word.PACK_FROM_COLUMN))
-        target = k.address(self.near(Word.PANEL), self.word(Word.PACK_FIRST), self.type)
+            return self.at(to_type, self.word(Word.B), (self.group, Word.GROUP_B), (panel, Word.PANEL_STEP))
+        width, type = g.variant.width, memory_type(g.weight)
+        source = self.at(type, self.word(Word.B), (self.group, Word.GROUP_B), (k.mul(panel, k.constant(width, "i64")), Word.PACK_FROM_COLUMN))
+        target = k.address(self.near(Word.PANEL), self.word(Word.PACK_FIRST), to_type)
         steps = [self.word(w) for w in (Word.PACK_J, Word.PACK_FROM_COLUMN, Word.PACK_FROM_J, Word.PACK_TO_J)]
         with k.loop(0, self.word(Word.PACK_O)) as o, k.loop(0, width, g.variant.lanes) as v:
-            from_v = self.at(source, (o.index, Word.PACK_FROM_O), (v.index, Word.PACK_FROM_COLUMN))
-            to_v = k.address(self.at(target, (o.index, Word.PACK_TO_O)), v.index, self.type)
+            from_v = self.at(type, source, (o.index, Word.PACK_FROM_O), (v.index, Word.PACK_FROM_COLUMN))
+            to_v = k.address(self.at(to_type, target, (o.index, Word.PACK_TO_O)), v.index, to_type)
             left = k.intrinsic("smax", k.sub(columns, v.index), k.constant(0, "i64"))
             if g.packs == "k":
-                ahead = self.at(from_v, (k.constant(_ROWS_AHEAD, "i64"), Word.PACK_FROM_O))
+                ahead = self.at(type, from_v, (k.constant(_ROWS_AHEAD, "i64"), Word.PACK_FROM_O))
                 for n in range(g.variant.lanes):
-                    prefetch(k, self.at(ahead, (k.constant(n, "i64"), Word.PACK_FROM_COLUMN)))
-            relayout_vector(k, self.type, from_v, to_v, steps, left, g.packs == "columns", True)
+                    prefetch(k, self.at(type, ahead, (k.constant(n, "i64"), Word.PACK_FROM_COLUMN)))
+            pair = self.word(Word.PACK_SECOND), full_rows(k, o.index, [self.word(w) for w in (Word.PACK_FULL, Word.PACK_FULL_O, Word.PACK_FULL_J)])
+            relayout_vector(k, g.weight, from_v, to_v, steps, left, g.packs == "columns", True, pair)
         return self.near(Word.PANEL)
 
     def output(self) -> Value:
         """Where its parts write."""
         if self.g.turned:
             return self.near(Word.STAND_IN)
-        return self.at(self.word(Word.OUT), (self.group, Word.GROUP_OUT), (self.outer, Word.OUTER_OUT), (self.block, Word.BLOCK_OUT))
+        return self._output(self.g.variant.out)
+
+    def _output(self, kind: str) -> Value:
+        return self.at(memory_type(kind), self.word(Word.OUT), (self.group, Word.GROUP_OUT), (self.outer, Word.OUTER_OUT), (self.block, Word.BLOCK_OUT))
 
     def turn(self) -> None:
         """From rows of channels to the output."""
-        k, lanes = self.k, self.g.variant.lanes
-        target = self.at(self.word(Word.OUT), (self.group, Word.GROUP_OUT), (self.outer, Word.OUTER_OUT), (self.block, Word.BLOCK_OUT))
+        k, variant = self.k, self.g.variant
+        lanes, type, to_type, target = variant.lanes, variant.sum, memory_type(variant.type), self._output(variant.type)
         each, columns = self.word(Word.PLACES_EACH), self.word(Word.COLUMNS)
         places = k.intrinsic("smin", each, k.sub(self.word(Word.PLACES), k.mul(self.block, self.word(Word.PLACES_STEP))))
         zero, row_step, channel_step = k.constant(0, "i64"), self.word(Word.ROW_STEP), self.word(Word.CHANNEL_OUT)
         with k.loop(0, self.left(Word.SAMPLES, Word.SAMPLES_EACH)) as n, k.loop(0, places, lanes) as i:
-            rows = k.address(self.near(Word.STAND_IN), k.mul(k.add(k.mul(n.index, each), i.index), row_step), self.type)
-            to = k.address(self.at(target, (n.index, Word.SAMPLE_OUT)), i.index, self.type)
+            rows = k.address(self.near(Word.STAND_IN), k.mul(k.add(k.mul(n.index, each), i.index), row_step), type)
+            to = k.address(self.at(to_type, target, (n.index, Word.SAMPLE_OUT)), i.index, to_type)
             left = k.sub(places, i.index)
             with k.loop(0, columns, lanes) as j:
                 width = k.intrinsic("smin", k.sub(columns, j.index), k.constant(lanes, "i64"))
-                arguments = [k.address(rows, j.index, self.type), row_step, k.address(to, k.mul(j.index, channel_step), self.type), channel_step]
-                invoke(k, "square", [*arguments, zero, left, width, width, zero, left])
+                arguments = [k.address(rows, j.index, type), row_step, k.address(to, k.mul(j.index, channel_step), to_type), channel_step]
+                invoke(k, square_name(type, variant.type), [*arguments, zero, left, width, width, zero, left, *NO_PAIR])
 
 
 class _Part:
@@ -225,15 +249,17 @@ def _gather(g: Gather) -> Builder:
             write_rows(k, k.address(part.words, PartWord.ROW_DIMS, "i64"), part.rows(), part.count(job.block), part.word(PartWord.LENGTH))
         turn.next = [kind]
         column_count, column_step, place_step = job.word(Word.COLUMNS), job.word(Word.COLUMN_STEP), job.word(Word.PLACE_STEP)
-        scratch, out, bias = job.near(Word.SCRATCH), job.output(), job.at(job.word(Word.BIAS), (job.group, Word.GROUP_BIAS))
+        type, out_type, bias_type = variant.packed, memory_type(variant.out), memory_type(variant.type)
+        scratch, out, bias = job.near(Word.SCRATCH), job.output(), job.at(bias_type, job.word(Word.BIAS), (job.group, Word.GROUP_BIAS))
         with k.loop(*share(k, job.slab, Word.PANELS)) as panel:
             column = k.mul(panel.index, number(variant.width))
             columns = k.intrinsic("smin", number(variant.width), k.sub(column_count, column))
             b = job.packed(panel.index, columns)
-            panel_bias, panel_out = k.address(bias, column, variant.type), k.address(out, k.mul(column, column_step), variant.type)
+            panel_bias, panel_out = k.address(bias, column, bias_type), k.address(out, k.mul(column, column_step), out_type)
             with k.loop(0, parts) as each:
                 part = _Part(k, room, each.index)
-                a_part, b_part, out_part = (k.address(base, part.word(w), variant.type) for base, w in ((a, PartWord.A), (b, PartWord.B), (panel_out, PartWord.OUT)))
+                bases = ((a, PartWord.A, type), (b, PartWord.B, type), (panel_out, PartWord.OUT, out_type))
+                a_part, b_part, out_part = (k.address(base, part.word(w), each) for base, w, each in bases)
                 row_a, row_out, lengths = part.rows()
                 last = lengths if variant.store == "places" else scratch
                 arguments = [part.table(), part.word(PartWord.COUNT), a_part, b_part, panel_bias, out_part, columns, column_step]

@@ -15,6 +15,7 @@ from .contraction import CHUNK_WORK, MOST_CHUNKS, MOST_ROWS, Calls, Image, Packi
 from .contraction_kernel import TOGETHER, Variant
 from .conv_copies import Source
 from .conv_sum_kernel import MergeWord, Sum, Word, merged_kernel, summed_kernel
+from .elements import bytes_of, memory_type
 from .gemm_kernel import shares
 from .kernel import Call, Pointer
 
@@ -129,7 +130,7 @@ class _Left(NamedTuple):
         samples, *places = stages.counts(g.places)
         spans = g.spans(places)
         lying = c.lying(input._replace(shape=(g.samples, g.channels, *g.size)))
-        if lying == "lines" and not g.reaches_beyond:
+        if lying == "lines" and input.kind == c.packed and not g.reaches_beyond:
             return _Left(None, spans, input.stride, 0)
         return _Left(lying, spans, *c.near((samples, g.channels, *spans)))
 
@@ -142,11 +143,14 @@ class _Right(NamedTuple):
     in_o: bool  # whether samples, planes or lines are counted along o, otherwise along j: the last stage may have fewer
 
     @staticmethod
-    def of(c: Calls, g: _Shapes, stages: _Stages, grad: Image) -> _Right:
+    def of(c: Calls, g: _Shapes, stages: _Stages, given: Image) -> _Right:
+        """Of the gradient as it is in memory."""
+
         def packing_of(grad: Image) -> Packing | None:
-            return Packing.of(list(zip(counts, grad.places, strict=True)), grad.stride[1], c.panel_width(g.columns), False)
+            return Packing.of(list(zip(counts, grad.places, strict=True)), grad.stride[1], c.panel_width(g.columns), False, c.pairs)
 
         counts = stages.counts(g.places)
+        grad = given.paired(0) if c.pairs else given
         packing = packing_of(grad)
         if packing is not None:
             if packing.o == 1:
@@ -154,7 +158,8 @@ class _Right(NamedTuple):
             if packing.o % stages.each == 0 and packing.from_o * (packing.o // stages.each) == grad.places[stages.along]:
                 return _Right(grad, packing, True)
         # Any other layout: made dense first.
-        grad = Image(c.copied(grad.pointer, grad.shape, grad.stride), grad.shape, contiguous_strides(grad.shape))
+        dense = given._replace(pointer=c.copied(given.kind, given.pointer, given.shape, given.stride), stride=contiguous_strides(given.shape))
+        grad = dense.paired(0) if c.pairs else dense
         packing = packing_of(grad)
         assert packing is not None
         return _Right(grad, packing, packing.o > 1)
@@ -163,7 +168,9 @@ class _Right(NamedTuple):
 def sliced(c: Calls, groups: int, slices: int, input: Image, grad: Image, out: Image, strides: Sequence[Shape]) -> None:
     """The gradient of a weight; `strides` are the convolution's stride, padding and dilation."""
     stride, padding, dilation = strides
-    g = _Shapes(groups, grad.shape[0], out.shape[1], grad.shape[1] // groups, input.shape[2:], grad.shape[2:], out.shape[2:], stride, padding, dilation)
+    if c.pairs:
+        input = input.paired(0)
+    g = _Shapes(groups, input.shape[0], out.shape[1], grad.shape[1] // groups, input.shape[2:], grad.shape[2:], out.shape[2:], stride, padding, dilation)
     call = _Summing(c, g, slices, input, grad)
     call.lower()
     _merge(c, call.total, groups, call.slices, (g.rows, g.columns, call.width, call.total_step), out, call.row_steps)
@@ -189,7 +196,7 @@ class _Summing:
         c, g = self.c, self.g
         vectors = self.panel // c.lanes
         tail = -(-(g.columns - (self.panels - 1) * self.panel) // c.lanes) % vectors
-        variant = Variant(c.type, tile_rows(g.rows, vectors), vectors, tail, False, "sum")
+        variant = Variant(c.kind, tile_rows(g.rows, vectors), vectors, tail, False, "sum", pairs=c.pairs)
         words: list[int | Pointer] = [0] * Word.END
         for word, value in {**self._operands(variant.rows), **self._blocks(), **self._brought(), **self._packed()}.items():
             words[word] = value
@@ -200,8 +207,8 @@ class _Summing:
         words[Word.STAGES : Word.STAGES + 2] = shares(self.stages.count, self.slices)
         words[Word.ROW_DIMS : Word.K_DIMS] = self._row_dims()
         words[Word.K_DIMS : Word.BRING] = self._k_dims()
-        words[Word.BRING : Word.END] = bring_words(self.input, self.left.spans, self.left.stride, g.padding[2])
-        kernel = summed_kernel(Sum(variant, self.left.source, self.right.packing.columns))
+        words[Word.BRING : Word.END] = bring_words(self.input, self.left.spans, self.left.stride, g.padding[2], 0)
+        kernel = summed_kernel(Sum(variant, self.input.kind, self.right.grad.kind, self.left.source, self.right.packing.columns))
         c.calls.append(Call(kernel, tuple(words), chunks))
 
     def _operands(self, tile: int) -> dict[int, int | Pointer]:
@@ -242,6 +249,7 @@ class _Summing:
             Word.OUTER_GRAD: grad.stride[0] if stages.dim else 0,
             Word.BLOCK_A: stages.each * move * self.input.stride[stages.dim] if in_place else 0,
             Word.BLOCK_GRAD: stages.each * grad.places[stages.along],
+            Word.BLOCK_SAMPLES: 0 if stages.dim else stages.each,
             Word.K_BLOCK: _BLOCK,
         }
 
@@ -269,6 +277,10 @@ class _Summing:
             Word.PACK_FROM_COLUMN: self.right.grad.stride[1],
             Word.PACK_FROM_J: p.from_j,
             Word.PACK_TO_J: p.to_j,
+            Word.PACK_SECOND: self.right.grad.second,
+            Word.PACK_FULL: self.right.grad.full,
+            Word.PACK_FULL_O: p.counts[0],
+            Word.PACK_FULL_J: p.counts[1],
         }
 
     def _row_dims(self) -> list[int]:
@@ -290,12 +302,12 @@ def _merge(c: Calls, total: Pointer, groups: int, slices: int, sizes: tuple[int,
     dense = as_one_dim(out.shape[1:], out.stride[1:]) in ((rows, 1), (1, 0))
     target, group_step, column_step = out.pointer, columns * out.stride[0], out.stride[0]
     if not dense:
-        target, group_step, column_step = c.room(math.prod(out.shape) * c.size), columns * rows, rows
+        target, group_step, column_step = c.room(math.prod(out.shape) * bytes_of(c.kind)), columns * rows, rows
     jobs = groups * -(-rows // c.lanes)
     chunks = max(1, min(groups * slices * rows * width // (4 * 16384), jobs, MOST_CHUNKS))
     words = [0] * MergeWord.END
     words[: MergeWord.JOBS] = [total, target, rows, width, columns, slices, total_step, group_step, column_step]  # type: ignore[list-item]
     words[MergeWord.JOBS :] = shares(jobs, chunks)
-    c.calls.append(Call(merged_kernel(c.type, c.lanes), tuple(words), chunks))
+    c.calls.append(Call(merged_kernel(c.type, c.lanes, c.kind), tuple(words), chunks))
     if not dense:
-        c.copy(out.shape, (target, contiguous_strides(out.shape)), (out.pointer, out.stride))
+        c.copy(out.shape, (target, contiguous_strides(out.shape)), (out.pointer, out.stride), memory_type(c.kind), memory_type(c.kind))

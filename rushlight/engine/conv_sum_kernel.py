@@ -13,8 +13,19 @@ from dataclasses import dataclass
 from enum import IntEnum, auto
 from functools import lru_cache
 
-from .contraction_kernel import DIMS, Variant, multiply, panels, write_rows, write_table
-from .conv_copies import BringWord, Source, Work, bring, copy_rows, relayout_vector, square
+from .contraction_kernel import DIMS, NO_PAIR, Variant, multiply, panels, write_rows, write_table
+from .conv_copies import (
+    BringWord,
+    Source,
+    Work,
+    copy_rows,
+    full_rows,
+    functions_for,
+    relayout_vector,
+    square,
+    square_name,
+)
+from .elements import memory_type
 from .emit import Builder, Value, module
 from .gemm_kernel import divide, invoke, read_word, share
 from .kernel import Kernel
@@ -52,6 +63,7 @@ class Word(IntEnum):
     OUTER_GRAD = auto()
     BLOCK_A = auto()
     BLOCK_GRAD = auto()
+    BLOCK_SAMPLES = auto()  # samples between blocks
     K_BLOCK = auto()
     SAMPLES = auto()  # of all stages, and of each; as much as one likes if stages are parts of one
     SAMPLES_EACH = auto()
@@ -70,6 +82,10 @@ class Word(IntEnum):
     PACK_FROM_COLUMN = auto()
     PACK_FROM_J = auto()
     PACK_TO_J = auto()
+    PACK_SECOND = auto()
+    PACK_FULL = auto()
+    PACK_FULL_O = auto()
+    PACK_FULL_J = auto()
     ROW_DIMS = auto()
     K_DIMS = ROW_DIMS + 3 * DIMS  # type: ignore[operator]
     BRING = K_DIMS + 3 * DIMS
@@ -81,6 +97,8 @@ class Sum:
     """What a call is specialised on."""
 
     variant: Variant
+    image: str  # the kinds of the image's and of the gradient's elements
+    grad: str
     source: Source | None  # if the image is brought near
     columns: bool  # whether the gradient's channels lie next to each other, otherwise places do
 
@@ -89,19 +107,16 @@ class Sum:
 def summed_kernel(s: Sum) -> Kernel:
     functions = [_summed(s), *panels(s.variant)]
     if s.source is not None:
-        functions.append(bring(s.variant.type, s.source))
-    if s.source == "channels" or not s.columns:
-        functions.append(square(s.variant.type))
-    if s.columns:
-        functions.append(copy_rows(s.variant.type))
-    return Kernel("summed", module(functions))
+        functions.extend(functions_for(s.image, s.source))
+    functions.append(copy_rows(s.grad) if s.columns else square(s.grad))
+    return Kernel("summed", module(list({f.name: f for f in functions}.values())))
 
 
 class _Stage(Work):
     """One stage, as values."""
 
     def __init__(self, k: Builder, s: Sum, room: Value, group: Value, index: Value) -> None:
-        super().__init__(k, Word, s.variant.type, s.source, room)
+        super().__init__(k, Word, s.image, s.source, room)
         self.s, self.group = s, group
         self.outer, self.block = divide(k, index, self.word(Word.BLOCKS))
         self.units = self.left(Word.UNITS, Word.BLOCK)
@@ -110,17 +125,19 @@ class _Stage(Work):
         """Its panels."""
         k, s = self.k, self.s
         width, lanes = k.constant(s.variant.width, "i64"), k.constant(s.variant.lanes, "i64")
-        source = self.at(self.word(Word.GRAD), (self.group, Word.GROUP_GRAD), (self.outer, Word.OUTER_GRAD), (self.block, Word.BLOCK_GRAD))
-        target = self.near(Word.PANEL)
+        type, to_type = memory_type(s.grad), s.variant.packed
+        source = self.at(type, self.word(Word.GRAD), (self.group, Word.GROUP_GRAD), (self.outer, Word.OUTER_GRAD), (self.block, Word.BLOCK_GRAD))
+        target, full = self.near(Word.PANEL), self.full(self.word(Word.PACK_FULL))
         o, j = (k.add(self.word(fixed), k.mul(self.units, self.word(each))) for fixed, each in ((Word.PACK_O, Word.PACK_O_UNIT), (Word.PACK_J, Word.PACK_J_UNIT)))
         steps = [j, *(self.word(w) for w in (Word.PACK_FROM_COLUMN, Word.PACK_FROM_J, Word.PACK_TO_J))]
         with k.loop(0, self.word(Word.COLUMNS), lanes) as column:
             panel, inside = divide(k, column.index, width)
-            to_v = k.address(self.at(target, (panel, Word.PANEL_STEP)), inside, self.type)
-            from_v, left = self.at(source, (column.index, Word.PACK_FROM_COLUMN)), k.sub(self.word(Word.COLUMNS), column.index)
+            to_v = k.address(self.at(to_type, target, (panel, Word.PANEL_STEP)), inside, to_type)
+            from_v, left = self.at(type, source, (column.index, Word.PACK_FROM_COLUMN)), k.sub(self.word(Word.COLUMNS), column.index)
             with k.loop(0, o) as turn:
-                from_o, to_o = self.at(from_v, (turn.index, Word.PACK_FROM_O)), self.at(to_v, (turn.index, Word.PACK_TO_O))
-                relayout_vector(k, self.type, from_o, to_o, steps, left, s.columns, True)
+                from_o, to_o = self.at(type, from_v, (turn.index, Word.PACK_FROM_O)), self.at(to_type, to_v, (turn.index, Word.PACK_TO_O))
+                there = full_rows(k, turn.index, [full, self.word(Word.PACK_FULL_O), self.word(Word.PACK_FULL_J)])
+                relayout_vector(k, s.grad, from_o, to_o, steps, left, s.columns, True, (self.word(Word.PACK_SECOND), there))
         return target
 
 
@@ -143,11 +160,11 @@ def _summed(s: Sum) -> Builder:
     write_rows(k, k.address(args, Word.ROW_DIMS, "i64"), [row_a, row_out, row_out], rows, number(0))
     with k.loop(*share(k, chunk, Word.JOBS)) as job:
         group, part = divide(k, job.index, word(Word.SLICES))
-        total = k.address(word(Word.TOTAL), k.mul(job.index, word(Word.TOTAL_STEP)), variant.type)
+        total = k.address(word(Word.TOTAL), k.mul(job.index, word(Word.TOTAL_STEP)), variant.out)
         start, stop = share(k, part, Word.STAGES)
         with k.loop(start, stop) as turn:
             stage = _Stage(k, s, table, group, turn.index)
-            a, b = k.address(stage.image(), word(Word.FIRST), variant.type), stage.gradient()
+            a, b = k.address(stage.image(), word(Word.FIRST), variant.packed), stage.gradient()
             count = k.mul(stage.units, word(Word.UNIT))
             with k.loop(0, count, k_block) as block:
                 first = k.compare("eq", k.or_(k.sub(turn.index, start), block.index), number(0))
@@ -156,8 +173,8 @@ def _summed(s: Sum) -> Builder:
                 with k.loop(0, word(Word.PANELS)) as panel:
                     column = k.mul(panel.index, number(variant.width))
                     columns = k.intrinsic("smin", number(variant.width), k.sub(word(Word.COLUMNS), column))
-                    out = k.address(total, column, variant.type)
-                    b_panel = k.address(b, k.mul(panel.index, word(Word.PANEL_STEP)), variant.type)
+                    out = k.address(total, column, variant.out)
+                    b_panel = k.address(b, k.mul(panel.index, word(Word.PANEL_STEP)), variant.packed)
                     multiply(k, variant, columns, [entries, some, a, b_panel, out, out, columns, number(1), rows, row_a, row_out, row_out, number(0), first])
     return k
 
@@ -179,9 +196,10 @@ class MergeWord(IntEnum):
 
 
 @lru_cache(maxsize=4)
-def merged_kernel(type: str, lanes: int) -> Kernel:
+def merged_kernel(type: str, lanes: int, out: str) -> Kernel:
+    """The sums are of a type, the weight of a kind."""
     k = Builder("merged", [("ptr", "args"), ("i64", "chunk")])
-    total, out = read_word(k, MergeWord.TOTAL, "ptr"), read_word(k, MergeWord.OUT, "ptr")
+    total, weight, out_type = read_word(k, MergeWord.TOTAL, "ptr"), read_word(k, MergeWord.OUT, "ptr"), memory_type(out)
     rows, width, columns, slices, total_step, group_out, column_step = (read_word(k, w) for w in range(MergeWord.ROWS, MergeWord.JOBS))
     zero, number = k.constant(0, "i64"), k.constant(lanes, "i64")
     vectors = k.binary("udiv", k.add(rows, k.constant(lanes - 1, "i64")), number)
@@ -190,7 +208,7 @@ def merged_kernel(type: str, lanes: int) -> Kernel:
         row = k.mul(vector, number)
         count = k.intrinsic("smin", number, k.sub(rows, row))
         source = k.address(total, k.add(k.mul(k.mul(group, slices), total_step), k.mul(row, width)), type)
-        target = k.address(k.address(out, k.mul(group, group_out), type), row, type)
+        target = k.address(k.address(weight, k.mul(group, group_out), out_type), row, out_type)
         with k.loop(0, k.mul(count, width), lanes) as turn:
             place = k.address(source, turn.index, type)
             with k.loop(1, slices, carried=[k.load(place, type, lanes)]) as part:
@@ -198,6 +216,6 @@ def merged_kernel(type: str, lanes: int) -> Kernel:
             k.store(part.results[0], place)
         with k.loop(0, columns, lanes) as column:
             left = k.intrinsic("smin", k.sub(columns, column.index), number)
-            to = k.address(target, k.mul(column.index, column_step), type)
-            invoke(k, "square", [k.address(source, column.index, type), width, to, column_step, zero, count, left, left, zero, count])
-    return Kernel("merged", module([k, square(type)]))
+            to = k.address(target, k.mul(column.index, column_step), out_type)
+            invoke(k, square_name(type, out), [k.address(source, column.index, type), width, to, column_step, zero, count, left, left, zero, count, *NO_PAIR])
+    return Kernel("merged", module([k, square(type, out)]))

@@ -9,6 +9,9 @@ The left side is read in place, or where windows reach beyond the image from a c
 the stride, says which places of the window ever reach it, so each residue is a contraction of its own.
 
 Bits: the order of k depends on the geometry alone, the layouts of operands and results do not matter.
+
+In half precision operands become float32 where they are packed, or where the image is brought near. Where the processor multiplies pairs of
+bfloat16, they become pairs: of channels where places gather, of samples in sums over places. The geometry alone says whether.
 """
 
 from __future__ import annotations
@@ -19,15 +22,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from .. import dtypes as dt
 from ..shape import Layout, Shape, as_one_dim, contiguous_strides
-from . import depthwise
-from .contraction import MOST_ROWS, Calls, Contraction, Image, axes
-from .conv_gather import Weight, gathered
+from . import depthwise, half, llvm
+from .contraction import MOST_ROWS, Calls, Contraction, Image, Side, axes
+from .conv_gather import gathered
 from .conv_gather_parts import Part, residues
 from .conv_sum import sliced, slices_of
+from .gemm_variant import has_masks
 from .kernel import Lowered, Pointer
 from .lowering import FLOATING
-from .terms import MEMORY
+from .terms import HALF, MEMORY
 
 if TYPE_CHECKING:
     from ..ops.card import Plan
@@ -72,14 +77,18 @@ def _three(values: Sequence[int], missing: int) -> Shape:
 def _image(operand: int, layout: Layout) -> Image:
     lead = 5 - layout.ndim
     shape, stride = layout.shape, layout.stride
-    return Image(Pointer(operand), (*shape[:2], *(1,) * lead, *shape[2:]), (*stride[:2], *(0,) * lead, *stride[2:]))
+    return Image(Pointer(operand), (*shape[:2], *(1,) * lead, *shape[2:]), (*stride[:2], *(0,) * lead, *stride[2:]), _kind(layout.dtype))
+
+
+def _kind(dtype: dt.dtype) -> str:
+    return HALF.get(dtype) or MEMORY[dtype]
 
 
 def _supported(plan: Plan) -> bool:
     layouts = [*plan.operands, *plan.outs]
     return (
         all(isinstance(o, Layout) and o.numel and o.dtype is plan.outs[0].dtype for o in layouts)
-        and plan.outs[0].dtype in FLOATING
+        and (plan.outs[0].dtype in FLOATING or plan.outs[0].dtype in HALF)
         and 3 <= plan.outs[0].ndim <= 5
     )
 
@@ -90,9 +99,12 @@ def forward(plan: Plan) -> Lowered | None:
         return None
     input, weight, out = _image(0, plan.operands[0]), _image(1, plan.operands[1]), _image(len(plan.operands), plan.outs[0])
     g = _Geometry.of(plan, weight.shape[2:])
-    channels, columns = weight.shape[1], weight.shape[0] // g.groups
+    if _widens(plan, g, weight.shape):
+        return half.as_float(plan, forward)
+    columns = weight.shape[0] // g.groups
     parts = [[Part(0, 1, n, -p, s, w, d, 0, 1)] for n, p, s, w, d in zip(out.shape[2:], g.padding, g.stride, g.window, g.dilation, strict=True)]
-    b = Weight(weight.pointer, g.groups, channels, columns, columns * weight.stride[0], weight.stride[0], weight.stride[1], weight.stride[2:], g.window, backwards=False)
+    k = tuple(zip(weight.shape[1:], weight.stride[1:], strict=True))
+    b = Side(weight.pointer, g.groups, columns, columns * weight.stride[0], weight.stride[0], k, False, weight.kind)
     return _gathered(plan, input, b, out, parts, plan.operands[2] if len(plan.operands) > 2 else None)
 
 
@@ -102,27 +114,47 @@ def input_gradient(plan: Plan) -> Lowered | None:
         return None
     grad, weight, out = _image(0, plan.operands[0]), _image(1, plan.operands[1]), _image(2, plan.outs[0])
     g = _Geometry.of(plan, weight.shape[2:])
+    if _widens(plan, g, weight.shape):
+        return half.as_float(plan, input_gradient)
     channels, columns = weight.shape[0] // g.groups, weight.shape[1]
     parts = [residues(*each) for each in zip(out.shape[2:], g.window, g.stride, g.padding, g.dilation, strict=True)]
+    k = ((channels, weight.stride[0]), *zip(g.window, weight.stride[2:], strict=True))
     # Both sides go upwards through memory, which reads ahead: the window is packed backwards.
-    b = Weight(weight.pointer, g.groups, channels, columns, channels * weight.stride[0], weight.stride[1], weight.stride[0], weight.stride[2:], g.window, backwards=True)
+    b = Side(weight.pointer, g.groups, columns, channels * weight.stride[0], weight.stride[1], k, True, weight.kind)
     return _gathered(plan, grad, b, out, parts, None)
 
 
-def _gathered(plan: Plan, source: Image, b: Weight, out: Image, parts: list[list[Part]], bias: Any) -> Lowered:
-    c = Calls(MEMORY[plan.outs[0].dtype])
+def _is_of_single_channels(g: _Geometry, weight: Shape) -> bool:
+    """Whether each channel has a window of its own."""
+    return weight[1] == 1 and weight[0] == g.groups > 1 and math.prod(g.window) <= _MOST_TAPS
+
+
+def _widens(plan: Plan, g: _Geometry, weight: Shape) -> bool:
+    """Whether half precision becomes float32 in memory: windows of single channels do, and where reading some lanes takes as long as one by one."""
+    return plan.outs[0].dtype in HALF and (_is_of_single_channels(g, weight) or not has_masks())
+
+
+def _pairs(kind: str, count: int, groups: int = 1) -> bool:
+    """Whether so many channels of each group, or samples, are multiplied in pairs."""
+    return kind == "bf16" and llvm.multiplies_pairs() and count > 1 and (groups == 1 or count % 2 == 0)
+
+
+def _gathered(plan: Plan, source: Image, b: Side, out: Image, parts: list[list[Part]], bias: Any) -> Lowered:
+    c = Calls(out.kind, _pairs(out.kind, b.channels, b.groups))
     if b.columns == b.channels == 1 < b.groups and math.prod(b.window) <= _MOST_TAPS:
         _windows(c, source, b, out, parts, bias)
+    elif c.pairs:
+        gathered(c, source.paired(1), b.paired(), out, parts, bias)
     else:
         gathered(c, source, b, out, parts, bias)
     return c.lowered()
 
 
-def _windows(c: Calls, source: Image, b: Weight, out: Image, parts: list[list[Part]], bias: Any) -> None:
+def _windows(c: Calls, source: Image, b: Side, out: Image, parts: list[list[Part]], bias: Any) -> None:
     """The same for channels that each have a window of their own."""
-    weight, group_step, steps = b.pointer, b.group_step, b.steps
+    weight, group_step, steps = b.pointer, b.group_step, tuple(step for _, step in b.k[1:])
     if depthwise.prefers_channels(source.stride[1], out.stride[1]) and group_step != 1:
-        weight, group_step = c.copied(weight, (*b.window, b.groups), (*steps, group_step)), 1
+        weight, group_step = c.copied(b.kind, weight, (*b.window, b.groups), (*steps, group_step)), 1
         steps = tuple(n * b.groups for n in contiguous_strides(b.window))
     start = c.vector(Pointer(2), bias.shape[0], bias.stride[0]) if bias is not None else None
     found = []
@@ -147,14 +179,19 @@ def weight_gradient(plan: Plan) -> Lowered | None:
     input, grad = _image(0, plan.operands[0]), _image(1, plan.operands[1])
     out = _image(2, plan.outs[0])
     g = _Geometry.of(plan, out.shape[2:])
-    c = Calls(MEMORY[plan.outs[0].dtype])
-    samples, columns, channels = grad.shape[0], grad.shape[1] // g.groups, out.shape[1]
-    if columns == channels == 1 < g.groups and math.prod(g.window) <= _MOST_TAPS:
+    if _widens(plan, g, out.shape):
+        return half.as_float(plan, weight_gradient)
+    c = Calls(out.kind, _pairs(out.kind, input.shape[0]))
+    columns, channels = grad.shape[1] // g.groups, out.shape[1]
+    if _is_of_single_channels(g, out.shape):
         return _window_sums(c, g, input, grad, out)
+    samples = -(-input.shape[0] // 2) if c.pairs else input.shape[0]
     slices = slices_of(c, g.groups, channels * math.prod(g.window), columns, samples * math.prod(grad.shape[2:]))
     if slices:
         sliced(c, g.groups, slices, input, grad, out, (g.stride, g.padding, g.dilation))
         return c.lowered()
+    if c.pairs:
+        input, grad = input.paired(0), grad.paired(0)
     rows, inner = channels * math.prod(g.window), math.prod(grad.shape[2:])
     width = c.panel_width(columns) * -(-columns // c.panel_width(columns))
     group_step = (rows + MOST_ROWS) * width
@@ -165,11 +202,11 @@ def weight_gradient(plan: Plan) -> Lowered | None:
     for first in range(0, samples, at_once):
         c.used = used
         count = min(at_once, samples - first)
-        start = grad.pointer._replace(offset=grad.pointer.offset + first * grad.stride[0] * c.size)
-        k = [*zip((count, *grad.shape[2:]), grad.places, strict=True)]
-        seen = c.padded(input.samples(first, count, c.size), g.padding, g.behind(input, grad))
+        some = grad.samples(first, count)
+        k = tuple(zip((count, *grad.shape[2:]), grad.places, strict=True))
+        seen = c.padded(input.samples(first, count), g.padding, g.behind(input, grad), 0)
         steps = [s * d for s, d in zip(seen.stride[2:], g.dilation, strict=True)]
-        packed = c.panels(start, g.groups, columns, columns * grad.stride[1], grad.stride[1], k)
+        packed = c.panels(Side(some.pointer, g.groups, columns, columns * grad.stride[1], grad.stride[1], k, False, some.kind, some.second, some.full))
         a_sample, *a_steps = seen.stride[0], *g.strided(seen)
         b_sample, *b_steps = packed.steps(grad.shape[2:])
         if inner < _BLOCK:
@@ -184,7 +221,7 @@ def weight_gradient(plan: Plan) -> Lowered | None:
             Contraction(
                 rows=axes((channels, *g.window), (seen.stride[1], *steps), [n * width for n in contiguous_strides((channels, *g.window))]),
                 k=axes(block, (a_sample, *a_steps), (b_sample, *b_steps)),
-                a=seen.moved([-p for p in g.padding], c.size),
+                a=seen.moved([-p for p in g.padding]),
                 b=packed,
                 out=total,
                 group_a=channels * seen.stride[1],
@@ -198,11 +235,11 @@ def weight_gradient(plan: Plan) -> Lowered | None:
             )
         )
     if as_one_dim(out.shape[1:], out.stride[1:]) in ((rows, 1), (1, 0)):
-        c.relayout(total, out.pointer, (g.groups, 1, rows, columns), (group_step, 0, width, 1), (columns * out.stride[0], 0, out.stride[0]))
+        c.relayout(c.type, total, out.pointer, (g.groups, 1, rows, columns), (group_step, 0, width, 1), (columns * out.stride[0], 0, out.stride[0]), out=out.kind)
     else:
         shape, (k_step, *rest) = (g.groups, columns, channels, *g.window), out.stride
         row_steps = [n * width for n in contiguous_strides((channels, *g.window))]
-        c.copy(shape, (total, (group_step, 1, *row_steps)), (out.pointer, (columns * k_step, k_step, *rest)))
+        c.copy(shape, (total, (group_step, 1, *row_steps)), (out.pointer, (columns * k_step, k_step, *rest)), c.type, out.kind)
     return c.lowered()
 
 

@@ -131,7 +131,7 @@ def windows(c: Calls, image: Image, out: Image, parts: Sequence[Part], moves: Sh
     words: tuple[int | Pointer, ...] = (
         image.pointer, b[0], bias or 0, out.pointer, c.room(own * chunks), own, firsts,
         *a_steps, *out_steps, *image.stride[:2], *image.shape[2:], *moves, -low[0], -low[1], channels, b[1], len(parts),
-        *shares(jobs, chunks), *bring_words(image, extents, seen, low[2]), *[0] * _ZEROS, *records, *table,
+        *shares(jobs, chunks), *bring_words(image, extents, seen, low[2], 1), *[0] * _ZEROS, *records, *table,
     )  # fmt: skip
     c.calls.append(Call(_windows_kernel(variant), words, chunks))
 
@@ -176,7 +176,7 @@ def _windows_kernel(variant: _Variant) -> Kernel:
             b_job, bias_job = moved(b, (first, read_word(k, _Word.B_STEP))), k.address(bias, first, type)
         if variant.source:
             words = k.address(args, _Word.BRING, "i64")
-            invoke(k, "bring", [words, a_job, near, one, one, read_word(k, _Word.DEPTH), read_word(k, _Word.HEIGHT)])
+            invoke(k, "bring", [words, a_job, near, one, one, read_word(k, _Word.DEPTH), read_word(k, _Word.HEIGHT), zero, zero])
             a_job = near
         with k.loop(0, read_word(k, _Word.PARTS)) as each:
             record = k.address(k.address(args, k.mul(each.index, k.constant(_PartWord.END, "i64")), "i64"), _Word.PART, "i64")
@@ -342,7 +342,7 @@ def sums(c: Calls, image: Image, grad: Image, taps: Sequence[tuple[Sequence[int]
     words: tuple[int | Pointer, ...] = (
         image.pointer, grad.pointer, out[0], c.room(room * chunks), room, *where[1:], len(taps), samples, channels, *places,
         *a_steps, *grads[2:], image.stride[0], grad.stride[0], seen[1], grads[1], out[1], -low[0], -low[1],
-        *shares(jobs, chunks), *bring_words(image, extents, seen, low[2]), *bring_words(grad, places, grads, 0), *table,
+        *shares(jobs, chunks), *bring_words(image, extents, seen, low[2], 1), *bring_words(grad, places, grads, 0, 1), *table,
     )  # fmt: skip
     how = [steps if steps in (1, 2) else 0 for steps in (a_steps[2], grads[4])]
     c.calls.append(Call(_sums_kernel(c.type, source, *how), words, chunks))
@@ -383,7 +383,7 @@ def _sums_kernel(type: str, source: Source | None, a_how: int, g_how: int) -> Ke
         return turn.results
 
     def bring(word: int, image: Value, near: Value, channels: Value, first: Sequence[Value]) -> None:
-        invoke(k, "bring", [k.address(args, word, "i64"), image, near, one, channels, *first])
+        invoke(k, "bring", [k.address(args, word, "i64"), image, near, one, channels, *first, zero, zero])
 
     def write(block: Value, channel: Value, found: Sequence[Value]) -> None:
         target = moved(out, (channel, _SumWord.CHANNEL_OUT))

@@ -9,16 +9,18 @@ from .emit import BITS, Builder, Value
 
 #: Kinds of elements that memory has as 16 bits.
 HALVES = ("bf16", "f16")
+#: The kind of two bfloat16 that lie apart in memory and become one value of 32 bits: of the i-th elements of two lines.
+PAIRS = "pairs"
 
 
 def memory_type(kind: str) -> str:
-    """The LLVM type of an element in memory: of "float" and "double" itself, of "bf16" and "f16" their bits."""
-    return "i16" if kind in HALVES else kind
+    """The LLVM type of an element in memory: of "float" and "double" itself, of half precision its bits."""
+    return "i16" if kind in HALVES or kind == PAIRS else kind
 
 
 def register_type(kind: str) -> str:
     """The LLVM type of its value."""
-    return "float" if kind in HALVES else kind
+    return "float" if kind in HALVES else "i32" if kind == PAIRS else kind
 
 
 def bytes_of(kind: str) -> int:
@@ -29,7 +31,11 @@ def bytes_of(kind: str) -> int:
 def load(k: Builder, address: Value, kind: str, lanes: int = 1, mask: Value | None = None) -> Value:
     """The values at an address; 0 in lanes outside of the mask."""
     type = memory_type(kind)
-    found = k.load(address, type, lanes) if mask is None else k.masked_load(address, type, mask, k.constant(0, type, lanes))
+    return value(k, k.load(address, type, lanes) if mask is None else k.masked_load(address, type, mask, k.constant(0, type, lanes)), kind)
+
+
+def value(k: Builder, found: Value, kind: str) -> Value:
+    """What memory has, as values."""
     return FROM_BITS[kind](k, found) if kind in HALVES else found
 
 

@@ -81,8 +81,12 @@ class PairOfLines(NamedTuple):
         zero, found = k.constant(0, "i16", LANES), []
         for line in (self.first, self.second):
             address = k.address(line, place, "i16")
-            found.append(k.convert(k.load(address, "i16", LANES) if mask is None else k.masked_load(address, "i16", mask, zero), "i32"))
-        low, high = found
+            found.append(k.load(address, "i16", LANES) if mask is None else k.masked_load(address, "i16", mask, zero))
+        return self.joined(k, *found)
+
+    def joined(self, k: Builder, first: Value, second: Value) -> Value:
+        """Two vectors as one of pairs."""
+        low, high = (k.convert(line, "i32") for line in (first, second))
         return k.or_(k.and_(low, k.like(0xFFFF, low)), k.and_(k.shl(high, 16), self.mask))
 
 

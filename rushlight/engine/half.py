@@ -6,7 +6,7 @@ are moved as int16. Matrix products have kernels that read and write half precis
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .. import dtypes as dt
@@ -35,11 +35,19 @@ def calls_in_half(plan: Plan, lowering: Calls) -> Lowered | None:
         return None
     if lowering.half is AS_GIVEN:
         return lowering.make(plan)
-    form = _widened if lowering.half is AS_FLOAT else _as_bits
-    twin = type(plan)(plan.card, tuple(plan.params.values()), tuple(map(form, plan.operands)), tuple(map(form, plan.outs)))
-    lowered = lowering.make(twin)
-    if lowered is None or form is _as_bits:
-        return lowered
+    return as_float(plan, lowering.make) if lowering.half is AS_FLOAT else lowering.make(_twin(plan, _as_bits))
+
+
+def _twin(plan: Plan, form: Callable[[Any], Any]) -> Plan:
+    return type(plan)(plan.card, tuple(plan.params.values()), tuple(map(form, plan.operands)), tuple(map(form, plan.outs)))
+
+
+def as_float(plan: Plan, make: Callable[[Plan], Lowered | None]) -> Lowered | None:
+    """The calls for float32, between copies of operands and of results."""
+    twin = _twin(plan, _widened)
+    lowered = make(twin)
+    if lowered is None:
+        return None
     places: dict[int, int] = {}  # by the number of an operand: where its float32 form is in the workspace
     used = lowered.workspace
     before: list[Call] = []

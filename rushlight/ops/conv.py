@@ -15,7 +15,7 @@ import numpy as np
 from .. import dtypes as dt
 from ..autocasting import LOWER, autocasts
 from ..engine.kernel import Lowered
-from ..engine.lowering import AS_FLOAT, Calls
+from ..engine.lowering import AS_GIVEN, Calls
 from ..errors import sizes
 from ..shape import Layout, Shape, contiguous
 from .card import Card, apply
@@ -164,7 +164,7 @@ def _native(of: int) -> Calls:
 
         return (convolution.forward, convolution.input_gradient, convolution.weight_gradient)[of](plan)
 
-    return Calls(lower, half=AS_FLOAT)
+    return Calls(lower, half=AS_GIVEN)
 
 
 _convolution = Card(

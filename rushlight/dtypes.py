@@ -140,6 +140,11 @@ _FLOAT8 = frozenset((float8_e4m3fn, float8_e5m2, float8_e4m3fnuz, float8_e5m2fnu
 _BARE_UNSIGNED = frozenset((uint16, uint32, uint64))
 
 
+def c_name(dtype: dtype) -> str:
+    """The C++ name of a dtype, as some messages print it."""
+    return {"float32": "float", "float64": "double", "int64": "long int", "int32": "int", "int16": "short int", "int8": "signed char", "uint8": "unsigned char", "bool": "bool", "float16": "c10::Half", "bfloat16": "c10::BFloat16", "complex64": "c10::complex<float>", "complex128": "c10::complex<double>"}.get(dtype.name, dtype.name)
+
+
 def promote(a: dtype, b: dtype) -> dtype:
     """The smallest dtype that holds both, by PyTorch's table (`torch.promote_types`).
 

@@ -12,7 +12,7 @@ import rushlight as torch
 from rushlight import nn
 from rushlight.nn import functional as F
 
-SINGLE, DOUBLE, WHOLE = torch.ones(2, 2), torch.ones(2, 2).double(), torch.ones(2, 2).long()
+SINGLE, DOUBLE, WHOLE, BOOLS = torch.ones(2, 2), torch.ones(2, 2).double(), torch.ones(2, 2).long(), torch.ones(2, 2).bool()
 
 CASES: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
     "mm": (lambda: WHOLE @ SINGLE, RuntimeError, "expected m1 and m2 to have the same dtype, but got: long int != float"),
@@ -80,6 +80,44 @@ CASES: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
     "FloatTensor of a number": (lambda: torch.FloatTensor(5.5), TypeError, "new(): data must be a sequence (got float)"),
     "FloatTensor of a dict": (lambda: torch.FloatTensor({1: 2}), TypeError, "new(): data must be a sequence (got dict)"),
     "FloatTensor of a string": (lambda: torch.FloatTensor("ab"), TypeError, "new(): invalid data type 'str'"),
+    **{
+        f"{kernel}, {n}": (call, NotImplementedError, f'"{kernel}" not implemented for \'{kind}\'')
+        for n, (kernel, kind, call) in enumerate((
+            ("addmm_impl_cpu_", "Bool", lambda: BOOLS @ BOOLS),
+            ("addmm_impl_cpu_", "Bool", lambda: F.linear(BOOLS, BOOLS)),
+            ("addmv_impl_cpu", "Bool", lambda: BOOLS @ BOOLS[0]),
+            ("dot", "Bool", lambda: BOOLS[0] @ BOOLS[0]),
+            ("bmm", "Bool", lambda: torch.bmm(BOOLS[None], BOOLS[None])),
+            ("baddbmm", "Bool", lambda: torch.baddbmm(BOOLS[None], BOOLS[None], BOOLS[None])),
+            ("clamp_cpu", "Bool", lambda: BOOLS.clamp(BOOLS, BOOLS)),
+            ("clamp_min_scalar_cpu", "Bool", lambda: BOOLS.clamp(min=True)),
+            ("addcmul_cpu_out", "Bool", lambda: torch.addcmul(BOOLS, BOOLS, BOOLS)),
+            ("lerp_kernel_scalar", "Long", lambda: torch.lerp(WHOLE, WHOLE, 0.5)),
+            ("lerp_kernel_tensor", "Long", lambda: torch.lerp(WHOLE, WHOLE, WHOLE)),
+            ("mse_cpu", "Long", lambda: F.mse_loss(WHOLE, WHOLE, reduction="none")),
+            ("smooth_l1_cpu", "Long", lambda: F.smooth_l1_loss(WHOLE, WHOLE)),
+            ("huber_cpu", "Long", lambda: F.huber_loss(WHOLE, WHOLE)),
+            ("binary_cross_entropy", "Long", lambda: F.binary_cross_entropy(WHOLE, WHOLE)),
+            ("nll_loss_out_frame", "Long", lambda: F.nll_loss(WHOLE, WHOLE[0])),
+            ("multi_margin_loss_cpu_kernel", "Half", lambda: F.multi_margin_loss(SINGLE.half(), WHOLE[0])),
+            ("max_unpool2d", "Long", lambda: F.max_unpool2d(WHOLE[None], WHOLE[None], 2)),
+            ("prelu_cpu", "Long", lambda: F.prelu(WHOLE, WHOLE[0])),
+            ("glu_cpu", "ComplexFloat", lambda: F.glu(SINGLE * 1j)),
+            ("ctc_loss_cpu", "Long", lambda: F.ctc_loss(WHOLE[:, None], WHOLE[:1], (2,), (1,))),
+            ("linspace_cpu", "Bool", lambda: torch.linspace(0, 1, 2, dtype=torch.bool)),
+            ("tril_indices", "Byte", lambda: torch.tril_indices(2, 2, dtype=torch.uint8)),
+            ("slow_conv_transpose2d_out_cpu", "Int", lambda: F.conv_transpose2d(WHOLE[None].int(), WHOLE[None, None].int())),
+            ("compute_indices_weights_linear", "Long", lambda: F.interpolate(WHOLE[None], scale_factor=2, mode="linear")),
+            ("index_func_", "Bool", lambda: BOOLS.index_reduce(0, WHOLE[0], BOOLS, "mean")),
+        ))
+    },
+    "kl_div": (lambda: F.kl_div(WHOLE, WHOLE, reduction="sum"), RuntimeError, "kl_div: Integral inputs not supported."),
+    "clamp_": (lambda: WHOLE.clone().clamp_(0.5), RuntimeError, "result type Float can't be cast to the desired output type long int"),
+    "cosine_similarity": (
+        lambda: F.cosine_similarity(SINGLE * 1j, SINGLE),
+        RuntimeError,
+        "expected common dtype to be floating point, yet common dtype is ComplexFloat",
+    ),
     "abs_": (lambda: torch.abs_(5), TypeError, "abs_(): argument 'input' (position 1) must be Tensor, not int"),  # type: ignore[arg-type]
     "broadcast_shapes": (
         lambda: torch.broadcast_shapes((2, 3), (3, 2)),

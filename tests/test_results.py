@@ -59,6 +59,13 @@ CASES: dict[str, tuple[Callable[[], Any], Any]] = {
         [[-5.7042], -5.7042, -5.7042, [-5.7042], [[2.0]]],
     ),
     "map2_": (lambda: torch.ones(2).map2_(torch.tensor(2.0), torch.tensor([3.0, 4.0]), lambda a, b, c: a + b * c), [7.0, 9.0]),
+    "linspace of integers rounds its ends first": (lambda: torch.linspace(4.3, 1, 5, dtype=torch.int64), [4, 3, 2, 1, 1]),
+    "linspace in bfloat16": (lambda: torch.linspace(4.3, 1, 6, dtype=torch.bfloat16), [4.3125, 3.6562, 2.9844, 2.3281, 1.6641, 1.0]),
+    "logspace of integers": (lambda: torch.logspace(4.3, 0, 6, dtype=torch.int64), [10000, 1584, 251, 39, 6, 1]),
+    "avg_pool2d, negative divisor of integers": (lambda: F.avg_pool2d(torch.ones(1, 2, 2, dtype=torch.int64), 2, divisor_override=-3), [[[-1]]]),
+    "adaptive_avg_pool2d to one complex number": (lambda: F.adaptive_avg_pool2d(torch.tensor([[[1j, 3.0]]]), 1), [[[1.5 + 0.5j]]]),
+    "hinge_embedding_loss of integers": (lambda: F.hinge_embedding_loss(torch.tensor([3, 0]), torch.tensor([1, -1]), reduction="none"), [3, 1]),
+    "lerp, weight of another dtype": (lambda: torch.lerp(torch.zeros(1), torch.ones(1), torch.tensor(0.5, dtype=torch.float64)), [0.5]),
 }
 
 

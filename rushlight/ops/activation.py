@@ -28,7 +28,7 @@ from .activation_backward import (
 )
 from .card import Pointwise, apply, write_into
 from .compound import clamp, clamp_
-from .define import as_tensor_argument, kernel_for, unary
+from .define import NOT_FLOAT, as_tensor_argument, kernel_for, refuse_dtypes, unary
 from .erf import by_pieces, erf_array
 from .pointwise import relu as _relu, threshold_backward
 from .trigonometry import tanh as _tanh
@@ -343,6 +343,7 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
             raise RuntimeError(f"Mismatch of parameter numbers and input channel size. Found parameter numbers = {there.numel} and channel size = {channels}.")
     if there.ndim > 1:
         raise RuntimeError(f"prelu: Expected `weight` to be a scalar or 1D tensor, but got: ndim = {there.ndim}")
+    refuse_dtypes("prelu_cpu", here.dtype, NOT_FLOAT)
     slope: Any = weight
     if there.ndim == 1 and here.ndim != 1:
         slope = weight.reshape([there.numel if d == 1 else 1 for d in range(here.ndim)]) if here.ndim >= 2 else weight.reshape(())
@@ -494,8 +495,7 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
     size = input._layout.shape[dim]
     if size % 2:
         raise RuntimeError(f"Halving dimension must be even, but dimension {dim} is size {size}")
-    if input._layout.dtype.category < dt.FLOAT:
-        raise NotImplementedError(f"\"glu_cpu\" not implemented for '{input._layout.dtype.type_name}'")
+    refuse_dtypes("glu_cpu", input._layout.dtype, NOT_FLOAT)
     return input.narrow(dim, 0, size // 2) * sigmoid(input.narrow(dim, size // 2, size // 2))
 
 

@@ -14,8 +14,8 @@ from ..engine.lowering import AS_FLOAT, Calls
 from ..errors import sizes
 from ..shape import Layout, Shape, contiguous
 from .card import Card, apply
-from .define import as_tensor_argument
-from .pool import NOT_FLOAT, check_2d_or_3d, max_gradient, one_int, refuse_dtypes
+from .define import NOT_FLOAT, as_tensor_argument, refuse_dtypes
+from .pool import check_2d_or_3d, max_gradient, one_int
 from .reduction import widened
 from .separable import adaptive_bounds, adaptive_table, in_format_of, max_over, spatial_arguments, sum_over, transposed
 
@@ -146,7 +146,7 @@ def _adaptive_avg_pool_nd(n: int, input: Any, output_size: Any) -> Tensor:
         raise RuntimeError(f"{function}: output_size must be {n}")
     if any(s < 0 for s in size):
         raise RuntimeError(f"{function}: elements of output_size must be greater than or equal to 0 but received {{{', '.join(map(str, size[:2]))}{''.join(f',{s}' for s in size[2:])}}}")
-    if all(s == 1 for s in size) and here.ndim in (n + 1, n + 2) and here.dtype.is_floating_point:
+    if all(s == 1 for s in size) and here.ndim in (n + 1, n + 2):
         return _global_mean(input, here, n)
     if here.ndim not in (n + 1, n + 2):
         raise RuntimeError(f"{function}(): Expected {n + 1}D or {n + 2}D tensor, but got {sizes(here.shape)}")

@@ -15,7 +15,7 @@ from ..shape import Layout, contiguous
 from ..storage import ON_META, TensorBase
 from . import elementwise_loss
 from .card import Card, Pointwise, apply, array_of, checking_values, value_range
-from .define import as_tensor_argument
+from .define import NOT_FLOAT, NOT_SINGLE, as_tensor_argument, refuse_dtypes
 from .gradient_entry import through
 from .loss import legacy_reduction, reduce_loss
 
@@ -163,6 +163,7 @@ def nll_loss(input: Tensor, target: Tensor, weight: Tensor | None = None, size_a
     as_tensor_argument(input, "nll_loss")
     _check_shapes(input._layout, target._layout, weight._layout if weight is not None else None, "nll_loss")
     _check_target_dtype(target._layout)
+    refuse_dtypes("nll_loss_out_frame", input._layout.dtype, NOT_FLOAT)
     check_targets(target, input._layout.shape[_class_dim(input._layout.ndim)], ignore_index)
     return apply(_nll, (input, target) if weight is None else (input, target, weight), (ignore_index, reduction))
 
@@ -324,6 +325,7 @@ def binary_cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = 
         raise ValueError(f"Using a target size ({target._layout.size}) that is different to the input size ({input._layout.size}) is deprecated. Please ensure they have the same size.")
     if target._layout.dtype is not input._layout.dtype:
         raise RuntimeError(f"Found dtype {target._layout.dtype.type_name} but expected {input._layout.dtype.type_name}")
+    refuse_dtypes("binary_cross_entropy", input._layout.dtype, NOT_FLOAT)
     if input._layout.numel and input._storage.special != ON_META:
         values = array_of(input)
         if not bool(((values >= 0) & (values <= 1)).all()):
@@ -371,6 +373,7 @@ def binary_cross_entropy_with_logits(input: Tensor, target: Tensor, weight: Tens
         raise ValueError(f"Target size ({target._layout.size}) must be the same as input size ({input._layout.size})")
     if weight is None and pos_weight is None and elementwise_loss.fits(input, target, reduction):
         return apply(elementwise_loss.with_logits, (input, target), (reduction,))
+    refuse_dtypes("log_sigmoid_cpu", input._layout.dtype, frozenset((dt.bool_,)))
     if pos_weight is None:
         loss = (1 - target) * input - logsigmoid(input)
     else:
@@ -410,12 +413,15 @@ def multi_margin_loss(input: Tensor, target: Tensor, p: int = 1, margin: float =
         raise RuntimeError(f"Expected non-empty vector or matrix with optional 0-dim batch size, but got: {sizes(input.shape)}")
     logits = input.reshape(1, -1) if single else input
     if target.dim() > 1 or target.numel() != logits.shape[0]:
-        raise RuntimeError(f"inconsistent target size, expected {logits.shape[0]} but got {sizes(target.shape)}")
+        raise RuntimeError(
+            f"multi_margin_loss: target tensor should be 1-D with size equal to the number of input samples (batch size). Expected target size [{logits.shape[0]}], but got {sizes(target.shape)}. Input has shape {sizes(input.shape)}."
+        )
     if weight is not None:
         if weight.dim() > 1 or weight.numel() != logits.shape[1]:
             raise RuntimeError(f"inconsistent weight size, expected {logits.shape[1]} but got {sizes(weight.shape)}")
         if weight._layout.dtype is not input._layout.dtype:
             raise RuntimeError(f"expected scalar type {input._layout.dtype.type_name} but found {weight._layout.dtype.type_name}")
+    refuse_dtypes("multi_margin_loss_cpu_kernel", input._layout.dtype, NOT_SINGLE)
     _check_classes(target, logits.shape[1])
     index = target.reshape(-1, 1)
     distance = (margin - logits.gather(1, index) + logits).clamp(min=0)
@@ -452,6 +458,7 @@ def multilabel_margin_loss(input: Tensor, target: Tensor, size_average: bool | N
         values = array_of(target)
         if values.min() < -1 or values.max() >= input.shape[-1] if input.dim() else values.max() >= 1:
             raise RuntimeError("target out of range")
+    refuse_dtypes("multilabel_margin_loss_forward_out_frame", input._layout.dtype, NOT_SINGLE)
     logits, labels = (t.reshape(1, -1) if t.dim() < 2 else t for t in (input, target))
     classes = logits.shape[1]
     # Labels count up to the first -1.

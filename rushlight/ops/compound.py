@@ -314,6 +314,17 @@ def _no_complex_clamp(common: dt.dtype) -> tuple[dt.dtype, dt.dtype]:
     return common, common
 
 
+def _check_clamp(function: str, dtype: dt.dtype, bounds: tuple[Any, ...], only_max: bool) -> None:
+    """Refuse the dtypes for which PyTorch has no kernel: one bound that is a tensor is `maximum` or `minimum`, which take bools."""
+    one = len(bounds) == 1
+    if one and isinstance(bounds[0], TensorBase):
+        if dtype.is_complex and function[:6] == "clamp_" and function[6:]:
+            raise NotImplementedError(f"\"{'minimum' if only_max else 'maximum'}_cpu\" not implemented for '{dtype.type_name}'")
+    elif dtype is dt.bool_ and all((b._layout.dtype if isinstance(b, TensorBase) else type(b)) in (dt.bool_, bool) for b in bounds):
+        kernel = "clamp_cpu" if isinstance(bounds[0], TensorBase) else "clamp_scalar_cpu" if not one else f"clamp_{'max' if only_max else 'min'}_scalar_cpu"
+        raise NotImplementedError(f"\"{kernel}\" not implemented for 'Bool'")
+
+
 def _clamp_operands(input: Any, min: Any, max: Any, function: str) -> tuple[tuple[Any, ...], tuple[bool, bool]]:
     as_tensor_argument(input, function)
     if min is None and max is None:
@@ -321,6 +332,7 @@ def _clamp_operands(input: Any, min: Any, max: Any, function: str) -> tuple[tupl
     if min is not None and max is not None and isinstance(min, TensorBase) is not isinstance(max, TensorBase):
         raise TypeError(f"{function}() received an invalid combination of arguments: min and max must both be tensors or both be numbers")
     bounds = tuple(as_operand(b, function, name, n) for n, (name, b) in enumerate((("min", min), ("max", max)), 2) if b is not None)
+    _check_clamp(function, input._layout.dtype, bounds, min is None)
     return (input, *bounds), (min is not None, max is not None)
 
 
@@ -336,7 +348,11 @@ def clamp(input: Tensor, min: Any = None, max: Any = None, *, out: Tensor | None
 
 def clamp_(self: Tensor, min: Any = None, max: Any = None) -> Tensor:
     """In-place version of `clamp`."""
-    return write_into(_clamp, self, *_clamp_operands(self, min, max, "clamp_"))
+    operands, given = _clamp_operands(self, min, max, "clamp_")
+    dtype = self._layout.dtype
+    if dtype.category < dt.FLOAT and any(isinstance(b, float) for b in operands[1:]):
+        raise RuntimeError(f"result type Float can't be cast to the desired output type {dt.c_name(dtype)}")
+    return write_into(_clamp, self, operands, given)
 
 
 def clamp_min(input: Tensor, min: Any, *, out: Tensor | None = None) -> Tensor:
@@ -389,31 +405,40 @@ def lerp(input: Tensor, end: Tensor, weight: Any, *, out: Tensor | None = None) 
     >>> torch.lerp(torch.tensor([0.]), torch.tensor([10.]), 0.25)
     tensor([2.5000])
     """
-    _same_dtype(input, end, "end")
-    if isinstance(weight, TensorBase):
-        _same_dtype(input, weight, "weight")
-    found = apply(_lerp, (input, end, as_operand(weight, "lerp", "weight", 3)))
+    found = apply(_lerp, _lerp_operands("lerp", input, end, weight))
     return found if out is None else write_out(out, found, input, end, weight)
+
+
+def _lerp_operands(function: str, input: Tensor, end: Tensor, weight: Any) -> tuple[Any, ...]:
+    dtype = as_tensor_argument(input, function)._layout.dtype
+    _same_dtype(input, as_tensor_argument(end, function, "end", 2), "end")
+    if isinstance(weight, TensorBase):
+        if weight._layout.ndim:
+            _same_dtype(input, weight, "weight")
+    else:
+        weight = as_operand(weight, function, "weight", 3)
+    if dtype.category < dt.FLOAT:
+        kernel = "lerp_kernel_tensor" if isinstance(weight, TensorBase) and weight._layout.ndim else "lerp_kernel_scalar"
+        raise NotImplementedError(f"\"{kernel}\" not implemented for '{dtype.type_name}'")
+    if isinstance(weight, complex) and not dtype.is_complex:
+        raise RuntimeError(f"value cannot be converted to type {dt.c_name(dtype)} without overflow")
+    return input, end, weight
 
 
 def _same_dtype(input: TensorBase, other: TensorBase, name: str) -> None:
     if input._layout.dtype is not other._layout.dtype:
-        raise RuntimeError(f"expected dtype {_lower(input)} for `{name}` but got dtype {_lower(other)}")
-
-
-def _lower(tensor: TensorBase) -> str:
-    return {"int64": "long int", "int32": "int", "float32": "float", "float64": "double"}.get(tensor._layout.dtype.name, tensor._layout.dtype.name)
+        raise RuntimeError(f"expected dtype {dt.c_name(input._layout.dtype)} for `{name}` but got dtype {dt.c_name(other._layout.dtype)}")
 
 
 def lerp_(self: Tensor, end: Tensor, weight: Any) -> Tensor:
     """In-place version of `lerp`."""
-    _same_dtype(self, end, "end")
-    return write_into(_lerp, self, (self, end, as_operand(weight, "lerp_", "weight", 3)))
+    return write_into(_lerp, self, _lerp_operands("lerp_", self, end, weight))
 
 
 _addcmul = Pointwise(
     "addcmul", "input tensor1 tensor2 value",
     numpy=lambda input, tensor1, tensor2, value: input + np.asarray(value, np.result_type(input)) * tensor1 * tensor2, rounds_numbers=False,
+    result=kernel_for("addcmul_cpu_out", bools="none", integers="same"),
     unpromoted=(3,), lowering=Loop(lambda k, input, tensor1, tensor2, value: input + k.convert(value, input.type) * tensor1 * tensor2),
     grads={
         "input": lambda g: g,

@@ -11,7 +11,7 @@ from ..errors import sizes
 from ..grad_mode import no_grad
 from ..shape import numel, wrap_dim
 from ..storage import TensorBase
-from .define import as_tensor_argument, write_out
+from .define import NOT_SINGLE, as_tensor_argument, refuse_dtypes, write_out
 from .vector_norm import vector_norm
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     """
     first, second = as_tensor_argument(x1, "cosine_similarity", "x1"), as_tensor_argument(x2, "cosine_similarity", "x2", 2)
     common = dt.promote_cached(first._layout.dtype, second._layout.dtype)
-    if common.category < dt.FLOAT:
+    if not common.is_floating_point:
         raise RuntimeError(f"expected common dtype to be floating point, yet common dtype is {common.type_name}")
     first, second = _broadcast(first.to(common), second.to(common))
 
@@ -74,6 +74,7 @@ def pdist(input: Tensor, p: float = 2.0) -> Tensor:
         raise RuntimeError("pdist only supports floating-point dtypes")
     if p < 0:
         raise RuntimeError("pdist only supports non-negative p values")
+    refuse_dtypes("pdist", here.dtype, NOT_SINGLE)
     one, other = triu_indices(here.shape[0], here.shape[0], 1).unbind()
     return vector_norm(input.index_select(0, one) - input.index_select(0, other), p, -1)
 

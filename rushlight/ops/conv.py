@@ -19,7 +19,7 @@ from ..engine.lowering import AS_GIVEN, Calls
 from ..errors import sizes
 from ..shape import Layout, Shape, contiguous
 from .card import Card, apply
-from .define import as_tensor_argument
+from .define import as_tensor_argument, refuse_dtypes
 from .matmul import c_name, product
 from .reduction import widened
 from .separable import in_format_of, is_channels_last
@@ -220,7 +220,7 @@ def _check(function: str, n: int, input: Layout, weight: Layout, bias: Layout | 
         raise RuntimeError(f"expected stride to be a single integer value or a list of {weight.ndim - 2} values to match the convolution dimensions, but got stride={sizes((1,) * n)}")
     if input.ndim not in (n + 1, n + 2):
         raise RuntimeError(f"Expected {n + 1}D (unbatched) or {n + 2}D (batched) input to {function}, but got input of size: {sizes(input.shape)}")
-    _check_dtypes(n, input, weight, bias, groups)
+    _check_dtypes(n, input, weight, bias, groups, transposed)
     if weight.shape[0] < groups:
         raise RuntimeError(f"Given groups={groups}, expected weight to be at least {groups} at dimension 0, but got weight of size {sizes(weight.shape)} instead")
     if weight.shape[0] % groups:
@@ -235,7 +235,11 @@ def _check(function: str, n: int, input: Layout, weight: Layout, bias: Layout | 
         raise RuntimeError(f"Given {'transposed=1, ' if transposed else ''}weight of size {sizes(weight.shape)}, expected bias to be 1-dimensional with {outputs} elements, but got bias of size {sizes(bias.shape)} instead")
 
 
-def _check_dtypes(n: int, input: Layout, weight: Layout, bias: Layout | None, groups: int) -> None:
+#: A transposed convolution takes integers of one size alone.
+_NOT_TRANSPOSED = frozenset((dt.bool_, dt.uint8, dt.int8, dt.int16, dt.int32))
+
+
+def _check_dtypes(n: int, input: Layout, weight: Layout, bias: Layout | None, groups: int, transposed: bool) -> None:
     """PyTorch's messages: one for the convolutions that it gives to oneDNN, others for the rest."""
     if input.dtype is not weight.dtype:
         batch = input.shape[0] if input.ndim == n + 2 else 1
@@ -249,8 +253,9 @@ def _check_dtypes(n: int, input: Layout, weight: Layout, bias: Layout | None, gr
         raise RuntimeError(f"Input type ({c_name(input.dtype)}) and bias type ({c_name(bias.dtype)}) should be the same")
     if input.dtype is not weight.dtype:
         raise RuntimeError(f"expected scalar type {input.dtype.type_name} but found {weight.dtype.type_name}")
-    if input.dtype is dt.bool_:
-        raise NotImplementedError(f"\"slow_conv{max(n, 2)}d_cpu\" not implemented for 'Bool'")
+    if transposed:
+        refuse_dtypes(f"slow_conv_transpose{max(n, 2)}d_out_cpu", input.dtype, _NOT_TRANSPOSED)
+    refuse_dtypes("compute_columns3d" if n == 3 else "slow_conv2d_cpu", input.dtype, frozenset((dt.bool_,)))
 
 
 def _batched_shape(input: Layout, n: int) -> Shape:

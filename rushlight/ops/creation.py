@@ -16,7 +16,7 @@ from ..graph import grad_state, make_tensor
 from ..shape import Layout, Shape, contiguous, contiguous_strides, layout, preserved_strides
 from ..storage import ON_META, Storage, TensorBase
 from .card import Card, apply, tensor_of_array
-from .define import as_leaf, as_tensor_argument, write_out
+from .define import as_leaf, as_tensor_argument, refuse_dtypes, write_out
 from .scalars import fitting
 from .views import shape_argument
 
@@ -365,10 +365,12 @@ def _linear(start: Any, end: Any, steps: int, numpy: np.dtype) -> np.ndarray:
     if steps == 1:
         return np.array([start])
     if numpy.kind in "iu":
-        n = np.arange(steps)
+        start, end, n = int(start), int(end), np.arange(steps)
         step = (float(end) - float(start)) / max(steps - 1, 1)
         return np.trunc(np.where(n < steps / 2, start + step * n, end - step * (steps - 1 - n)))
-    kind = numpy.type if numpy.kind in "fc" and numpy.itemsize >= 4 else np.float32
+    if numpy.itemsize < 4:
+        return _half_linear(start, end, steps, numpy)
+    kind = numpy.type
     start, end = kind(start), kind(end)
     step = (end - start) / kind(max(steps - 1, 1))
     values, half = np.empty(steps, kind), steps // 2
@@ -382,6 +384,17 @@ def _linear(start: Any, end: Any, steps: int, numpy: np.dtype) -> np.ndarray:
     return values
 
 
+def _half_linear(start: Any, end: Any, steps: int, numpy: np.dtype) -> np.ndarray:
+    """The same in half precision, where PyTorch rounds after each operation."""
+
+    def rounded(values: Any) -> Any:
+        return np.asarray(values, np.float32).astype(numpy).astype(np.float32)
+
+    start, end, n = rounded(start), rounded(end), np.arange(steps)
+    step = rounded(rounded(end - start) / rounded(max(steps - 1, 1)))
+    return np.where(n < steps // 2, start + rounded(step * rounded(n)), end - rounded(step * rounded(steps - 1 - n)))
+
+
 def linspace(start: Any, end: Any, steps: int, *, out: Tensor | None = None, dtype: dt.dtype | None = None, layout: Any = None, device: Any = None, pin_memory: bool = False, requires_grad: bool = False) -> Tensor:
     """`steps` evenly spaced numbers from `start` to `end` inclusive.
 
@@ -391,6 +404,7 @@ def linspace(start: Any, end: Any, steps: int, *, out: Tensor | None = None, dty
     _check_steps(start, end, steps, "linspace")
     start, end = _numbers("linspace", start=start, end=end)
     dtype = _endpoint_dtype(dtype, start, end)
+    refuse_dtypes("linspace_cpu", dtype, frozenset((dt.bool_,)))
     return given(_linear(start, end, int(steps), dtype.numpy).astype(dtype.numpy, copy=False), out, device, requires_grad)
 
 
@@ -403,11 +417,15 @@ def logspace(start: Any, end: Any, steps: int, base: float = 10.0, *, out: Tenso
     _check_steps(start, end, steps, "logspace")
     start, end = _numbers("logspace", start=start, end=end)
     dtype = _endpoint_dtype(dtype, start, end)
-    exponents = _linear(start, end, int(steps), np.dtype(np.float64) if dtype.category < dt.COMPLEX else dtype.numpy)
+    refuse_dtypes("logspace_cpu", dtype, frozenset((dt.bool_,)))
     if dtype.category == dt.INTEGER:
-        exponents = _linear(start, end, int(steps), np.dtype(np.float64))
+        exponents = _linear(int(start), int(end), int(steps), np.dtype(np.float64))
+    else:
+        exponents = _linear(start, end, int(steps), dtype.numpy).astype(dtype.numpy)
+    kind = np.float64 if dtype.category == dt.INTEGER else np.float32 if dtype in dt.LOW_PRECISION else dtype.numpy.type
     with np.errstate(all="ignore"):
-        return given(np.power(float(base), exponents).astype(dtype.numpy), out, device, requires_grad)
+        found = np.power(np.asarray(base, dtype.numpy if dtype in dt.LOW_PRECISION else kind).astype(kind), exponents.astype(kind))
+        return given(found.astype(dtype.numpy), out, device, requires_grad)
 
 
 def eye(n: int, m: int | None = None, *, out: Tensor | None = None, dtype: dt.dtype | None = None, layout: Any = None, device: Any = None, pin_memory: bool = False, requires_grad: bool = False) -> Tensor:
@@ -428,7 +446,7 @@ def _check_triangle(function: str, row: int, col: int, dtype: dt.dtype) -> None:
     for name, n in (("row", row), ("col", col)):
         if n < 0:
             raise RuntimeError(f"{name} must be non-negative, got{n}")
-    if dtype.category != dt.INTEGER:
+    if dtype not in (dt.int32, dt.int64):
         raise NotImplementedError(f"\"{function}\" not implemented for '{dtype.type_name}'")
 
 

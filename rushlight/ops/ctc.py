@@ -11,6 +11,7 @@ from ..autocasting import SINGLE, autocasts
 from ..shape import contiguous
 from ..storage import TensorBase
 from .card import Card, apply, array_of
+from .define import NOT_SINGLE, as_tensor_argument, refuse_dtypes
 from .from_data import tensor
 from .loss import reduce_loss
 
@@ -125,6 +126,7 @@ def ctc_loss(log_probs: Tensor, targets: Tensor, input_lengths: Any, target_leng
     >>> F.ctc_loss(torch.full((2, 1, 2), 0.5).log(), torch.tensor([[1]]), (2,), (1,))
     tensor(0.2877)
     """
+    refuse_dtypes("ctc_loss_cpu", as_tensor_argument(log_probs, "ctc_loss", "log_probs")._layout.dtype, NOT_SINGLE)
     batched = log_probs if log_probs.dim() == 3 else log_probs.unsqueeze(1)
     inputs, outputs = _lengths(input_lengths, "input_lengths"), _lengths(target_lengths, "target_lengths")
     steps, batch, classes = batched.shape

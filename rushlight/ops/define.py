@@ -57,6 +57,17 @@ def kernel_for(name: str, *, bools: str = "float", integers: str = "float", floa
     return rule
 
 
+NOT_FLOAT = frozenset(d for d in dt.ALL if d.category != dt.FLOAT)
+#: Those for which kernels without half precision are missing.
+NOT_SINGLE = NOT_FLOAT | dt.LOW_PRECISION
+
+
+def refuse_dtypes(kernel: str, dtype: dt.dtype, refused: frozenset[dt.dtype]) -> None:
+    """PyTorch's error where a kernel (it is named) has no form for a dtype."""
+    if dtype in refused:
+        raise NotImplementedError(f"\"{kernel}\" not implemented for '{dtype.type_name}'")
+
+
 def as_leaf(tensor: Any, requires_grad: bool | None) -> Any:
     """A new tensor, as a leaf that has gradients if the factory was asked for one."""
     if requires_grad and tensor._layout.dtype.category < dt.FLOAT:

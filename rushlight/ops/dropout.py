@@ -226,7 +226,7 @@ def rrelu(
     if lower > upper:
         raise RuntimeError("Lower bound should be less than or equal to the upper bound")
     if input.dtype not in (dt.float32, dt.float64) and (training or input.dtype not in (dt.float16, dt.bfloat16)):
-        raise NotImplementedError(f"\"rrelu_with_noise_out_cpu\" not implemented for '{input.dtype.type_name}'")
+        raise NotImplementedError(f"\"{'rrelu_with_noise_out_cpu' if training else 'leaky_relu_cpu'}\" not implemented for '{input.dtype.type_name}'")
     found, _ = apply(_rrelu, (input, float(lower), float(upper), generator_argument(generator, "rrelu")), (bool(training),))
     return input.copy_(found) if inplace else found
 

@@ -13,7 +13,7 @@ from ..engine.lowering import AS_BITS, AS_FLOAT, Calls, Loop, Space
 from ..shape import contiguous
 from ..storage import ON_META, TensorBase
 from .card import Card, apply, array_of, checking_values, value_range
-from .define import as_tensor_argument
+from .define import NOT_FLOAT, as_tensor_argument
 from .index import add_along
 from .reduction import widened
 
@@ -134,6 +134,10 @@ def embedding_bag(input: Tensor, weight: Tensor, offsets: Tensor | None = None, 
             raise ValueError(f"embedding_bag: If per_sample_weights ({list(per_sample_weights.shape)}) is not None, then it must have the same shape as the input ({list(input.shape)})")
         if mode != "sum":
             raise NotImplementedError(f"embedding_bag: per_sample_weights was not None. per_sample_weights is only supported for mode='sum' (got mode='{mode}'). Please open a feature request on GitHub.")
+    dtype = weight._layout.dtype
+    if dtype in NOT_FLOAT:
+        name = f"torch.{dtype.type_name}Tensor" if dtype.category == dt.INTEGER else f"CPU{dtype.type_name}Type"
+        raise RuntimeError(f"Expected tensor for argument #1 'weight' to have one of the following scalar types: Half, BFloat16, Float, Double; but got {name} instead (while checking arguments for embedding_bag)")
     if input.dim() == 2:
         if offsets is not None:
             raise ValueError(f"if input is 2D, then offsets has to be None, as input is treated is a mini-batch of fixed length sequences. However, found offsets of type {type(offsets)}")

@@ -14,7 +14,7 @@ from ..errors import sizes
 from ..shape import Layout, contiguous, wrap_dim
 from ..storage import TensorBase
 from .card import Card, apply
-from .define import as_operand, as_tensor_argument, write_out
+from .define import as_operand, as_tensor_argument, refuse_dtypes, write_out
 from .index import add_along, check_bounds
 from .scalars import fitting
 from .scatter import check_index, in_order_of, in_place_disjoint, reduce_at, scatter_reduce_gradients, zeros_of
@@ -229,6 +229,7 @@ def index_reduce(input: Tensor, dim: int, index: Tensor, source: Tensor, reduce:
     if reduce not in ("prod", "mean", "amax", "amin"):
         raise RuntimeError(f"index_reduce(): Expected reduce to be one of prod, mean, amax or amin but got {reduce}.")
     dim = _rows_arguments("index_reduce", input, dim, index, source)
+    refuse_dtypes("index_func_" if include_self else "index_reduce_func_exclude_input_init", input._layout.dtype, frozenset((dt.bool_,)))
     found = apply(_index_reduce, (input, index, source), (dim, reduce, include_self))
     return found if out is None else write_out(out, found)
 

@@ -10,12 +10,15 @@ import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from .. import dtypes as dt
 from ..autocasting import SINGLE, autocasts
 from ..errors import sizes
 from ..shape import broadcast_shapes
 from ..storage import TensorBase
 from . import elementwise_loss
 from .card import apply
+from .creation import full_like, zeros_like
+from .define import NOT_FLOAT, refuse_dtypes
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -50,6 +53,10 @@ def _warn_sizes(input: TensorBase, target: TensorBase) -> None:
         )
 
 
+def _require_floats(kernel: str, input: TensorBase, target: TensorBase) -> None:
+    refuse_dtypes(kernel, dt.promote_cached(input._layout.dtype, target._layout.dtype), NOT_FLOAT)
+
+
 def _elementwise(rule: Callable[[Tensor, Tensor], Tensor], input: Tensor, target: Tensor, reduction: str, weight: Tensor | None = None) -> Tensor:
     loss = rule(input, target)
     if weight is None:
@@ -71,6 +78,7 @@ def mse_loss(input: Tensor, target: Tensor, size_average: bool | None = None, re
     reduction = legacy_reduction(size_average, reduce, reduction)
     if weight is None and elementwise_loss.fits(input, target, reduction):
         return apply(elementwise_loss.mse, (input, target), (reduction,))
+    _require_floats("mse_cpu", input, target)
     return _elementwise(lambda a, b: (a - b).square(), input, target, reduction, weight)
 
 
@@ -101,6 +109,7 @@ def smooth_l1_loss(input: Tensor, target: Tensor, size_average: bool | None = No
         return l1_loss(input, target, reduction=reduction)
     if elementwise_loss.fits(input, target, reduction):
         return apply(elementwise_loss.smooth_l1, (input, target, float(beta)), (reduction,))
+    _require_floats("smooth_l1_cpu", input, target)
     error = (input - target).abs()
     return reduce_loss(_where(error < beta, 0.5 * error * error / beta, error - 0.5 * beta), reduction)
 
@@ -124,6 +133,8 @@ def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: fl
     if weight is None and elementwise_loss.fits(input, target, reduction):
         return apply(elementwise_loss.huber, (input, target, float(delta)), (reduction,))
 
+    _require_floats("huber_cpu", input, target)
+
     def rule(a: Tensor, b: Tensor) -> Tensor:
         error = (a - b).abs()
         return _where(error <= delta, 0.5 * error * error, delta * (error - 0.5 * delta))
@@ -144,6 +155,9 @@ def kl_div(input: Tensor, target: Tensor, size_average: bool | None = None, redu
             "reduction: 'mean' divides the total loss by both the batch size and the support size.'batchmean' divides only by the batch size, and aligns with the KL div math definition.'mean' will be changed to behave the same as 'batchmean' in the next major release.",
             stacklevel=2,
         )
+    for t in (input, target):
+        if t._layout.dtype.category != dt.FLOAT:
+            raise RuntimeError(f"kl_div: {'Complex' if t._layout.dtype.is_complex else 'Integral'} inputs not supported.")
     loss = target.exp() * (target - input) if log_target else target.xlogy(target) - target * input
     if reduction == "batchmean":
         return loss.sum() / input.shape[0] if input.dim() else loss.sum()
@@ -215,7 +229,10 @@ def soft_margin_loss(input: Tensor, target: Tensor, size_average: bool | None = 
     """
     reduction = legacy_reduction(size_average, reduce, reduction)
     broadcast_shapes(input._layout.shape, target._layout.shape)
-    return reduce_loss((-target * input).exp().log1p(), reduction)
+    margin = -target * input
+    if input._layout.dtype.category == dt.INTEGER:
+        raise RuntimeError(f"result type Float can't be cast to the desired output type {input._layout.dtype.type_name}")
+    return reduce_loss(margin.exp().log1p(), reduction)
 
 
 @autocasts(SINGLE)
@@ -226,8 +243,9 @@ def hinge_embedding_loss(input: Tensor, target: Tensor, margin: float = 1.0, siz
     tensor(0.5000)
     """
     reduction = legacy_reduction(size_average, reduce, reduction)
-    apart = _where(target != 1, (margin - input).clamp(min=0), 0.0)
-    together = _where(target != -1, input, 0.0)
+    nothing = zeros_like(input)
+    apart = _where(target != 1, (full_like(input, margin) - input).clamp(min=0), nothing)
+    together = _where(target != -1, input, nothing)
     return reduce_loss(apart + together, reduction)
 
 
@@ -243,7 +261,7 @@ def margin_ranking_loss(input1: Tensor, input2: Tensor, target: Tensor, margin: 
         raise RuntimeError(
             f"margin_ranking_loss : All input tensors should have same dimension but got sizes: input1: {input1.size()}, input2: {input2.size()}, target: {target.size()} "
         )
-    return reduce_loss((-target * (input1 - input2) + margin).clamp(min=0), reduction)
+    return reduce_loss(((input1 - input2) * -target + float(margin)).clamp(min=0), reduction)
 
 
 @autocasts(SINGLE)

@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import dtypes as dt
 from ..autocasting import LOWER, autocasts, cast
+from ..dtypes import c_name as c_name
 from ..engine import library
 from ..engine.lowering import AS_GIVEN, LOOPED, ROW_BLOCK, Calls, Loop, Space
 from ..errors import sizes
@@ -24,22 +25,22 @@ if TYPE_CHECKING:
 
 
 def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """``a @ b``, in float32 for half precision. Integers and bools wrap as PyTorch's do."""
-    if a.dtype.kind == "b":
-        return (a.astype(np.int64) @ b.astype(np.int64)) != 0
+    """``a @ b``, in float32 for half precision. Integers wrap as PyTorch's do."""
     if a.dtype.itemsize <= 2 and a.dtype.kind not in "iu":
         return a.astype(np.float32) @ b.astype(np.float32)
     return np.matmul(a, b)
 
 
+def _refuse_bools(kernel: str, dtype: dt.dtype, out: Layout, inner: int = 1) -> Layout:
+    """`out`, unless PyTorch's kernel would have bools to multiply."""
+    if dtype is dt.bool_ and out.numel and inner:
+        raise NotImplementedError(f"\"{kernel}\" not implemented for 'Bool'")
+    return out
+
+
 def same_dtype(a: Layout, b: Layout) -> None:
     if a.dtype is not b.dtype:
         raise RuntimeError(f"expected m1 and m2 to have the same dtype, but got: {c_name(a.dtype)} != {c_name(b.dtype)}")
-
-
-def c_name(dtype: dt.dtype) -> str:
-    """The C++ name of a dtype, as some messages print it."""
-    return {"float32": "float", "float64": "double", "int64": "long int", "int32": "int", "int16": "short", "int8": "signed char", "uint8": "unsigned char", "bool": "bool", "float16": "c10::Half", "bfloat16": "c10::BFloat16", "complex64": "c10::complex<float>", "complex128": "c10::complex<double>"}.get(dtype.name, dtype.name)
 
 
 def _infer_mm(input: Layout, mat2: Layout) -> Layout:
@@ -50,7 +51,7 @@ def _infer_mm(input: Layout, mat2: Layout) -> Layout:
     if input.shape[1] != mat2.shape[0]:
         raise RuntimeError(f"mat1 and mat2 shapes cannot be multiplied ({input.shape[0]}x{input.shape[1]} and {mat2.shape[0]}x{mat2.shape[1]})")
     same_dtype(input, mat2)
-    return contiguous((input.shape[0], mat2.shape[1]), input.dtype)
+    return _refuse_bools("addmm_impl_cpu_", input.dtype, contiguous((input.shape[0], mat2.shape[1]), input.dtype), input.shape[1])
 
 
 _mm = Card(
@@ -82,7 +83,7 @@ def _infer_bmm(input: Layout, mat2: Layout) -> Layout:
         )
     if input.dtype is not mat2.dtype:
         raise RuntimeError(f"expected scalar type {input.dtype.type_name} but found {mat2.dtype.type_name}")
-    return contiguous((input.shape[0], input.shape[1], mat2.shape[2]), input.dtype)
+    return _refuse_bools("bmm", input.dtype, contiguous((input.shape[0], input.shape[1], mat2.shape[2]), input.dtype), input.shape[2])
 
 
 _bmm = Card(
@@ -115,7 +116,7 @@ def _infer_dot(input: Layout, tensor: Layout) -> Layout:
         raise RuntimeError(
             f"inconsistent tensor size, expected tensor {sizes(input.shape)} and src {sizes(tensor.shape)} to have the same number of elements, but got {input.numel} and {tensor.numel} elements respectively"
         )
-    return contiguous((), input.dtype)
+    return _refuse_bools("dot", input.dtype, contiguous((), input.dtype))
 
 
 def _dot_space(plan: Any) -> Space | None:
@@ -157,7 +158,7 @@ def _infer_mv(input: Layout, vec: Layout) -> Layout:
     if input.shape[1] != vec.shape[0]:
         raise RuntimeError(f"size mismatch, got input ({input.shape[0]}), mat ({input.shape[0]}x{input.shape[1]}), vec ({vec.shape[0]})")
     _check_addmv_dtypes(vec, input, vec)
-    return contiguous((input.shape[0],), input.dtype)
+    return _refuse_bools("addmv_impl_cpu", input.dtype, contiguous((input.shape[0],), input.dtype), input.shape[1])
 
 
 def _check_addmv_dtypes(input: Layout, mat: Layout, vec: Layout) -> None:
@@ -254,7 +255,7 @@ def _infer_linear(input: Layout, weight: Layout, bias: Any = None) -> Layout:
     shape = (*input.shape[:-1], *weight.shape[:-1])
     if bias is not None and not can_broadcast_to(bias.shape, shape):
         raise RuntimeError(f"The expanded size of the tensor ({shape[-1]}) must match the existing size ({bias.shape[-1]}) at non-singleton dimension {len(shape) - 1}.  Target sizes: {sizes(shape)}.  Tensor sizes: {sizes(bias.shape)}")
-    return contiguous(shape, input.dtype)
+    return _refuse_bools("addmm_impl_cpu_", input.dtype, contiguous(shape, input.dtype), input.shape[-1])
 
 
 def _linear_rule(input: np.ndarray, weight: np.ndarray, bias: np.ndarray | None = None) -> np.ndarray:
@@ -470,6 +471,7 @@ def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alp
     if dtypes[0] is not dtypes[1]:
         names = [c_name(dtype) for dtype in dtypes]
         raise RuntimeError(f"Input dtypes must be the same, got: input {names[0]}, batch1: {names[1]}, batch2: {names[2]}")
+    _refuse_bools("baddbmm", dtypes[1], input._layout)
     return _plus(input, bmm(batch1, batch2), beta, alpha, out)
 
 

@@ -19,7 +19,7 @@ from ..errors import sizes
 from ..shape import Layout, Shape, contiguous
 from ..storage import ON_META
 from .card import Card, apply, array_of
-from .define import as_tensor_argument
+from .define import NOT_FLOAT, as_tensor_argument, refuse_dtypes
 from .reduction import widened
 from .separable import (
     Table,
@@ -155,13 +155,8 @@ def _check_input(function: str, input: Layout, n: int, refused: Any, empty: str)
     refuse_dtypes(function, input.dtype, refused)
 
 
-def refuse_dtypes(kernel: str, dtype: dt.dtype, refused: Any) -> None:
-    if dtype in refused:
-        raise NotImplementedError(f"\"{kernel}\" not implemented for '{dtype.type_name}'")
-
-
 _NOT_ORDERED = frozenset(d for d in dt.ALL if d.category in (dt.BOOL, dt.COMPLEX))
-NOT_FLOAT = frozenset(d for d in dt.ALL if d.category != dt.FLOAT)
+_NOT_UNPOOLED = _NOT_ORDERED | {dt.uint8, dt.int8, dt.int16, dt.int32, dt.int64}
 _NOT_AVERAGED = NOT_FLOAT - {dt.int64}
 
 
@@ -316,7 +311,7 @@ def _scatter_to(n: int, input: Any, indices: Any, size: Shape) -> Tensor:
         raise RuntimeError(f"Expected shape of indices to be same as that of the input tensor ({sizes(here.shape)}) but got indices tensor with shape: {sizes(there.shape)}")
     if 0 in here.shape[here.ndim - n - 1 :]:
         raise RuntimeError(f"max_unpooling{n}d_forward_out_cpu(): Expected input to have non-zero size for non-batch dimensions, but got {sizes(here.shape)}")
-    refuse_dtypes(f"max_unpool{n}d", here.dtype, _NOT_ORDERED)
+    refuse_dtypes(f"max_unpool{n}d", here.dtype, _NOT_UNPOOLED)
     if there.numel and indices._storage.special != ON_META:
         values = array_of(indices)
         plane = int(np.prod(size))
@@ -380,7 +375,7 @@ def _averaged_counts(*geometry: Any, **counting: Any) -> np.ndarray:
 
 def _divided(total: np.ndarray, counts: np.ndarray) -> np.ndarray:
     if total.dtype.kind in "iu":
-        return np.sign(total) * (np.abs(total) // counts)
+        return np.sign(total) * np.sign(counts) * (np.abs(total) // np.abs(counts))
     return total / counts.astype(total.dtype)
 
 
@@ -453,7 +448,7 @@ def _avg_pool_nd(n: int, input: Any, kernel_size: Any, stride: Any, padding: Any
         raise RuntimeError("divisor must be not zero")
     if n == 2 and here.ndim < 3:
         raise IndexError(f"Dimension out of range (expected to be in range of [{-max(here.ndim, 1)}, {max(here.ndim, 1) - 1}], but got -3)")
-    _check_input("avg_pool2d" if n == 2 else "avg_pool3d_out_frame", here, n, _NOT_AVERAGED if n == 2 else _NOT_AVERAGED | {dt.float16}, f"{function}()")
+    _check_input("avg_pool2d" if n == 2 else "avg_pool3d_out_frame", here, n, _NOT_AVERAGED if n == 2 else _NOT_AVERAGED | dt.HALF, f"{function}()")
     if n == 3 and any(size + 2 * p < k for size, k, p in zip(here.shape[-3:], kernel, margins, strict=True)):
         image, reach = (" ".join(f"{letter}{a}: {v}" for a, v in zip("THW", values, strict=True)) for letter, values in (("", here.shape[-3:]), ("k", kernel)))
         raise RuntimeError(f"input image ({image}) smaller than kernel size ({reach})")

@@ -19,7 +19,7 @@ from ..errors import sizes
 from ..shape import Layout, Shape
 from .adaptive_pool import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
 from .card import Card, apply
-from .define import as_tensor_argument
+from .define import NOT_SINGLE, as_tensor_argument, refuse_dtypes
 from .reduction import widened
 from .separable import Table, in_format_of, sum_along, table, transposed
 
@@ -183,6 +183,13 @@ _resample_backward = Card(
 _NEEDED_DIMS = {"linear": 3, "bilinear": 4, "trilinear": 5}
 
 
+def _kernel(mode: str, input: Layout) -> str:
+    """PyTorch's kernel, as its errors name it."""
+    if input.ndim == 4 and mode in ("nearest", "nearest-exact", "bilinear"):
+        return f"upsample_{mode.removesuffix('-exact')}2d_channels_last"
+    return f"compute_indices_weights_{'cubic' if mode == 'bicubic' else 'linear' if mode.endswith('linear') else 'nearest'}"
+
+
 def _resample(input: Any, out: Shape, mode: str, align_corners: bool, scale_factors: Sequence[float | None], antialias: bool) -> Tensor:
     here = input._layout
     size = here.shape[2:]
@@ -193,8 +200,10 @@ def _resample(input: Any, out: Shape, mode: str, align_corners: bool, scale_fact
     if here.shape[1] == 0:
         raise RuntimeError(f"Non-empty {here.ndim}D data tensor expected but got a tensor with sizes {sizes(here.shape)}")
     allowed = here.dtype.is_floating_point or (here.dtype is dt.uint8 and (mode.startswith("nearest") or here.ndim == 4))
+    if antialias:
+        refuse_dtypes("compute_index_ranges_weights", here.dtype, NOT_SINGLE - {dt.uint8})
     if not allowed:
-        raise NotImplementedError(f"\"upsample_{mode.replace('-', '_')}{len(size)}d_channels_last\" not implemented for '{here.dtype.type_name}'")
+        raise NotImplementedError(f"\"{_kernel(mode, here)}\" not implemented for '{here.dtype.type_name}'")
     return apply(_CARDS[mode, len(size), antialias], (input,), (mode, antialias, size, out, align_corners, tuple(scale_factors)))
 
 

@@ -14,8 +14,7 @@ from ..errors import sizes
 from ..shape import Layout, Shape, contiguous
 from .card import Card, apply
 from .conv import output_size, windows
-from .define import as_tensor_argument
-from .pool import refuse_dtypes
+from .define import as_tensor_argument, refuse_dtypes
 from .reduction import widened
 from .separable import in_format_of
 

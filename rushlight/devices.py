@@ -88,11 +88,11 @@ def get_default_device() -> device:
 
 
 def set_default_device(device: Any) -> None:
-    """Set the device on which factory functions create tensors.
+    """Set the device on which factory functions create tensors; None is the CPU again.
 
     >>> torch.set_default_device("cpu")
     """
-    _state.default = resolve(device)
+    _state.default = CPU if device is None else resolve(device)
 
 
 def resolve(wanted: Any) -> device:

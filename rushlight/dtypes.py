@@ -8,6 +8,7 @@ class only wins on a higher category. Source: https://docs.pytorch.org/docs/stab
 from __future__ import annotations
 
 import builtins
+from collections.abc import Callable
 from typing import Any, Final
 
 import ml_dtypes
@@ -85,6 +86,9 @@ BY_NAME: Final[dict[str, dtype]] = {d.name: d for d in ALL} | {d.alias: d for d 
 
 _default = float32
 
+#: What forgets results that rest on the default dtype; each file that remembers such results adds its own.
+when_default_changes: list[Callable[[], None]] = []
+
 
 def get_default_dtype() -> dtype:
     """The dtype that Python floats become.
@@ -102,8 +106,11 @@ def set_default_dtype(d: dtype) -> None:
     """
     global _default
     if not isinstance(d, dtype) or d.category != FLOAT:
-        raise TypeError("only floating-point types are supported as the default type")
-    _default = d
+        raise TypeError("invalid dtype object: only floating-point types are supported as the default type")
+    if d is not _default:
+        _default = d
+        for forget in when_default_changes:
+            forget()
 
 
 def default_complex() -> dtype:

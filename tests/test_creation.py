@@ -174,3 +174,26 @@ def test_fill_diagonal_wraps_below_a_full_square() -> None:
     assert torch.zeros(7, 3).fill_diagonal_(2, wrap=True).nonzero().tolist() == [[0, 0], [1, 1], [2, 2], [4, 0], [5, 1], [6, 2]]
     assert torch.zeros(7, 3).fill_diagonal_(2).nonzero().tolist() == [[0, 0], [1, 1], [2, 2]]
     assert torch.zeros(2, 2, 2).fill_diagonal_(2).nonzero().tolist() == [[0, 0, 0], [1, 1, 1]]
+
+
+def test_a_default_device_of_none_is_the_cpu_again():
+    torch.set_default_device("meta")
+    try:
+        assert torch.ones(1).device.type == "meta"
+    finally:
+        torch.set_default_device(None)
+    assert torch.get_default_device().type == "cpu" and torch.ones(1).item() == 1.0
+
+
+def test_integers_become_the_default_dtype_of_the_moment():
+    n = torch.tensor([1, 2])
+    seen = []
+    for dtype in (torch.float32, torch.float64, torch.float16, torch.float32):
+        torch.set_default_dtype(dtype)
+        try:
+            seen.append([(n / 2).dtype, n.sqrt().dtype, torch.atan2(n, n).dtype, torch.true_divide(n, n).dtype, (n * 1.5).dtype])
+        finally:
+            torch.set_default_dtype(torch.float32)
+    assert seen == [[dtype] * 5 for dtype in (torch.float32, torch.float64, torch.float16, torch.float32)]
+    with pytest.raises(TypeError, match="invalid dtype object: only floating-point types are supported as the default type"):
+        torch.set_default_dtype(torch.int32)

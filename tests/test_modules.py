@@ -252,6 +252,40 @@ def test_lazy_layers_become_ordinary_ones_and_load_their_state(name):
     assert torch.equal(second(x), expected)
 
 
+def test_lazy_layers_keep_a_dtype_given_before_their_shape():
+    layer = torch.nn.LazyBatchNorm1d().double()
+    layer(torch.ones(2, 3, dtype=torch.float64))
+    assert layer.running_mean.dtype is torch.float64 and layer.running_mean.shape == (3,)
+    with pytest.raises(ValueError, match="Attempted to use an uninitialized parameter in <method 'numel'"):
+        sum(parameter.numel() for parameter in torch.nn.LazyLinear(2).parameters())
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        torch.nn.MaxPool1d(3),
+        torch.nn.MaxPool2d(3),
+        torch.nn.MaxPool3d(3),
+        torch.nn.AdaptiveMaxPool2d(2),
+        torch.nn.FractionalMaxPool2d(2, output_size=2),
+        torch.nn.TransformerEncoderLayer(4, 2, 8, batch_first=True),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_a_batch_of_nothing_passes_forward_and_back(layer):
+    dims = {"MaxPool1d": 3, "MaxPool3d": 5, "TransformerEncoderLayer": 3}.get(type(layer).__name__, 4)
+    x = torch.ones(0, *[4] * (dims - 1), requires_grad=True)
+    layer(x).sum().backward()
+    assert x.grad.tolist() == []
+
+
+def test_a_batch_of_nothing_leaves_running_statistics():
+    layer = torch.nn.BatchNorm2d(2)
+    layer(torch.ones(0, 2, 3, 3))
+    assert layer.running_mean.tolist() == [0.0, 0.0] and layer.running_var.tolist() == [1.0, 1.0]
+    assert layer.num_batches_tracked.item() == 1
+
+
 def test_batch_norm_counts_batches_and_loads_files_from_before_the_counter():
     layer = nn.BatchNorm1d(3, momentum=None)
     for scale in (1.0, 3.0):

@@ -438,6 +438,12 @@ def test_a_stateless_call_uses_the_given_tensors_and_restores_its_own() -> None:
         "RuntimeError",
         "Error(s) in reparametrizing for Sequential:\n\tUnexpected key(s): '2.bias'.\n\tMissing key(s): '1.bias'.",
     )
+    unknown = {"bias": torch.ones(1)}
+    assert torch.equal(stateless.call_with_tensors(model, unknown, torch.ones(1)), model(torch.ones(1)))
+    assert message(lambda: stateless.call_with_tensors(model[0], {"in_features": torch.ones(1)}, torch.ones(1))) == (
+        "TypeError",
+        "attribute `in_features`: 1 is not an instance of torch.Tensor",
+    )
     tied = {"0.weight": torch.zeros(1, 1), "1.weight": torch.ones(1, 1)}
     assert message(lambda: stateless.call_with_tensors(model, tied, torch.ones(1)))[1].startswith(
         "functional_call got multiple values for keys ['0.weight', '1.weight'], which are tied."

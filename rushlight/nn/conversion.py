@@ -11,7 +11,7 @@ from ..autograd import no_grad
 from ..devices import device as Device
 from ..dtypes import dtype as DType
 from ..tensor import Tensor
-from .parameter import Parameter
+from .parameter import Parameter, is_lazy
 
 if TYPE_CHECKING:
     from .module import Module
@@ -49,7 +49,11 @@ class ConversionMixin:
             else:
                 parameter.grad = converted_grad.requires_grad_(grad.requires_grad)
         for name, buffer in self._buffers.items():
-            if buffer is not None:
+            if buffer is None:
+                continue
+            if is_lazy(buffer):
+                buffer.data = fn(buffer.data)
+            else:
                 self._buffers[name] = fn(buffer)
         return self
 

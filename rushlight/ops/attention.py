@@ -282,8 +282,8 @@ def multi_head_attention_forward(
     else:
         if attn_mask is not None:
             shared = attn_mask.size(0) == 1
-            attn_mask = attn_mask.unsqueeze(0) if shared else attn_mask.view(batch, num_heads, -1, source_length)
-        q, k, v = (part.view(batch, num_heads, -1, head_dim) for part in (q, k, v))
+            attn_mask = attn_mask.unsqueeze(0) if shared else attn_mask.view(batch, num_heads, attn_mask.size(1), source_length)
+        q, k, v = (part.view(batch, num_heads, part.size(1), head_dim) for part in (q, k, v))
         attended = scaled_dot_product_attention(q, k, v, attn_mask, dropout_p, is_causal).permute(2, 0, 1, 3)
 
     output = linear(attended.reshape(length * batch, embed_dim), out_proj_weight, out_proj_bias)

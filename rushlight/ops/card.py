@@ -67,6 +67,15 @@ CARDS: dict[str, Card] = {}
 
 _PLANS: Recent[tuple[Any, ...], Plan] = Recent(1 << 12)
 
+
+def _forget_plans() -> None:
+    _PLANS.clear()
+    _PLANS.old = {}
+
+
+# Which dtype integers become is part of what a plan says, and not of its key.
+dt.when_default_changes.append(_forget_plans)
+
 Static = tuple[Any, ...]
 
 

@@ -162,7 +162,9 @@ def native_batch_norm(input: Tensor, weight: Tensor | None, bias: Tensor | None,
         nothing = empty(0, dtype=_statistics_dtype(here), device=input.device)
         return found, nothing, empty(0, dtype=_statistics_dtype(here), device=input.device)
     found, mean, rstd, variance = apply(_batch_norm, (input, scale, shift), (float(eps),))
-    count = here.numel // here.shape[1] if here.shape[1] else 0
+    if not here.numel:
+        return found, mean, rstd
+    count = here.numel // here.shape[1]
     if running_mean is not None:
         _move_towards(running_mean, mean, momentum)
     if running_var is not None:

@@ -83,7 +83,7 @@ def scatter_rule(values: np.ndarray, indices: np.ndarray, size: Shape, accumulat
     planes, plane = int(np.prod(lead)), int(np.prod(size))
     values = widened(values)
     out = np.zeros(planes * plane, values.dtype)
-    where = (indices.reshape(planes, -1) + np.arange(planes)[:, None] * plane).reshape(-1)
+    where = (indices.reshape(planes, indices.size // max(planes, 1)) + np.arange(planes)[:, None] * plane).reshape(-1)
     if accumulate:
         np.add.at(out, where, values.reshape(-1))
     else:
@@ -93,8 +93,7 @@ def scatter_rule(values: np.ndarray, indices: np.ndarray, size: Shape, accumulat
 
 def gather_windows(input: Tensor, indices: Tensor, n: int) -> Tensor:
     """The values at flat positions of the last `n` dims."""
-    lead = input.shape[: input.dim() - n]
-    return input.reshape(*lead, -1).gather(-1, indices.reshape(*lead, -1)).reshape(indices.shape)
+    return input.flatten(-n).gather(-1, indices.flatten(-n)).reshape(indices.shape)
 
 
 _scatter_windows = Card(

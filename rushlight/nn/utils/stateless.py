@@ -13,14 +13,16 @@ from ..module import Module
 __all__ = ["functional_call"]
 
 
-def _members(module: Module, path: str) -> tuple[dict[str, Any], str]:
-    """The dictionary of parameters or buffers that holds the tensor at a dotted path, and its key there."""
+def _members(module: Module, path: str) -> tuple[dict[str, Any], str] | None:
+    """The dictionary of parameters or buffers that holds the tensor at a dotted path, and its key there; None if there is no such attribute."""
     owner_path, _, name = path.rpartition(".")
     owner = module.get_submodule(owner_path)
     for members in (owner._parameters, owner._buffers):
         if name in members:
             return members, name
-    raise AttributeError(f"{owner._get_name()} has no attribute `{name}`")
+    if hasattr(owner, name):
+        raise TypeError(f"attribute `{path}`: {getattr(owner, name)} is not an instance of torch.Tensor")
+    return None
 
 
 def _named_tensors(module: Module) -> dict[str, Tensor]:
@@ -52,8 +54,8 @@ def _with_tied_names(module: Module, replacements: Mapping[str, Any]) -> dict[st
 def _check_keys(module: Module, replacements: Mapping[str, Any]) -> None:
     names = _named_tensors(module)
     problems = {
-        "Unexpected": [name for name in replacements if name not in names],
-        "Missing": [name for name in names if name not in replacements],
+        "Unexpected": sorted(name for name in replacements if name not in names),
+        "Missing": sorted(name for name in names if name not in replacements),
     }
     messages = [f"{kind} key(s): {', '.join(map(repr, keys))}." for kind, keys in problems.items() if keys]
     if messages:
@@ -71,7 +73,10 @@ def _replaced(module: Module, replacements: Mapping[str, Any], tie_weights: bool
     old: list[tuple[str, dict[str, Any], str, Any]] = []
     try:
         for path, tensor in new.items():
-            members, name = _members(module, path)
+            found = _members(module, path)
+            if found is None:
+                continue
+            members, name = found
             old.append((path, members, name, members[name]))
             members[name] = tensor
         yield

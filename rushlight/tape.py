@@ -11,6 +11,7 @@ owed: an entry that touches one runs before the call returns (`ops/card.py`).
 
 from __future__ import annotations
 
+import functools
 import operator
 import os
 import sys
@@ -183,9 +184,9 @@ def _run_compiled(failures: list[Exception], began: float) -> None:
     found = execute.find(entries)
     if found is None:
         return
-    compiled, scan = found
-    only = None if config.DEBUG else compiled.only
-    if only is None or not _run_segment(only, compiled, scan, entries):
+    compiled, operands = found
+    if not _run_segment(compiled, operands, entries):
+        scan = operands.scan() if isinstance(operands, execute.Recognition) else operands
         progress = execute.Progress(compiled, scan, entries)
         try:
             _drop(len(entries))
@@ -195,22 +196,28 @@ def _run_compiled(failures: list[Exception], began: float) -> None:
             if not pending or pending[0] is not entries[0]:
                 pending.extendleft(reversed(progress.left()))
             raise
-        del progress
+        del progress, scan
     state.run += len(entries)
     start = time.perf_counter()
     counts.packing_seconds += start - began - (counts.accounted() - before)
-    del entries, found, scan
+    del entries, found, operands
     counts.releasing_seconds += time.perf_counter() - start
 
 
-def _run_segment(only: execute.Segment, compiled: execute.Compiled, scan: execute.Scan, entries: tuple[Entry, ...]) -> bool:
-    """Run a trace that is one native call. False, with all of it still pending, if there is no memory for it."""
+def _run_segment(compiled: execute.Compiled, operands: execute.Scan | execute.Recognition, entries: tuple[Entry, ...]) -> bool:
+    """Run a trace that is one native call. False, with all of it still pending, if it is not, or if there is no memory for it."""
+    only = None if config.DEBUG else compiled.only
+    if only is None:
+        return False
     runs = only.program.runs
-    if compiled.locals:
-        execute.place_locals(compiled, scan)
+    if isinstance(operands, execute.Recognition):
+        run = functools.partial(execute.run_recognised, operands)
+    else:
+        execute.place_locals(compiled, operands)
+        run = functools.partial(execute.run_segment, only, operands.storages, operands.regions, operands.numbers)
     try:
         _drop(len(entries))
-        done = execute.run_segment(only, scan.storages, scan.regions, scan.numbers)
+        done = run()
     except BaseException:
         # Ctrl-C: before the native call or behind it.
         if (not pending or pending[0] is not entries[0]) and only.program.runs == runs:
@@ -218,7 +225,8 @@ def _run_segment(only: execute.Segment, compiled: execute.Compiled, scan: execut
         raise
     if not done:
         pending.extendleft(reversed(entries))
-        del scan.regions[len(scan.regions) - len(compiled.locals) :]
+        if not isinstance(operands, execute.Recognition):
+            del operands.regions[len(operands.regions) - len(compiled.locals) :]
         return False
     execute.counts.compiled_runs += 1
     return True

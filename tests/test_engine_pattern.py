@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,19 +11,24 @@ import pytest
 
 import rushlight as torch
 from rushlight import config, tape
-from rushlight.engine import execute, llvm
+from rushlight.engine import execute, llvm, pattern, recognised
 from rushlight.recent import Recent
 
 pytestmark = pytest.mark.skipif(not llvm.AVAILABLE, reason="llvmlite is absent")
 
 
-@pytest.fixture(autouse=True)
-def _compiled_at_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+@pytest.fixture(autouse=True, params=["machine code", "Python"])
+def _compiled_at_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Traces are compiled when first seen, and recognised by machine code or by Python."""
     tape.flush()
     monkeypatch.setattr(config, "HOT", 0)
     monkeypatch.setattr(tape.state, "immediate", False)
     monkeypatch.setattr(tape.state, "compile", True)
     monkeypatch.setattr(execute, "_patterns", Recent(64))
+    monkeypatch.setattr(execute, "_traces", OrderedDict())
+    monkeypatch.setattr(execute, "_parts", 0)
+    if request.param == "Python":
+        monkeypatch.setattr(pattern, "recognised", lambda *_: None)
     yield
     tape.flush()
 
@@ -161,3 +167,48 @@ def test_many_ways_to_read_one_trace_are_no_leak(scans: list[int]) -> None:
         kept = y = None  # type: ignore[assignment]
     assert 0 < max(map(len, execute._patterns.values())) <= execute._PATTERNS_AT_MOST
 
+
+
+def test_machine_code_sees_what_python_sees() -> None:
+    """Entries whose operands have been exchanged, repeated or given other storages are alike for both, or for neither."""
+    random = np.random.RandomState(5)
+    tensors = [normal(4, seed=n) for n in range(4)]
+
+    def step() -> None:
+        a, b = tensors[0] + tensors[1], tensors[2] * 2.0
+        c = (a - b).exp() + tensors[3]
+        c.add_(a)
+        tape.flush()
+
+    runs(step, 3)
+    ((known,),) = execute._patterns.values()
+    a, b = tensors[0] + tensors[1], tensors[2] * 2.0
+    c = (a - b).exp() + tensors[3]
+    c.add_(a)
+    entries = tuple(tape.pending)
+    tape.pending.clear()
+    native = recognised.recognised(entries, execute.scan(entries), known.known.compiled)
+    assert native is not None
+    verdicts = []
+    for _ in range(400):
+        changed = [(plan, list(outputs), list(inputs), position) for plan, outputs, inputs, position in entries]
+        for _ in range(random.randint(3)):
+            flat = [(operands, n) for _, outputs, inputs, _ in changed for operands in (inputs, outputs) for n, o in enumerate(operands) if type(o) is tuple]
+            (one, n), (other, m) = [flat[k] for k in random.randint(len(flat), size=2)]
+            storage, offset, layout = one[n]
+            one[n] = [other[m], (storage, offset, layout), (storage, offset + random.randint(2), layout)][random.randint(3)]
+        by_python = known.match(changed) is not None
+        assert (native.look(tuple(changed)) != recognised.DIFFERENT) == by_python
+        verdicts.append(by_python)
+    assert 50 < sum(verdicts) < 350
+
+
+def test_a_number_of_another_kind_is_passed_on() -> None:
+    x = normal(6)
+    found = []
+    for scale in (1.5, 2.5, 3.5, np.float64(4.5), 5.5):
+        y = (x * scale).abs() - 0.25
+        found.append((y.tolist(), scale))
+    values = np.array(x.tolist(), np.float32)
+    for y, scale in found:
+        assert y == (np.abs(values * np.float32(scale)) - np.float32(0.25)).tolist()

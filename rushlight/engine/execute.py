@@ -16,7 +16,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -29,6 +29,7 @@ from .interpret import run_entry
 from .memory import address_of
 from .pattern import Pattern, ops_of
 from .pipeline import Compiled, Part, Segment, compile_trace, is_exact
+from .recognised import OTHER_REFERENCES
 from .routine import expanded
 from .trace import Fate, Scan, Step, Trace, scan, trace_of
 
@@ -140,7 +141,28 @@ _PATTERNS_AT_MOST = 4
 _USED_EVERY = 64
 
 
-def find(entries: Sequence[Entry]) -> tuple[Compiled, Scan] | None:
+class Recognition(NamedTuple):
+    """Entries that machine code has recognised, and which of their results need memory."""
+
+    pattern: Pattern
+    entries: Sequence[Entry]
+    owed: tuple[Storage, ...]
+
+    def scan(self) -> Scan:
+        return self.pattern.scan(self.entries)
+
+
+def _recognised(pattern: Pattern, start: float) -> Compiled:
+    known = pattern.known
+    known.seen += 1
+    counts.ops_looked_up += pattern.ops
+    if not known.seen % _USED_EVERY and known.key in _traces:
+        _traces.move_to_end(known.key)
+    counts.lookup_seconds += time.perf_counter() - start
+    return known.compiled
+
+
+def find(entries: Sequence[Entry]) -> tuple[Compiled, Scan | Recognition] | None:
     """The compiled form of a trace, with what this run of it is over; None when entries are to be run one by one."""
     if not llvm.AVAILABLE or len(entries) > ENTRIES_AT_MOST:
         return None
@@ -150,18 +172,19 @@ def find(entries: Sequence[Entry]) -> tuple[Compiled, Scan] | None:
     match = regions = storages = None
     alike = None  # a pattern of which only the references are unknown or different, and what they are
     for pattern in patterns:
+        if pattern.native is not None and not config.DEBUG:
+            owed = pattern.native.look(entries)
+            if type(owed) is tuple:
+                return _recognised(pattern, start), Recognition(pattern, entries, owed)
+            if owed == OTHER_REFERENCES and (alike is None or pattern.references is None):
+                alike = pattern, pattern.native.references()
+            continue
         match = pattern.match(entries)
         if match is None:
             continue
         regions, storages, numbers, references = match
         if references == pattern.references:
-            known = pattern.known
-            known.seen += 1
-            counts.ops_looked_up += pattern.ops
-            if not known.seen % _USED_EVERY and known.key in _traces:
-                _traces.move_to_end(known.key)
-            counts.lookup_seconds += time.perf_counter() - start
-            return known.compiled, Scan(known.key, list(regions), numbers, list(storages), pattern.fates)
+            return _recognised(pattern, start), Scan(pattern.known.key, list(regions), numbers, list(storages), pattern.fates)
         if alike is None or pattern.references is None:
             alike = pattern, references
     del match, regions, storages  # a scan counts references
@@ -172,7 +195,7 @@ def find(entries: Sequence[Entry]) -> tuple[Compiled, Scan] | None:
     known = _known(found.key)
     if known.compiled is not None:
         if alike is not None and alike[0].known is known:
-            alike[0].references = alike[1]
+            alike[0].learn(alike[1])
         elif not any(pattern.known is known for pattern in patterns) and len(patterns) < _PATTERNS_AT_MOST:
             _patterns.remember(plans, [*patterns, Pattern(known, entries, found)])
     counts.lookup_seconds += time.perf_counter() - start
@@ -298,6 +321,32 @@ def run_segment(segment: Segment, storages: Sequence[Storage], regions: Sequence
     finally:
         if scratch is not None:
             cache.give(scratch)
+    return True
+
+
+def run_recognised(found: Recognition) -> bool:
+    """`run_segment` over the operands of recognised entries, which machine code collects."""
+    native: Any = found.pattern.native
+    segment = native.segment
+    try:
+        for storage in found.owed:
+            if storage.data is None:
+                storage.allocate()
+        scratch = cache.take(segment.arena) if segment.arena else None
+    except (MemoryError, RuntimeError):
+        return False
+    try:
+        start = time.perf_counter()
+        ran = native.run(found.entries, scratch[1] if scratch is not None else 0)
+        counts.native_seconds += time.perf_counter() - start
+    finally:
+        if scratch is not None:
+            cache.give(scratch)
+    if not ran:
+        scan = found.scan()
+        place_locals(found.pattern.known.compiled, scan)
+        return run_segment(segment, scan.storages, scan.regions, scan.numbers)
+    counts.native_calls += 1
     return True
 
 

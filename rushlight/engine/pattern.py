@@ -1,8 +1,8 @@
-"""Recognising a trace that has run before, in a third of the time that numbering its regions anew takes.
+"""Recognising a trace that has run before, without numbering its regions anew.
 
 A program's steps are alike: the same plans, the same operands repeated at the same places. Given entries with the plans of a
 known trace, a `Pattern` checks that what was one region is one region again, that what were different storages are different,
-and that nothing else refers to what nobody could read. All of it is done by C loops over the flat list of operands.
+and that nothing else refers to what nobody could read. Where a trace is one native call that is done by machine code (recognised.py), else by C loops over the flat list of operands.
 
 It may say no to a trace that is of its kind (the numbering in trace.py then decides), but never yes to one that is not:
 
@@ -21,6 +21,7 @@ from sys import getrefcount
 from typing import Any
 
 from ..storage import Storage
+from .recognised import recognised
 from .routine import Routine
 from .trace import Fate, Scan
 
@@ -110,14 +111,28 @@ class Pattern:
         self.count = len(begins)
         self.owed = [fate != Fate.THERE for fate in found.fates]
         self.unmade = _unmade(entries, found)
+        self.native = recognised(entries, found, known.compiled) if not self.unmade else None
+
+    def learn(self, references: list[int]) -> None:
+        """A trace of this kind has so many references to its owed storages."""
+        self.references = references
+        if self.native is not None:
+            self.native.learn(references)
+
+    def _operands(self, entries: Sequence[Entry]) -> tuple[Sequence[Any], Sequence[Any]]:
+        """The operands that are regions, and those that are numbers."""
+        flat = _flat(entries)
+        return (flat, ()) if self.operands is None else (self.operands(flat), self.numbers(flat))
+
+    def scan(self, entries: Sequence[Entry]) -> Scan:
+        """What a scan of entries found that are alike."""
+        flat, numbers = self._operands(entries)
+        regions = self.regions(flat)
+        return Scan(self.known.key, list(regions), numbers, list(self.storages(list(map(_storage, regions)))), self.fates)
 
     def match(self, entries: Sequence[Entry]) -> Match | None:
         """What is in the places of entries that have this pattern's plans; None if they are not alike but for references."""
-        flat: Sequence[Any] = _flat(entries)
-        numbers: Sequence[Any] = ()
-        if self.operands is not None:
-            numbers = self.numbers(flat)
-            flat = self.operands(flat)
+        flat, numbers = self._operands(entries)
         if self.again is not None and not all(map(is_, self.again[0](flat), self.again[1](flat))):
             return None
         if self.equal is not None and self.equal[0](flat) != self.equal[1](flat):

@@ -165,6 +165,16 @@ class Program:
         self._call = self._driver.run
 
     @property
+    def address(self) -> int:
+        """Where the program's words are."""
+        return self._address
+
+    @property
+    def driver(self) -> int:
+        """The address of the function that runs them, over the address of a vector of values."""
+        return self._driver.code.addresses["run"]
+
+    @property
     def runs(self) -> int:
         """How often the program has run to its end: after an interrupt, whether it came before the native call or behind it."""
         return self._runs.value

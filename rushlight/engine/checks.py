@@ -1,0 +1,251 @@
+"""Many looks at Python objects, all of which must find what they found: one call of machine code.
+
+What compares objects by identity, the attributes that a captured function reads or the state that an optimizer keeps, asks the same again and
+again: is this still the value of that key, has this list its items? In Python each takes 50 ns.
+"""
+
+from __future__ import annotations
+
+import functools
+import types
+from collections.abc import Callable
+from operator import is_
+from string import Template
+from typing import Any
+
+import numpy as np
+
+from ..storage import TensorBase
+from . import llvm
+from .objects import Builtin, fields, slot
+
+#: What a row says: its kind, the object, two words.
+_FIELD, _ITEM, _SIZE, _DICTIONARY, _LIST = range(5)
+_ROW = 4
+
+_SOURCE = r"""
+declare ptr @PyLong_AsVoidPtr(ptr)
+declare ptr @PyBool_FromLong(i64)
+declare ptr @PyErr_Occurred()
+declare void @PyErr_Clear()
+declare ptr @PyDict_GetItemWithError(ptr, ptr)
+declare i64 @PyDict_Size(ptr)
+declare i32 @PyDict_Next(ptr, ptr, ptr, ptr)
+
+; hold(): the number of rows, then the rows.
+define ptr @hold(ptr %self, ptr %nothing) {
+entry:
+  %place = alloca i64
+  %key = alloca ptr
+  %value = alloca ptr
+  %words = call ptr @PyLong_AsVoidPtr(ptr %self)
+  %count = load i64, ptr %words
+  %first = getelementptr i64, ptr %words, i64 1
+  br label %rows
+rows:
+  %n = phi i64 [0, %entry], [%n_next, %good]
+  %row = phi ptr [%first, %entry], [%row_next, %good]
+  %more = icmp slt i64 %n, %count
+  br i1 %more, label %look, label %all
+look:
+  %kind = load i64, ptr %row
+  %object_at = getelementptr i64, ptr %row, i64 1
+  %object = load ptr, ptr %object_at
+  %a_at = getelementptr i64, ptr %row, i64 2
+  %a = load i64, ptr %a_at
+  %a_pointer = load ptr, ptr %a_at
+  %b_at = getelementptr i64, ptr %row, i64 3
+  %b = load i64, ptr %b_at
+  %b_pointer = load ptr, ptr %b_at
+  switch i64 %kind, label %no [
+    i64 $FIELD, label %a_field
+    i64 $ITEM, label %an_item
+    i64 $SIZE, label %a_size
+    i64 $DICTIONARY, label %a_dictionary
+    i64 $LIST, label %a_list
+  ]
+
+a_field:  ; a: how far behind the begin of the object, b: what stands there
+  %field_at = getelementptr i8, ptr %object, i64 %a
+  %field = load ptr, ptr %field_at
+  %field_same = icmp eq ptr %field, %b_pointer
+  br i1 %field_same, label %good, label %no
+
+an_item:  ; a: a key, b: its value
+  %item = call ptr @PyDict_GetItemWithError(ptr %object, ptr %a_pointer)
+  %item_same = icmp eq ptr %item, %b_pointer
+  br i1 %item_same, label %good, label %no
+
+a_size:
+  %size = call i64 @PyDict_Size(ptr %object)
+  %size_same = icmp eq i64 %size, %a
+  br i1 %size_same, label %good, label %no
+
+a_dictionary:  ; a: pairs of keys and values, b: how many
+  %held = call i64 @PyDict_Size(ptr %object)
+  %held_same = icmp eq i64 %held, %b
+  br i1 %held_same, label %pairs_begin, label %no
+pairs_begin:
+  store i64 0, ptr %place
+  br label %pairs
+pairs:
+  %pair = phi ptr [%a_pointer, %pairs_begin], [%pair_next, %pair_good]
+  %there = call i32 @PyDict_Next(ptr %object, ptr %place, ptr %key, ptr %value)
+  %is_there = icmp ne i32 %there, 0
+  br i1 %is_there, label %pair_look, label %good
+pair_look:
+  %key_now = load ptr, ptr %key
+  %value_now = load ptr, ptr %value
+  %key_then = load ptr, ptr %pair
+  %value_at = getelementptr ptr, ptr %pair, i64 1
+  %value_then = load ptr, ptr %value_at
+  %key_same = icmp eq ptr %key_now, %key_then
+  %value_same = icmp eq ptr %value_now, %value_then
+  %pair_same = and i1 %key_same, %value_same
+  br i1 %pair_same, label %pair_good, label %no
+pair_good:
+  %pair_next = getelementptr ptr, ptr %pair, i64 2
+  br label %pairs
+
+a_list:  ; a: items, b: how many
+  %length_at = getelementptr i8, ptr %object, i64 $size
+  %length = load i64, ptr %length_at
+  %length_same = icmp eq i64 %length, %b
+  %items_at = getelementptr i8, ptr %object, i64 $list
+  %items = load ptr, ptr %items_at
+  br i1 %length_same, label %items_look, label %no
+items_look:
+  %i = phi i64 [0, %a_list], [%i_next, %item_good]
+  %more_items = icmp slt i64 %i, %b
+  br i1 %more_items, label %one_item, label %good
+one_item:
+  %now_at = getelementptr ptr, ptr %items, i64 %i
+  %now = load ptr, ptr %now_at
+  %then_at = getelementptr ptr, ptr %a_pointer, i64 %i
+  %then = load ptr, ptr %then_at
+  %same = icmp eq ptr %now, %then
+  br i1 %same, label %item_good, label %no
+item_good:
+  %i_next = add i64 %i, 1
+  br label %items_look
+
+good:
+  %n_next = add i64 %n, 1
+  %row_next = getelementptr i64, ptr %row, i64 $ROW
+  br label %rows
+no:
+  %error = call ptr @PyErr_Occurred()
+  %is_error = icmp ne ptr %error, null
+  br i1 %is_error, label %clear, label %answer_no
+clear:
+  call void @PyErr_Clear()
+  br label %answer_no
+answer_no:
+  %false = call ptr @PyBool_FromLong(i64 0)
+  ret ptr %false
+all:
+  %true = call ptr @PyBool_FromLong(i64 1)
+  ret ptr %true
+}
+"""
+
+
+@functools.cache
+def _code() -> llvm.Code | None:
+    """The function, for this interpreter; None where it keeps its objects otherwise."""
+    where = fields()
+    if where is None:
+        return None
+    names = {"FIELD": _FIELD, "ITEM": _ITEM, "SIZE": _SIZE, "DICTIONARY": _DICTIONARY, "LIST": _LIST, "ROW": _ROW, "size": where.size, "list": where.list}
+    try:
+        return llvm.load(Template(_SOURCE).substitute(names), ("hold",))
+    except RuntimeError:
+        return None  # a process that does not show Python's functions to its libraries
+
+
+class Checks:
+    """Looks at objects, in the order in which they were noted. All are held, and so is what was found there.
+
+    >>> from rushlight.engine.checks import Checks
+    >>> checks, options = Checks(), {"lr": 0.1}
+    >>> checks.contents(options)
+    >>> checks.hold()
+    True
+    >>> options["lr"] = 0.2
+    >>> checks.hold()
+    False
+    """
+
+    def __init__(self) -> None:
+        self._looks: list[Callable[[], bool]] = []  # in Python
+        self._rows: list[tuple[int, int, Any, Any]] = []
+        self._kept: list[Any] = []
+        self._hold: Callable[[], bool] | None = None
+
+    def __len__(self) -> int:
+        return len(self._looks)
+
+    def _note(self, look: Callable[[], bool], kind: int, owner: Any, a: Any, b: Any, *kept: Any) -> None:
+        self._looks.append(look)
+        self._rows.append((kind, id(owner), a, b))
+        self._kept += (owner, *kept)
+        self._hold = None
+
+    def slot(self, owner: TensorBase | types.CellType, name: str) -> None:
+        """A slot of a tensor, or the contents of a cell, must stay the same object."""
+        value = getattr(owner, name)
+        kind = TensorBase if isinstance(owner, TensorBase) else types.CellType
+        at = slot(kind, name) if _code() is not None else 0
+        self._note(lambda: getattr(owner, name) is value, _FIELD, owner, at, id(value), value)
+
+    def item(self, owner: dict[Any, Any], key: Any) -> None:
+        """What a dictionary has under a key must stay the same object."""
+        value = owner[key]
+        self._note(lambda: owner.get(key, self) is value, _ITEM, owner, id(key), id(value), key, value)
+
+    def size(self, owner: dict[Any, Any]) -> None:
+        """A dictionary must stay as long as it is."""
+        size = len(owner)
+        self._note(lambda: len(owner) == size, _SIZE, owner, size, 0)
+
+    def contents(self, owner: dict[Any, Any] | list[Any]) -> None:
+        """A dictionary or list, of no subclass, must have the same keys and items, in the same order."""
+        now = _contents(owner)
+        self._note(lambda: len(_contents(owner)) == len(now) and all(map(is_, _contents(owner), now)), _LIST if type(owner) is list else _DICTIONARY, owner, now, len(owner))
+
+    def hold(self) -> bool:
+        """Whether every look finds what it found when it was noted."""
+        return (self._hold or self.prepared())()
+
+    def prepared(self) -> Callable[[], bool]:
+        """`hold`, without a frame of Python's around it. It is of no use once a look is added."""
+        code = _code()
+        if code is None:
+            self._hold = self._hold_in_python
+            return self._hold
+        tables = [row[2] for row in self._rows if isinstance(row[2], list)]
+        words = np.zeros(1 + _ROW * len(self._rows) + sum(map(len, tables)), np.int64)
+        first = words.ctypes.data
+        at = 1 + _ROW * len(self._rows)
+        words[0] = len(self._rows)
+        for n, (kind, owner, a, b) in enumerate(self._rows):
+            word = a
+            if isinstance(a, list):
+                word, begin, at = first + words.itemsize * at, at, at + len(a)
+                words[begin:at] = list(map(id, a))
+            words[1 + _ROW * n : 1 + _ROW * (n + 1)] = kind, owner, word, b
+        builtin = Builtin(code, "hold", first, arguments=0)
+        self._native = words, builtin
+        self._hold = builtin.call
+        return self._hold
+
+
+    def _hold_in_python(self) -> bool:
+        try:
+            return all(look() for look in self._looks)
+        except Exception:  # such as that of a key's own hash
+            return False
+
+
+def _contents(owner: dict[Any, Any] | list[Any]) -> list[Any]:
+    return list(owner) if isinstance(owner, list) else [part for pair in owner.items() for part in pair]

@@ -9,6 +9,7 @@ from hypothesis import given, strategies as st
 from hypothesis.extra import numpy as arrays
 
 import rushlight as torch
+from rushlight.engine import introsort, llvm
 
 NAN = math.nan
 FLOATS = arrays.arrays(np.float32, arrays.array_shapes(min_dims=1, max_dims=3, max_side=9), elements=st.sampled_from([-1.5, 0.0, 0.3, 0.7, 1.3, NAN, math.inf]))
@@ -163,3 +164,72 @@ def test_messages(call, error, message):
     with pytest.raises(error) as caught:
         call()
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "bfloat16", "int64", "int32", "int16", "uint8", "bool"])
+def test_large_sorts_order_equal_values_by_place(dtype):
+    """Whether keys and places are packed into integers or not: nan, both zeros, infinities and the ends of the range included."""
+    kind = getattr(torch, dtype)
+    values = torch.tensor(ties(3000, 7, 2)).reshape(30, 100)
+    if kind.is_floating_point:
+        values = torch.where(values == 5, math.nan, torch.where(values == 6, -math.inf, (values - 2.5) * 0.3))
+        values[0, :9] = torch.tensor([-0.0, 0.0, -0.0, math.inf, -math.nan, 1e-40, 6e4, -6e4, 0.0])
+    elif dtype == "int64":
+        values[1:] = torch.where(values[1:] == 5, 2**62, -values[1:])
+        values[0, :2] = torch.tensor([2**63 - 1, -(2**63)])
+    values = values.to(kind)
+    plain = values.double().numpy() if kind.is_floating_point else values.numpy().astype(object)
+    plain = np.where(plain != plain, np.inf, np.clip(plain, -1e300, 1e300)) if kind.is_floating_point else plain
+    for part, exact in ((values, plain), (values[1:], plain[1:]), (values.t()[:, 1:].t(), plain[1:])):
+        for dim in (0, 1):
+            for descending in (False, True):
+                found = torch.sort(part, dim, descending, stable=True)
+                expected = np.argsort(-exact if descending else exact, dim, kind="stable")
+                np.testing.assert_array_equal(found.indices.numpy(), expected)
+                assert torch.equal(found.values.nan_to_num(7), part.gather(dim, found.indices).nan_to_num(7))
+
+
+@pytest.mark.skipif(not llvm.AVAILABLE, reason="needs llvmlite")
+@pytest.mark.parametrize("count", [17, 33, 300, 5000])
+@pytest.mark.parametrize("kinds", [2, 9, 1000])
+def test_native_code_places_ties_as_the_algorithm_in_python(count, kinds, monkeypatch):
+    x = torch.tensor(ties(3 * count, kinds, 5)).reshape(3, count)
+    found = x.sort().indices
+    with monkeypatch.context() as patch:
+        patch.setattr(llvm, "AVAILABLE", False)
+        expected = x.sort().indices
+    assert torch.equal(found, expected)
+
+
+@pytest.mark.skipif(not llvm.AVAILABLE, reason="needs llvmlite")
+def test_sorts_that_go_over_to_heaps_are_left_to_python(monkeypatch):
+    """For an adversary's order of values, which the median of three divides badly (Musser, 1997)."""
+    half = 400
+    values = [n if n % 2 else half + n - 1 for n in range(1, half + 1)] + [2 * n for n in range(1, half + 1)]
+    values[-1] = values[-2]
+    items = np.argsort(np.argsort(values, kind="stable"), kind="stable")[None] << 32 | np.arange(2 * half)
+    assert not introsort.partition(items).all()
+    x = torch.tensor([values, values[::-1]])
+    found = x.sort().indices
+    monkeypatch.setattr(llvm, "AVAILABLE", False)
+    assert torch.equal(found, x.sort().indices)
+
+
+def test_distinct_values_by_counting_and_by_sorting():
+    """Integers of a small range are counted; the values, places and counts are the same."""
+    for dtype in (torch.int64, torch.int32, torch.int8, torch.uint8, torch.bool):
+        x = torch.tensor(ties(300, 40, 4)).to(dtype).reshape(20, 15)
+        if dtype.is_signed:
+            x = x - 20
+        values, inverse, counts = torch.unique(x, return_inverse=True, return_counts=True)
+        expected = np.unique(x.numpy(), return_inverse=True, return_counts=True)
+        assert values.dtype is dtype and inverse.dtype is counts.dtype is torch.int64
+        np.testing.assert_array_equal(values.numpy(), expected[0])
+        np.testing.assert_array_equal(inverse.numpy(), expected[1].reshape(x.shape))
+        np.testing.assert_array_equal(counts.numpy(), expected[2])
+        assert torch.equal(torch.unique(x), values)
+        run, lengths = torch.unique_consecutive(x.flatten().sort().values, return_counts=True)
+        assert torch.equal(run, values) and torch.equal(lengths, counts)
+    wide = torch.tensor([2**62, -(2**62), 5, 5])
+    assert torch.equal(torch.unique(wide), torch.tensor([-(2**62), 5, 2**62]))
+    assert torch.unique(torch.tensor([], dtype=torch.int64)).numel() == 0

@@ -20,6 +20,7 @@ from . import tie_order
 from .card import Card, Pointwise, apply
 from .combine import where
 from .define import as_tensor_argument, write_out
+from .ranks import ranks
 from .reduction import keep_dims, over_other_dims, over_rows, reduced_shape, reduction_dims, row_space, widened
 
 if TYPE_CHECKING:
@@ -237,7 +238,7 @@ def _choose_nanmedian(slices: np.ndarray, axis: int) -> np.ndarray:
     if slices.dtype.kind != "f":
         return _choose_median(slices, axis)
     present = slices.shape[axis] - np.isnan(slices).sum(axis, keepdims=True)
-    return np.take_along_axis(np.argsort(slices, axis, kind="stable"), np.maximum(present - 1, 0) // 2, axis)
+    return np.take_along_axis(ranks(slices, axis, False, stable=True), np.maximum(present - 1, 0) // 2, axis)
 
 
 def _choose_mode(slices: np.ndarray, axis: int) -> np.ndarray:
@@ -403,17 +404,6 @@ def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False, *, out
     if not 1 <= k <= size:
         raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {wrapped}")
     return _selected(_kthvalue, return_types.kthvalue, input, dim, keepdim, out, extra=(k,))
-
-
-def ranks(slices: np.ndarray, axis: int, descending: bool, *, stable: bool) -> np.ndarray:
-    """The indices that sort along `axis`; nan counts as the largest. If not `stable`, equal values are ordered as `std::sort` does."""
-    if descending:
-        backwards = np.flip(np.argsort(np.flip(slices, axis), axis, kind="stable"), axis)
-        order = slices.shape[axis] - 1 - backwards
-    else:
-        order = np.argsort(slices, axis, kind="stable")
-    # Up to 16 values std::sort is an insertion sort, which is stable.
-    return order if stable or slices.shape[axis] <= 16 else tie_order.with_ties_placed(slices, order, axis, tie_order.sort)
 
 
 def _topk_shape(input: Any, k: int, dim: int) -> Shape:

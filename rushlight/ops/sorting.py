@@ -12,7 +12,8 @@ from ..shape import Layout, contiguous, layout, preserved_strides, wrap_dim
 from ..storage import TensorBase
 from .card import Card, apply, array_of
 from .define import as_operand, as_tensor_argument, write_out
-from .extrema import put_at_indices, ranks, refuse_complex, with_a_dim
+from .extrema import put_at_indices, refuse_complex, with_a_dim
+from .ranks import ranks
 from .reduction import widened
 
 if TYPE_CHECKING:
@@ -95,13 +96,22 @@ def _groups(ordered: np.ndarray) -> np.ndarray:
     return np.concatenate([np.ones(min(1, len(ordered)), bool), changes if changes.ndim == 1 else changes.any(1)])
 
 
-def _unique_rule(input: np.ndarray, dim: int | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+_NO_PLACES = np.zeros(0, np.int64)
+
+
+def _unique_rule(input: np.ndarray, dim: int | None, inverse: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The inverse is left empty where it is not wanted, if it would take time."""
     rows = _along_rows(widened(input), dim)
     if dim is None:
+        if rows.dtype.kind in "biu" and len(rows):
+            least, largest = int(rows.min()), int(rows.max())
+            if largest - least <= len(rows):
+                return _unique_by_counting(input, rows, least, inverse)
         ordered = np.sort(rows)
         firsts = np.flatnonzero(_groups(ordered))
         values = ordered[firsts]
-        return values.astype(input.dtype), np.searchsorted(values, rows).reshape(input.shape), np.diff(firsts, append=len(rows))
+        places = np.searchsorted(values, rows).reshape(input.shape) if inverse else _NO_PLACES
+        return values.astype(input.dtype), places, np.diff(firsts, append=len(rows))
     order = np.lexsort(rows.T[::-1]) if rows.shape[1] else np.arange(len(rows))
     starts = _groups(rows[order])
     group = np.empty(len(order), np.int64)
@@ -109,14 +119,32 @@ def _unique_rule(input: np.ndarray, dim: int | None) -> tuple[np.ndarray, np.nda
     return _distinct_result(input, dim, rows, order[starts], group)
 
 
-def _unique_consecutive_rule(input: np.ndarray, dim: int | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _unique_by_counting(input: np.ndarray, rows: np.ndarray, least: int, inverse: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`_unique_rule` for integers of a small range, of which `least` is the smallest."""
+    # As they are, where they can be counted so: a difference of short integers would not fit.
+    start = least if least < 0 or rows.dtype.itemsize >= 4 else 0
+    shifted = rows.astype(np.int64) - start if start else rows
+    counts = np.bincount(shifted)
+    found = np.flatnonzero(counts)
+    places = _NO_PLACES
+    if inverse:
+        numbers = np.zeros(len(counts), np.int64)
+        numbers[found] = np.arange(len(found))
+        places = numbers[shifted.astype(np.intp, copy=False)].reshape(input.shape)
+    return (found + start).astype(input.dtype), places, counts[found]
+
+
+def _unique_consecutive_rule(input: np.ndarray, dim: int | None, inverse: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     rows = _along_rows(input, dim)
     starts = _groups(rows)
+    if dim is None and not inverse:
+        firsts = np.flatnonzero(starts)
+        return rows[firsts], _NO_PLACES, np.diff(firsts, append=len(rows))
     return _distinct_result(input, dim, rows, np.flatnonzero(starts), np.cumsum(starts) - 1)
 
 
-_unique = Card("unique", "input", statics="dim", outputs="values inverse counts", numpy=_unique_rule, no_grad_reason=_NO_GRADIENT, node_name="Unique2Backward0")
-_unique_consecutive = Card("unique_consecutive", "input", statics="dim", outputs="values inverse counts", numpy=_unique_consecutive_rule, no_grad_reason=_NO_GRADIENT)
+_unique = Card("unique", "input", statics="dim inverse", outputs="values inverse counts", numpy=_unique_rule, no_grad_reason=_NO_GRADIENT, node_name="Unique2Backward0")
+_unique_consecutive = Card("unique_consecutive", "input", statics="dim inverse", outputs="values inverse counts", numpy=_unique_consecutive_rule, no_grad_reason=_NO_GRADIENT)
 
 
 def _distinct(card: Card, input: Tensor, dim: int | None, return_inverse: bool, return_counts: bool) -> Any:
@@ -128,7 +156,7 @@ def _distinct(card: Card, input: Tensor, dim: int | None, return_inverse: bool, 
             raise RuntimeError("Number of zero sized dimensions is more than one, so unique cannot be applied ")
         if here.shape[dim] and 0 in here.shape:
             raise RuntimeError("There are 0 sized dimensions, and they aren't selected, so unique cannot be applied")
-    values, inverse, counts = apply(card, (input,), (dim,))
+    values, inverse, counts = apply(card, (input,), (dim, return_inverse))
     found = (values,) + ((inverse,) if return_inverse else ()) + ((counts,) if return_counts else ())
     return found if len(found) > 1 else values
 

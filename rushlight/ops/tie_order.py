@@ -12,6 +12,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ..engine import introsort, llvm
+
 #: Above this many elements to place one by one, equal values keep their order instead.
 AT_MOST = 1 << 14
 
@@ -22,22 +24,44 @@ Algorithm = Callable[[list[Item]], None]
 def with_ties_placed(slices: np.ndarray, order: np.ndarray, axis: int, algorithm: Algorithm, *, every: bool = False) -> np.ndarray:
     """`order`, which sorts `slices` along `axis`, with the slices that hold equal values (or `every` one) ordered by `algorithm` instead."""
     size = slices.shape[axis]
-    if size < 2:
+    if size < 2 or size > AT_MOST:
         return order
     rows = np.moveaxis(np.take_along_axis(slices, order, axis), axis, -1).reshape(-1, size)
     equal = (rows[:, 1:] == rows[:, :-1]) | ((rows[:, 1:] != rows[:, 1:]) & (rows[:, :-1] != rows[:, :-1]))
+    found = placed(np.moveaxis(order, axis, -1), equal, algorithm, every=every)
+    return np.moveaxis(found, -1, axis)
+
+
+def placed(order: np.ndarray, equal: np.ndarray, algorithm: Algorithm, *, every: bool = False) -> np.ndarray:
+    """As `with_ties_placed`, along the last axis: `equal` says of each value but the first whether it equals the one before it."""
+    size = order.shape[-1]
+    equal = equal.reshape(-1, size - 1)
     tied = np.flatnonzero(equal.any(1) | every)
     if not len(tied) or len(tied) * size > AT_MOST:
         return order
-    moved = np.moveaxis(order, axis, -1)
-    found = moved.reshape(-1, size).copy()
-    for row in tied:
-        ranks = np.zeros(size, np.int64)
-        ranks[found[row, 1:]] = np.cumsum(~equal[row])
-        items = list(zip(ranks.tolist(), range(size), strict=True))
+    found = order.reshape(-1, size).copy()
+    steps = np.zeros((len(tied), size), np.int64)
+    np.cumsum(~equal[tied], 1, out=steps[:, 1:])
+    ranks = np.empty_like(steps)
+    np.put_along_axis(ranks, found[tied], steps, 1)
+    if algorithm is sort and llvm.AVAILABLE:
+        tied, ranks = _sort_natively(tied, ranks, found)
+    for row, its in zip(tied.tolist(), ranks.tolist(), strict=True):
+        items = list(zip(its, range(size), strict=True))
         algorithm(items)
         found[row] = [item[1] for item in items]
-    return np.moveaxis(found.reshape(moved.shape), -1, axis)
+    return found.reshape(order.shape)
+
+
+def _sort_natively(rows: np.ndarray, ranks: np.ndarray, found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`sort` as native code, into `found`, and the rows and ranks that are left: those for which that would go over to heaps."""
+    items = ranks << 32
+    items |= np.arange(ranks.shape[1])
+    done = introsort.partition(items)
+    # What is left is an insertion sort, which is stable.
+    order = np.argsort(items >> 32, 1, kind="stable")
+    found[rows[done]] = np.take_along_axis(items, order, 1)[done] & 0xFFFFFFFF
+    return rows[~done], ranks[~done]
 
 
 def sort(items: list[Item], first: int = 0, last: int | None = None) -> None:

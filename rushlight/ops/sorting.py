@@ -126,7 +126,7 @@ def _unique_by_counting(input: np.ndarray, rows: np.ndarray, least: int, inverse
     shifted = rows.astype(np.int64) - start if start else rows
     counts = np.bincount(shifted)
     found = np.flatnonzero(counts)
-    places = _NO_PLACES
+    places: np.ndarray = _NO_PLACES
     if inverse:
         numbers = np.zeros(len(counts), np.int64)
         numbers[found] = np.arange(len(found))

@@ -233,3 +233,26 @@ def test_distinct_values_by_counting_and_by_sorting():
     wide = torch.tensor([2**62, -(2**62), 5, 5])
     assert torch.equal(torch.unique(wide), torch.tensor([-(2**62), 5, 2**62]))
     assert torch.unique(torch.tensor([], dtype=torch.int64)).numel() == 0
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "int64", "int16"])
+def test_many_places_are_those_of_a_search_for_each(dtype):
+    """Native code looks for 16 values at a time: on edges, between and beyond them, for any number of edges."""
+    kind = getattr(torch, dtype)
+    values = torch.tensor(ties(2000, 90, 3)) - 20
+    for count in (1, 2, 3, 16, 40):
+        edges = torch.tensor(sorted(ties(count, 60, count)))
+        x, e = (values * 0.5).to(kind), edges.to(kind)
+        if kind.is_floating_point:
+            x[:4] = torch.tensor([math.inf, -math.inf, -0.0, 0.0])
+        for right in (False, True):
+            found = torch.searchsorted(e, x, right=right)
+            np.testing.assert_array_equal(found.numpy(), np.searchsorted(e.numpy(), x.numpy(), "right" if right else "left"))
+            np.testing.assert_array_equal(torch.bucketize(x.flip(0), e, right=right).numpy(), found.numpy()[::-1])
+            assert torch.equal(torch.searchsorted(e.expand(2, count), x.reshape(2, -1), right=right), found.reshape(2, -1))
+    missing = torch.full((1500,), math.nan)
+    assert (torch.searchsorted(torch.tensor([0.3, 0.7]), missing) == 2).all()
+    assert torch.histc(missing, 4, 0, 1).sum() == 0
+    inside = torch.rand(5000)
+    np.testing.assert_array_equal(torch.histc(inside, 7, 0.2, 0.9).numpy(), np.histogram(inside.numpy(), torch.linspace(0.2, 0.9, 8).numpy())[0])
+    assert torch.histc(inside, 7).sum() == 5000 == torch.histogram(inside, 9).hist.sum()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import dtypes as dt, return_types
+from ..engine import search
 from ..errors import sizes
 from ..shape import Layout, contiguous, layout, preserved_strides, wrap_dim
 from ..storage import TensorBase
@@ -110,7 +111,7 @@ def _unique_rule(input: np.ndarray, dim: int | None, inverse: bool) -> tuple[np.
         ordered = np.sort(rows)
         firsts = np.flatnonzero(_groups(ordered))
         values = ordered[firsts]
-        places = np.searchsorted(values, rows).reshape(input.shape) if inverse else _NO_PLACES
+        places = search.places(values, rows, right=False).reshape(input.shape) if inverse else _NO_PLACES
         return values.astype(input.dtype), places, np.diff(firsts, append=len(rows))
     order = np.lexsort(rows.T[::-1]) if rows.shape[1] else np.arange(len(rows))
     starts = _groups(rows[order])
@@ -183,19 +184,20 @@ def unique_consecutive(input: Tensor, return_inverse: bool = False, return_count
 
 
 def _searchsorted_rule(sorted_sequence: np.ndarray, input: Any, *sorter: np.ndarray, right: bool, int32: bool) -> np.ndarray:
-    side: Literal["left", "right"] = "right" if right else "left"
     rows = np.take_along_axis(sorted_sequence, sorter[0], -1) if sorter else sorted_sequence
     values = np.asarray(input)
     if rows.ndim == 1 or not values.size:
-        found = np.searchsorted(rows.reshape(-1), values, side)
+        found = search.places(rows.reshape(-1), values, right)
     else:
         wanted = values.reshape(-1, values.shape[-1])
         found = np.empty(wanted.shape, np.int64)
         for row, value, places in zip(rows.reshape(len(wanted), -1), wanted, found, strict=True):
-            places[:] = np.searchsorted(row, value, side)
+            places[:] = search.places(row, value, right)
         found = found.reshape(values.shape)
     # PyTorch's comparisons send nan past everything.
-    return np.where(values != values, rows.shape[-1], found).astype(np.int32 if int32 else np.int64)
+    if values.dtype.kind == "f":
+        found = np.where(values != values, rows.shape[-1], found)
+    return found.astype(np.int32 if int32 else np.int64, copy=False)
 
 
 _searchsorted = Card(

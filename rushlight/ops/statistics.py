@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import dtypes as dt, return_types
 from ..autocasting import SINGLE, autocasts
+from ..engine import search
 from ..errors import sizes
 from ..shape import Layout, broadcast_shapes, contiguous, wrap_dim
 from ..storage import TensorBase
@@ -131,17 +132,27 @@ def _edges(where: str, values: np.ndarray, bins: int, bounds: tuple[float, float
 
 def _bins_of(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
     """The bin of each value, -1 outside. The last bin includes its right edge."""
-    places = np.searchsorted(edges, values, "right") - 1
+    places = search.places(edges, values, right=True)
     last = len(edges) - 2
-    places = np.where(values == edges[-1], last, places)
-    return np.where((values >= edges[0]) & (values <= edges[-1]), places, -1)
+    places -= 1
+    places[(places > last) | (values != values)] = -1
+    places[values == edges[-1]] = last
+    return places
 
 
 def _count_bins(places: np.ndarray, weight: np.ndarray | None, bins: int, dtype: np.dtype) -> np.ndarray:
-    inside = places >= 0
     if weight is None:
-        return np.bincount(places[inside], minlength=bins).astype(dtype)
+        return np.bincount(places + 1, minlength=bins + 1)[1:].astype(dtype)
+    inside = places >= 0
     return np.bincount(places[inside], weight.reshape(-1)[inside], minlength=bins).astype(dtype)
+
+
+def _count_values(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """How many of a flat array's values are in each bin."""
+    bins = len(edges) - 1
+    found = np.bincount(search.places(edges, values, right=True), minlength=bins + 2)[1 : bins + 1]
+    found[-1] += np.count_nonzero(values == edges[-1])  # the last bin includes its right edge
+    return found
 
 
 def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0, *, out: Tensor | None = None) -> Tensor:
@@ -157,7 +168,7 @@ def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0, *, out
         raise RuntimeError("torch.histc: max must be larger than min")
     values = array_of(input).reshape(-1)
     edges = _edges("torch.histc: range of", values, bins, None if min == max and values.size else (float(min), float(max)), 1.0, here.dtype)
-    found = tensor_of_array(_count_bins(_bins_of(values, edges), None, bins, values.dtype))
+    found = tensor_of_array(_count_values(values, edges).astype(values.dtype))
     return found if out is None else write_out(out, found)
 
 
@@ -171,6 +182,9 @@ def _dd(values: np.ndarray, bins: Sequence[Any], range: Sequence[float] | None, 
             bounds = (float(range[2 * d]), float(range[2 * d + 1])) if range is not None else None
             edges.append(_edges(f"torch.histogramdd: dimension {d}'s range", values[:, d], wanted, bounds, 0.5, dtype))
     counts = [len(e) - 1 for e in edges]
+    if len(edges) == 1 and weight is None:
+        found = _count_values(values[:, 0], edges[0]).astype(dtype.numpy)
+        return _as_density(found, edges, density, dtype)
     flat = np.zeros(len(values), np.int64)
     inside = np.ones(len(values), bool)
     for d, edge in enumerate(edges):
@@ -178,7 +192,12 @@ def _dd(values: np.ndarray, bins: Sequence[Any], range: Sequence[float] | None, 
         inside &= places >= 0
         flat = flat * counts[d] + places
     found = _count_bins(np.where(inside, flat, -1), None if weight is None else array_of(weight), math.prod(counts), dtype.numpy).reshape(counts)
+    return _as_density(found, edges, density, dtype)
+
+
+def _as_density(found: np.ndarray, edges: Sequence[np.ndarray], density: bool, dtype: dt.dtype) -> tuple[Tensor, list[Tensor]]:
     if density:
+        counts = found.shape
         with np.errstate(invalid="ignore"):
             found = found / found.sum()
         for d, edge in enumerate(edges):

@@ -321,6 +321,29 @@ def test_sums_in_slices(name: str, near: int, dtype: Any, monkeypatch: pytest.Mo
         np.testing.assert_array_equal(native(card, [moved(o, how) for o in operands], expected.shape, statics, backwards=True), found, err_msg=how)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, ml_dtypes.bfloat16], ids=["float", "bfloat16"])
+@pytest.mark.parametrize(
+    "name", ["plain", "two panels and a tail", "odd numbers of channels and samples", "strides", "groups with several panels", "a volume", "a line with strides", "sums over blocks of lines", "sums over blocks of samples"]
+)
+def test_gradients_of_large_weights(name: str, dtype: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sums that no slice has room for: over several blocks, or over one, whose results are the weight's columns at once."""
+    monkeypatch.setattr(conv_sum, "_TOTAL_BYTES", 0)
+    case = Case(*CASES[name], dtype=dtype)
+    card, operands, more = case.cards()[3]
+    statics = {**more, **case.statics}
+    expected = case.rule(card, operands, more)
+    found = native(card, operands, expected.shape, statics)
+    assert_close(found, expected, card)
+    for how, channels_last in (("channels_last", True), ("slice", False), ("reversed", True)):
+        again = native(card, [moved(o, how) for o in operands], expected.shape, statics, channels_last, backwards=True)
+        np.testing.assert_array_equal(again, found, err_msg=how)
+    for blocks, packed in ((1, 1 << 21), (7, 1)):
+        # Fewer places in a block: in another order.
+        monkeypatch.setattr(convolution, "_BLOCK", blocks)
+        monkeypatch.setattr(convolution, "_PACKED_BYTES", packed)
+        assert_close(native(card, operands, expected.shape, statics), expected, card)
+
+
 def training_step(memory_format: Any) -> list[torch.Tensor]:
     torch.manual_seed(0)
     x = torch.randn(4, 6, 17, 16).to(memory_format=memory_format).requires_grad_()

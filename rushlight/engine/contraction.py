@@ -203,7 +203,7 @@ class Side(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Contraction:
-    """A sum over blocks, one block after the other."""
+    """A sum over blocks, one block after the other; or, of one block, columns of results."""
 
     rows: Sequence[Axis]
     k: Sequence[Axis]  # of a block
@@ -218,6 +218,7 @@ class Contraction:
     block_b: int
     outer: tuple[int, int, int]
     adds: bool
+    column_step: int = 0  # between columns of the output, if the rows of each lie next to each other
 
 
 def bring_words(image: Image, extents: Sequence[int], target: Shape, low: int, pairs_of: int) -> list[int]:
@@ -448,7 +449,7 @@ class Calls:
     def contraction(self, c: Contraction) -> None:
         rows, block = math.prod(x.extent for x in c.rows), math.prod(x.extent for x in c.k)
         tile, tail = tile_rows(rows, c.b.vectors), self.tail(c.b)
-        variant = Variant(self.kind, tile, c.b.vectors, tail, False, "sum", pairs=self.pairs)
+        variant = Variant(self.kind, tile, c.b.vectors, tail, False, "columns" if c.column_step else "sum", pairs=self.pairs)
         tiles, panels = -(-rows // tile), c.b.panels
         chunks = max(1, min(c.b.groups * rows * c.b.columns * max(c.depth, 1) * c.outer[0] // CHUNK_WORK, MOST_CHUNKS))
         b_bytes = c.b.groups * panels * c.b.panel_step * self.size
@@ -457,7 +458,7 @@ class Calls:
         parts = min(chunks, jobs)
         table_bytes = block * 16 + 8 * TOGETHER
         strip_bytes = -(-tiles // strips) * tile * 8 + 128
-        own = table_bytes + 2 * strip_bytes
+        own = table_bytes + 2 * strip_bytes + (variant.scratch * self.size if c.column_step else 0)
         own = -(-own // ALIGNMENT) * ALIGNMENT
         words: list[int | Pointer] = [0] * Word.END
         settings: dict[int, int | Pointer] = {
@@ -469,6 +470,7 @@ class Calls:
             Word.TABLE_BYTES: table_bytes,
             Word.STRIP_BYTES: strip_bytes,
             Word.COLUMNS: c.b.columns,
+            Word.COLUMN_STEP: c.column_step or 1,
             Word.PANEL_STEP: c.b.panel_step,
             Word.ROWS: rows,
             Word.DEPTH: c.depth,

@@ -43,8 +43,9 @@ class Word(IntEnum):
     WORKSPACE = auto()
     WORKSPACE_BYTES = auto()  # of one chunk
     TABLE_BYTES = auto()  # of these, what the table of k takes
-    STRIP_BYTES = auto()  # and each of the two tables of rows
+    STRIP_BYTES = auto()  # and each of the two tables of rows, behind which a tile has room
     COLUMNS = auto()
+    COLUMN_STEP = auto()  # between columns of the output
     PANEL_STEP = auto()  # between panels of B
     ROWS = auto()
     DEPTH = auto()  # how many k there are, and how many in a block
@@ -320,7 +321,7 @@ def _store_columns(k: Builder, variant: Variant, vectors: int, sums: list[Value]
 def _contraction(variant: Variant) -> Builder:
     """A chunk: some of the jobs, each a strip of tiles against a slab of panels in one group."""
     k = Builder("contraction", [("ptr", "args"), ("i64", "chunk")])
-    type, to_type, number = variant.packed, variant.sum, lambda n: k.constant(n, "i64")
+    type, to_type, number = variant.packed, memory_type(variant.out), lambda n: k.constant(n, "i64")
 
     def word(n: int) -> Value:
         return read_word(k, n, "ptr" if n <= Word.WORKSPACE else "i64")
@@ -331,7 +332,8 @@ def _contraction(variant: Variant) -> Builder:
     row_out = k.address(row_a, word(Word.STRIP_BYTES), "i8")
     write_table(k, k.address(k.parameters["args"], Word.K_DIMS, "i64"), table, word(Word.BLOCK))
     row_dims = Dims.read(k, k.parameters["args"], Word.ROW_DIMS)
-    row_count, column_count, panel_step = word(Word.ROWS), word(Word.COLUMNS), word(Word.PANEL_STEP)
+    row_count, column_count, panel_step, column_step = (word(w) for w in (Word.ROWS, Word.COLUMNS, Word.PANEL_STEP, Word.COLUMN_STEP))
+    scratch = k.address(row_out, word(Word.STRIP_BYTES), "i8")
     depth, block, blocks, outers = word(Word.DEPTH), word(Word.BLOCK), word(Word.BLOCKS), word(Word.OUTER)
     with k.loop(*share(k, chunk, Word.JOBS)) as job:
         rest, slab = divide(k, job.index, word(Word.PANEL_SLABS))
@@ -349,7 +351,7 @@ def _contraction(variant: Variant) -> Builder:
             column = k.mul(panel.index, number(variant.width))
             columns = k.intrinsic("smin", number(variant.width), k.sub(column_count, column))
             b = k.address(b, k.mul(panel.index, panel_step), type)
-            out = k.address(out, column, to_type)
+            out = k.address(out, k.mul(column, column_step), to_type)
             with k.loop(0, outers) as outer:
                 a_outer = k.address(a, k.mul(outer.index, word(Word.OUTER_A)), type)
                 b_outer = k.address(b, k.mul(outer.index, word(Word.OUTER_B)), type)
@@ -357,9 +359,8 @@ def _contraction(variant: Variant) -> Builder:
                     count = k.intrinsic("smin", block, k.sub(depth, k.mul(part.index, block)))
                     a_block = k.address(a_outer, k.mul(part.index, word(Word.BLOCK_A)), type)
                     b_block = k.address(b_outer, k.mul(part.index, word(Word.BLOCK_B)), type)
-                    one = number(1)
                     first = k.compare("eq", k.or_(k.or_(outer.index, part.index), word(Word.ADDS)), number(0))
-                    arguments = [table, count, a_block, b_block, out, out, columns, one, rows, row_a, row_out, row_out, k.constant(0, "i64"), first]
+                    arguments = [table, count, a_block, b_block, out, out, columns, column_step, rows, row_a, row_out, scratch, k.constant(0, "i64"), first]
                     multiply(k, variant, columns, arguments)
     return k
 

@@ -20,7 +20,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import dtypes as dt
 from ..shape import Layout, Shape, as_one_dim, contiguous_strides
@@ -29,6 +29,7 @@ from .contraction import MOST_ROWS, Calls, Contraction, Image, Side, axes
 from .conv_gather import gathered
 from .conv_gather_parts import Part, residues
 from .conv_sum import sliced, slices_of
+from .elements import bytes_of, memory_type
 from .gemm_variant import has_masks
 from .kernel import Lowered, Pointer
 from .lowering import FLOATING
@@ -194,10 +195,9 @@ def weight_gradient(plan: Plan) -> Lowered | None:
         input, grad = input.paired(0), grad.paired(0)
     rows, inner = channels * math.prod(g.window), math.prod(grad.shape[2:])
     width = c.panel_width(columns) * -(-columns // c.panel_width(columns))
-    group_step = (rows + MOST_ROWS) * width
-    total = c.room(g.groups * group_step * c.size)
     together = samples if samples * inner <= 2 * _BLOCK else max(1, _BLOCK // inner)  # samples in a block
     at_once = max(1, _PACKED_BYTES // (g.groups * inner * width * c.size) // together) * together
+    total = _Total.of(c, g, out, rows, width, direct=inner < _BLOCK and samples * inner <= 2 * _BLOCK)
     used = c.used
     for first in range(0, samples, at_once):
         c.used = used
@@ -219,28 +219,57 @@ def weight_gradient(plan: Plan) -> Lowered | None:
             outer, k_depth, block_a, block_b = (count, a_sample, b_sample), inner, block[1 + dim] * a_steps[dim], block[1 + dim] * b_steps[dim]
         c.contraction(
             Contraction(
-                rows=axes((channels, *g.window), (seen.stride[1], *steps), [n * width for n in contiguous_strides((channels, *g.window))]),
+                rows=axes((channels, *g.window), (seen.stride[1], *steps), [n * total.row_step for n in contiguous_strides((channels, *g.window))]),
                 k=axes(block, (a_sample, *a_steps), (b_sample, *b_steps)),
                 a=seen.moved([-p for p in g.padding]),
                 b=packed,
-                out=total,
+                out=total.pointer,
                 group_a=channels * seen.stride[1],
                 a_bytes=math.prod(seen.shape) * c.size,
-                group_out=group_step,
+                group_out=total.group_step,
                 depth=k_depth,
                 block_a=block_a,
                 block_b=block_b,
                 outer=outer,
                 adds=first > 0,
+                column_step=total.column_step,
             )
         )
-    if as_one_dim(out.shape[1:], out.stride[1:]) in ((rows, 1), (1, 0)):
-        c.relayout(c.type, total, out.pointer, (g.groups, 1, rows, columns), (group_step, 0, width, 1), (columns * out.stride[0], 0, out.stride[0]), out=out.kind)
-    else:
-        shape, (k_step, *rest) = (g.groups, columns, channels, *g.window), out.stride
-        row_steps = [n * width for n in contiguous_strides((channels, *g.window))]
-        c.copy(shape, (total, (group_step, 1, *row_steps)), (out.pointer, (columns * k_step, k_step, *rest)), c.type, out.kind)
+    total.finish(c, g, out)
     return c.lowered()
+
+
+class _Total(NamedTuple):
+    """Where a weight's gradient is summed: as rows of columns, or if there is but one block as the weight itself."""
+
+    pointer: Pointer
+    group_step: int
+    row_step: int
+    column_step: int  # 0 for rows of columns
+    kind: str
+
+    @staticmethod
+    def of(c: Calls, g: _Geometry, out: Image, rows: int, width: int, direct: bool) -> _Total:
+        columns = out.shape[0] // g.groups
+        if not direct:
+            step = (rows + MOST_ROWS) * width
+            return _Total(c.room(g.groups * step * c.size), step, width, 0, c.type)
+        if as_one_dim(out.shape[1:], out.stride[1:]) in ((rows, 1), (1, 0)):
+            return _Total(out.pointer, columns * out.stride[0], 1, out.stride[0], c.kind)
+        return _Total(c.room(out.shape[0] * rows * bytes_of(c.kind)), columns * rows, 1, rows, c.kind)
+
+    def finish(self, c: Calls, g: _Geometry, out: Image) -> None:
+        if self.pointer == out.pointer:
+            return
+        rows, columns = math.prod(out.shape[1:]), out.shape[0] // g.groups
+        if not self.column_step and as_one_dim(out.shape[1:], out.stride[1:]) in ((rows, 1), (1, 0)):
+            steps = (self.group_step, 0, self.row_step, 1)
+            c.relayout(c.type, self.pointer, out.pointer, (g.groups, 1, rows, columns), steps, (columns * out.stride[0], 0, out.stride[0]), out=out.kind)
+            return
+        shape, (k_step, *rest) = (g.groups, columns, *out.shape[1:]), out.stride
+        row_steps = [n * self.row_step for n in contiguous_strides(out.shape[1:])]
+        kinds = (memory_type(c.kind), memory_type(c.kind)) if self.column_step else (c.type, c.kind)
+        c.copy(shape, (self.pointer, (self.group_step, self.column_step or 1, *row_steps)), (out.pointer, (columns * k_step, k_step, *rest)), *kinds)
 
 
 def _window_sums(c: Calls, g: _Geometry, input: Image, grad: Image, out: Image) -> Lowered:

@@ -293,3 +293,45 @@ def test_large_results_are_left_to_the_tape() -> None:
         assert double(x)[-1].item() == 2.0 * n
     tape.flush()
     assert double(x)._storage.data is None
+
+
+MOVES: dict[str, Callable[[Program], Any]] = {
+    "a parameter's data": lambda p: setattr(p.model[0].weight, "data", normal(8, 4, seed=9)),
+    "a parameter's data, over the memory of another's": lambda p: setattr(p.model[2].bias, "data", p.model[0].bias.data[2:5]),
+    "a parameter in shared memory": lambda p: p.model[0].weight.share_memory_(),
+    "a buffer of the optimizer": lambda p: p.optimizer.state[p.model[0].weight].update(momentum_buffer=normal(8, 4, seed=3)),
+    "a buffer's data": lambda p: setattr(p.optimizer.state[p.model[0].bias]["momentum_buffer"], "data", normal(8, seed=3)),
+    "a parameter that NumPy shares": lambda p: setattr(p.model[0].bias, "data", torch.from_numpy(np.arange(8, dtype=np.float32))),
+}
+
+
+@pytest.mark.parametrize("name", MOVES)
+def test_what_has_lain_still_is_found_where_it_has_moved(name: str) -> None:
+    programs = [Program(lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9), captured) for captured in (False, True)]
+    x, y = normal(6, 4), torch.tensor([0, 1, 2, 0, 1, 2])
+    for round in range(2):
+        for _ in range(6):
+            losses = [program.step(x, y).tolist() for program in programs]
+            assert losses[0] == losses[1]
+        for program in programs:
+            if round == 0:
+                MOVES[name](program)
+    for a, b in zip(programs[0].model.parameters(), programs[1].model.parameters(), strict=True):
+        assert a.tolist() == b.tolist()
+
+
+def test_an_argument_that_is_a_view_of_a_parameter() -> None:
+    """Operands that lie apart when a function is recorded, and in one storage later."""
+    weight = nn.Parameter(normal(4, 4))
+
+    @torch.compile
+    def scaled(x: Tensor) -> Tensor:
+        with torch.no_grad():
+            weight.mul_(0.5)
+            return x + weight
+
+    for n in range(6):
+        before, x = weight.tolist(), normal(4, 4, seed=n)
+        assert scaled(x).tolist() == (x + torch.tensor(before) * 0.5).tolist()
+    half = torch.tensor(weight.tolist()) * 0.5
+    assert scaled(weight.data).tolist() == (half + half).tolist()

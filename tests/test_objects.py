@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import types
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -38,6 +39,7 @@ def _cell(value: Any) -> types.CellType:
 CHANGES: dict[str, tuple[Callable[[Checks, Any], None], Callable[[], Any], Callable[[Any], Any]]] = {
     "another value of a key": (lambda looks, it: looks.item(it, "a"), lambda: {"a": [1], "b": 2}, lambda it: it.update(a=[1])),
     "a key that is gone": (lambda looks, it: looks.item(it, "a"), lambda: {"a": [1]}, lambda it: it.pop("a")),
+    "a key that was not there": (lambda looks, it: looks.absent(it, "b"), lambda: {"a": [1]}, lambda it: it.update(b=1)),
     "a longer dictionary": (Checks.size, lambda: {"a": 1}, lambda it: it.update(b=1)),
     "another value among contents": (Checks.contents, lambda: {"a": [1], "b": [2]}, lambda it: it.update(b=[2])),
     "contents in another order": (Checks.contents, lambda: {"a": 1, "b": 2}, lambda it: it.update(a=it.pop("a"))),
@@ -80,3 +82,16 @@ def test_a_key_that_cannot_be_looked_up_any_more_is_a_change() -> None:
     Key.broken = True
     assert not looks.hold()
     assert it["a"] == 1, "no error is left behind"
+
+
+def test_a_function_holds_what_it_looks_at() -> None:
+    def prepared() -> Callable[[], bool]:
+        looks = Checks()
+        looks.contents({"a": [object() for _ in range(100)]})
+        return looks.prepared()
+
+    hold = prepared()
+    gc.collect()
+    filler = [[{"a": n}, [object()] * 100] for n in range(2000)]
+    assert hold()
+    assert len(filler) == 2000

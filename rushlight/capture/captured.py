@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from operator import attrgetter, itemgetter
 from sys import getrefcount
 from typing import Any
 
@@ -26,21 +25,17 @@ from ..engine.routine import NotARoutine, Region, Routine, expanded, routine_of
 from ..graph import AccumulateGrad, edge_of, grad_state, make_tensor, refresh_view, set_history
 from ..ops.card import flush_if_shared, make_view
 from ..optim.replayed_step import ReplayedStep, is_settled
-from ..storage import ON_META, Storage, TensorBase
+from ..storage import Storage, TensorBase
 from ..tensor import Tensor
 from ..utils._pytree import LeafSpec, tree_flatten, tree_unflatten
 from .backward import Backward
 from .guards import Guards
+from .operands import Operands
 from .quick import picker
-from .recorder import Before, Recorder, Refused, regions_of
+from .recorder import Before, Recorder, Refused, Stale, regions_of
 
 #: What a function may return beside tensors, in any tree of containers.
 _CONSTANTS = (int, float, complex, bool, str, bytes, type(None))
-
-_storage = itemgetter(0)
-_layout = itemgetter(2)
-_region = attrgetter("_storage", "_offset", "_layout")
-_special = attrgetter("special")
 
 
 def runs_as_it_is() -> bool:
@@ -50,15 +45,8 @@ def runs_as_it_is() -> bool:
     return state.immediate or state.capturing is not None or modes["tracer"] is not None or modes["anomaly"] or modes["saved_hooks"]
 
 
-class Stale(Refused):
-    """A recording that will not fit again: an optimizer steps in another way."""
-
-
 class Captured:
-    """A function as recorded under some guards.
-
-    The routine's operands are the regions of *operands*: sources, by their number, and then what only optimizers hold.
-    """
+    """A function as recorded under some guards."""
 
     def __init__(self, guards: Guards, recorder: Recorder, before: Sequence[Before], result: Any) -> None:
         self.guards = guards
@@ -90,7 +78,8 @@ class Captured:
         wanted += self.backward.kept if self.backward is not None else []
         touched = {storage for storage, _, _ in (*regions_of(entries), *wanted)}
         touched.update(a._storage for _, arguments in recorder.checks for a in arguments if isinstance(a, TensorBase))
-        regions = self._note_operands(sources, before, touched, [its for _, its in steps])
+        self.operands = Operands(before, touched, [t for _, step in steps for t in step.tensors()])
+        regions = self.operands.recorded
         self.routine, self.places = routine_of("compiled", entries, regions, wanted, writes=True)
         self._note_places(guards)
         self._note_steps(recorder, recorded, entries, steps, regions)
@@ -131,35 +120,6 @@ class Captured:
                 self.results.append(("fresh", position[id(leaf)]))
         return fresh
 
-    def _note_operands(self, sources: Sequence[Any], before: Sequence[Before], touched: set[Storage], steps: Sequence[ReplayedStep]) -> list[Region]:
-        """Which tensors' regions the routine is over, and how those over one storage lie to each other."""
-        regions: dict[Region, int] = {}
-        self.operands: list[int] = []  # sources
-        self.same: list[tuple[int, int]] = []  # a source, and the operand that has the same region
-        for n, was in enumerate(before):
-            if was.region[0] in touched:
-                if was.region in regions:
-                    self.same.append((n, regions[was.region]))
-                else:
-                    regions[was.region] = len(self.operands)
-                    self.operands.append(n)
-        self.held: list[Any] = []  # by optimizers alone
-        for step in steps:
-            for t in step.tensors():
-                if regions.setdefault((t._storage, t._offset, t._layout), len(regions)) == len(self.operands) + len(self.held):
-                    self.held.append(t)
-        self.held_layouts = [t._layout for t in self.held]
-        begins: dict[Storage, int] = {}
-        self.shared: list[tuple[int, int, int]] = []
-        for n, (storage, offset, _) in enumerate(regions):
-            if storage.special == ON_META:
-                raise Refused("a tensor on the meta device")
-            other = begins.setdefault(storage, n)
-            if other != n:
-                self.shared.append((n, other, offset - list(regions)[other][1]))
-        self.storages = len(begins)
-        return list(regions)
-
     def _note_places(self, guards: Guards) -> None:
         """How what is wanted is found among operands and outputs, and which leaf each output is the gradient of, and nothing else."""
         first = len(self.routine.operands)
@@ -184,8 +144,8 @@ class Captured:
             count += sum(type(operand) is not tuple for operand in inputs)
         begins.append(count)
         at = {id(entry): n for n, entry in enumerate(entries)}
-        held = {t._storage: n for n, t in enumerate(self.held)}
-        self.held_written: list[int] = []
+        held = {t._storage: t for t in self.operands.held}
+        self.held_written: list[Any] = []
         for step, its in steps:
             mine = [at[id(entry)] for entry in recorded[step.begin : step.end]]
             self.steps.append((its, begins[mine[0]], begins[mine[-1] + 1]))
@@ -208,15 +168,11 @@ class Captured:
 
     def replay(self, sources: Sequence[Any]) -> Any:
         """The function's result and effects, with what the guards have found. Raises `Refused`, before anything is done, where tensors lie otherwise."""
-        regions: list[Region] = list(map(_region, map(sources.__getitem__, self.operands)))
         if not self.settled and all(map(is_settled, self.optimizers)):
             raise Stale("an optimizer has taken its first step")
-        if self.held:
-            held = list(map(_region, self.held))
-            if list(map(_layout, held)) != self.held_layouts:
-                raise Stale("an optimizer's state lies otherwise in memory")
-            regions += held
-        special = self._check_regions(sources, regions)
+        regions, special = self.operands.find(sources, self.guards.quick)
+        if AccumulateGrad.in_use and any(AccumulateGrad.is_watched(sources[n]) for n, _ in self.grads):
+            raise Refused("a parameter has hooks")
         routine = self.routine
         numbers: Sequence[Any] = routine.numbers
         if self.steps:
@@ -232,13 +188,13 @@ class Captured:
         operands = (*regions, *numbers, *outputs)
         for n, advance in self.written:
             sources[n]._storage.version += advance
-        for n in self.held_written:
-            self.held[n]._storage.version += 1
+        for tensor in self.held_written:
+            tensor._storage.version += 1
         for step, _, _ in self.steps:
             step.done()
         fresh = self._make_results(sources, operands)
         if special:
-            flush_if_shared([*sources, *self.held])
+            flush_if_shared([*sources, *self.operands.held])
         for optimizer in self.optimizers:
             optimizer.step()
         if self.steps:
@@ -271,25 +227,6 @@ class Captured:
                     continue
             outputs.append((Storage(nbytes), offset, layout))
         return outputs
-
-    def _check_regions(self, sources: Sequence[Any], regions: Sequence[Region]) -> int:
-        """Raise `Refused` where operands do not lie to each other as they did. Answers the most special of their storages."""
-        storages = set(map(_storage, regions))
-        if len(storages) != self.storages:
-            raise Refused("tensors share memory that did not, or do not any more")
-        for n, other, distance in self.shared:
-            if regions[n][0] is not regions[other][0] or regions[n][1] - regions[other][1] != distance:
-                raise Refused("tensors over one storage lie otherwise to each other")
-        for n, operand in self.same:
-            t = sources[n]
-            if (t._storage, t._offset, t._layout) != regions[operand]:
-                raise Refused("tensors that were one region are not any more")
-        special = max(map(_special, storages), default=0)
-        if special == ON_META:
-            raise Refused("a tensor on the meta device")
-        if AccumulateGrad.in_use and any(AccumulateGrad.is_watched(sources[n]) for n, _ in self.grads):
-            raise Refused("a parameter has hooks")
-        return special
 
     def _make_results(self, sources: Sequence[Any], operands: Sequence[Any]) -> list[Tensor]:
         """The tensors that the function has made, with their history; leaves are given their gradients."""

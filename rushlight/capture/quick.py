@@ -6,7 +6,7 @@ Where the lists agree a walk would find what it found before. Where they do not,
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from operator import attrgetter, call, is_, itemgetter
 from types import BuiltinFunctionType, FunctionType, ModuleType
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..devices import device
+from ..engine.checks import Checks
 from ..graph import refresh_view
 from ..nn import Module, Parameter, module as nn_module
 from ..optim import Optimizer
@@ -25,7 +26,6 @@ from .facts import ATOMS, SCALARS, canonical, history, key_of
 
 _tensor_state = attrgetter("_layout", "_requires_grad", "_node")
 gradient_of = attrgetter("_grad")
-_contents = attrgetter("cell_contents")
 _TENSORS = frozenset((Tensor, Parameter))
 FIXED = (Module, type, ModuleType, FunctionType, BuiltinFunctionType, Optimizer, LRScheduler, *ATOMS)
 
@@ -63,21 +63,21 @@ def picker(names: Sequence[Any]) -> Callable[[Any], tuple[Any, ...]]:
 
 
 class Repeats:
-    """Which of some tensors are one object."""
+    """Which of some objects, given by their ids, are one."""
 
-    def __init__(self, tensors: Sequence[Any]) -> None:
+    def __init__(self, ids: Sequence[int]) -> None:
         places: dict[int, int] = {}
-        self.first = [places.setdefault(id(t), n) for n, t in enumerate(tensors)]
+        self.first = [places.setdefault(its, n) for n, its in enumerate(ids)]
         self.places = list(places.values())
+        self.all_differ = len(self.places) == len(self.first)
 
-    def holds(self, tensors: Sequence[Any]) -> bool:
+    def holds(self, ids: Sequence[int]) -> bool:
         """Whether of these the same ones are."""
-        ids = list(map(id, tensors))
-        return len(set(ids)) == len(self.places) and ids == list(map(ids.__getitem__, self.first))
+        return len(set(ids)) == len(self.places) and (self.all_differ or ids == list(map(ids.__getitem__, self.first)))
 
-    def distinct(self, tensors: Sequence[Any]) -> list[Any]:
-        """Each object once, where this holds."""
-        return list(map(tensors.__getitem__, self.places))
+    def distinct(self, objects: Sequence[Any]) -> list[Any]:
+        """Each object once, where this holds of their ids."""
+        return list(map(objects.__getitem__, self.places))
 
 
 class Quick:
@@ -89,13 +89,12 @@ class Quick:
         self.attributes: list[Callable[[], Iterable[Any]]] = []  # of modules: compared where the stamp has changed
         self.attribute_values: list[Any] = []
         self.attribute_dicts: list[dict[str, Any]] = []
-        self.empty: list[Any] = []
+        self.checks = Checks()
+        self.empty: list[Any] = []  # what `checks` cannot look at
         self.sized: list[Any] = []
         self.reads: list[Callable[[], Iterable[Any]]] = []
         self.values: list[Any] = []
-        self.cells: list[Any] = []
-        self.cell_values: list[Any] = []
-        self.absent: list[Callable[[], bool]] = []  # names that must not be there
+        self.missing: list[Callable[[], bool]] = []
         self.arrays: list[tuple[np.ndarray, bytes]] = []
         self.loose: list[Callable[[], Any]] = []  # read a tensor, which may be another each time
         self.states: list[tuple[Any, ...]] = []  # of tensors of arguments and of `loose`
@@ -107,14 +106,46 @@ class Quick:
         self.reads.append(functools.partial(getter, owner))
         self.values.extend(getter(owner))
 
+    def items(self, namespace: Mapping[str, Any], names: Sequence[str]) -> None:
+        """What a namespace has under these names must be the same objects."""
+        if type(namespace) is dict:
+            for name in names:
+                self.checks.item(namespace, name)
+        else:
+            self.read(picker(names), namespace)
+
+    def absent(self, namespace: Mapping[str, Any], names: Sequence[str]) -> None:
+        """A namespace must not have these names."""
+        if type(namespace) is dict:
+            for name in names:
+                self.checks.absent(namespace, name)
+        else:
+            self.missing.append(functools.partial(namespace.keys().isdisjoint, names))
+
+    def none_in(self, container: Any) -> None:
+        """A container must stay empty."""
+        if isinstance(container, dict):
+            self.checks.size(container)
+        else:
+            self.empty.append(container)
+
+    def as_long(self, container: Any) -> None:
+        """A container must stay as long as it is."""
+        if isinstance(container, dict):
+            self.checks.size(container)
+        else:
+            self.sized.append(container)
+
     def contents(self, container: Any, values: Callable[[], Iterable[Any]]) -> None:
         """A container must have the same values in the same order."""
-        if container:
-            self.sized.append(container)
+        if type(container) is dict or type(container) is list:
+            self.checks.contents(container)
+        elif container:
+            self.as_long(container)
             self.reads.append(values)
             self.values.extend(values())
         else:
-            self.empty.append(container)
+            self.none_in(container)
 
     def state(self, tensor: Any) -> None:
         self.states.append((type(tensor), tensor._layout, *history(tensor), tensor._inference))
@@ -126,10 +157,15 @@ class Quick:
         leaves = [t for t in self.fixed if history(t)[1]]
         self.others = [(t, t._layout, t._requires_grad) for t in self.fixed if t._node is not None]
         self.views = [t for t in leaves if t._base is not None]
-        self.leaves, self.leaf_states = leaves, list(map(_tensor_state, leaves))
-        found = [*tensors, *map(call, self.loose), *leaves, *(t for t, _, _ in self.others)]
-        self.pattern = Repeats(found)
-        distinct = self.pattern.distinct(found)
+        self.leaves = leaves
+        for leaf in leaves:
+            for name in ("_layout", "_requires_grad", "_node"):
+                self.checks.slot(leaf, name)
+        movable = [*tensors, *map(call, self.loose)]
+        found = [*movable, *leaves, *(t for t, _, _ in self.others)]
+        repeats = Repeats(list(map(id, found)))
+        self.distinct = None if repeats.all_differ else repeats.places  # whose gradients are looked at
+        distinct = repeats.distinct(found)
         gradients: list[Any] = []
         if self.gradients:
             self.gradient_types = list(map(type, map(gradient_of, distinct)))
@@ -137,10 +173,16 @@ class Quick:
             for gradient in gradients:
                 history(gradient)
             self.gradient_states = list(map(_tensor_state, gradients))
-        self.all_differ = len(distinct) == len(found) and len({*map(id, distinct), *map(id, gradients)}) == len(distinct) + len(gradients)
-        self.gradient_pattern = Repeats([*distinct, *gradients])
+        # Those that are fixed differ from each other. Which of the others is one of them, and which of the rest are one, is to be looked at.
         self.fixed_ids = frozenset(map(id, self.fixed))
-        return self.gradient_pattern.distinct([*distinct, *gradients])
+        ids = [*map(id, movable), *map(id, gradients)]
+        self.twins = [n for n, its in enumerate(ids) if its in self.fixed_ids]
+        self.twin_ids = [ids[n] for n in self.twins]
+        self.free = [n for n, its in enumerate(ids) if its not in self.fixed_ids]
+        self.pattern = Repeats([ids[n] for n in self.free])
+        self.found = Repeats(list(map(id, [*found, *gradients])))
+        self.hold = self.checks.prepared()
+        return self.found.distinct([*found, *gradients])
 
     def sources(self, tensors: list[Any]) -> list[Any] | None:
         """The sources now, or None where something may have changed. `tensors` are those of the arguments."""
@@ -152,13 +194,15 @@ class Quick:
                 if not all(map(is_, chain.from_iterable(map(call, self.attributes)), self.attribute_values)):
                     return None
                 self.stamp = stamp
+            for tensor in self.views:
+                refresh_view(tensor)
+            if not self.hold():
+                return None
             if any(self.empty) or list(map(len, self.sized)) != self.sizes:
                 return None
-            if not all(map(is_, chain.from_iterable(map(call, self.reads)), self.values)):
+            if self.reads and not all(map(is_, chain.from_iterable(map(call, self.reads)), self.values)):
                 return None
-            if self.cells and not all(map(is_, map(_contents, self.cells), self.cell_values)):
-                return None
-            if self.absent and not all(map(call, self.absent)):
+            if self.missing and not all(map(call, self.missing)):
                 return None
             found = [*tensors, *map(call, self.loose)]
         except (KeyError, IndexError, AttributeError, ValueError, RuntimeError):
@@ -177,34 +221,26 @@ class Quick:
                 return None
             if tensor._inference is not inference:
                 return None
-        for tensor in self.views:
-            refresh_view(tensor)
-        if list(map(_tensor_state, self.leaves)) != self.leaf_states:
-            return None
+        ids = list(map(id, found))
         found += self.leaves
         for tensor, layout, requires_grad in self.others:
             if tensor._layout is not layout or tensor._requires_grad is not requires_grad or tensor._node is None:
                 return None
             found.append(tensor)
-        if not self.all_differ:
-            if not self.pattern.holds(found):
-                return None
-            found = self.pattern.distinct(found)
-        gradients: list[Any] = []
         if self.gradients:
-            gradients = list(map(gradient_of, found))
+            gradients = list(map(gradient_of, found if self.distinct is None else map(found.__getitem__, self.distinct)))
             if list(map(type, gradients)) != self.gradient_types:
                 return None
             if self.gradient_states:
                 gradients = [g for g in gradients if g is not None]
                 if list(map(_tensor_state, gradients)) != self.gradient_states:
                     return None
-            else:
-                gradients = []
-        movable = len(self.states)
-        if self.all_differ:
-            # Those that are fixed differ from each other, so that only the others are to be looked at.
-            ids = {*map(id, found[:movable]), *map(id, gradients)}
-            return found + gradients if len(ids) == movable + len(gradients) and self.fixed_ids.isdisjoint(ids) else None
-        found += gradients
-        return self.gradient_pattern.distinct(found) if self.gradient_pattern.holds(found) else None
+                ids += map(id, gradients)
+                found += gradients
+        if self.twins:
+            if list(map(ids.__getitem__, self.twins)) != self.twin_ids:
+                return None
+            ids = list(map(ids.__getitem__, self.free))
+        if not self.fixed_ids.isdisjoint(ids) or not self.pattern.holds(ids):
+            return None
+        return found if self.found.all_differ else self.found.distinct(found)

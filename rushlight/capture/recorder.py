@@ -17,6 +17,10 @@ class Refused(Exception):
     """Why a recording cannot be replayed."""
 
 
+class Stale(Refused):
+    """A recording that will not fit again: an optimizer steps in another way."""
+
+
 class Before:
     """A source as it was before the function ran."""
 

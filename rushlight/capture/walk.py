@@ -109,7 +109,7 @@ class Walk:
         for registry in _GLOBAL_HOOKS:
             if registry:
                 raise Unsupported("hooks on all modules")
-            self.quick.empty.append(registry)
+            self.quick.none_in(registry)
         self.sources = self.quick.finish(self.tensors)
         paths = dict(self.seen)
         for tensor in self.sources if self.named.gradients else ():
@@ -260,7 +260,7 @@ class Walk:
             if held is not MISSING and self.named.may_read(name):
                 self.guarded(name, held, f"{path}.{name}")
         if not self.of_arguments:
-            self.quick.sized.append(attributes)
+            self.quick.as_long(attributes)
             if slots:
                 self.quick.read(_slot_values, value)
         self.class_of(value)
@@ -306,9 +306,9 @@ class Walk:
                 self.guarded(name, value, prefix + name)
         if not self.of_arguments:
             if fixed:
-                self.quick.read(picker(fixed), namespace)
+                self.quick.items(namespace, fixed)
             if absent:
-                self.quick.absent.append(functools.partial(namespace.keys().isdisjoint, absent))
+                self.quick.absent(namespace, absent)
 
     def sequence(self, value: Any, path: str) -> None:
         base: Any = next(base for base in (tuple, list, deque, set, frozenset) if isinstance(value, base))
@@ -330,7 +330,7 @@ class Walk:
             self.visit(item, f"{path}[{name}]")
         if not self.of_arguments:
             self.quick.contents(value, functools.partial(dict.values, value))
-            if keys:
+            if type(value) is not dict and keys:
                 self.quick.read(dict.keys, value)
         if isinstance(value, defaultdict):
             self.visit(value.default_factory, f"{path}.default_factory")
@@ -389,8 +389,7 @@ class Walk:
             if type(value) is Tensor:
                 self.visit(value, name, functools.partial(getattr, cell, "cell_contents"))
             else:
-                self.quick.cells.append(cell)
-                self.quick.cell_values.append(value)
+                self.quick.checks.slot(cell, "cell_contents")
                 self.visit(value, name)
         if ran:
             for n, value in enumerate(function.__defaults__ or ()):
@@ -409,7 +408,7 @@ class Walk:
             registry = attributes[name]
             if registry:
                 raise Unsupported(f"{path}, which has hooks")
-            quick.empty.append(registry)
+            quick.none_in(registry)
         names = [name for name in self.names_of(attributes, type(module)) if name not in _BOOKKEEPING]
         if "training" in attributes and "training" not in names:
             names.append("training")
@@ -433,10 +432,10 @@ class Walk:
         if "param_groups" in self.named.attributes:
             self.visit(groups, f"{path}.param_groups")
             return
-        self.quick.read(picker(["param_groups"]), optimizer.__dict__)
+        self.quick.items(optimizer.__dict__, ["param_groups"])
         self.quick.contents(groups, groups.__iter__)
         for n, group in enumerate(groups):
-            self.quick.read(picker(["params"]), group)
+            self.quick.items(group, ["params"])
             self.visit(group["params"], f"{path}.param_groups[{n}]['params']")
 
     def root(self, function: Any) -> None:

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from ..storage import TensorBase
+from ..storage import Storage, TensorBase
 from . import llvm
-from .objects import Builtin, fields, slot
+from .objects import builtin, fields, slot
 
 #: What a row says: its kind, the object, two words.
 _FIELD, _ITEM, _SIZE, _DICTIONARY, _LIST = range(5)
@@ -71,10 +71,17 @@ a_field:  ; a: how far behind the begin of the object, b: what stands there
   %field_same = icmp eq ptr %field, %b_pointer
   br i1 %field_same, label %good, label %no
 
-an_item:  ; a: a key, b: its value
+an_item:  ; a: a key, b: its value, or null for none
   %item = call ptr @PyDict_GetItemWithError(ptr %object, ptr %a_pointer)
   %item_same = icmp eq ptr %item, %b_pointer
-  br i1 %item_same, label %good, label %no
+  br i1 %item_same, label %item_right, label %no
+item_right:
+  %item_there = icmp ne ptr %item, null
+  br i1 %item_there, label %good, label %is_absent
+is_absent:
+  %failed = call ptr @PyErr_Occurred()
+  %did_fail = icmp ne ptr %failed, null
+  br i1 %did_fail, label %no, label %good
 
 a_size:
   %size = call i64 @PyDict_Size(ptr %object)
@@ -191,17 +198,22 @@ class Checks:
         self._kept += (owner, *kept)
         self._hold = None
 
-    def slot(self, owner: TensorBase | types.CellType, name: str) -> None:
-        """A slot of a tensor, or the contents of a cell, must stay the same object."""
+    def slot(self, owner: TensorBase | Storage | types.CellType, name: str) -> None:
+        """A slot of a tensor or a storage, or the contents of a cell, must stay the same object."""
         value = getattr(owner, name)
-        kind = TensorBase if isinstance(owner, TensorBase) else types.CellType
-        at = slot(kind, name) if _code() is not None else 0
+        at = 0
+        if _code() is not None:
+            at = slot(Storage, name, 0) if isinstance(owner, Storage) else slot(TensorBase if isinstance(owner, TensorBase) else types.CellType, name)
         self._note(lambda: getattr(owner, name) is value, _FIELD, owner, at, id(value), value)
 
     def item(self, owner: dict[Any, Any], key: Any) -> None:
         """What a dictionary has under a key must stay the same object."""
         value = owner[key]
         self._note(lambda: owner.get(key, self) is value, _ITEM, owner, id(key), id(value), key, value)
+
+    def absent(self, owner: dict[Any, Any], key: Any) -> None:
+        """A dictionary must not have a key."""
+        self._note(lambda: key not in owner, _ITEM, owner, id(key), 0, key)
 
     def size(self, owner: dict[Any, Any]) -> None:
         """A dictionary must stay as long as it is."""
@@ -211,7 +223,8 @@ class Checks:
     def contents(self, owner: dict[Any, Any] | list[Any]) -> None:
         """A dictionary or list, of no subclass, must have the same keys and items, in the same order."""
         now = _contents(owner)
-        self._note(lambda: len(_contents(owner)) == len(now) and all(map(is_, _contents(owner), now)), _LIST if type(owner) is list else _DICTIONARY, owner, now, len(owner))
+        kind = _LIST if type(owner) is list else _DICTIONARY
+        self._note(lambda: len(_contents(owner)) == len(now) and all(map(is_, _contents(owner), now)), kind, owner, now, len(owner), now)
 
     def hold(self) -> bool:
         """Whether every look finds what it found when it was noted."""
@@ -234,9 +247,7 @@ class Checks:
                 word, begin, at = first + words.itemsize * at, at, at + len(a)
                 words[begin:at] = list(map(id, a))
             words[1 + _ROW * n : 1 + _ROW * (n + 1)] = kind, owner, word, b
-        builtin = Builtin(code, "hold", first, arguments=0)
-        self._native = words, builtin
-        self._hold = builtin.call
+        self._hold = builtin(code, "hold", words, arguments=0, kept=self._kept)
         return self._hold
 
 

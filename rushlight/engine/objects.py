@@ -16,6 +16,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ..storage import Storage
 from . import llvm
 
@@ -102,16 +104,9 @@ class _Method(ctypes.Structure):
     _fields_ = (("name", ctypes.c_char_p), ("address", ctypes.c_void_p), ("flags", ctypes.c_int), ("doc", ctypes.c_char_p))
 
 
-class Builtin:
-    """Machine code as a builtin function, called with the GIL: ``object(owner, argument)``, or with an array of arguments and their number.
-
-    The function works for as long as this object is there.
-    """
-
-    __slots__ = ("call", "_method", "_code")
-
-    def __init__(self, code: llvm.Code, name: str, owner: object, arguments: int | None) -> None:
-        self._code = code
-        self._method = _Method(name.encode(), code.addresses[name], _FLAGS[arguments], None)
-        make = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)(("PyCFunction_NewEx", ctypes.pythonapi))
-        self.call: Callable[..., Any] = make(ctypes.addressof(self._method), owner, None)
+def builtin(code: llvm.Code, name: str, words: np.ndarray, arguments: int | None, kept: object = None) -> Callable[..., Any]:
+    """Machine code as a builtin function, called with the GIL: ``object(address of the words, argument)``, or with an array of arguments and their number."""
+    method = _Method(name.encode(), code.addresses[name], _FLAGS[arguments], None)
+    # A function holds what it calls its module: here all that it needs.
+    make = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.py_object)(("PyCFunction_NewEx", ctypes.pythonapi))
+    return make(ctypes.addressof(method), int(words.ctypes.data), (method, code, words, kept))

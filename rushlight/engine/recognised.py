@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import llvm
-from .objects import Builtin, fields
+from .objects import builtin, fields
 from .trace import Fate, Scan
 
 if TYPE_CHECKING:
@@ -587,7 +587,7 @@ class Operands:
 class Recognised:
     """A kind of trace that is one native call: `look` whether entries are of that kind, `run` them, `references` of their owed storages."""
 
-    __slots__ = ("segment", "look", "_memory", "_tables", "_look", "_run")
+    __slots__ = ("segment", "look", "_memory", "_tables", "_run")
 
     def __init__(self, code: llvm.Code, operands: Operands, owed: Sequence[bool], compiled: Compiled, segment: Segment) -> None:
         self.segment = segment
@@ -621,9 +621,8 @@ class Recognised:
             self._tables[name][:] = table
             at += table.size
         self._memory[: len(_WORDS)] = [words[name] for name in _WORDS]
-        self._look = Builtin(code, "look", first, arguments=1)
-        self._run = Builtin(code, "run_entries", first, arguments=None)
-        self.look: Callable[[Sequence[Any]], Any] = self._look.call
+        self.look: Callable[[Sequence[Any]], Any] = builtin(code, "look", self._memory, arguments=1)
+        self._run = builtin(code, "run_entries", self._memory, arguments=None)
 
     def references(self) -> list[int]:
         """How many each owed storage had when `look` was last called."""
@@ -636,7 +635,7 @@ class Recognised:
 
     def run(self, entries: Sequence[Any], arena: int) -> bool:
         """Run entries that `look` has said yes to, and whose results have memory. False, with nothing done, where it takes Python to read an operand."""
-        return self._run.call(entries, arena) == 1
+        return self._run(entries, arena) == 1
 
 
 def recognised(entries: Sequence[Any], found: Scan, compiled: Compiled) -> Recognised | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import chain
-from operator import is_, itemgetter
+from operator import attrgetter, is_, itemgetter
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -13,7 +13,16 @@ import numpy as np
 from .. import ops
 from ..autograd import enable_grad, is_grad_enabled, set_grad_enabled
 from ..dtypes import float32, float64, get_default_dtype
-from ..ops.optimizer_step import UpdateRule, formula_of, numbers_of, optimizer_step, step_by_formula, step_by_rule
+from ..engine.checks import Checks
+from ..ops.optimizer_step import (
+    UpdateRule,
+    formula_of,
+    kinds_of,
+    numbers_of,
+    optimizer_step,
+    step_by_formula,
+    step_by_rule,
+)
 from ..ops.update_program import Formula
 from ..tensor import Tensor
 from .optimizer import Closure, Optimizer
@@ -83,6 +92,8 @@ class KnownValues:
 
 def rounded(value: float, dtype: Any) -> float:
     """``value`` as a 0-dim tensor of this dtype holds it."""
+    if dtype is float32 and 0 <= value < 1 << 24 and value == int(value):
+        return value  # a step count
     return value if dtype is float64 else float(np.float32(value)) if dtype is float32 else scalar_state(value, dtype).item()
 
 
@@ -94,6 +105,7 @@ def _fetch(names: tuple[str, ...]) -> Callable[[dict[str, Any]], tuple[Any, ...]
     return lambda state: tuple([state[name] for name in names])
 
 
+_version = attrgetter("version")
 _NO_STATE: dict[str, Any] = {}
 
 
@@ -124,6 +136,11 @@ class Coming(NamedTuple):
     formula: Formula | None  # None where no entry can say the step
     numbers: list[float]  # of an entry
 
+    def formula_for(self, scalars: dict[str, Any]) -> Formula | None:
+        """The formula, if it is the one for other values of the scalars under the same options."""
+        formula = self.formula
+        return formula if formula is not None and kinds_of(scalars) == kinds_of(self.scalars) and formula.holds(scalars) else None
+
 
 class Ready:
     """A group's parameters as they were at the last step, when they took it together: the next one need not collect them anew."""
@@ -141,6 +158,7 @@ class Ready:
         self.options: list[Any] | None = None  # of the last step that was computed; None also where some can be written in place
         self.decay: dict[str, Any] = {}
         self.known: tuple[Any, Coming] | None = None  # that step, and the values it began from
+        self.hold: Callable[[], bool] | None = None  # whether what is not numbers is as it was
         self.note(values)
 
     def note(self, values: Sequence[float]) -> None:
@@ -155,18 +173,30 @@ class Ready:
 
     def holds(self, optimizer: RuleOptimizer, group: dict[str, Any]) -> bool:
         """Whether all but the gradients and the options' numbers is as it was."""
-        params = self.params
-        if not self.usable or len(group["params"]) != len(params) or not all(map(is_, group["params"], params)):
+        if not self.usable:
             return False
-        if not self.has_options(group) and tuple(optimizer._names(group, params[0])) != self.names:
+        if not self.has_options(group) and tuple(optimizer._names(group, self.params[0])) != self.names:
             return False
-        if not self.states:
-            return True
-        return (
-            all(map(is_, map(optimizer.state.get, params), self.states))
-            and all(map(is_, chain.from_iterable(map(self.fetch, self.states)), self.flat))
-            and [counter.version for counter in self.counters] == self.versions
-        )
+        same = self.hold() if self.hold is not None else self._begin_to_hold(optimizer, group)
+        return same and list(map(_version, self.counters)) == self.versions
+
+    def _begin_to_hold(self, optimizer: RuleOptimizer, group: dict[str, Any]) -> bool:
+        """Whether the group has these parameters, and their states these tensors. From then on `hold` says it."""
+        params = group["params"]
+        if len(params) != len(self.params) or not all(map(is_, params, self.params)):
+            return False
+        if not all(map(is_, map(optimizer.state.get, params), self.states)) or not all(map(is_, chain.from_iterable(map(self.fetch, self.states)), self.flat)):
+            return False
+        checks = Checks()
+        checks.item(group, "params")
+        checks.contents(params)
+        checks.item(optimizer.__dict__, "state")
+        for param, state in zip(self.params, self.states, strict=False):
+            checks.item(optimizer.state, param)
+            for name in self.names:
+                checks.item(state, name)
+        self.hold = checks.prepared()
+        return True
 
     def gradients(self) -> list[Tensor] | None:
         """The gradients, if every parameter has one."""
@@ -193,7 +223,9 @@ class Ready:
         tensors = self.rest[0]
         scalars, counts = optimizer._next(group, values, tensors[len(tensors) - len(values) :], first)
         scalars |= self.decay
-        formula = formula_of(type(optimizer).rule, 2 + len(tensors) - len(counts), scalars, group.get("maximize", False))
+        formula = self.known[1].formula_for(scalars) if same and self.known is not None else None
+        if formula is None:
+            formula = formula_of(type(optimizer).rule, 2 + len(tensors) - len(counts), scalars, group.get("maximize", False))
         found = Coming(scalars, counts, formula, numbers_of(formula, scalars, counts) if formula is not None else [])
         self.known = self.values, found
         return found
@@ -371,6 +403,9 @@ class RuleOptimizer(Optimizer):
 
     def _next(self, group: dict[str, Any], values: Sequence[float], tensors: Sequence[Tensor], first: float) -> tuple[dict[str, Any], list[float]]:
         """The rule's numbers for the step that comes next, and what the scalars in the state, held by `tensors`, become."""
+        if values and self.scalar_keys == ("step",):
+            step = rounded(values[0] + 1, tensors[0]._layout.dtype)
+            return self._scalars(group, {"step": step}, step), [step]
         held = HeldValues(dict(zip(self.scalar_keys, tensors, strict=False)), values)
         if "step" in held:
             first = held["step"] = held["step"] + 1

@@ -242,11 +242,11 @@ def infer_shape(shape: Sequence[int], count: int) -> Shape:
         else:
             known *= n
     if hole is not None:
-        if known == 0:
+        if known == 0 == count:
             raise RuntimeError(
                 f"cannot reshape tensor of {count} elements into shape {sizes(shape)} because the unspecified dimension size -1 can be any value and is ambiguous"
             )
-        if count % known == 0:
+        if known and count % known == 0:
             filled = list(shape)
             filled[hole] = count // known
             return tuple(filled)

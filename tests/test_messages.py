@@ -14,6 +14,7 @@ from rushlight.nn import functional as F
 
 SINGLE, DOUBLE, WHOLE, BOOLS = torch.ones(2, 2), torch.ones(2, 2).double(), torch.ones(2, 2).long(), torch.ones(2, 2).bool()
 
+_OTHER_OUT = "Expected out tensor to have dtype float, but got double instead"
 CASES: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
     "mm": (lambda: WHOLE @ SINGLE, RuntimeError, "expected m1 and m2 to have the same dtype, but got: long int != float"),
     "bmm": (lambda: SINGLE[None] @ DOUBLE[None], RuntimeError, "expected scalar type Float but found Double"),
@@ -111,6 +112,28 @@ CASES: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
             ("index_func_", "Bool", lambda: BOOLS.index_reduce(0, WHOLE[0], BOOLS, "mean")),
         ))
     },
+    **{
+        f"out= of another dtype, {n}": (call, TypeError if "cat" in message else RuntimeError, message)
+        for n, (call, message) in enumerate((
+            (lambda: torch.mm(SINGLE, SINGLE, out=DOUBLE.clone()), _OTHER_OUT),
+            (lambda: torch.max(SINGLE, 0, out=(torch.ones(2), torch.ones(2).int())), "Expected out tensor to have dtype long int, but got int instead"),
+            (lambda: torch.sort(SINGLE, out=(DOUBLE.clone(), WHOLE.clone())), _OTHER_OUT),
+            (lambda: torch.linalg.inv(torch.eye(2), out=DOUBLE.clone()), _OTHER_OUT),
+            (lambda: torch.gather(SINGLE, 0, torch.zeros(2, 2).long(), out=DOUBLE.clone()), _OTHER_OUT),
+            (lambda: torch.amax(SINGLE, 0, out=torch.ones(2).int()), "Expected the dtype for input and out to match, but got Float for input's dtype and Int for out's dtype."),
+            (lambda: torch.cat([SINGLE], out=WHOLE.int()), "torch.cat(): input types can't be cast to the desired output type Int"),
+            (lambda: torch.index_select(SINGLE, 0, WHOLE[0], out=DOUBLE.clone()), "index_select(): self and result must have the same scalar type"),
+            (lambda: torch.all(SINGLE, 0, out=torch.ones(2)), "all only supports bool tensor for result, got: Float"),
+            (lambda: torch.where(BOOLS, SINGLE, SINGLE, out=DOUBLE.clone()), "Expected out type to be Float but got Double"),
+            (lambda: torch.clamp(SINGLE, 0, 1, out=DOUBLE.clone()), "Found dtype Double but expected Float"),
+            (lambda: torch.zeros(2, out=torch.ones(2).int(), dtype=torch.float32), "dtype Float does not match dtype of out parameter (Int)"),
+        ))
+    },
+    "out= of one tensor": (lambda: torch.max(SINGLE, 0, out=(torch.ones(2),)), TypeError, "expected tuple of 2 elements but got 1"),  # type: ignore[arg-type]
+    "reshape with a zero": (lambda: torch.ones(1).reshape(0, -1), RuntimeError, "shape '[0, -1]' is invalid for input of size 1"),
+    "movedim": (lambda: SINGLE.movedim((0, 1), (1, -1)), RuntimeError, "movedim: repeated dim in `destination` ([1, -1])"),
+    "t_": (lambda: torch.ones(1, 1, 1).t_(), RuntimeError, "t_() expects a tensor with <= 2 dimensions, but self is 3D"),
+    "unravel_index": (lambda: torch.unravel_index(SINGLE, (2,)), TypeError, "expected 'indices' to be integer dtype, but got torch.float32"),
     "kl_div": (lambda: F.kl_div(WHOLE, WHOLE, reduction="sum"), RuntimeError, "kl_div: Integral inputs not supported."),
     "clamp_": (lambda: WHOLE.clone().clamp_(0.5), RuntimeError, "result type Float can't be cast to the desired output type long int"),
     "cosine_similarity": (

@@ -30,6 +30,11 @@ def shapes(tensors: Any) -> list[Any]:
     return [[list(t.shape), list(t.stride())] for t in tensors]
 
 
+def split_and_fill(whole: Any) -> Any:
+    torch.unsafe_split(whole, 2)[0].fill_(7)
+    return whole
+
+
 X, Y, Z = torch.arange(2), torch.arange(10, 13), torch.arange(4)
 
 CASES: dict[str, tuple[Callable[[], Any], Any]] = {
@@ -66,6 +71,11 @@ CASES: dict[str, tuple[Callable[[], Any], Any]] = {
     "adaptive_avg_pool2d to one complex number": (lambda: F.adaptive_avg_pool2d(torch.tensor([[[1j, 3.0]]]), 1), [[[1.5 + 0.5j]]]),
     "hinge_embedding_loss of integers": (lambda: F.hinge_embedding_loss(torch.tensor([3, 0]), torch.tensor([1, -1]), reduction="none"), [3, 1]),
     "lerp, weight of another dtype": (lambda: torch.lerp(torch.zeros(1), torch.ones(1), torch.tensor(0.5, dtype=torch.float64)), [0.5]),
+    "factories take the dtype of out=": (lambda: [torch.zeros(1, out=torch.ones(1).int()), torch.full((2,), 3.5, out=torch.ones(2).int()), torch.eye(1, out=torch.ones(1, 1).long())], [[0], [3, 3], [[1]]]),
+    "unravel_index of bytes": (lambda: torch.unravel_index(torch.tensor([200], dtype=torch.uint8), (3, 100)), [[2], [0]]),
+    "tensordot, one side broadcast": (lambda: torch.tensordot(torch.ones(1, 2, dtype=torch.uint8), torch.ones(3, 2, dtype=torch.uint8), dims=([0, 1], [0, 1])), 6),
+    "logsumexp of complex numbers": (lambda: torch.logsumexp(torch.tensor([1 + 3j, 2 + 3j]), 0), 2.3133 + 3j),
+    "parts of unsafe_split are the tensor's own memory": (lambda: split_and_fill(torch.zeros(4)), [7.0, 7.0, 0.0, 0.0]),
 }
 
 

@@ -420,7 +420,8 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     tensor([0.0000, 0.2500])
     """
     if lambd < 0:
-        raise RuntimeError(f"lambda must be greater or equal to 0, but found to be {lambd:g}.")
+        largest = np.finfo(np.float64).max if input._layout.dtype is dt.float64 else np.finfo(np.float32).max
+        raise RuntimeError(f"lambda must be in range [0, {largest:g}] for input dtype {input._layout.dtype.type_name}, but found {lambd:g}")
     return _activate(_softshrink, input, (float(lambd),))
 
 

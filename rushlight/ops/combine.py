@@ -65,6 +65,12 @@ def _tuple_of_tensors(tensors: Any, function: str) -> tuple[Tensor, ...]:
     return tuple(tensors)
 
 
+def _write_joined(out: Any, found: Tensor, tensors: tuple[Tensor, ...]) -> Tensor:
+    if isinstance(out, TensorBase) and out._layout.dtype.category < found._layout.dtype.category:
+        raise TypeError(f"torch.cat(): input types can't be cast to the desired output type {out._layout.dtype.type_name}")
+    return write_out(out, found, *tensors, disjoint=True)
+
+
 def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -> Tensor:
     """The tensors one after the other along `dim`; sizes must agree in all other dims.
 
@@ -79,7 +85,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -
             raise RuntimeError(f"zero-dimensional tensor (at position {n}) cannot be concatenated")
     ndim = max(t._layout.ndim for t in tensors)
     found = apply(_cat, tensors, (wrap_dim(dim, ndim),))
-    return found if out is None else write_out(out, found, *tensors, disjoint=True)
+    return found if out is None else _write_joined(out, found, tensors)
 
 
 def _infer_stack(*tensors: Layout, dim: int) -> Layout:
@@ -115,7 +121,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None)
             raise RuntimeError(f"stack expects each tensor to be equal size, but got {sizes(first.shape)} at entry 0 and {sizes(t._layout.shape)} at entry {n}")
     dim = wrap_dim(dim, first.ndim + 1)
     found = apply(_stack, tensors, (dim,))
-    return found if out is None else write_out(out, found, *tensors, disjoint=True)
+    return found if out is None else _write_joined(out, found, tensors)
 
 
 def _infer_where(condition: Layout, input: Any, other: Any) -> Layout:
@@ -178,7 +184,7 @@ def where(condition: Tensor, input: Any = None, other: Any = None, *, out: Tenso
         else:
             raise RuntimeError(f"where expected condition to be a boolean tensor, but got a tensor with dtype {condition._layout.dtype.type_name}")
     found = apply(_where, (condition, as_operand(input, "where", "input", 2), as_operand(other, "where", "other", 3)))
-    return found if out is None else write_out(out, found, condition, input, other)
+    return found if out is None else write_out(out, found, condition, input, other, exact="Expected out type to be {want} but got {have}")
 
 
 def _fill_value(self: Tensor, value: Any, function: str) -> Any:

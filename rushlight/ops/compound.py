@@ -343,7 +343,8 @@ def clamp(input: Tensor, min: Any = None, max: Any = None, *, out: Tensor | None
     tensor([0.0000, 0.5000, 1.0000])
     """
     found = apply(_clamp, *_clamp_operands(input, min, max, "clamp"))
-    return found if out is None else write_out(out, found, input, min, max)
+    exact = None if isinstance(min, TensorBase) or isinstance(max, TensorBase) else "Found dtype {have} but expected {want}"
+    return found if out is None else write_out(out, found, input, min, max, exact=exact)
 
 
 def clamp_(self: Tensor, min: Any = None, max: Any = None) -> Tensor:

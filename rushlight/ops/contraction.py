@@ -320,12 +320,16 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2, out: Tensor | None = None) ->
         have, want = a._layout.shape[one], b._layout.shape[other]
         if have != want and 1 not in (have, want):
             raise RuntimeError(f"contracted dimensions need to match, but first has size {have} in dim {one} and second has size {want} in dim {other}")
+        if want == 1 != have:
+            a = a.sum(one, True, dtype=a._layout.dtype)
+        elif have == 1 != want:
+            b = b.sum(other, True, dtype=b._layout.dtype)
     a_labels, b_labels = list(range(a._layout.ndim)), list(range(a._layout.ndim, a._layout.ndim + b._layout.ndim))
     for one, other in zip(left, right, strict=True):
         b_labels[other] = one
     output = [label for n, label in enumerate(a_labels) if n not in left] + [label for n, label in enumerate(b_labels) if n not in right]
     found, _ = _contract(a, a_labels, b, b_labels, {*output})
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact="tensordot: Expected the output tensor to have dtype {want}, but got an output tensor with dtype {have}")
 
 
 def kron(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:

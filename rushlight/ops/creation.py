@@ -89,7 +89,12 @@ def size_argument(given: tuple[Any, ...], size: Any, function: str) -> Shape:
     return shape
 
 
-def dtype_argument(dtype: Any, function: str) -> dt.dtype:
+def dtype_argument(dtype: Any, function: str, out: TensorBase | None = None) -> dt.dtype:
+    """The dtype asked for; that of `out` where there is one."""
+    if out is not None:
+        if dtype is not None and dtype is not out._layout.dtype:
+            raise RuntimeError(f"dtype {dtype_argument(dtype, function).type_name} does not match dtype of out parameter ({out._layout.dtype.type_name})")
+        return out._layout.dtype
     if dtype is None:
         return dt.get_default_dtype()
     if isinstance(dtype, dt.dtype):
@@ -105,7 +110,7 @@ def zeros(*shape: Any, size: Any = None, out: Tensor | None = None, dtype: dt.dt
     >>> torch.zeros(2, dtype=torch.int64)
     tensor([0, 0])
     """
-    found = filled(contiguous(size_argument(shape, size, "zeros"), dtype_argument(dtype, "zeros")), 0, device, requires_grad)
+    found = filled(contiguous(size_argument(shape, size, "zeros"), dtype_argument(dtype, "zeros", out)), 0, device, requires_grad)
     return found if out is None else write_out(out, found)
 
 
@@ -115,7 +120,7 @@ def ones(*shape: Any, size: Any = None, out: Tensor | None = None, dtype: dt.dty
     >>> torch.ones(2)
     tensor([1., 1.])
     """
-    found = filled(contiguous(size_argument(shape, size, "ones"), dtype_argument(dtype, "ones")), 1, device, requires_grad)
+    found = filled(contiguous(size_argument(shape, size, "ones"), dtype_argument(dtype, "ones", out)), 1, device, requires_grad)
     return found if out is None else write_out(out, found)
 
 
@@ -127,7 +132,7 @@ def empty(*shape: Any, size: Any = None, out: Tensor | None = None, dtype: dt.dt
     """
     shape = size_argument(shape, size, "empty")
     strides = contiguous_strides(shape) if memory_format is None else memory_format.strides(shape)
-    found = fresh(make_layout(shape, strides, dtype_argument(dtype, "empty")), device, requires_grad)
+    found = fresh(make_layout(shape, strides, dtype_argument(dtype, "empty", out)), device, requires_grad)
     return found if out is None else write_out(out, found)
 
 
@@ -186,7 +191,7 @@ def full(size: Any, fill_value: Any, *, out: Tensor | None = None, dtype: dt.dty
         fill_value = fill_value.item()
     if not isinstance(fill_value, (bool, int, float, complex)):
         raise TypeError(f"full(): argument 'fill_value' (position 2) must be Number, not {type_name(fill_value)}")
-    dtype = dt.of_number(fill_value) if dtype is None else dtype_argument(dtype, "full")
+    dtype = dt.of_number(fill_value) if dtype is None and out is None else dtype_argument(dtype, "full", out)
     shape = size_argument((size,), None, "full")
     found = filled(contiguous(shape, dtype), fill_value, device, requires_grad)
     return found if out is None else write_out(out, found)
@@ -340,7 +345,7 @@ def range(start: Any = 0, end: Any = None, step: Any = 1, *, out: Tensor | None 
     _check_range(start, end, step)
     count = math.floor((end - start) / step) + 1
     values = start + np.arange(count, dtype=np.float64) * step
-    return given(values.astype(dtype_argument(dtype, "range").numpy), out, device, requires_grad)
+    return given(values.astype(dtype_argument(dtype, "range", out).numpy), out, device, requires_grad)
 
 
 def _endpoint_dtype(dtype: dt.dtype | None, *ends: Any) -> dt.dtype:
@@ -403,7 +408,7 @@ def linspace(start: Any, end: Any, steps: int, *, out: Tensor | None = None, dty
     """
     _check_steps(start, end, steps, "linspace")
     start, end = _numbers("linspace", start=start, end=end)
-    dtype = _endpoint_dtype(dtype, start, end)
+    dtype = _endpoint_dtype(dtype if out is None else dtype_argument(dtype, "linspace", out), start, end)
     refuse_dtypes("linspace_cpu", dtype, frozenset((dt.bool_,)))
     return given(_linear(start, end, int(steps), dtype.numpy).astype(dtype.numpy, copy=False), out, device, requires_grad)
 
@@ -416,7 +421,7 @@ def logspace(start: Any, end: Any, steps: int, base: float = 10.0, *, out: Tenso
     """
     _check_steps(start, end, steps, "logspace")
     start, end = _numbers("logspace", start=start, end=end)
-    dtype = _endpoint_dtype(dtype, start, end)
+    dtype = _endpoint_dtype(dtype if out is None else dtype_argument(dtype, "logspace", out), start, end)
     refuse_dtypes("logspace_cpu", dtype, frozenset((dt.bool_,)))
     if dtype.category == dt.INTEGER:
         exponents = _linear(int(start), int(end), int(steps), np.dtype(np.float64))
@@ -439,7 +444,7 @@ def eye(n: int, m: int | None = None, *, out: Tensor | None = None, dtype: dt.dt
         raise RuntimeError(f"n must be greater or equal to 0, got {n}")
     if m is not None and m < 0:
         raise RuntimeError(f"m must be greater or equal to 0, got {m}")
-    return given(np.eye(n, m, dtype=dtype_argument(dtype, "eye").numpy), out, device, requires_grad)
+    return given(np.eye(n, m, dtype=dtype_argument(dtype, "eye", out).numpy), out, device, requires_grad)
 
 
 def _check_triangle(function: str, row: int, col: int, dtype: dt.dtype) -> None:

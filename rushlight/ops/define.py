@@ -237,20 +237,32 @@ def assign(self: Any, function: Callable[..., Any], args: tuple[Any, ...], kwarg
     return self
 
 
-def write_out(out: Any, found: Any, *inputs: Any, disjoint: bool = False) -> Any:
+#: The usual error where `out` must have the very dtype of the result.
+EXACT = "Expected out tensor to have dtype {want_c}, but got {have_c} instead"
+
+
+def write_out(out: Any, found: Any, *inputs: Any, disjoint: bool = False, exact: str | None = None) -> Any:
     """Write a result to the tensor(s) given as ``out=``, resizing them as PyTorch does.
 
     inputs: what `out` must not partly share memory with; nor share any when `disjoint`.
+    exact: the error if `out` has another dtype than the result; without it whatever the result can be cast to will do.
     """
     if isinstance(found, tuple):
+        if not isinstance(out, (tuple, list)):
+            raise TypeError(f"argument 'out' must be tuple of Tensors, not {type(out).__name__}")
+        if len(out) != len(found):
+            raise TypeError(f"expected tuple of {len(found)} elements but got {len(out)}")
         for target, value in zip(out, found, strict=True):
-            write_out(target, value, *inputs, disjoint=disjoint)
+            write_out(target, value, *inputs, disjoint=disjoint, exact=exact)
         return type(found)(*out) if hasattr(found, "_fields") else tuple(out)
     if not isinstance(out, TensorBase):
         raise TypeError(f"argument 'out' must be Tensor, not {type(out).__name__}")
     if grad_state.enabled and (out._requires_grad or found._requires_grad):
         raise RuntimeError("functions with out=... arguments don't support automatic differentiation, but one of the arguments requires grad.")
-    check_castable(found._layout.dtype, out._layout.dtype)
+    have, want = out._layout.dtype, found._layout.dtype
+    if exact is not None and have is not want:
+        raise RuntimeError(exact.format(have=have.type_name, want=want.type_name, have_c=dt.c_name(have), want_c=dt.c_name(want)))
+    check_castable(want, have)
     check_overlap(out, inputs, disjoint)
     if out._layout.shape != found._layout.shape:
         if out._layout.numel:

@@ -19,7 +19,7 @@ from ..storage import TensorBase
 from . import tie_order
 from .card import Card, Pointwise, apply
 from .combine import where
-from .define import as_tensor_argument, write_out
+from .define import EXACT, as_tensor_argument, write_out
 from .ranks import ranks
 from .reduction import keep_dims, over_other_dims, over_rows, reduced_shape, reduction_dims, row_space, widened
 
@@ -86,7 +86,7 @@ def _apply_over_dims(card: Card, input: Tensor, dim: Any, keepdim: bool, out: Te
     refuse_complex(here, f"{card.name[1:]}_values_cpu")
     _refuse_empty_dims(card.name, here, dims, isinstance(dim, int) or bool(dim))
     found = apply(card, (input,), (dims, bool(keepdim)))
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact="Expected the dtype for input and out to match, but got {want} for input's dtype and {have} for out's dtype.")
 
 
 def amax(input: Tensor, dim: int | Sequence[int] = (), keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
@@ -121,7 +121,7 @@ def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False, out
     for d in dims:
         refuse_empty_dim("aminmax:", here.shape, d)
     found = return_types.aminmax(apply(_amin, (input,), (dims, bool(keepdim))), apply(_amax, (input,), (dims, bool(keepdim))))
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=EXACT)
 
 
 # Over everything
@@ -304,7 +304,7 @@ def _selected(card: Card, result: Any, input: Tensor, dim: int, keepdim: bool, o
     dim = wrap_dim(dim, here.ndim)
     refuse_empty_dim(f"{function or result.__name__}():", here.shape, dim)
     found = result(apply(card, (input,), (dim, bool(keepdim), *extra)))
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=EXACT)
 
 
 def _extremum(function: str, card: Card, over_all: Card, elementwise: Any, result: Any, input: Tensor, dim: Any, keepdim: bool, other: Any, out: Any) -> Any:
@@ -461,7 +461,7 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
     if here.dtype is dt.bool_:
         raise RuntimeError("topk does not support bool dtypes on CPU")
     found = return_types.topk(apply(_topk, (input,), (k, dim, bool(largest), bool(sorted))))
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=EXACT)
 
 
 # Positions
@@ -499,7 +499,7 @@ def _apply_position(card: Card, input: Tensor, dim: int | None, keepdim: bool, o
     if here.dtype.category in (dt.BOOL, dt.COMPLEX):
         raise RuntimeError(f"{function}(): does not support {'bool' if here.dtype is dt.bool_ else 'complex'} input")
     found = apply(card, (input,), (dim, bool(keepdim)))
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=EXACT)
 
 
 def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:

@@ -14,7 +14,7 @@ from ..errors import sizes
 from ..shape import Layout, contiguous, wrap_dim
 from ..storage import TensorBase
 from .card import Card, apply
-from .define import as_operand, as_tensor_argument, refuse_dtypes, write_out
+from .define import EXACT, as_operand, as_tensor_argument, refuse_dtypes, write_out
 from .index import add_along, check_bounds
 from .scalars import fitting
 from .scatter import check_index, in_order_of, in_place_disjoint, reduce_at, scatter_reduce_gradients, zeros_of
@@ -60,7 +60,7 @@ def index_select(input: Tensor, dim: int, index: Tensor, *, out: Tensor | None =
         raise RuntimeError("index_select(): Index to scalar can have only 1 value, got " + f"{index._layout.numel} value(s)")
     check_index(index, "index_select", input._layout.shape[dim] if input._layout.ndim else 1, dim)
     found = apply(_index_select, (input, index), (dim,))
-    return found if out is None else write_out(out, found, input, index, disjoint=True)
+    return found if out is None else write_out(out, found, input, index, disjoint=True, exact="index_select(): self and result must have the same scalar type")
 
 
 # index_add, index_copy, index_fill, index_reduce
@@ -126,7 +126,7 @@ def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: 
     """
     dim = _rows_arguments("index_add", input, dim, index, source)
     found = apply(_index_add, (input, index, source), (dim, alpha))
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=EXACT)
 
 
 def _index_copy_rule(input: np.ndarray, index: np.ndarray, source: np.ndarray, dim: int) -> np.ndarray:
@@ -156,7 +156,7 @@ def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor, *, out: T
     """
     dim = _rows_arguments("index_copy", input, dim, index, source)
     found = apply(_index_copy, (input, index, source), (dim,))
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=EXACT)
 
 
 def _index_fill_rule(input: np.ndarray, index: np.ndarray, value: Any, dim: int) -> np.ndarray:
@@ -231,7 +231,7 @@ def index_reduce(input: Tensor, dim: int, index: Tensor, source: Tensor, reduce:
     dim = _rows_arguments("index_reduce", input, dim, index, source)
     refuse_dtypes("index_func_" if include_self else "index_reduce_func_exclude_input_init", input._layout.dtype, frozenset((dt.bool_,)))
     found = apply(_index_reduce, (input, index, source), (dim, reduce, include_self))
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=EXACT)
 
 
 index_add_, index_copy_ = in_place_disjoint(index_add), in_place_disjoint(index_copy)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from ..storage import ON_META, TensorBase
 from .card import Card, apply, array_of, write_into
 from .define import as_operand, as_tensor_argument, write_out
 from .index import nonzero_places
-from .scalars import fitting
+from .scalars import C_NAMES, fitting
 from .scatter import in_place_disjoint, zeros_of
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def _mask_value(input: TensorBase, value: Any) -> Any:
         if value._layout.ndim:
             raise RuntimeError(f"masked_fill_ only supports a 0-dimensional value tensor, but got tensor with {value._layout.ndim} dimension(s).")
         if value._layout.dtype.category > input._layout.dtype.category:
-            raise RuntimeError(f"value cannot be converted to type {input._layout.dtype.name} without overflow")
+            raise RuntimeError(f"value cannot be converted to type {C_NAMES.get(input._layout.dtype, input._layout.dtype.name)} without overflow")
         return value
     return fitting(as_operand(value, "masked_fill", "value", 3), input._layout.dtype, half_overflows=True)
 
@@ -100,7 +101,7 @@ def masked_select(input: Tensor, mask: Tensor, *, out: Tensor | None = None) -> 
     """
     _check_mask(mask, "masked_select")
     found = apply(_masked_select, (input, mask))
-    return found if out is None else write_out(out, found, input, mask, disjoint=True)
+    return found if out is None else write_out(out, found, input, mask, disjoint=True, exact="masked_select(): self and result must have the same scalar type")
 
 
 def _masked_scatter_rule(input: np.ndarray, mask: np.ndarray, source: np.ndarray) -> np.ndarray:
@@ -165,7 +166,7 @@ def nonzero(input: Tensor, *, out: Tensor | None = None, as_tuple: bool = False)
         return nonzero(input).unbind(1)
     found = apply(_nonzero, (input,)).t()  # PyTorch, too, writes them dim by dim
     found._base = None
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact="nonzero: Expected out tensor to have scalar type {want} but got scalar type{have}")
 
 
 def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1, out: Tensor | None = None) -> Tensor:
@@ -201,11 +202,19 @@ def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
     >>> torch.unravel_index(torch.tensor([3]), (2, 2))
     (tensor([1]), tensor([1]))
     """
+    from .from_data import tensor
+
     if indices._layout.dtype.category != dt.INTEGER:
-        raise ValueError(f"expected 'indices' to be integer dtype, but got {indices.dtype}")
+        raise TypeError(f"expected 'indices' to be integer dtype, but got {indices.dtype}")
+    if not isinstance(shape, (int, tuple, list)):
+        raise TypeError(f"expected 'shape' to be int or sequence of ints, but got {type(shape)}")
     wanted = (shape,) if isinstance(shape, int) else tuple(shape)
-    found, step = [], 1
-    for n in reversed(wanted):
-        found.append((indices // step) % n)
-        step *= n
-    return tuple(reversed(found))
+    for n in wanted:
+        if not isinstance(n, int):
+            raise TypeError(f"expected 'shape' sequence to only contain ints, but got {type(n)}")
+    if any(n < 0 for n in wanted):
+        raise ValueError(f"'shape' cannot have negative values, but got {wanted}")
+    steps = [math.prod(wanted[d + 1 :]) for d in range(len(wanted))]
+    places = indices.unsqueeze(-1).floor_divide(tensor(steps, dtype=dt.int64)) % tensor(wanted, dtype=dt.int64)
+    return places.unbind(-1)
+

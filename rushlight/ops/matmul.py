@@ -16,7 +16,7 @@ from ..errors import sizes
 from ..graph import grad_state
 from ..shape import Layout, broadcast_shapes, can_broadcast_to, contiguous, layout
 from .card import Card, apply
-from .define import as_tensor_argument, write_out
+from .define import EXACT, as_tensor_argument, write_out
 from .gradient_entry import apply_masked, masked, results, through
 from .reduction import widened
 
@@ -69,7 +69,7 @@ def mm(input: Tensor, mat2: Tensor, *, out: Tensor | None = None) -> Tensor:
     tensor([[11.]])
     """
     found = apply(_mm, (as_tensor_argument(input, "mm"), as_tensor_argument(mat2, "mm", "mat2", 2)))
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=EXACT)
 
 
 def _infer_bmm(input: Layout, mat2: Layout) -> Layout:
@@ -104,7 +104,7 @@ def bmm(input: Tensor, mat2: Tensor, *, out: Tensor | None = None) -> Tensor:
     torch.Size([2, 1, 1])
     """
     found = apply(_bmm, (as_tensor_argument(input, "bmm"), as_tensor_argument(mat2, "bmm", "mat2", 2)))
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=EXACT)
 
 
 def _infer_dot(input: Layout, tensor: Layout) -> Layout:
@@ -139,7 +139,7 @@ def dot(input: Tensor, tensor: Tensor, *, out: Tensor | None = None) -> Tensor:
     tensor(11.)
     """
     found = apply(_dot, (as_tensor_argument(input, "dot"), as_tensor_argument(tensor, "dot", "tensor", 2)))
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact="result dtype {have} does not match input dtype {want}")
 
 
 def vdot(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -186,7 +186,7 @@ def mv(input: Tensor, vec: Tensor, *, out: Tensor | None = None) -> Tensor:
     tensor([11.])
     """
     found = apply(_mv, (as_tensor_argument(input, "mv"), as_tensor_argument(vec, "mv", "vec", 2)))
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=EXACT)
 
 
 def matmul(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -196,7 +196,7 @@ def matmul(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor
     torch.Size([2, 1, 4])
     """
     found = _matmul(as_tensor_argument(input, "matmul"), as_tensor_argument(other, "matmul", "other", 2))
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=EXACT)
 
 
 def _matmul(input: Any, other: Any) -> Any:
@@ -382,7 +382,7 @@ def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: An
     """
     dtype = mat1._layout.dtype
     found = apply(_addmm, (input, mat1, mat2), (_factor(beta, dtype), _factor(alpha, dtype)))
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=EXACT)
 
 
 # Scaled sums with a product
@@ -404,7 +404,7 @@ def _plus(input: Tensor, product: Tensor, beta: Any, alpha: Any, out: Tensor | N
     found = _scaled(product, alpha)
     if beta != 0:
         found = _scaled(input, beta) + found
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=EXACT)
 
 
 def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: Any = 1, alpha: Any = 1, out: Tensor | None = None) -> Tensor:
@@ -508,4 +508,4 @@ def inner(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             rows, columns = input.reshape(_rows(a.shape), a.shape[-1]), other.reshape(_rows(b.shape), b.shape[-1])
             found = mm(rows, columns.t()).reshape(*a.shape[:-1], *b.shape[:-1])
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact="tensordot: Expected the output tensor to have dtype {want}, but got an output tensor with dtype {have}" if a.ndim and b.ndim else None)

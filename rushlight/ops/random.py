@@ -16,7 +16,7 @@ from ..random import Generator
 from ..shape import Layout, broadcast_shapes, contiguous
 from ..storage import TensorBase
 from .card import Card, apply, write_into
-from .creation import empty, empty_like, zeros_like
+from .creation import dtype_argument, empty, empty_like, zeros_like
 from .define import as_leaf, as_tensor_argument, resize, write_out
 from .random_fill import (
     BARE_UNSIGNED,
@@ -53,6 +53,7 @@ def _created(size: tuple[Any, ...], named_size: Any, function: str, out: Tensor 
             raise TypeError(f"{function}(): argument 'size' (position 1) must be tuple of ints, not {type(size[0]).__name__}")
     if out is None:
         return empty(*size, dtype=dtype, device=device)
+    dtype_argument(dtype, function, out)
     shape = empty(*size, dtype=dt.bool_, device="meta")._layout.shape
     if out._layout.shape != shape:
         resize(out, shape)

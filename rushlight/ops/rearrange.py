@@ -17,7 +17,7 @@ from ..storage import TensorBase
 from . import parts, views
 from .card import Card, apply, array_of
 from .combine import cat
-from .define import alias, as_tensor_argument, with_out, write_out
+from .define import EXACT, alias, as_tensor_argument, with_out, write_out
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -89,9 +89,10 @@ def movedim(input: Tensor, source: int | Sequence[int], destination: int | Seque
     moved, places = ([d] if isinstance(d, int) else list(d) for d in (source, destination))
     if len(moved) != len(places):
         raise RuntimeError(f"movedim: Invalid source or destination dims: source ({sizes(moved)} dims) should contain the same number of dims as destination ({sizes(places)} dims)")
+    given = (("source", moved), ("destination", places))
     moved, places = [wrap_dim(d, ndim) for d in moved], [wrap_dim(d, ndim) for d in places]
-    for name, dims in (("source", moved), ("destination", places)):
-        if len(set(dims)) != len(dims):
+    for (name, dims), wrapped in zip(given, (moved, places), strict=True):
+        if len(set(wrapped)) != len(wrapped):
             raise RuntimeError(f"movedim: repeated dim in `{name}` ({sizes(dims)})")
     if not ndim:
         return input
@@ -327,7 +328,7 @@ def diag(input: Tensor, diagonal: int = 0, *, out: Tensor | None = None) -> Tens
     if ndim not in (1, 2):
         raise RuntimeError(f"diag(): Supports 1D or 2D tensors. Got {ndim}D")
     found = diag_embed(input, diagonal) if ndim == 1 else parts.diagonal(input, diagonal).clone()
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=EXACT)
 
 
 def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
@@ -420,7 +421,7 @@ def _triangular(card: Card, input: Tensor, diagonal: int, out: Tensor | None) ->
     if input._layout.ndim < 2:
         raise RuntimeError(f"{card.name}: input tensor must have at least 2 dimensions")
     found = apply(card, (input,), (diagonal,))
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=EXACT)
 
 
 # Stacks and splits by name
@@ -482,7 +483,7 @@ def _split_by_name(name: str, dim: int, at_least: int) -> Callable[..., tuple[Te
     def split(input: Tensor, indices_or_sections: Any) -> tuple[Tensor, ...]:
         ndim = input._layout.ndim
         if ndim < at_least:
-            raise RuntimeError(f"torch.{name} requires a tensor with at least {at_least} dimension{'s' if at_least > 1 else ''}, but got a tensor with {ndim} dimensions!")
+            raise RuntimeError(f"torch.{name} requires a tensor with at least {at_least} dimension, but got a tensor with {ndim} dimensions!")
         axis = 0 if name == "hsplit" and ndim == 1 else dim
         if isinstance(indices_or_sections, int):
             size = input._layout.shape[axis]

@@ -397,7 +397,7 @@ def _logsumexp_rule(input: np.ndarray, dims: Shape, keepdim: bool) -> Any:
     values = widened(input)
     if not reduced_count(values.shape, dims):
         return np.full(reduced_shape(values.shape, dims, keepdim), -np.inf, values.dtype)
-    largest = np.max(values, axis=dims, keepdims=True)
+    largest = np.max(values.real, axis=dims, keepdims=True)
     largest = np.where(np.isfinite(largest), largest, 0)
     found = np.log(np.sum(np.exp(values - largest), axis=dims, keepdims=True)) + largest
     return found.reshape(reduced_shape(values.shape, dims, keepdim))
@@ -459,6 +459,8 @@ def _apply_truth(card: Card, input: Tensor, dim: Any, keepdim: bool, out: Tensor
     ndim = as_tensor_argument(input, card.name)._layout.ndim
     # Unlike in other reductions, no dims means that nothing is reduced.
     dims = () if isinstance(dim, (tuple, list)) and not dim else reduction_dims(dim, ndim)
+    if out is not None and out._layout.dtype not in (dt.bool_, dt.uint8):
+        raise RuntimeError(f"{card.name} only supports bool tensor for result, got: {out._layout.dtype.type_name}")
     found = apply(card, (input,), (dims, bool(keepdim)))
     return found if out is None else write_out(out, found)
 

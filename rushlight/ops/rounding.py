@@ -109,7 +109,7 @@ def round(input: Tensor, *, decimals: int | None = None, out: Tensor | None = No
     """
     as_tensor_argument(input, "round")
     if decimals is not None and input._layout.dtype.category < dt.FLOAT:
-        raise NotImplementedError(f"\"round_vml_cpu\" not implemented for '{input._layout.dtype.type_name}'")
+        raise NotImplementedError(f"\"round_cpu\" not implemented for '{input._layout.dtype.type_name}'")
     found = apply(_round, (input,), (decimals or 0,))
     if out is not None and out._layout.dtype is not found._layout.dtype:
         raise RuntimeError(f"Found dtype {out._layout.dtype.type_name} but expected {found._layout.dtype.type_name}")

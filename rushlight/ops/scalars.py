@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import dtypes as dt
 
-_C_NAMES = {
+C_NAMES = {
     dt.uint8: "uint8_t", dt.int8: "int8_t", dt.int16: "int16_t", dt.int32: "int", dt.int64: "int64_t",
     dt.float16: "c10::Half", dt.bfloat16: "c10::BFloat16", dt.float32: "float", dt.float64: "double",
 }  # fmt: skip
@@ -36,7 +36,7 @@ def fitting(value: Any, dtype: dt.dtype, *, half_overflows: bool = False) -> Any
         return bool(value)
     if category == dt.COMPLEX:
         return value
-    name = _C_NAMES.get(dtype, dtype.name)
+    name = C_NAMES.get(dtype, dtype.name)
     if isinstance(value, complex):
         if value.imag:
             raise overflow("double" if dtype in dt.LOW_PRECISION and not half_overflows else name)

@@ -156,7 +156,7 @@ def _apply_running(card: Card, result: Any, input: Tensor, dim: int, out: Any) -
     dim = wrap_dim(dim, here.ndim)
     refuse_complex(here, f"{card.name}_cpu")
     found = result(apply(card, (input,), (dim,)))
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact="expected scalar_type {want} but found {have}")
 
 
 def cummax(input: Tensor, dim: int, *, out: Any = None) -> Any:
@@ -221,7 +221,7 @@ def logcumsumexp(input: Tensor, dim: int, *, out: Tensor | None = None) -> Tenso
     if here.dtype.category < dt.FLOAT:
         raise NotImplementedError(f"\"logcumsumexp_out_cpu\" not implemented for '{here.dtype.type_name}'")
     found = apply(_logcumsumexp, (input,), (dim,))
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact="expected scalar_type {want} but found {have}")
 
 
 # Differences

@@ -16,7 +16,7 @@ from ..graph import check_in_place, grad_state, requires_grad
 from ..shape import Layout, Shape, broadcast_shapes, contiguous, layout, preserved_strides, wrap_dim
 from ..storage import ON_META, TensorBase
 from .card import Card, apply, check_overlap, checking_values, value_range
-from .define import as_operand, as_tensor_argument, assign, refuse_dtypes, write_out
+from .define import EXACT, as_operand, as_tensor_argument, assign, refuse_dtypes, write_out
 from .index import add_along, check_bounds
 from .scalars import fitting
 
@@ -140,7 +140,7 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False,
     _check_gather_shapes("gather", input._layout, index._layout, dim, None)
     check_index(index, "gather", input._layout.shape[dim] if input._layout.ndim else 1, dim)
     found = apply(_gather, (input, index), (dim,))
-    return found if out is None else write_out(out, found, input, index, disjoint=True)
+    return found if out is None else write_out(out, found, input, index, disjoint=True, exact=EXACT)
 
 
 def where_negative(index: Tensor, size: int) -> Tensor:
@@ -173,7 +173,7 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None, *, ou
     whole = [*shape[:dim], input._layout.shape[dim], *shape[dim + 1 :]]
     input, indices = input.expand(whole), indices.expand(rows)
     found = apply(_gather, (input, indices), (dim,))  # the index is checked already
-    return found if out is None else write_out(out, found, input, indices, disjoint=True)
+    return found if out is None else write_out(out, found, input, indices, disjoint=True, exact=EXACT)
 
 
 # scatter
@@ -367,7 +367,7 @@ def scatter(input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: A
         found = apply(_scatter_reduce, (input, index, src), (dim, reduce, True))
     else:
         raise RuntimeError("reduce argument must be either add or multiply.")
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=EXACT)
 
 
 def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -378,7 +378,7 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor, *, out: Ten
     """
     dim = _scatter_arguments("scatter_add", input, dim, index, src)
     found = apply(_scatter_add, (input, index, src), (dim,))
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=EXACT)
 
 
 def scatter_reduce(input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str, *, include_self: bool = True, out: Tensor | None = None) -> Tensor:
@@ -393,7 +393,7 @@ def scatter_reduce(input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: 
     if reduce == "mean":
         refuse_dtypes("scatter_gather_tensor_cpu_reduce_mean", input._layout.dtype, frozenset((dt.bool_,)))
     found = apply(_scatter_reduce, (input, index, src), (dim, reduce, include_self))
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=EXACT)
 
 
 # take and put, over the flat tensor
@@ -419,7 +419,7 @@ def take(input: Tensor, index: Tensor, *, out: Tensor | None = None) -> Tensor:
         raise IndexError("take(): tried to take from an empty tensor")
     _check_flat(index, input._layout.numel)
     found = apply(_take, (input, index))
-    return found if out is None else write_out(out, found, input, index, disjoint=True)
+    return found if out is None else write_out(out, found, input, index, disjoint=True, exact="take(): self and out expected to have the same dtype, but got self.dtype = {want} and out.dtype = {have}")
 
 
 def _check_flat(index: TensorBase, count: int) -> None:

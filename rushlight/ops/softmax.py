@@ -12,7 +12,7 @@ from .. import dtypes as dt
 from ..engine.lowering import Loop, Space, rows
 from ..shape import contiguous, wrap_dim
 from .card import Card, apply
-from .define import as_tensor_argument, write_out
+from .define import EXACT, as_tensor_argument, write_out
 from .gradient_entry import through
 from .reduction import over_other_dims, widened
 
@@ -127,7 +127,7 @@ def _apply(card: Card, input: Tensor, dim: int, dtype: dt.dtype | None, out: Ten
         kernel = "lastdim_kernel_impl" if dim >= here.ndim - 1 else "kernel_impl"
         raise NotImplementedError(f"\"{card.name}_{kernel}\" not implemented for '{input._layout.dtype.type_name}'")
     found = apply(card, (input,), (dim,))
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=EXACT)
 
 
 def softmax(input: Tensor, dim: int, dtype: dt.dtype | None = None, *, out: Tensor | None = None) -> Tensor:

@@ -12,7 +12,7 @@ from ..errors import sizes
 from ..shape import Layout, contiguous, layout, preserved_strides, wrap_dim
 from ..storage import TensorBase
 from .card import Card, apply, array_of
-from .define import as_operand, as_tensor_argument, write_out
+from .define import EXACT, as_operand, as_tensor_argument, write_out
 from .extrema import put_at_indices, refuse_complex, with_a_dim
 from .ranks import ranks
 from .reduction import widened
@@ -52,7 +52,7 @@ def sort(input: Tensor, dim: int = -1, descending: bool = False, *, stable: bool
     if here.dtype.is_complex:
         raise RuntimeError(" Sort does not support complex dtypes on CPU")
     found = return_types.sort(apply(_sort, (input,), (wrap_dim(dim, here.ndim), bool(descending), bool(stable))))
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=EXACT)
 
 
 def argsort(input: Tensor, dim: int = -1, descending: bool = False, *, stable: bool = False) -> Tensor:
@@ -71,7 +71,7 @@ def msort(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     tensor([1, 2, 3])
     """
     found = sort(input, 0, stable=True).values
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=EXACT)
 
 
 # Distinct elements
@@ -247,7 +247,7 @@ def searchsorted(
     if here.dtype.category in (dt.BOOL, dt.COMPLEX):
         raise NotImplementedError(f"\"searchsorted_out_cpu\" not implemented for '{here.dtype.type_name}'")
     found = apply(_searchsorted, (sorted_sequence, input, *(() if sorter is None else (sorter,))), (bool(right), bool(out_int32)))
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=f"torch.searchsorted(): output tensor's dtype is wrong, it can only be Int(int32) or Long(int64) depending on whether out_int32 flag is True, but we got output tensor's dtype {{have}} and out_int32 flag is {bool(out_int32)}")
 
 
 def bucketize(input: Any, boundaries: Tensor, *, out_int32: bool = False, right: bool = False, out: Tensor | None = None) -> Tensor:
@@ -289,4 +289,4 @@ def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, inve
         if isinstance(value, TensorBase) and value._layout.dtype.category in (dt.BOOL, dt.COMPLEX):
             raise RuntimeError(f"Unsupported input type encountered for isin(): {value._layout.dtype.type_name}")
     found = apply(_isin, (as_operand(elements, "isin", "elements", 1), as_operand(test_elements, "isin", "test_elements")), (bool(invert),))
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=EXACT)

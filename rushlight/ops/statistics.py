@@ -88,7 +88,7 @@ def _quantile(function: str, input: Tensor, q: Any, dim: int | None, keepdim: bo
         weights = ranks * 0 + 0.5 if interpolation == "midpoint" else ranks - below
         found = found.lerp(above, weights)
     found = found.movedim(-1, 0).reshape(*q._layout.shape, *rest)
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact="quantile() out tensor must be same dtype as the input tensor")
 
 
 @autocasts(SINGLE)
@@ -169,7 +169,7 @@ def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0, *, out
     values = array_of(input).reshape(-1)
     edges = _edges("torch.histc: range of", values, bins, None if min == max and values.size else (float(min), float(max)), 1.0, here.dtype)
     found = tensor_of_array(_count_values(values, edges).astype(values.dtype))
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact="torch.histogram: input tensor and hist tensor should have the same dtype, but got input {want_c} and hist {have_c}")
 
 
 def _dd(values: np.ndarray, bins: Sequence[Any], range: Sequence[float] | None, weight: Tensor | None, density: bool, dtype: dt.dtype) -> tuple[Tensor, list[Tensor]]:

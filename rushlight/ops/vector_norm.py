@@ -13,7 +13,7 @@ from ..engine.lowering import LOOPED, Loop, Space
 from ..shape import Layout, Shape, contiguous, wrap_dim
 from .card import Card, apply
 from .combine import where
-from .define import as_tensor_argument, write_out
+from .define import EXACT, as_tensor_argument, write_out
 from .reduction import keep_dims, over_other_dims, reduced_count, reduced_shape, reduction_dims, row_space, widened
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def vector_norm(x: Tensor, ord: float = 2, dim: int | Sequence[int] | None = Non
             raise RuntimeError(f"linalg.vector_norm cannot compute the {named} norm on an empty tensor because the operation does not have an identity")
         raise RuntimeError(f"linalg.vector_norm cannot compute the {named} norm on the dimension {next(d for d in dims if not here.shape[d])} because this dimension is empty and the operation does not have an identity")
     found = apply(_vector_norm, (x,), (ord, dims, bool(keepdim), dtype or here.dtype))
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=EXACT)
 
 
 def _matrix_dims(dim: Any) -> tuple[int, int]:
@@ -204,4 +204,4 @@ def renorm(input: Tensor, p: float, dim: int, maxnorm: float, *, out: Tensor | N
     size = vector_norm(input, p, [d for d in range(here.ndim) if d != dim], keepdim=True)
     # PyTorch's guard against division by zero, which keeps the norm just below the bound.
     found = input * where(size > maxnorm, maxnorm / (size + 1e-7), 1.0).to(here.dtype)
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=EXACT)

@@ -157,6 +157,8 @@ def _in_place_view(function: Callable[..., Any]) -> Callable[..., Any]:
 
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
         check_in_place(self, False)
+        if function is views.t and self._layout.ndim > 2:
+            raise RuntimeError(f"t_() expects a tensor with <= 2 dimensions, but self is {self._layout.ndim}D")
         found = function(self, *args, **kwargs)
         self._storage.version += self._tracks_version
         self._layout, self._offset = found._layout, found._offset
@@ -189,4 +191,6 @@ def unsafe_chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]
 
 
 def _unsafe(parts: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    return tuple(p.clone() for p in parts)
+    for part in parts:
+        part._view_kind = 0
+    return parts

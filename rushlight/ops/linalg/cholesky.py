@@ -11,7 +11,7 @@ from ...autocasting import SINGLE, autocasts
 from ...shape import Layout, broadcast_shapes, contiguous
 from ..card import Card, apply
 from ..creation import eye
-from ..define import as_tensor_argument, write_out
+from ..define import EXACT, as_tensor_argument, write_out
 from .checks import check_float, check_sizes, check_square, column_major, each_matrix, unless_zero
 from .triangular import linalg_solve_triangular, solve_triangular
 
@@ -88,7 +88,7 @@ def linalg_cholesky(A: Tensor, *, upper: bool = False, out: Tensor | None = None
             [1., 2.]])
     """
     found, _ = _factor("linalg.cholesky", A, upper, True)
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=EXACT)
 
 
 @autocasts(SINGLE)
@@ -99,7 +99,7 @@ def linalg_cholesky_ex(A: Tensor, *, upper: bool = False, check_errors: bool = F
     tensor(1, dtype=torch.int32)
     """
     found = return_types.linalg_cholesky_ex(*_factor("linalg.cholesky_ex", A, upper, check_errors))
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=EXACT)
 
 
 @autocasts(SINGLE)
@@ -110,7 +110,7 @@ def cholesky(input: Tensor, upper: bool = False, *, out: Tensor | None = None) -
     tensor([[2.]])
     """
     found, _ = _factor("cholesky", input, upper, True)
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=EXACT)
 
 
 def _infer_cholesky_solve(B: Layout, L: Layout, upper: bool) -> Layout:
@@ -152,7 +152,7 @@ def cholesky_solve(input: Tensor, L: Tensor, upper: bool = False, *, out: Tensor
             raise RuntimeError(f"{name} should have at least 2 dimensions, but has {here.ndim} dimensions instead")
     check_sizes("cholesky_solve", b, factor)
     found = apply(_cholesky_solve, (input, L), (bool(upper),))
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=EXACT)
 
 
 @autocasts(SINGLE)
@@ -165,4 +165,4 @@ def cholesky_inverse(L: Tensor, upper: bool = False, *, out: Tensor | None = Non
     here = as_tensor_argument(L, "cholesky_inverse")._layout
     check_square("cholesky_inverse", here)
     found = cholesky_solve(eye(here.shape[-1], dtype=here.dtype).expand(here.shape), L, upper)
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=EXACT)

@@ -11,7 +11,7 @@ from ...shape import Layout, contiguous
 from ..card import Card, apply, array_of
 from ..combine import where
 from ..creation import eye
-from ..define import as_tensor_argument, write_out
+from ..define import EXACT, as_tensor_argument, write_out
 from .checks import check_float, check_square
 from .singular import linalg_svd
 from .solve import linalg_inv_ex
@@ -53,7 +53,7 @@ def linalg_det(A: Tensor, *, out: Tensor | None = None) -> Tensor:
     """
     _check("linalg.det", A)
     found = apply(_det, (A,))
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=EXACT)
 
 
 def _slogdet_gradient(g: Any, A: Tensor, sign: Tensor) -> Tensor:
@@ -86,7 +86,7 @@ def linalg_slogdet(A: Tensor, *, out: Any = None) -> Any:
     """
     _check("linalg.slogdet", A)
     found = return_types.linalg_slogdet(*apply(_slogdet, (A,)))
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=EXACT)
 
 
 def slogdet(input: Tensor, *, out: Any = None) -> Any:
@@ -96,7 +96,7 @@ def slogdet(input: Tensor, *, out: Any = None) -> Any:
     tensor(0.)
     """
     found = return_types.slogdet(*linalg_slogdet(input))
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=EXACT)
 
 
 def logdet(input: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from ...errors import LinAlgError
 from ...shape import Layout, contiguous
 from ..card import Card, apply
 from ..creation import eye
-from ..define import as_tensor_argument, write_out
+from ..define import EXACT, as_tensor_argument, write_out
 from .checks import check_square, column_major, follows_gradient
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def linalg_eigh(A: Tensor, UPLO: str = "L", *, out: Any = None) -> Any:
     """
     found = return_types.linalg_eigh(*apply(_eigh, (A,), (_check_hermitian(A, UPLO),)))
     tape.flush("check")
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=EXACT)
 
 
 @autocasts(SINGLE)
@@ -104,7 +104,7 @@ def linalg_eigvalsh(A: Tensor, UPLO: str = "L", *, out: Tensor | None = None) ->
     UPLO = _check_hermitian(A, UPLO)
     found = apply(_eigh, (A,), (UPLO,))[0] if follows_gradient(A) else apply(_eigvalsh, (A,), (UPLO,))
     tape.flush("check")
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=EXACT)
 
 
 # General matrices
@@ -162,7 +162,7 @@ def linalg_eig(A: Tensor, *, out: Any = None) -> Any:
     _check_general("linalg_eig", A)
     found = return_types.linalg_eig(*apply(_eig, (A,)))
     tape.flush("check")
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=EXACT)
 
 
 @autocasts(SINGLE)
@@ -175,4 +175,4 @@ def linalg_eigvals(A: Tensor, *, out: Tensor | None = None) -> Tensor:
     _check_general("linalg_eigvals", A)
     found = apply(_eig, (A,))[0] if follows_gradient(A) else apply(_eigvals, (A,))
     tape.flush("check")
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=EXACT)

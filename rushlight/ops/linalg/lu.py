@@ -14,7 +14,7 @@ from ...shape import Layout, contiguous
 from ..card import Card, apply, array_of
 from ..combine import cat
 from ..creation import eye
-from ..define import as_tensor_argument, write_out
+from ..define import EXACT, as_tensor_argument, write_out
 from .checks import (
     check_equation,
     check_float,
@@ -108,7 +108,7 @@ def linalg_lu_factor(A: Tensor, *, pivot: bool = True, out: Any = None) -> Any:
     LU, pivots, info = _factor("linalg.lu_factor", A, pivot)
     unless_zero("torch.linalg.lu_factor", info, _zero_on_diagonal)
     found = return_types.linalg_lu_factor(LU, pivots)
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=EXACT)
 
 
 def linalg_lu_factor_ex(A: Tensor, *, pivot: bool = True, check_errors: bool = False, out: Any = None) -> Any:
@@ -120,7 +120,7 @@ def linalg_lu_factor_ex(A: Tensor, *, pivot: bool = True, check_errors: bool = F
     found = return_types.linalg_lu_factor_ex(*_factor("linalg.lu_factor", A, pivot))
     if check_errors:
         unless_zero("torch.linalg.lu_factor_ex", found.info, _zero_on_diagonal)
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=EXACT)
 
 
 def linalg_lu(A: Tensor, *, pivot: bool = True, out: Any = None) -> Any:
@@ -132,7 +132,7 @@ def linalg_lu(A: Tensor, *, pivot: bool = True, out: Any = None) -> Any:
     """
     LU, pivots, _ = _factor("linalg.lu", A, pivot)
     found = return_types.linalg_lu(*lu_unpack(LU, pivots))
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=EXACT)
 
 
 @autocasts(SINGLE)
@@ -146,7 +146,7 @@ def lu(A: Tensor, pivot: bool = True, get_infos: bool = False, out: Any = None) 
     if not get_infos:
         unless_zero("torch.linalg.lu_factor_ex", info, _zero_on_diagonal)
     found = (LU, pivots, info) if get_infos else (LU, pivots)
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=EXACT)
 
 
 def _permutation_rule(pivots: np.ndarray, rows: int) -> np.ndarray:
@@ -185,7 +185,7 @@ def lu_unpack(LU_data: Tensor, LU_pivots: Tensor, unpack_data: bool = True, unpa
         L = LU_data.narrow(-1, 0, k).tril(-1) + eye(m, k, dtype=here.dtype)
         U = LU_data.narrow(-2, 0, k).triu()
     found = return_types.lu_unpack(P, L, U)
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=EXACT)
 
 
 def linalg_lu_solve(LU: Tensor, pivots: Tensor, B: Tensor, *, left: bool = True, adjoint: bool = False, out: Tensor | None = None) -> Tensor:
@@ -206,7 +206,7 @@ def linalg_lu_solve(LU: Tensor, pivots: Tensor, B: Tensor, *, left: bool = True,
     if pivots._layout.shape != here.shape[:-1]:
         raise RuntimeError(f"{function}: Number of pivots per batch should be same as the dimension of the matrix")
     found = _lu_solve(LU, lu_unpack(LU, pivots, unpack_data=False)[0], B, left, adjoint)
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=EXACT)
 
 
 def _lu_solve(LU: Tensor, P: Tensor, B: Tensor, left: bool, adjoint: bool) -> Tensor:
@@ -268,7 +268,7 @@ def linalg_ldl_factor_ex(A: Tensor, *, hermitian: bool = False, check_errors: bo
     found = return_types.linalg_ldl_factor_ex(*apply(_ldl_factor_ex, (A,), (bool(hermitian),)))
     if check_errors:
         unless_zero("torch.linalg.ldl_factor_ex", found.info, _zero_block)
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=EXACT)
 
 
 def _zero_block(place: int) -> str:
@@ -284,7 +284,7 @@ def linalg_ldl_factor(A: Tensor, *, hermitian: bool = False, out: Any = None) ->
     LD, pivots, info = linalg_ldl_factor_ex(A, hermitian=hermitian)
     unless_zero("torch.linalg.ldl_factor", info, _zero_block)
     found = return_types.linalg_ldl_factor(LD, pivots)
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=EXACT)
 
 
 def _ldl_solve_rule(LD: np.ndarray, pivots: np.ndarray, B: np.ndarray, hermitian: bool) -> np.ndarray:
@@ -324,4 +324,4 @@ def linalg_ldl_solve(LD: Tensor, pivots: Tensor, B: Tensor, *, hermitian: bool =
     if swaps.dtype.category != dt.INTEGER:
         raise RuntimeError(f"{function}: Expected pivots to be integers. Got {swaps.dtype.type_name}")
     found = apply(_ldl_solve, (LD, pivots, B), (bool(hermitian),))
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=EXACT)

@@ -10,7 +10,7 @@ from ... import dtypes as dt
 from ...autocasting import SINGLE, autocasts
 from ...errors import sizes
 from ...shape import wrap_dim
-from ..define import as_tensor_argument, write_out
+from ..define import EXACT, as_tensor_argument, write_out
 from ..vector_norm import vector_norm
 from .checks import check_float, check_matrix, check_square
 from .singular import linalg_svdvals
@@ -53,7 +53,7 @@ def linalg_matrix_norm(A: Tensor, ord: Any = "fro", dim: Any = (-2, -1), keepdim
         found = found if keepdim else found.squeeze((first, second))
     else:
         raise RuntimeError(f"{function}: Order {ord} not supported.")
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=EXACT)
 
 
 def linalg_norm(A: Tensor, ord: Any = None, dim: int | Sequence[int] | None = None, keepdim: bool = False, *, out: Tensor | None = None, dtype: dt.dtype | None = None) -> Tensor:
@@ -100,7 +100,7 @@ def linalg_cond(A: Tensor, p: Any = None, *, out: Tensor | None = None) -> Tenso
         inverse, info = linalg_inv_ex(A)
         found = linalg_matrix_norm(A, p) * linalg_matrix_norm(inverse.nan_to_num(nan=0.0), p)
         found = found.masked_fill(info != 0, math.inf)
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=EXACT)
 
 
 def norm_except_dim(v: Tensor, pow: float = 2, dim: int = 0) -> Tensor:

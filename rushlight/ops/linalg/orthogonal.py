@@ -11,7 +11,7 @@ from ...autocasting import SINGLE, autocasts
 from ...shape import Layout, contiguous
 from ..card import Card, apply
 from ..creation import eye
-from ..define import as_tensor_argument, write_out
+from ..define import EXACT, as_tensor_argument, write_out
 from .checks import check_float, check_matrix, column_major
 from .triangular import linalg_solve_triangular
 
@@ -88,7 +88,7 @@ def linalg_qr(A: Tensor, mode: str = "reduced", *, out: Any = None) -> Any:
     if mode not in ("reduced", "r", "complete"):
         raise RuntimeError(f"qr received unrecognized mode '{mode}' but expected one of 'reduced' (default), 'r', or 'complete'")
     found = return_types.linalg_qr(*apply(_qr, (A,), (mode,)))
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=EXACT)
 
 
 @autocasts(SINGLE)
@@ -100,7 +100,7 @@ def qr(input: Tensor, some: bool = True, *, out: Any = None) -> Any:
             [ 0.,  3.]])
     """
     found = return_types.qr(*linalg_qr(input, "reduced" if some else "complete"))
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=EXACT)
 
 
 def _geqrf_rule(A: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -129,7 +129,7 @@ def geqrf(input: Tensor, *, out: Any = None) -> Any:
     if here.dtype.category < dt.FLOAT or here.dtype in dt.LOW_PRECISION:
         raise NotImplementedError(f"\"geqrf_cpu\" not implemented for '{here.dtype.type_name}'")
     found = return_types.geqrf(*apply(_geqrf, (input,)))
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=EXACT)
 
 
 def _reflect(target: Tensor, reflectors: Tensor, tau: Tensor, order: Any) -> Tensor:
@@ -170,7 +170,7 @@ def linalg_householder_product(A: Tensor, tau: Tensor, *, out: Tensor | None = N
     _check_reflectors("torch.linalg.householder_product", here, scales)
     start = A.clone().copy_(eye(*here.shape[-2:], dtype=here.dtype))
     found = _reflect(start, A, tau, reversed(range(scales.shape[-1])))
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=EXACT)
 
 
 @autocasts(SINGLE)
@@ -204,4 +204,4 @@ def ormqr(input: Tensor, tau: Tensor, other: Tensor, left: bool = True, transpos
     order = range(scales.shape[-1])
     found = _reflect(other if left else other.mH, input, tau.conj() if adjoint else tau, order if adjoint else reversed(order))
     found = found if left else found.mH
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=EXACT)

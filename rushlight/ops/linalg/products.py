@@ -14,7 +14,7 @@ from ...shape import contiguous
 from ..card import Card, apply
 from ..combine import cat, stack
 from ..creation import eye, ones_like
-from ..define import as_tensor_argument, write_out
+from ..define import EXACT, as_tensor_argument, write_out
 from ..matmul import matmul
 from ..parts import diagonal
 from .checks import check_float, check_square, scipy_linalg
@@ -47,7 +47,7 @@ def linalg_matrix_power(A: Tensor, n: int, *, out: Tensor | None = None) -> Tens
             square = square @ square
     assert found is not None
     found = found.clone() if found is A else found
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=EXACT)
 
 
 def matrix_power(input: Tensor, n: int, *, out: Tensor | None = None) -> Tensor:
@@ -133,7 +133,7 @@ def linalg_multi_dot(tensors: Sequence[Tensor], *, out: Tensor | None = None) ->
     found = _chain(matrices, _splits([shapes[0][0], *(s[1] for s in shapes)]), 0, count - 1)
     found = found.squeeze(0) if row else found
     found = found.squeeze(-1) if column else found
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=EXACT)
 
 
 def _splits(extents: Sequence[int]) -> dict[tuple[int, int], int]:
@@ -228,7 +228,7 @@ def linalg_vecdot(x: Tensor, y: Tensor, *, dim: int = -1, out: Tensor | None = N
     else:
         found = (x.conj() * y).sum(dim)
         found = found.to(a.dtype)
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=EXACT)
 
 
 def linalg_diagonal(A: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:

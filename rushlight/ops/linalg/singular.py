@@ -13,7 +13,7 @@ from ...errors import LinAlgError, sizes
 from ...shape import Layout, contiguous
 from ...storage import TensorBase
 from ..card import Card, apply
-from ..define import as_tensor_argument, write_out
+from ..define import EXACT, as_tensor_argument, write_out
 from .checks import check_float, check_matrix, check_square, column_major, follows_gradient
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def linalg_svd(A: Tensor, full_matrices: bool = True, *, driver: str | None = No
     if driver is not None:
         raise RuntimeError("torch.linalg.svd: keyword argument `driver=` is only supported on CUDA inputs with cuSOLVER backend.")
     found = return_types.linalg_svd(*_decompose(A, bool(full_matrices)))
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=EXACT)
 
 
 @autocasts(SINGLE)
@@ -147,7 +147,7 @@ def linalg_svdvals(A: Tensor, *, driver: str | None = None, out: Tensor | None =
     else:
         found = apply(_svdvals, (A,))
         _settle()
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=EXACT)
 
 
 @autocasts(SINGLE)
@@ -166,7 +166,7 @@ def svd(input: Tensor, some: bool = True, compute_uv: bool = True, *, out: Any =
     else:
         *batch, m, n = shape
         found = return_types.svd(input.new_zeros((*batch, m, m)), linalg_svdvals(input), input.new_zeros((*batch, n, n)))
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=EXACT)
 
 
 # Pseudoinverse and rank
@@ -242,7 +242,7 @@ def linalg_pinv(A: Tensor, rcond: Any = None, hermitian: bool = False, *, atol: 
         atol, rtol = (0.0 if atol is None else atol), rcond
     found = apply(_pinv, (A, *_tolerances(here, atol, rtol)), (bool(hermitian),))
     _settle()
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=EXACT)
 
 
 @autocasts(SINGLE)
@@ -280,7 +280,7 @@ def linalg_matrix_rank(A: Tensor, tol: Any = None, hermitian: bool = False, *, a
         found = A.new_zeros(here.shape[:-2], dtype=dt.int64)
     else:
         found = apply(_matrix_rank, (A.detach(), *_tolerances(here, atol, rtol)), (bool(hermitian),))
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=EXACT)
 
 
 # Low-rank forms (Halko, Martinsson and Tropp, 2011, https://arxiv.org/abs/0909.4061)

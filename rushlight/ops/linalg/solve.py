@@ -10,7 +10,7 @@ from ... import dtypes as dt, return_types
 from ...autocasting import SINGLE, autocasts
 from ...shape import Layout, broadcast_shapes, contiguous, numel
 from ..card import Card, apply
-from ..define import as_tensor_argument, write_out
+from ..define import EXACT, as_tensor_argument, write_out
 from .checks import (
     check_equation,
     check_float,
@@ -105,7 +105,7 @@ def linalg_solve_ex(A: Tensor, B: Tensor, *, left: bool = True, check_errors: bo
     if check_errors:
         unless_zero("torch.linalg.solve_ex", info, _solver_failed)
     found = return_types.linalg_solve_ex(solution, info)
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=EXACT)
 
 
 def _solver_failed(pivot: int) -> str:
@@ -121,7 +121,7 @@ def linalg_solve(A: Tensor, B: Tensor, *, left: bool = True, out: Tensor | None 
     """
     found, info = _solve("linalg_solve", A, B, left)
     unless_zero("torch.linalg.solve", info, _solver_failed)
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=EXACT)
 
 
 def _inv_rule(A: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -155,7 +155,7 @@ def linalg_inv(A: Tensor, *, out: Tensor | None = None) -> Tensor:
             [0.0000, 0.2500]])
     """
     found, _ = _invert("linalg.inv", A, True)
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=EXACT)
 
 
 @autocasts(SINGLE)
@@ -166,7 +166,7 @@ def linalg_inv_ex(A: Tensor, *, check_errors: bool = False, out: Any = None) -> 
     tensor(0, dtype=torch.int32)
     """
     found = return_types.linalg_inv_ex(*_invert("linalg.inv_ex", A, check_errors))
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=EXACT)
 
 
 @autocasts(SINGLE)
@@ -193,7 +193,7 @@ def linalg_tensorinv(A: Tensor, ind: int = 2, *, out: Tensor | None = None) -> T
     if rows != columns:
         raise RuntimeError(f"Expected self to satisfy the requirement prod(self.shape[ind:]) == prod(self.shape[:ind]), but got {columns} != {rows}")
     found = _invert("inv", A.reshape(rows, columns), True)[0].reshape(*shape[ind:], *shape[:ind])
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=EXACT)
 
 
 @autocasts(SINGLE)
@@ -211,7 +211,7 @@ def linalg_tensorsolve(A: Tensor, B: Tensor, dims: Any = None, *, out: Tensor | 
     if rows != columns or rows != B._layout.numel:
         raise RuntimeError(f"Expected self to satisfy the requirement prod(self.shape[other.ndim:]) == prod(self.shape[:other.ndim]), but got {columns} != {rows}")
     found = linalg_solve(A.reshape(rows, columns), B.reshape(rows)).reshape(shape[known:])
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=EXACT)
 
 
 # Least squares

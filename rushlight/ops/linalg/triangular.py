@@ -10,7 +10,7 @@ from ... import return_types
 from ...autocasting import SINGLE, autocasts
 from ...shape import Layout, broadcast_shapes
 from ..card import Card, apply
-from ..define import as_tensor_argument, write_out
+from ..define import EXACT, as_tensor_argument, write_out
 from .checks import (
     check_equation,
     check_matrix,
@@ -73,7 +73,7 @@ def linalg_solve_triangular(A: Tensor, B: Tensor, *, upper: bool, left: bool = T
     check_matrix(function, b, "B")
     check_equation(function, a, b, left)
     found = apply(_solve_triangular, (A, B), (bool(upper), bool(left), bool(unitriangular)))
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=EXACT)
 
 
 @autocasts(SINGLE)
@@ -91,7 +91,7 @@ def triangular_solve(b: Tensor, A: Tensor, upper: bool = True, transpose: bool =
     batch = broadcast_shapes(matrix.shape[:-2], have.shape[:-2])
     solution = linalg_solve_triangular(A.mT if transpose else A, b, upper=bool(upper) != bool(transpose), unitriangular=unitriangular)
     found = return_types.triangular_solve(solution, A.expand(*batch, *matrix.shape[-2:]).mT.clone(memory_format=_row_major()).mT)
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=EXACT)
 
 
 def _row_major() -> Any:

@@ -19,7 +19,8 @@ import numpy as np
 
 from rushlight.engine import gemm, llvm, pool
 from rushlight.engine.emit import Builder, module
-from rushlight.engine.kernel import WORKSPACE, Lowered, Pointer
+from rushlight.engine.kernel import WORKSPACE, Lowered
+from rushlight.engine.run import Program
 
 FUNCTION = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)
 SHAPES = (
@@ -37,27 +38,19 @@ SHAPES = (
 )
 
 
-def native(lowered: Lowered, arrays: list[np.ndarray]) -> Callable[[], None]:
-    """A call of the pool for each kernel."""
+def native(lowered: Lowered, arrays: list[np.ndarray]) -> Callable[[], object]:
+    """The calls as one program, as the engine runs them."""
     scratch = np.zeros(lowered.workspace + 64, np.uint8)
     at = -scratch.ctypes.data % 64 + scratch.ctypes.data
-    parallel = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)(pool.parallel())
-    calls, codes = [], []
-    for call in lowered.calls:
-        code = llvm.load(call.kernel.source, [call.kernel.name])
-        words = [
-            (at if word.operand == WORKSPACE else arrays[word.operand].ctypes.data) + word.offset if isinstance(word, Pointer) else word
-            for word in call.words
-        ]
-        args = np.array(words, np.int64)
-        codes.append((code, args))
-        calls.append((code.addresses[call.kernel.name], args.ctypes.data, call.chunks))
+    workspace = len(arrays)
+    calls = [call.renamed(lambda word: word._replace(operand=workspace) if word.operand == WORKSPACE else word) for call in lowered.calls]
+    program = Program(calls, workspace + 1)
+    run = program.over([*(array.ctypes.data for array in arrays), at])
 
-    def run(keep: Any = (scratch, arrays, codes)) -> None:
-        for kernel, args, chunks in calls:
-            parallel(kernel, args, chunks)
+    def call(keep: Any = (scratch, arrays, program)) -> object:
+        return run()
 
-    return run
+    return call
 
 
 def peak() -> Callable[[], None]:

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..storage import Storage, TensorBase
 from . import llvm
-from .objects import builtin, fields, slot
+from .objects import builtin, fields, load, slot
 
 #: What a row says: its kind, the object, two words.
 _FIELD, _ITEM, _SIZE, _DICTIONARY, _LIST = range(5)
@@ -164,10 +164,7 @@ def _code() -> llvm.Code | None:
     if where is None:
         return None
     names = {"FIELD": _FIELD, "ITEM": _ITEM, "SIZE": _SIZE, "DICTIONARY": _DICTIONARY, "LIST": _LIST, "ROW": _ROW, "size": where.size, "list": where.list}
-    try:
-        return llvm.load(Template(_SOURCE).substitute(names), ("hold",))
-    except RuntimeError:
-        return None  # a process that does not show Python's functions to its libraries
+    return load(Template(_SOURCE).substitute(names), "hold")
 
 
 class Checks:

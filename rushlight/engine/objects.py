@@ -98,15 +98,29 @@ def _references() -> int:
     return _only([4 * n for n, step in enumerate(steps) if step == {1}])
 
 
+def load(source: str, *names: str) -> llvm.Code | None:
+    """`llvm.load` of functions that call Python's; None where this interpreter's objects are not read so."""
+    if fields() is None:
+        return None
+    try:
+        return llvm.load(source, names)
+    except RuntimeError:
+        return None  # a process that does not show Python's functions to its libraries
+
+
 class _Method(ctypes.Structure):
     """CPython's PyMethodDef."""
 
     _fields_ = (("name", ctypes.c_char_p), ("address", ctypes.c_void_p), ("flags", ctypes.c_int), ("doc", ctypes.c_char_p))
 
 
+@functools.cache
+def _maker() -> Callable[..., Any]:
+    return ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.py_object)(("PyCFunction_NewEx", ctypes.pythonapi))
+
+
 def builtin(code: llvm.Code, name: str, words: np.ndarray, arguments: int | None, kept: object = None) -> Callable[..., Any]:
     """Machine code as a builtin function, called with the GIL: ``object(address of the words, argument)``, or with an array of arguments and their number."""
     method = _Method(name.encode(), code.addresses[name], _FLAGS[arguments], None)
     # A function holds what it calls its module: here all that it needs.
-    make = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.py_object)(("PyCFunction_NewEx", ctypes.pythonapi))
-    return make(ctypes.addressof(method), int(words.ctypes.data), (method, code, words, kept))
+    return _maker()(ctypes.addressof(method), int(words.ctypes.data), (method, code, words, kept))

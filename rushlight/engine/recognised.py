@@ -9,6 +9,7 @@ a region, or of a storage. Objects and storages are numbered by first mention.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from string import Template
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import llvm
-from .objects import builtin, fields
+from .objects import builtin, fields, load
 from .trace import Fate, Scan
 
 if TYPE_CHECKING:
@@ -527,27 +528,16 @@ def _written_out(source: str) -> str:
     return "\n".join(lines)
 
 
-_loaded: list[llvm.Code | None] = []
-
-
+@functools.cache
 def _code() -> llvm.Code | None:
     """The functions, for this interpreter; None where it keeps its objects otherwise."""
-    if not _loaded:
-        _loaded.append(_load())
-    return _loaded[0]
-
-
-def _load() -> llvm.Code | None:
     where = fields()
     if where is None:
         return None
     names: dict[str, int] = {**_AT, "type": where.type, "size": where.size, "items": where.items, "list_items": where.list, "references": where.references}
     names |= {"data": where.data, "address": where.address, "kind_bits": _KIND_BITS, "kind_mask": (1 << _KIND_BITS) - 1}
     names |= {"NUMBER": NUMBER, "AGAIN": AGAIN, "EQUAL": EQUAL, "NEW": NEW, "SHARED": SHARED, "DIFFERENT": DIFFERENT, "OTHER_REFERENCES": OTHER_REFERENCES}
-    try:
-        return llvm.load(Template(_written_out(_SOURCE)).substitute(names), ("look", "run_entries"))
-    except RuntimeError:
-        return None  # a process that does not show Python's functions to its libraries
+    return load(Template(_written_out(_SOURCE)).substitute(names), "look", "run_entries")
 
 
 class Operands:

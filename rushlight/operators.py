@@ -10,6 +10,7 @@ import numpy as np
 from . import ops
 from .dtypes import INTEGER
 from .ops.define import inplace
+from .ops.matmul import product_of_tensors
 from .storage import TensorBase
 
 _OPERANDS = (TensorBase, int, float, complex, np.generic)
@@ -65,7 +66,7 @@ class Operators(TensorBase):
     __ifloordiv__ = _operator(ops.floor_divide_)
     __mod__, __rmod__, __imod__ = _operator(ops.remainder), _reflected(ops.remainder), _operator(inplace(ops.remainder))
     __pow__, __rpow__, __ipow__ = _operator(ops.pow), _reflected(ops.pow), _operator(inplace(ops.pow))
-    __matmul__, __rmatmul__ = _of_tensors(ops.matmul), _of_tensors(ops.matmul, reflected=True)
+    __matmul__, __rmatmul__ = _of_tensors(product_of_tensors), _of_tensors(product_of_tensors, reflected=True)
 
     __and__, __rand__, __iand__ = _operator(ops.bitwise_and), _operator(ops.bitwise_and), _operator(inplace(ops.bitwise_and))
     __or__, __ror__, __ior__ = _operator(ops.bitwise_or), _operator(ops.bitwise_or), _operator(inplace(ops.bitwise_or))

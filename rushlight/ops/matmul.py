@@ -195,11 +195,12 @@ def matmul(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor
     >>> torch.matmul(torch.ones(2, 1, 3), torch.ones(3, 4)).shape
     torch.Size([2, 1, 4])
     """
-    found = _matmul(as_tensor_argument(input, "matmul"), as_tensor_argument(other, "matmul", "other", 2))
+    found = product_of_tensors(as_tensor_argument(input, "matmul"), as_tensor_argument(other, "matmul", "other", 2))
     return found if out is None else write_out(out, found, exact=EXACT)
 
 
-def _matmul(input: Any, other: Any) -> Any:
+def product_of_tensors(input: Any, other: Any) -> Any:
+    """`matmul` of what is known to be tensors."""
     a, b = input._layout, other._layout
     if a.ndim == 0 or b.ndim == 0:
         raise RuntimeError(f"both arguments to matmul need to be at least 1D, but they are {a.ndim}D and {b.ndim}D")
@@ -207,16 +208,16 @@ def _matmul(input: Any, other: Any) -> Any:
         if grad_state.autocast is not None:
             input, other = cast(LOWER, (input, other))  # a product with a vector is in the list, but `mv` and `dot` are not
         if a.ndim == 1:
-            return dot(input, other)
+            return apply(_dot, (input, other))
         if a.ndim == 2:
-            return mv(input, other)
+            return apply(_mv, (input, other))
         if a.shape[-1] != b.shape[0]:
             raise RuntimeError(f"size mismatch, got input ({a.numel // max(a.shape[-1], 1)}), mat ({a.numel // max(a.shape[-1], 1)}x{a.shape[-1]}), vec ({b.shape[0]})")
         return mv(input.reshape(-1, a.shape[-1]) if a.numel else input.reshape(_rows(a.shape), a.shape[-1]), other).reshape(a.shape[:-1])
     if a.ndim == 1:
-        return _matmul(input.unsqueeze(0), other).squeeze(-2)
+        return product_of_tensors(input.unsqueeze(0), other).squeeze(-2)
     if a.ndim == 2 and b.ndim == 2:
-        return mm(input, other)
+        return apply(_mm, (input, other))
     if b.ndim == 2:
         # The batch dims of the left are rows of one product.
         return mm(input.reshape(_rows(a.shape), a.shape[-1]), other).reshape(*a.shape[:-1], b.shape[-1])

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import math
+from collections.abc import Sequence
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -13,8 +15,8 @@ import rushlight as torch
 import rushlight.nn.functional as F
 from rushlight import dtypes as dt
 from rushlight.autograd import gradcheck, gradgradcheck
-from rushlight.engine import attention, llvm
-from rushlight.engine.kernel import Lowered, Pointer
+from rushlight.engine import attention, attention_pairs, llvm
+from rushlight.engine.kernel import WORKSPACE, Lowered, Pointer
 from rushlight.nn.attention import SDPBackend, sdpa_kernel
 from rushlight.ops.card import CARDS
 from rushlight.shape import Layout, layout
@@ -29,14 +31,17 @@ def layout_of(array: np.ndarray) -> Layout:
 
 
 def run(lowered: Lowered | None, arrays: list[np.ndarray], backwards: bool = False) -> None:
-    """The calls over these operands, chunk by chunk in either order."""
-    assert lowered is not None and lowered.workspace == 0
+    """The calls over these operands, chunk by chunk in either order, in a workspace full of nan."""
+    assert lowered is not None
+    workspace = np.full(lowered.workspace + 64, 0xFF, np.uint8)
     for call in lowered.calls:
         code = llvm.load(call.kernel.source, (call.kernel.name,))
         kernel = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(code.addresses[call.kernel.name])
-        words = np.array([arrays[w.operand].ctypes.data + w.offset if isinstance(w, Pointer) else w for w in call.words], np.int64)
+        bases = {WORKSPACE: workspace.ctypes.data, **{n: a.ctypes.data for n, a in enumerate(arrays)}}
+        words = np.array([bases[w.operand] + w.offset if isinstance(w, Pointer) else w for w in call.words], np.int64)
         for chunk in sorted(range(call.chunks), reverse=backwards):
             kernel(words.ctypes.data, chunk)
+    assert (workspace[lowered.workspace :] == 0xFF).all(), "written behind the workspace"
 
 
 def reference(query: np.ndarray, key: np.ndarray, value: np.ndarray, g: np.ndarray, mask: np.ndarray | None, scale: float, is_causal: bool) -> list[np.ndarray]:
@@ -81,23 +86,28 @@ def operands(queries: int, keys: int, head: int, strided: bool, mask: str, batch
 def empty(like: np.ndarray) -> np.ndarray:
     """Memory full of nan, in the order of the axes that the gradients have."""
     batch, heads, length, head = like.shape
-    return np.full((batch, length, heads, head), np.nan, np.float32).transpose(0, 2, 1, 3)
+    return np.full((batch, length, heads, head), np.nan, like.dtype).transpose(0, 2, 1, 3)
 
 
 def both(tensors: list[np.ndarray], g: np.ndarray, mask: np.ndarray | None, scale: float, is_causal: bool, backwards: bool = False) -> list[np.ndarray]:
-    """Native output, logsumexp and gradients."""
+    """Native output, logsumexp and gradients; of bfloat16 by pairs."""
+    kernels = attention_pairs if tensors[0].dtype == ml_dtypes.bfloat16 else attention
     masks = [] if mask is None else [mask]
     results = [empty(tensors[0]), np.full(tensors[0].shape[:3], np.nan, np.float32)]
     forward = [*tensors, *masks, *results]
-    run(attention.lower_forward(*map(layout_of, forward), scale=scale, is_causal=is_causal), forward, backwards)
+    run(kernels.lower_forward(*map(layout_of, forward), scale=scale, is_causal=is_causal), forward, backwards)
     grads = [empty(t) for t in tensors]
     backward = [g, *tensors, *results, *masks, *grads]
-    run(attention.lower_backward(*map(layout_of, backward), scale=scale, is_causal=is_causal), backward, backwards)
+    run(kernels.lower_backward(*map(layout_of, backward), scale=scale, is_causal=is_causal), backward, backwards)
     return [*results, *grads]
 
 
-def assert_close(found: list[np.ndarray], expected: list[np.ndarray], tolerance: float) -> None:
-    for name, a, b in zip(("output", "logsumexp", "query", "key", "value"), found, expected, strict=True):
+RESULTS = ("output", "logsumexp", "query", "key", "value")
+
+
+def assert_close(found: Sequence[np.ndarray], expected: Sequence[np.ndarray], tolerance: float, names: Sequence[str] = RESULTS) -> None:
+    for name, a, b in zip(names, found, expected, strict=True):
+        a = a.astype(np.float64)
         size = np.abs(b[np.isfinite(b)]).max(initial=1.0)
         np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * size, err_msg=name)
 
@@ -133,6 +143,78 @@ def test_rows_that_collide_in_the_cache_are_packed_to_the_same_result(is_causal:
     together = [np.ascontiguousarray(t) for t in apart]
     for a, b in zip(found, both(together, np.ascontiguousarray(g), None, 0.1, is_causal), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+pairs = pytest.mark.skipif(not llvm.AVAILABLE or not llvm.multiplies_pairs(), reason="needs a processor that multiplies pairs of bfloat16")
+#: Of results and of weights, which are rounded to bfloat16 before they are multiplied. Gradients rest on the output as it was rounded.
+ROUNDING, GRADIENT_ROUNDING = 2**-7, 2**-5
+
+
+def halves(*shape: Any, **options: Any) -> tuple[list[np.ndarray], np.ndarray, np.ndarray | None]:
+    """Operands in bfloat16; those in the same order of axes stay so."""
+    tensors, g, mask = operands(*shape, **options)
+    rounded = [t.astype(ml_dtypes.bfloat16) for t in (*tensors, g)]
+    if mask is not None and mask.dtype != bool:
+        mask = np.broadcast_to(mask[:, :1, :1].astype(ml_dtypes.bfloat16), mask.shape)
+    return rounded[:3], rounded[3], mask
+
+
+@pairs
+@pytest.mark.parametrize("mask", ["", "bool", "float"])
+@pytest.mark.parametrize("is_causal", [False, True])
+@pytest.mark.parametrize("shape", [(1, 1, 16), (5, 5, 48), (16, 16, 32), (17, 3, 16), (33, 47, 64), (70, 70, 32), (20, 200, 16), (300, 21, 16)], ids=str)
+def test_pairs_agree_with_float64(shape: tuple[int, int, int], is_causal: bool, mask: str) -> None:
+    for strided in (False, True):
+        tensors, g, given = halves(*shape, strided, mask)
+        found = both(tensors, g, given, 0.3, is_causal)
+        expected = reference(*tensors, g, given, 0.3, is_causal)
+        assert_close(found[:1], expected[:1], ROUNDING, RESULTS[:1])
+        assert_close(found[1:2], expected[1:2], 3e-6, RESULTS[1:2])
+        assert_close(found[2:], expected[2:], GRADIENT_ROUNDING, RESULTS[2:])
+        again = both([np.ascontiguousarray(t) for t in tensors], np.ascontiguousarray(g), given, 0.3, is_causal, backwards=True)
+        for a, b in zip(found, again, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+@pairs
+def test_pairs_give_the_same_bits_for_some_queries_and_some_heads() -> None:
+    """Whole heads are jobs where there are many, groups of queries where there are few."""
+    tensors, g, _ = halves(300, 130, 32, True, "", batch=3, heads=4)
+    whole = both(tensors, g, None, 0.2, True)
+    few = both([t[1:2, :2] for t in tensors], g[1:2, :2], None, 0.2, True)
+    for a, b in zip(few, whole, strict=True):
+        np.testing.assert_array_equal(a, b[1:2, :2])
+    rows = [tensors[0][:, :, 7:9], *tensors[1:]]
+    alone = both(rows, g[:, :, 7:9], None, 0.2, False)[0]
+    np.testing.assert_array_equal(alone, both(tensors, g, None, 0.2, False)[0][:, :, 7:9])
+
+
+@pairs
+def test_pairs_do_not_write_outside_of_the_outputs_or_read_behind_the_operands() -> None:
+    given, g, _ = halves(19, 21, 16, False, "", batch=1, heads=2)
+    tensors = []
+    for t in (*given, g):
+        wide = np.full((1, 2, t.shape[2] + 2, 16), np.nan, t.dtype)
+        wide[:, :, :-2] = t
+        tensors.append(wide[:, :, :-2])
+    wide = [np.full((1, 2, length + 1, 16), 7.0, ml_dtypes.bfloat16) for length in (19, 19, 21, 21)]
+    output, *grads = (w[:, :, :-1] for w in wide)
+    logsumexp = np.empty((1, 2, 19), np.float32)
+    forward = [*tensors[:3], output, logsumexp]
+    run(attention_pairs.lower_forward(*map(layout_of, forward), scale=1.0, is_causal=False), forward)
+    backward = [tensors[3], *tensors[:3], output, logsumexp, *grads]
+    run(attention_pairs.lower_backward(*map(layout_of, backward), scale=1.0, is_causal=False), backward)
+    assert_close([output, logsumexp, *grads], reference(*given, g, None, 1.0, False), GRADIENT_ROUNDING)
+    for w in wide:
+        assert (w[:, :, -1:] == 7.0).all()
+
+
+@pairs
+def test_pairs_where_a_query_is_nan() -> None:
+    tensors, g, _ = halves(20, 20, 16, False, "", batch=1, heads=1)
+    tensors[0][0, 0, 3] = np.nan
+    output = both(tensors, g, None, 1.0, False)[0].astype(np.float32)
+    assert np.isnan(output[0, 0, 3]).all() and np.isfinite(np.delete(output, 3, 2)).all()
 
 
 @native

@@ -21,6 +21,7 @@ from typing import NamedTuple
 from .. import dtypes as dt
 from ..shape import Layout
 from . import llvm
+from .elements import load, memory_type
 from .emit import LANES, Builder, Value, module
 from .functions import log
 from .kernel import Call, Kernel, Lowered, Pointer
@@ -37,7 +38,7 @@ _COLLIDING = 1024
 #: Steps of a product's loop written one after another.
 _TURNS = 2
 
-_LOG2_E = math.log2(math.e)
+LOG2_E = math.log2(math.e)
 
 #: 2**x on [-1/2, 1/2] from the highest power down: minimax with p(0) = 1, relative error 9e-8.
 _POWER_OF_TWO = (0.00132646017723664, 0.00967151092811, 0.05550734123185, 0.24022242137014, 0.69314697744799, 1.0)
@@ -50,13 +51,13 @@ def lower_forward(*layouts: Layout, scale: float, is_causal: bool) -> Lowered | 
 
     All are ``(batch, head, position, element)``, the mask is expanded to ``(batch, head, query, key)``, the logsumexp contiguous.
     """
-    operands = _named(_FORWARD, layouts)
+    operands = named(FORWARD, layouts)
     if not _is_native(operands):
         return None
     batch, heads, queries, head = operands["query"].shape
     groups = -(-queries // (LANES * GROUP))
-    kernel = _forward_kernel(head, is_causal, _mask_type(operands))
-    return Lowered((Call(kernel, _words(operands, groups, scale), batch * heads * groups),))
+    kernel = _forward_kernel(head, is_causal, mask_type_of(operands))
+    return Lowered((Call(kernel, words_of(operands, groups, scale), batch * heads * groups),))
 
 
 def lower_backward(*layouts: Layout, scale: float, is_causal: bool) -> Lowered | None:
@@ -64,15 +65,15 @@ def lower_backward(*layouts: Layout, scale: float, is_causal: bool) -> Lowered |
 
     A chunk is one head: the gradients of its keys and values are summed query block by query block.
     """
-    operands = _named(_BACKWARD, layouts)
+    operands = named(BACKWARD, layouts)
     if not _is_native(operands):
         return None
     batch, heads, _, head = operands["query"].shape
-    kernel = _backward_kernel(head, is_causal, _mask_type(operands))
-    return Lowered((Call(kernel, _words(operands, 1, scale), batch * heads),))
+    kernel = _backward_kernel(head, is_causal, mask_type_of(operands))
+    return Lowered((Call(kernel, words_of(operands, 1, scale), batch * heads),))
 
 
-def _named(names: Sequence[str], layouts: Sequence[Layout]) -> dict[str, Layout]:
+def named(names: Sequence[str], layouts: Sequence[Layout]) -> dict[str, Layout]:
     return dict(zip(_operands(names, len(layouts) == len(names)), layouts, strict=True))
 
 
@@ -80,38 +81,38 @@ def _is_native(operands: dict[str, Layout]) -> bool:
     types = {name: (dt.float32, dt.bool_) if name == "mask" else (dt.float32,) for name in operands}
     return (
         all(o.dtype in types[name] for name, o in operands.items())
-        and all(operands[name].stride[3] == 1 or operands[name].shape[3] == 1 for name in _strided(list(operands)))
+        and all(operands[name].stride[3] == 1 or operands[name].shape[3] == 1 for name in strided(list(operands)))
         and operands["query"].numel > 0
         and operands["key"].numel > 0
         and operands["query"].shape[3] <= HEAD_AT_MOST
     )
 
 
-def _mask_type(operands: dict[str, Layout]) -> str:
+def mask_type_of(operands: dict[str, Layout]) -> str:
     return operands["mask"].dtype.name if "mask" in operands else ""
 
 
 # Words
 
-_FORWARD = ("query", "key", "value", "mask", "output", "logsumexp")
-_BACKWARD = ("grad", "query", "key", "value", "output", "logsumexp", "mask", "grad_query", "grad_key", "grad_value")
-_NUMBERS = ("heads", "queries", "keys", "groups", "scale")
+FORWARD = ("query", "key", "value", "mask", "output", "logsumexp")
+BACKWARD = ("grad", "query", "key", "value", "output", "logsumexp", "mask", "grad_query", "grad_key", "grad_value")
+NUMBERS = ("heads", "queries", "keys", "groups", "scale")
 
 
 def _operands(names: Sequence[str], masked: bool) -> list[str]:
     return [name for name in names if masked or name != "mask"]
 
 
-def _strided(names: Sequence[str]) -> list[str]:
+def strided(names: Sequence[str]) -> list[str]:
     """The tensors whose strides are words; the logsumexp is contiguous."""
     return [name for name in names if name != "logsumexp"]
 
 
-def _words(operands: dict[str, Layout], groups: int, scale: float) -> tuple[int | Pointer, ...]:
-    """Pointers to the operands, then `_NUMBERS`, then the strides of each by batch, head and position."""
+def words_of(operands: dict[str, Layout], groups: int, scale: float) -> tuple[int | Pointer, ...]:
+    """Pointers to the operands, then `NUMBERS`, then the strides of each by batch, head and position."""
     _, heads, queries, _ = operands["query"].shape
     bits = struct.unpack("q", struct.pack("d", scale))[0]
-    strides = [s for name in _strided(list(operands)) for s in operands[name].stride[:3]]
+    strides = [s for name in strided(list(operands)) for s in operands[name].stride[:3]]
     return (*(Pointer(n) for n in range(len(operands))), heads, queries, operands["key"].shape[2], groups, bits, *strides)
 
 
@@ -127,8 +128,11 @@ class Rows(NamedTuple):
     step: Index
 
 
-class _Writer(Builder):
+class Writer(Builder):
     """A builder for functions over the rows of one head size."""
+
+    #: The type of what is multiplied: of 32 bits, as sums are.
+    multiplied = "float"
 
     def __init__(self, name: str, parameters: Sequence[tuple[str, str]], head: int) -> None:
         super().__init__(name, parameters)
@@ -171,6 +175,13 @@ class _Writer(Builder):
         if mask is None:
             return self.load(pointer, "float", LANES)
         return self.masked_load(pointer, "float", mask, self.zero())
+
+    def factor(self, pointer: Value, mask: Value | None) -> Value:
+        """A vector that is multiplied; `plus_product` adds a product to sums."""
+        return self.get(pointer, mask)
+
+    def plus_product(self, a: Value, b: Value, total: Value) -> Value:
+        return self.fma(a, b, total)
 
     def put(self, value: Value, pointer: Value, mask: Value | None = None) -> None:
         if mask is None:
@@ -272,12 +283,12 @@ class _Writer(Builder):
                 sums = list(loop.carried)
                 for turn in range(turns):
                     t = self.plus(loop.index, turn)
-                    vectors = [self.get(self.address(self.at(b, t), n * LANES, "float"), m) for n, m in enumerate(masks)]
+                    vectors = [self.factor(self.address(self.at(b, t), n * LANES, "float"), m) for n, m in enumerate(masks)]
                     above = self.address(corner, self.times(t, column), "float")
                     for r in range(height):
-                        scalar = self.splat(self.load(self.address(above, offsets[r], "float"), "float"))
+                        scalar = self.splat(self.load(self.address(above, offsets[r], "float"), self.multiplied))
                         for n, vector in enumerate(vectors, r * len(vectors)):
-                            sums[n] = self.fma(scalar, vector, sums[n])
+                            sums[n] = self.plus_product(scalar, vector, sums[n])
                 loop.next = sums
             for p, m, total in zip((p for place in places for p in place), list(masks) * height, loop.results, strict=True):
                 self.put(total, p, m)
@@ -302,17 +313,17 @@ def _accumulators() -> int:
 # Functions that a kernel calls, each once in its module
 
 
-def _scores(head: int) -> _Writer:
+def _scores(head: int) -> Writer:
     """``c = a @ b``: 16 keys by the elements of a head, by 16 queries."""
-    k = _Writer("scores", [("ptr", "a"), ("i64", "step"), ("ptr", "b"), ("ptr", "c")], head)
+    k = Writer("scores", [("ptr", "a"), ("i64", "step"), ("ptr", "b"), ("ptr", "c")], head)
     p = k.parameters
     k.product(p["a"], p["step"], 1, Rows(p["b"], LANES), head, Rows(p["c"], LANES), [None], False)
     return k
 
 
-def _accumulate(head: int, across: bool) -> _Writer:
+def _accumulate(head: int, across: bool) -> Writer:
     """``c += a @ b`` where c is 16 rows of a head and b `count` rows. a is a tile of weights; `across` if its columns are its rows in memory."""
-    k = _Writer("accumulate_across" if across else "accumulate", [("ptr", "a"), ("ptr", "b"), ("i64", "step"), ("i64", "count"), ("ptr", "c"), ("i64", "c_step")], head)
+    k = Writer("accumulate_across" if across else "accumulate", [("ptr", "a"), ("ptr", "b"), ("i64", "step"), ("i64", "count"), ("ptr", "c"), ("i64", "c_step")], head)
     p = k.parameters
     row, column = (1, LANES) if across else (LANES, 1)
 
@@ -324,9 +335,9 @@ def _accumulate(head: int, across: bool) -> _Writer:
     return k
 
 
-def _across(head: int) -> _Writer:
+def _across(head: int) -> Writer:
     """Sixteen rows with the rows across the lanes, times `scale`. Where there are only `count` rows the last is repeated."""
-    k = _Writer("across", [("ptr", "source"), ("i64", "step"), ("i64", "count"), ("float", "scale"), ("ptr", "target")], head)
+    k = Writer("across", [("ptr", "source"), ("i64", "step"), ("i64", "count"), ("float", "scale"), ("ptr", "target")], head)
     p = k.parameters
     scale, last = k.splat(p["scale"]), k.sub(p["count"], k.index(1))
     source = Rows(p["source"], p["step"])
@@ -344,8 +355,11 @@ def _across(head: int) -> _Writer:
 # Kernels
 
 
-class _Kernel(_Writer):
+class HeadKernel(Writer):
     """The function that is called for each chunk: it knows its words, and its mask."""
+
+    #: The kind of an operand's elements; see elements.py.
+    kind = "float"
 
     def __init__(self, name: str, names: Sequence[str], head: int, causal: bool, mask_type: str) -> None:
         parts = [name, str(head), "causal" if causal else "", mask_type]
@@ -353,17 +367,17 @@ class _Kernel(_Writer):
         super().__init__("_".join(p for p in parts if p), [("ptr", "args"), ("i64", "chunk")], head)
         self.names = _operands(names, masked)
         self.causal = causal
-        self.mask_element = "i8" if mask_type == "bool" else "float"
+        self.mask_element = "i8" if mask_type == "bool" else memory_type(self.kind)
         self.queries, self.keys, self.heads = self.number("queries"), self.number("keys"), self.number("heads")
         self.scale = self.number("scale")
-        self.score_scale = self.convert(self.mul(self.scale, self.constant(_LOG2_E, "double")), "float")
+        self.score_scale = self.convert(self.mul(self.scale, self.constant(LOG2_E, "double")), "float")
         self.scores, self.accumulate_across, self.across = _scores(head), _accumulate(head, True), _across(head)
 
     def word(self, n: int, type: str) -> Value:
         return self.load(self.address(self.parameters["args"], n, "i64"), type)
 
     def number(self, name: str) -> Value:
-        return self.word(len(self.names) + _NUMBERS.index(name), "double" if name == "scale" else "i64")
+        return self.word(len(self.names) + NUMBERS.index(name), "double" if name == "scale" else "i64")
 
     def open(self, pair: Value) -> dict[str, Rows]:
         """The rows of one head, of each strided operand; and where its logsumexp begins."""
@@ -371,11 +385,11 @@ class _Kernel(_Writer):
         all_heads = Rows(self.word(self.names.index("logsumexp"), "ptr"), self.queries)
         self.logsumexp = Rows(self.at(all_heads, pair), 1)
         found = {}
-        for n, name in enumerate(_strided(self.names)):
-            by_batch, by_head, step = (self.word(len(self.names) + len(_NUMBERS) + 3 * n + i, "i64") for i in range(3))
+        for n, name in enumerate(strided(self.names)):
+            by_batch, by_head, step = (self.word(len(self.names) + len(NUMBERS) + 3 * n + i, "i64") for i in range(3))
             offset = self.add(self.mul(batch, by_batch), self.mul(head, by_head))
             base = self.word(self.names.index(name), "ptr")
-            found[name] = Rows(self.address(base, offset, self.mask_element if name == "mask" else "float"), step)
+            found[name] = Rows(self.address(base, offset, self.mask_element if name == "mask" else memory_type(self.kind)), step)
         return found
 
     def scratch(self, count: int) -> Value:
@@ -444,7 +458,7 @@ class _Kernel(_Writer):
                 allowed = self.convert(self.masked_load(at, "i8", exists, self.constant(0, "i8", LANES)), "i1")
                 added.append(self.select(allowed, self.zero(), self.constant(-math.inf, "float", LANES)))
             else:
-                added.append(self.mul(self.get(at, exists), self.constant(_LOG2_E, "float", LANES)))
+                added.append(self.mul(load(self, at, self.kind, LANES, exists), self.constant(LOG2_E, "float", LANES)))
         for r, vector in enumerate(self.transpose(added)):
             at = self.row_of(scores, r)
             self.store(self.add(self.get(at), vector), at)
@@ -452,7 +466,7 @@ class _Kernel(_Writer):
 
 @cache
 def _forward_kernel(head: int, causal: bool, mask_type: str) -> Kernel:
-    k = _Kernel("attention", _FORWARD, head, causal, mask_type)
+    k = HeadKernel("attention", FORWARD, head, causal, mask_type)
     groups = k.number("groups")
     pair, group = k.binary("sdiv", k.parameters["chunk"], groups), k.binary("srem", k.parameters["chunk"], groups)
     operands = k.open(pair)
@@ -514,7 +528,7 @@ def _forward_kernel(head: int, causal: bool, mask_type: str) -> Kernel:
 
 @cache
 def _backward_kernel(head: int, causal: bool, mask_type: str) -> Kernel:
-    k = _Kernel("attention_backward", _BACKWARD, head, causal, mask_type)
+    k = HeadKernel("attention_backward", BACKWARD, head, causal, mask_type)
     accumulate = _accumulate(head, False)
     operands = k.open(k.parameters["chunk"])
     grad, query, key, value, output = (operands[n] for n in ("grad", "query", "key", "value", "output"))
@@ -543,7 +557,7 @@ def _backward_kernel(head: int, causal: bool, mask_type: str) -> Kernel:
             loop.next = [k.fma(k.get(k.row_of(grads_across, loop.index)), k.get(k.row_of(sums.base, loop.index)), loop.carried[0])]
         mean = loop.results[0]
         known = k.masked_load(k.at(k.logsumexp, blocks.index), "float", k.first_lanes(left), k.constant(math.inf, "float", LANES))
-        known = k.mul(known, k.like(_LOG2_E, known))
+        known = k.mul(known, k.like(LOG2_E, known))
         k.clear(sums, LANES)
         with k.loop(0, k.stop_key(blocks.index), LANES) as tiles:
             position = tiles.index

@@ -60,10 +60,21 @@ def add_products(k: Builder, a: Value, b: Value, total: Value) -> Value:
 
 
 def store_sums(k: Builder, total: Value, address: Value, mask: Value) -> None:
-    """Write such sums as bfloat16; here too subnormal numbers count as zeros."""
+    """Write such sums as bfloat16."""
+    k.masked_store(round_sums(k, total), address, mask)
+
+
+def round_sums(k: Builder, total: Value) -> Value:
+    """The bits of such sums as bfloat16; here too subnormal numbers count as zeros."""
     k.declare("declare <16 x bfloat> @llvm.x86.avx512bf16.cvtneps2bf16.512(<16 x float>)")
     rounded = k.new(f"call <16 x bfloat> @llvm.x86.avx512bf16.cvtneps2bf16.512({total.typed})", "bfloat", 16)
-    k.masked_store(k.bitcast(rounded, "i16"), address, mask)
+    return k.bitcast(rounded, "i16")
+
+
+def paired(k: Builder, first: Value, second: Value) -> Value:
+    """Bits of two vectors of bfloat16 as pairs."""
+    low, high = (k.convert(bits, "i32") for bits in (first, second))
+    return k.or_(k.and_(low, k.like(0xFFFF, low)), k.shl(high, 16))
 
 
 def _from_bfloat16(k: Builder, bits: Value) -> Value:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import dtypes as dt
-from ..engine.lowering import AS_FLOAT, Calls
+from ..engine.lowering import AS_GIVEN, Calls
 from ..graph import grad_state
 from ..shape import Layout, contiguous, layout
 from .card import Card, apply, pointwise_strides
@@ -100,9 +100,11 @@ def _rule(query: np.ndarray, key: np.ndarray, value: np.ndarray, *masks: np.ndar
 
 
 def _lower(plan: Plan) -> Lowered | None:
-    from ..engine.attention import lower_forward
+    from ..engine import attention, attention_pairs, half
 
-    return lower_forward(*plan.operands, *plan.outs, **plan.params)
+    if plan.outs[0].dtype in (dt.bfloat16, dt.float16):
+        return attention_pairs.lower_forward(*plan.operands, *plan.outs, **plan.params) or half.as_float(plan, _lower)
+    return attention.lower_forward(*plan.operands, *plan.outs, **plan.params)
 
 
 # Backward
@@ -133,9 +135,11 @@ def _rule_backward(
 
 
 def _lower_backward(plan: Plan) -> Lowered | None:
-    from ..engine.attention import lower_backward
+    from ..engine import attention, attention_pairs, half
 
-    return lower_backward(*plan.operands, *plan.outs, **plan.params)
+    if plan.outs[0].dtype in (dt.bfloat16, dt.float16):
+        return attention_pairs.lower_backward(*plan.operands, *plan.outs, **plan.params) or half.as_float(plan, _lower_backward)
+    return attention.lower_backward(*plan.operands, *plan.outs, **plan.params)
 
 
 def attention_weights(query: Tensor, key: Tensor, attn_mask: Tensor | None, scale: float, is_causal: bool) -> Tensor:
@@ -172,7 +176,7 @@ def _gradient_of_gradient(g: Any, grad_output: Tensor, query: Tensor, key: Tenso
 _attention_backward = Card(
     "scaled_dot_product_attention_backward", "grad_output query key value output logsumexp masks",
     statics="scale is_causal", outputs="grad_query grad_key grad_value", variadic=True,
-    infer=_infer_backward, numpy=_rule_backward, backward=_gradient_of_gradient, lowering=Calls(_lower_backward, half=AS_FLOAT),
+    infer=_infer_backward, numpy=_rule_backward, backward=_gradient_of_gradient, lowering=Calls(_lower_backward, half=AS_GIVEN),
 )  # fmt: skip
 
 
@@ -184,6 +188,6 @@ def _gradient(g: Tensor, query: Tensor, key: Tensor, value: Tensor, output: Tens
 _attention = Card(
     "scaled_dot_product_attention", "query key value masks",
     statics="scale is_causal", outputs="output logsumexp", differentiable=(0,), variadic=True,
-    infer=_infer, numpy=_rule, backward=_gradient, lowering=Calls(_lower, half=AS_FLOAT),
+    infer=_infer, numpy=_rule, backward=_gradient, lowering=Calls(_lower, half=AS_GIVEN),
     node_name="ScaledDotProductFlashAttentionForCpuBackward0",
 )  # fmt: skip

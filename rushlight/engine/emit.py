@@ -276,6 +276,17 @@ class Builder:
         chosen = ", ".join(f"i32 {n}" for n in lanes)
         return self.new(f"shufflevector {a.typed}, {a.ir} {b.text if b else 'poison'}, <{len(lanes)} x i32> <{chosen}>", a.type, len(lanes))
 
+    def across(self, total: Value, combine: Callable[[Value, Value], Value]) -> Value:
+        """The lanes of a vector combined in a tree: the upper half with the lower."""
+        while total.lanes > 1:
+            half = total.lanes // 2
+            if half == 1:
+                low, high = (self.new(f"extractelement {total.typed}, i64 {n}", total.type) for n in (0, 1))
+            else:
+                low, high = (self.shuffle(total, range(start, start + half)) for start in (0, half))
+            total = combine(low, high)
+        return total
+
     def first_lanes(self, count: Value, lanes: int = LANES) -> Value:
         """A mask of the first `count` (i64) lanes."""
         numbers = Value("<" + ", ".join(f"i64 {n}" for n in range(lanes)) + ">", "i64", lanes)

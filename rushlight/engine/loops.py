@@ -455,11 +455,4 @@ def combined(k: Builder, op: str, a: Value, b: Value) -> Value:
 
 def _across(k: Builder, op: str, total: Value) -> Value:
     """The lanes of a vector combined in a tree: the upper half with the lower."""
-    while total.lanes > 1:
-        half = total.lanes // 2
-        if half == 1:
-            low, high = (k.new(f"extractelement {total.typed}, i64 {n}", total.type) for n in (0, 1))
-        else:
-            low, high = (k.shuffle(total, range(start, start + half)) for start in (0, half))
-        total = combined(k, op, low, high)
-    return total
+    return k.across(total, lambda low, high: combined(k, op, low, high))

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ..shape import Layout
+from . import long_windows
 from .emit import LANES, Builder, Value, module
 from .kernel import Call, Kernel, Lowered, Pointer
 from .lowering import FLOATING
@@ -94,6 +95,12 @@ def _lower(plan: Plan, taps: list[Dense], variant: _Variant, counts: Sequence[np
         return None
     variant = variant._replace(type=MEMORY[input.dtype], channels=by_channels)
     taps = [NO_DIM] * (3 - n) + taps
+    if not by_channels and not variant.weighted and (variant.maximum or variant.divided == "after") and strides[0][4] == 1:
+        divisors = [np.ones(1)] * (3 - n) + list(counts) if counts is not None else [np.ones(len(t.places)) for t in taps]
+        sizes = (1,) * (3 - n) + input.shape[-n:]
+        found_long = long_windows.lower(taps, divisors, sizes, strides, (groups, channels), variant.type, variant.maximum)
+        if found_long is not None:
+            return found_long
     depth, height, width = (len(t.places) for t in taps)
     factors = [np.ones((3, 1))] * 3 if not variant.divided else [np.ones(1)] * (3 - n) + [c.astype(np.float64) for c in counts or ()]
 

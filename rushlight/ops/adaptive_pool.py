@@ -81,7 +81,7 @@ _adaptive_avg_pool = {
     n: Card(
         f"adaptive_avg_pool{n}d", "input",
         statics="size",
-        infer=_infer_adaptive, numpy=_mean_rule, lowering=Calls(_mean_lowering, exact=True, half=AS_FLOAT),
+        infer=_infer_adaptive, numpy=_mean_rule, lowering=Calls(_mean_lowering, half=AS_FLOAT),
         grads={"input": lambda g, layouts, size: apply(_adaptive_avg_pool_backward, (g,), (layouts[0].shape[layouts[0].ndim - len(size) :],))},
         node_name=f"AdaptiveAvgPool{n}DBackward0",
     )

@@ -414,7 +414,7 @@ _avg_pool = {
         f"avg_pool{n}d", "input",
         statics=_AVERAGE_STATICS,
         infer=_infer_average, numpy=_average_rule, grads={"input": _average_gradient},
-        lowering=Calls(_average_lowering, exact=True, half=AS_FLOAT),
+        lowering=Calls(_average_lowering, half=AS_FLOAT),
         node_name=f"AvgPool{n}DBackward0", onnx="AveragePool",
     )
     for n in (2, 3)

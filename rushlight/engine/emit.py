@@ -276,7 +276,7 @@ class Builder:
         chosen = ", ".join(f"i32 {n}" for n in lanes)
         return self.new(f"shufflevector {a.typed}, {a.ir} {b.text if b else 'poison'}, <{len(lanes)} x i32> <{chosen}>", a.type, len(lanes))
 
-    def across(self, total: Value, combine: Callable[[Value, Value], Value]) -> Value:
+    def reduced(self, total: Value, combine: Callable[[Value, Value], Value]) -> Value:
         """The lanes of a vector combined in a tree: the upper half with the lower."""
         while total.lanes > 1:
             half = total.lanes // 2

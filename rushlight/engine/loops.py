@@ -455,4 +455,4 @@ def combined(k: Builder, op: str, a: Value, b: Value) -> Value:
 
 def _across(k: Builder, op: str, total: Value) -> Value:
     """The lanes of a vector combined in a tree: the upper half with the lower."""
-    return k.across(total, lambda low, high: combined(k, op, low, high))
+    return k.reduced(total, lambda low, high: combined(k, op, low, high))

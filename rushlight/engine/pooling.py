@@ -89,18 +89,18 @@ def _lower(plan: Plan, taps: list[Dense], variant: _Variant, counts: Sequence[np
     strides = [_spread(l, n) for l in (input, out)]
     # In a dim of one channel or one place any stride will do.
     by_channels = all(s[1] == 1 for s in strides) and channels > 1 and (strides[0][4] != 1 or input.shape[-1] == 1)
-    if not by_channels and strides[1][4] != 1 and out.shape[-1] != 1:
-        return None
-    if not by_channels and input.shape[-1] * abs(strides[0][4]) >= 1 << 31:
-        return None
     variant = variant._replace(type=MEMORY[input.dtype], channels=by_channels)
     taps = [NO_DIM] * (3 - n) + taps
-    if not by_channels and not variant.weighted and (variant.maximum or variant.divided == "after") and strides[0][4] == 1:
+    if (variant.divided == "after" and not variant.weighted) or (variant.maximum and not by_channels and strides[0][4] == 1):
         divisors = [np.ones(1)] * (3 - n) + list(counts) if counts is not None else [np.ones(len(t.places)) for t in taps]
         sizes = (1,) * (3 - n) + input.shape[-n:]
         found_long = long_windows.lower(taps, divisors, sizes, strides, (groups, channels), variant.type, variant.maximum)
         if found_long is not None:
             return found_long
+    if not by_channels and strides[1][4] != 1 and out.shape[-1] != 1:
+        return None
+    if not by_channels and input.shape[-1] * abs(strides[0][4]) >= 1 << 31:
+        return None
     depth, height, width = (len(t.places) for t in taps)
     factors = [np.ones((3, 1))] * 3 if not variant.divided else [np.ones(1)] * (3 - n) + [c.astype(np.float64) for c in counts or ()]
 

@@ -83,7 +83,7 @@ def _lower(plan: Plan, taps: list[Dense], variant: _Variant, counts: Sequence[np
     n = len(taps)
     if input.dtype not in FLOATING or out.dtype is not input.dtype or not n < input.ndim <= n + 2 or not out.numel:
         return None
-    if any(o.stride != out.stride for o in plan.outs):
+    if any(a != b for o in plan.outs for size, a, b in zip(out.shape, o.stride, out.stride, strict=True) if size > 1):
         return None
     groups, channels = (1, input.shape[0]) if input.ndim == n + 1 else input.shape[:2]
     strides = [_spread(l, n) for l in (input, out)]

@@ -83,7 +83,7 @@ def _is_native(operands: dict[str, Layout]) -> bool:
     return (
         llvm.multiplies_pairs()
         and all(o.dtype in types.get(name, (dt.bfloat16,)) for name, o in operands.items())
-        and all(operands[name].stride[3] == 1 for name in strided(list(operands)))
+        and all(operands[name].stride[3] == 1 or operands[name].shape[3] == 1 for name in strided(list(operands)))
         and operands["query"].numel > 0
         and operands["key"].numel > 0
         and head % LANES == 0

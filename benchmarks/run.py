@@ -63,6 +63,7 @@ class Worker:
         }
         environment |= {"RUSHLIGHT_CACHE": str(cache), "TORCHINDUCTOR_CACHE_DIR": str(cache), "PYTHONWARNINGS": "ignore"}
         environment.pop("PYTHONPATH", None)
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package has its bytecode
         if library == "rushlight":
             environment["PYTHONPATH"] = str(HERE.parent)
             if options.mode:

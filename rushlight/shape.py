@@ -201,19 +201,24 @@ def wrap_dims(dims: int | Sequence[int] | None, ndim: int) -> Shape:
 
 def broadcast_shapes(*shapes: Sequence[int]) -> Shape:
     """The common shape under broadcasting, with PyTorch's error when there is none."""
-    out: list[int] = []
+    out: Shape = ()
     for shape in shapes:
-        if len(shape) > len(out):
-            out = list(shape)
-    for shape in shapes:
-        start = len(out) - len(shape)
-        for d, n in enumerate(shape, start):
-            if n != 1 and n != out[d]:
-                if out[d] != 1:
-                    raise RuntimeError(
-                        f"The size of tensor a ({out[d]}) must match the size of tensor b ({n}) at non-singleton dimension {d}"
-                    )
-                out[d] = n
+        if shape != out:
+            out = _broadcast_two(out, shape)
+    return out
+
+
+def _broadcast_two(one: Shape, other: Sequence[int]) -> Shape:
+    """From the last dim on, so that an error names the last dim that does not fit."""
+    ndim = max(len(one), len(other))
+    out = [1] * (ndim - len(one)) + list(one)
+    start = ndim - len(other)
+    for d in range(ndim - 1, start - 1, -1):
+        n = other[d - start]
+        if n != 1 and n != out[d]:
+            if out[d] != 1:
+                raise RuntimeError(f"The size of tensor a ({out[d]}) must match the size of tensor b ({n}) at non-singleton dimension {d}")
+            out[d] = n
     return tuple(out)
 
 

@@ -52,3 +52,9 @@ def test_bad_input_is_refused(call: Any, error: type[Exception], message: str) -
 def test_the_gradient_of_cross_entropy_has_a_gradient() -> None:
     x = array("x").double().requires_grad_(True)
     assert torch.autograd.gradgradcheck(lambda v: F.cross_entropy(v, array("t")), (x,))
+
+
+def test_the_loss_with_logits_has_the_dtype_of_the_target():
+    logits = torch.tensor([0.3, 0.7])
+    for dtype in (torch.float16, torch.float64):
+        assert F.binary_cross_entropy_with_logits(logits, torch.tensor([0.0, 1.0], dtype=dtype)).dtype is dtype

@@ -79,3 +79,8 @@ def test_few_long_windows(shape: tuple[int, ...], size: tuple[int, ...], values:
     np.testing.assert_array_equal(found.float().numpy() if values == "half" else found.numpy(), largest)
     tolerance = 1e-2 if values == "half" else 1e-6
     np.testing.assert_allclose(average(t, wanted).double().numpy(), means, rtol=tolerance, atol=tolerance)
+
+
+def test_means_over_everything_take_any_number_of_dims():
+    assert F.adaptive_avg_pool2d(torch.ones(3, 3), 1).shape == (1, 1)
+    assert F.adaptive_avg_pool2d(torch.ones(1, 1, 3, 3, 3), 1).shape == (1, 1, 3, 1, 1)

@@ -419,9 +419,9 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     >>> F.softshrink(torch.tensor([0.4, 0.75]))
     tensor([0.0000, 0.2500])
     """
-    if lambd < 0:
-        largest = np.finfo(np.float64).max if input._layout.dtype is dt.float64 else np.finfo(np.float32).max
-        raise RuntimeError(f"lambda must be in range [0, {largest:g}] for input dtype {input._layout.dtype.type_name}, but found {lambd:g}")
+    dtype = as_tensor_argument(input, "softshrink")._layout.dtype
+    if dtype.is_floating_point and not 0 <= lambd <= dt.finfo(dtype).max:
+        raise RuntimeError(f"lambda must be in range [0, {dt.finfo(dtype).max:g}] for input dtype {dtype.type_name}, but found {lambd:g}")
     return _activate(_softshrink, input, (float(lambd),))
 
 

@@ -146,7 +146,7 @@ def _adaptive_avg_pool_nd(n: int, input: Any, output_size: Any) -> Tensor:
         raise RuntimeError(f"{function}: output_size must be {n}")
     if any(s < 0 for s in size):
         raise RuntimeError(f"{function}: elements of output_size must be greater than or equal to 0 but received {{{', '.join(map(str, size[:2]))}{''.join(f',{s}' for s in size[2:])}}}")
-    if all(s == 1 for s in size) and here.ndim in (n + 1, n + 2):
+    if all(s == 1 for s in size) and here.ndim >= n:
         return _global_mean(input, here, n)
     if here.ndim not in (n + 1, n + 2):
         raise RuntimeError(f"{function}(): Expected {n + 1}D or {n + 2}D tensor, but got {sizes(here.shape)}")
@@ -347,15 +347,17 @@ def _fractional_max_pool_nd(n: int, input: Any, kernel_size: Any, output_size: A
         raise IndexError(f"Dimension out of range (expected to be in range of [{-max(here.ndim, 1)}, {max(here.ndim, 1) - 1}], but got {-n - 1})")
     if samples is None:
         samples = rand(1 if here.ndim == n + 1 else here.shape[0], here.shape[-n - 1], n, dtype=here.dtype, device=input.device)
+    kernel_name = f"{function}_out" if n == 3 else function
     kernel = spatial_arguments(kernel_size, n, f"{function}: kernel_size must either be a single Int or tuple of Ints")
     size = spatial_arguments(output_size, n, f"{function}: output_size must either be a single Int or tuple of Ints")
     if here.ndim not in (n + 1, n + 2):
-        raise RuntimeError(f"{function}(): Expected {n + 1}D or {n + 2}D tensor, but got: {sizes(here.shape)}")
+        raise RuntimeError(f"{kernel_name}(): Expected {n + 1}D or {n + 2}D tensor, but got: {sizes(here.shape)}")
     _check_not_empty(function, here, here.ndim - n - 1)
     for axis, s, k, o in zip("THW"[-n:], here.shape[-n:], kernel, size, strict=True):
-        if o + k - 1 > s:
+        # In three dims PyTorch wants one element more than windows need.
+        if o + k - 1 + (n == 3) > s:
             what = {"T": "time", "H": "height", "W": "width"}[axis]
-            raise RuntimeError(f"{function}(): pool {what} {k} too large relative to input {what} {s}")
+            raise RuntimeError(f"{kernel_name}(): pool {what} {k} too large relative to input {what} {s}")
     if samples.requires_grad:
         raise RuntimeError(f"The function '{function}' is not differentiable with respect to argument 'random_samples'. This input cannot have requires_grad True.")
     if samples._layout.dtype is not here.dtype:

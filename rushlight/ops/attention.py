@@ -74,6 +74,8 @@ def scaled_dot_product_attention(
     tensor([[[0.0000],
              [0.5000]]])
     """
+    if is_causal and attn_mask is not None:
+        raise RuntimeError("_scaled_dot_product_attention: Explicit attn_mask should not be set when is_causal=True")
     if _flash_enabled and not enable_gqa and is_common(query, key, value, attn_mask, dropout_p):
         return flash_attention(query, key, value, attn_mask, scale, is_causal)
     _check_attention(query, key, value, attn_mask, dropout_p)
@@ -81,10 +83,6 @@ def scaled_dot_product_attention(
         raise RuntimeError(
             "No viable backend for scaled_dot_product_attention was found. "
             "This is likely due to turning off both the math kernel and the fused kernels."
-        )
-    if dropout_p > 0 and is_causal and attn_mask is not None:
-        raise RuntimeError(
-            "_scaled_dot_product_attention: Explicit attn_mask should not be set when is_causal=True"
         )
     if enable_gqa:
         key, value = _repeat_heads(query, key), _repeat_heads(query, value)

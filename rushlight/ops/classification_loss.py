@@ -51,9 +51,15 @@ def _check_shapes(input: Layout, target: Layout, weight: Layout | None, function
             raise RuntimeError("0D or 1D target tensor expected, multi-target not supported") if target.ndim > 1 else ValueError(f"Expected input batch_size (1) to match target batch_size ({target.shape[0]}).")
         if input.ndim == 2:
             raise RuntimeError("0D or 1D target tensor expected, multi-target not supported")
+        if input.ndim == 4:
+            if target.ndim != 3:
+                raise RuntimeError(f"only batches of spatial targets supported (3D tensors) but got targets of dimension: {target.ndim}")
+            raise RuntimeError(f"size mismatch (got input: {sizes(input.shape)} , target: {sizes(target.shape)}")
         raise RuntimeError(f"Expected target size {sizes((*batch, *rest))}, got {sizes(target.shape)}")
     if weight is not None and weight.shape != (input.shape[1 if input.ndim > 1 else 0],):
         raise RuntimeError(f"weight tensor should be defined either for all {input.shape[1 if input.ndim > 1 else 0]} classes or no classes but got weight tensor of shape: {sizes(weight.shape)}")
+    if weight is not None and weight.dtype is not input.dtype:
+        raise RuntimeError(f"expected scalar type {input.dtype.type_name} but found {weight.dtype.type_name}")
 
 
 def _check_target_dtype(target: Layout) -> None:
@@ -374,11 +380,17 @@ def binary_cross_entropy_with_logits(input: Tensor, target: Tensor, weight: Tens
     if weight is None and pos_weight is None and elementwise_loss.fits(input, target, reduction):
         return apply(elementwise_loss.with_logits, (input, target), (reduction,))
     refuse_dtypes("log_sigmoid_cpu", input._layout.dtype, frozenset((dt.bool_,)))
+    # PyTorch computes in the memory of ``1 - target``, so the loss has the target's dtype.
+    kind = target._layout.dtype
+    if kind is dt.bool_:
+        raise RuntimeError("Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or `logical_xor()` operator instead.")
+    if input._layout.dtype.category > kind.category:
+        raise RuntimeError(f"result type {input._layout.dtype.type_name} can't be cast to the desired output type {kind.type_name}")
     if pos_weight is None:
         loss = (1 - target) * input - logsigmoid(input)
     else:
         loss = (1 - target) * input - ((pos_weight - 1) * target + 1) * logsigmoid(input)
-    return reduce_loss(loss if weight is None else loss * weight, reduction)
+    return reduce_loss((loss if weight is None else loss * weight).to(kind), reduction)
 
 
 def multilabel_soft_margin_loss(input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean") -> Tensor:

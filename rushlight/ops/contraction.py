@@ -86,6 +86,9 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
     tensor([[6.]])
     """
     first, second, third = input1._layout.shape, input2._layout.shape, weight._layout.shape
+    given = {"input1": input1, "input2": input2, "weight": weight} | ({} if bias is None else {"bias": bias})
+    if len({value._layout.dtype for value in given.values()}) > 1:
+        raise RuntimeError(f"All tensors must have the same dtype, got {', '.join(f'{name}: {dt.c_name(value._layout.dtype)}' for name, value in given.items())}")
     if len(first) != len(second):
         raise RuntimeError(f"bilinear(): input dimensions do not match: got {len(first)} and {len(second)}")
     for n, (a, b) in enumerate(zip(first[:-1], second[:-1], strict=True)):

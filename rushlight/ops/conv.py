@@ -211,7 +211,7 @@ def _check_arguments(function: str, input: Any, weight: Any, bias: Any, stride: 
         raise TypeError(f"{function}(): argument 'stride' (position 4) must be tuple of ints, not float")
 
 
-def _check(function: str, n: int, input: Layout, weight: Layout, bias: Layout | None, transposed: bool, groups: int) -> None:
+def _check(function: str, n: int, input: Layout, weight: Layout, bias: Layout | None, transposed: bool, groups: int, padded_by_name: bool = False) -> None:
     if groups <= 0:
         raise RuntimeError("non-positive groups is not supported")
     if weight.ndim < 3:
@@ -220,7 +220,7 @@ def _check(function: str, n: int, input: Layout, weight: Layout, bias: Layout | 
         raise RuntimeError(f"expected stride to be a single integer value or a list of {weight.ndim - 2} values to match the convolution dimensions, but got stride={sizes((1,) * n)}")
     if input.ndim not in (n + 1, n + 2):
         raise RuntimeError(f"Expected {n + 1}D (unbatched) or {n + 2}D (batched) input to {function}, but got input of size: {sizes(input.shape)}")
-    _check_dtypes(n, input, weight, bias, groups, transposed)
+    _check_dtypes(n, input, weight, bias, groups, transposed, padded_by_name)
     if weight.shape[0] < groups:
         raise RuntimeError(f"Given groups={groups}, expected weight to be at least {groups} at dimension 0, but got weight of size {sizes(weight.shape)} instead")
     if weight.shape[0] % groups:
@@ -239,7 +239,7 @@ def _check(function: str, n: int, input: Layout, weight: Layout, bias: Layout | 
 _NOT_TRANSPOSED = frozenset((dt.bool_, dt.uint8, dt.int8, dt.int16, dt.int32))
 
 
-def _check_dtypes(n: int, input: Layout, weight: Layout, bias: Layout | None, groups: int, transposed: bool) -> None:
+def _check_dtypes(n: int, input: Layout, weight: Layout, bias: Layout | None, groups: int, transposed: bool, padded_by_name: bool) -> None:
     """PyTorch's messages: one for the convolutions that it gives to oneDNN, others for the rest."""
     if input.dtype is not weight.dtype:
         batch = input.shape[0] if input.ndim == n + 2 else 1
@@ -249,10 +249,11 @@ def _check_dtypes(n: int, input: Layout, weight: Layout, bias: Layout | None, gr
                 f"Input type (torch.{input.dtype.type_name}Tensor) and weight type (torch.{weight.dtype.type_name}Tensor) should be the same "
                 "or input should be a MKLDNN tensor and weight is a dense tensor"
             )
-    if bias is not None and bias.dtype is not input.dtype:
+    if bias is not None and bias.dtype is not input.dtype and not transposed and not padded_by_name:
         raise RuntimeError(f"Input type ({c_name(input.dtype)}) and bias type ({c_name(bias.dtype)}) should be the same")
-    if input.dtype is not weight.dtype:
-        raise RuntimeError(f"expected scalar type {input.dtype.type_name} but found {weight.dtype.type_name}")
+    for other in (weight, bias):
+        if other is not None and other.dtype is not input.dtype:
+            raise RuntimeError(f"expected scalar type {input.dtype.type_name} but found {other.dtype.type_name}")
     if transposed:
         refuse_dtypes(f"slow_conv_transpose{max(n, 2)}d_out_cpu", input.dtype, _NOT_TRANSPOSED)
     refuse_dtypes("compute_columns3d" if n == 3 else "slow_conv2d_cpu", input.dtype, frozenset((dt.bool_,)))
@@ -285,7 +286,7 @@ def _same_padding(input: Any, kernel: Shape, dilation: Shape) -> tuple[Any, Shap
 def _convolve(n: int, input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
     function = f"conv{n}d"
     _check_arguments(function, input, weight, bias, stride)
-    _check(function, n, input._layout, weight._layout, bias._layout if bias is not None else None, False, groups)
+    _check(function, n, input._layout, weight._layout, bias._layout if bias is not None else None, False, groups, isinstance(padding, str))
     stride, dilation = spatial_tuple(stride, n, "stride"), spatial_tuple(dilation, n, "dilation")
     kernel = weight._layout.shape[2:]
     batched = input if input._layout.ndim == n + 2 else input.unsqueeze(0)

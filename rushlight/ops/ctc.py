@@ -127,18 +127,22 @@ def ctc_loss(log_probs: Tensor, targets: Tensor, input_lengths: Any, target_leng
     tensor(0.2877)
     """
     refuse_dtypes("ctc_loss_cpu", as_tensor_argument(log_probs, "ctc_loss", "log_probs")._layout.dtype, NOT_SINGLE)
+    if log_probs.dim() not in (2, 3):
+        raise RuntimeError(f"Expected 3-dimensional tensor, but got {log_probs.dim() + 1}-dimensional tensor for argument #1 'log_probs' (while checking arguments for ctc_loss_allocate_outputs)")
+    if not log_probs.numel():
+        raise RuntimeError("log_probs tensor must not be empty")
     batched = log_probs if log_probs.dim() == 3 else log_probs.unsqueeze(1)
     inputs, outputs = _lengths(input_lengths, "input_lengths"), _lengths(target_lengths, "target_lengths")
     steps, batch, classes = batched.shape
     if not 0 <= blank < classes:
         raise RuntimeError("blank must be in label range")
     if len(inputs) != batch:
-        raise RuntimeError(f"input_lengths must be of size batch_size, but got {len(inputs)}")
+        raise RuntimeError("input_lengths must be of size batch_size")
     if len(outputs) != batch:
-        raise RuntimeError(f"target_lengths must be of size batch_size, but got {len(outputs)}")
+        raise RuntimeError("target_lengths must be of size batch_size")
     for n in inputs:
         if n < 0 or n > steps:
-            raise RuntimeError(f"Expected input_lengths to have value at most {steps}, but got value {n} (while checking arguments for ctc_loss_cpu)")
+            raise RuntimeError(f"Expected input_lengths to have value at most {steps}, but got value {n} (while checking arguments for ctc_loss_allocate_outputs)")
     labels = targets.unsqueeze(0) if log_probs.dim() == 2 and targets.dim() == 1 else targets
     loss = apply(_ctc, (batched, labels.to(dt.int64)), (inputs, outputs, blank, bool(zero_infinity)))
     if reduction == "mean":

@@ -228,6 +228,8 @@ def soft_margin_loss(input: Tensor, target: Tensor, size_average: bool | None = 
     tensor(0.6931)
     """
     reduction = legacy_reduction(size_average, reduce, reduction)
+    if target.requires_grad:
+        raise RuntimeError("The function 'soft_margin_loss' is not differentiable with respect to argument 'target'. This input cannot have requires_grad True.")
     broadcast_shapes(input._layout.shape, target._layout.shape)
     margin = -target * input
     if input._layout.dtype.category == dt.INTEGER:
@@ -272,6 +274,8 @@ def cosine_embedding_loss(input1: Tensor, input2: Tensor, target: Tensor, margin
     tensor(1.)
     """
     reduction = legacy_reduction(size_average, reduce, reduction)
+    if target.dim() > 1:
+        raise RuntimeError("0D or 1D target tensor expected, multi-target not supported")
     if input1.dim() == 2 and target.dim() != 1 or input1.dim() == 1 and target.dim() != 0 or input1.dim() not in (1, 2):
         expected = f"{input1.dim() - 1}D target tensor expects {input1.dim()}D input tensors" if input1.dim() in (1, 2) else "0D target tensor expects 1D input tensors, 1D target tensor expects 2D input tensors"
         raise RuntimeError(f"{expected}, but found inputs with sizes {sizes(input1.shape)} and {sizes(input2.shape)} and target with size {sizes(target.shape)}.")

@@ -309,10 +309,10 @@ def _check_normalized_shape(function: str, here: Layout, normalized_shape: Any, 
 
 
 def _check_floating(here: Layout, kernel: str, *parameters: Any) -> None:
-    if not here.dtype.is_floating_point:
-        raise NotImplementedError(f"\"{kernel}\" not implemented for '{here.dtype.type_name}'")
     if not _parameters_fit(here, parameters):
         raise RuntimeError(_mixed(here, parameters))
+    if not here.dtype.is_floating_point:
+        raise NotImplementedError(f"\"{kernel}\" not implemented for '{here.dtype.type_name}'")
 
 
 def native_layer_norm(input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None, bias: Tensor | None, eps: float) -> tuple[Tensor, Tensor, Tensor]:

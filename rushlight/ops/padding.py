@@ -12,7 +12,7 @@ from ..autocasting import SINGLE
 from ..engine import copies, pooling
 from ..engine.lowering import AS_BITS, AS_FLOAT, Calls
 from ..errors import sizes
-from ..shape import Layout, Shape
+from ..shape import Layout, Shape, contiguous
 from .card import Card, apply
 from .define import as_operand, as_tensor_argument
 from .reduction import widened
@@ -108,7 +108,7 @@ def _infer_padded(input: Layout, pad: Shape, mode: str) -> Layout:
         raise RuntimeError(f"Trying to create tensor with negative dimension {min(shape)}: {sizes(shape)}")
     if input.dtype is dt.bool_ and mode != "circular":
         raise NotImplementedError(f"\"{_TITLES[mode]}_pad{len(pad) // 2}d\" not implemented for 'Bool'")
-    return in_format_of(input, shape)
+    return contiguous(shape, input.dtype) if mode == "circular" else in_format_of(input, shape)
 
 
 def _card(title: str, n: int) -> Card:
@@ -133,6 +133,13 @@ _pad_backward = Card(
     lowering=Calls(lambda plan: pooling.sums(plan, [transposed(t) for t in _tables(**plan.params)]), exact=True, half=AS_FLOAT),
     grads={"grad_output": lambda g, pad, mode: apply(_CARDS[mode, len(pad) // 2], (g,), (pad, mode))},
 )  # fmt: skip
+
+
+_SUPPORTED = """
+Supported combinations for non-constant padding:
+  - 2D or 3D input: padding size = 2 (pads last dimension)
+  - 3D or 4D input: padding size = 4 (pads last 2 dimensions)
+  - 4D or 5D input: padding size = 6 (pads last 3 dimensions)"""
 
 
 def _padded_by_index(input: Any, pad: Shape, mode: str) -> Any:
@@ -167,6 +174,6 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
         raise NotImplementedError(f"Unrecognised padding mode {mode}")
     if (len(wanted), ndim) not in {(2, 2), (2, 3), (4, 3), (4, 4), (6, 4), (6, 5)}:
         if len(wanted) in (2, 4, 6):
-            raise NotImplementedError(f"Padding size {len(wanted)} is not supported for {ndim}D input tensor.")
+            raise NotImplementedError(f"Padding size {len(wanted)} is not supported for {ndim}D input tensor.{_SUPPORTED}")
         raise NotImplementedError("Only 2D, 3D, 4D, 5D padding with non-constant padding are supported for now")
     return _padded_by_index(input, wanted, mode)

@@ -180,7 +180,9 @@ def max_pool1d_with_indices(input: Tensor, kernel_size: Any, stride: Any = None,
     (tensor([[3., 5.]]), tensor([[1, 3]]))
     """
     here = as_tensor_argument(input, "max_pool1d")._layout
-    if here.ndim not in (2, 3) or 0 in here.shape[-2:]:
+    if here.ndim not in (2, 3):
+        raise RuntimeError(f"Expected 2 to 3 dimensions, but got {here.ndim}-dimensional tensor for argument #1 'self' (while checking arguments for max_pool1d)")
+    if 0 in here.shape[-2:]:
         raise RuntimeError(f"max_pool1d: Expected 2D or 3D (batch mode) tensor with optional 0 dim batch size for input, but got:{sizes(here.shape)}")
     given = {"kernel_size": kernel_size, "stride": kernel_size if stride is None or stride in ([], ()) else stride, "padding": padding, "dilation": dilation}
     (kernel,), (step,), (margin,), (spread,) = (
@@ -208,6 +210,9 @@ def max_pool1d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any
     >>> F.max_pool1d(torch.tensor([[1., 3., 2., 5.]]), 2)
     tensor([[3., 5.]])
     """
+    here = as_tensor_argument(input, "max_pool1d")._layout
+    if not return_indices and here.ndim not in (2, 3):
+        raise RuntimeError(f"max_pool1d: Expected 2D or 3D (batch mode) tensor with optional 0 dim batch size for input, but got:{sizes(here.shape)}")
     found = max_pool1d_with_indices(input, kernel_size, stride, padding, dilation, ceil_mode)
     return found if return_indices else found[0]
 
@@ -305,7 +310,7 @@ def _scatter_to(n: int, input: Any, indices: Any, size: Shape) -> Tensor:
     if there.dtype is not dt.int64:
         raise RuntimeError("elements in indices should be type int64" + (f" but got: {there.dtype.type_name}" if n == 2 else ""))
     if here.ndim not in (n + 1, n + 2):
-        raise RuntimeError(f"Input to max_unpooling{n}d should be a {n + 1}d or {n + 2}d Tensor, but got a tensor with {here.ndim} dims.")
+        raise RuntimeError(f"Input to max_unpooling{n}d should be a {n + 1}d or {n + 2}d Tensor, but got a tensor with {here.ndim} dimensions.")
     if here.shape != there.shape:
         raise RuntimeError(f"Expected shape of indices to be same as that of the input tensor ({sizes(here.shape)}) but got indices tensor with shape: {sizes(there.shape)}")
     if 0 in here.shape[here.ndim - n - 1 :]:

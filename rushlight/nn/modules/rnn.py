@@ -374,7 +374,7 @@ class LSTM(RNNBase):
         return super()._zero_state(input, batch_sizes), cell
 
     def _with_layer_dim(self, hx: tuple[Tensor, Tensor], is_batched: bool) -> tuple[Tensor, Tensor]:
-        hidden, cell = hx
+        hidden, cell = hx[0], hx[1]  # a tensor, given by mistake, has rows
         dims = 3 if is_batched else 2
         if hidden.dim() != dims or cell.dim() != dims:
             kind = "batched 3-D" if is_batched else "unbatched 2-D"
@@ -382,6 +382,8 @@ class LSTM(RNNBase):
                 f"For {kind} input, hx and cx should also be {dims}-D "
                 f"but got ({hidden.dim()}-D, {cell.dim()}-D) tensors"
             )
+        if len(hx) != 2:
+            raise RuntimeError("lstm expects two hidden states")
         return hx if is_batched else (hidden.unsqueeze(1), cell.unsqueeze(1))
 
     def _without_batch_dim(self, hx: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
@@ -524,8 +526,10 @@ class LSTMCell(RNNCellBase):
 
     def forward(self, input: Tensor, hx: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
         self._check_dims(input, "input")
-        for index, part in enumerate(hx or ()):
+        for index, part in enumerate(() if hx is None else hx):
             self._check_dims(part, f"hx[{index}]")
+        if hx is not None and not isinstance(hx, (tuple, list)):
+            raise TypeError("lstm_cell(): argument 'hx' (position 2) must be tuple of Tensors, not Tensor")
         hidden, cell = self._step(ops.lstm_cell, input, hx)
         return hidden, cell
 

@@ -59,6 +59,17 @@ def _structure(tree: Any) -> Any:
     return None
 
 
+def _integer_dtype(leaves: Sequence[Any]) -> Any:
+    """The dtype of the first tensor that can have no gradient."""
+    return next((leaf.dtype for leaf in leaves if isinstance(leaf, Tensor) and not (leaf.is_floating_point() or leaf.is_complex())), None)
+
+
+def _check_primals(primals: Any) -> None:
+    dtype = _integer_dtype(_flatten(primals)[0])
+    if dtype is not None:
+        raise ValueError(f"Expected primal to be floating point or complex, but got: {dtype}")
+
+
 def _name(func: Callable[..., Any]) -> str:
     return getattr(func, "__name__", repr(func))
 
@@ -74,6 +85,8 @@ class _Level:
     def enter(self, tree: Any) -> Any:
         """The tree with tensors whose history begins here, or goes on to that of the caller's."""
         leaves, rebuild = _flatten(tree)
+        if _integer_dtype(leaves):
+            raise RuntimeError("only Tensors of floating point dtype can require gradients")
         return rebuild([self._fresh(leaf) if isinstance(leaf, Tensor) else leaf for leaf in leaves])
 
     def _fresh(self, tensor: Tensor) -> Tensor:
@@ -235,6 +248,7 @@ def linearize(func: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..
 
 def _linear(func: Callable[..., Any], primals: tuple[Any, ...], has_aux: bool) -> tuple[Any, Callable[[tuple[Any, ...]], Any], Any]:
     """The value, and the derivative as a function of tangents: the gradient's gradient by its weights."""
+    _check_primals(primals)
     level = _Level(grad_state.enabled)
     with enable_grad():
         inputs = level.enter(primals)
@@ -294,6 +308,8 @@ def _jacobian(func: Callable[..., Any], argnums: ArgNums, has_aux: bool, api: st
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         level = _Level(grad_state.enabled)
         positions = _positions(argnums, len(args))
+        if api == "jacfwd":
+            _check_primals([args[n] for n in positions])
         with enable_grad():
             inputs = [level.enter(arg) if n in positions else arg for n, arg in enumerate(args)]
             output, aux = _with_aux(func(*inputs, **kwargs), has_aux, api)

@@ -109,6 +109,9 @@ class set_grad_enabled(_Mode):
     def __enter__(self) -> None:
         grad_state.enabled = self.enabled
 
+    def __repr__(self) -> str:
+        return f"torch.autograd.grad_mode.set_grad_enabled(mode={self.mode})"
+
     def clone(self) -> set_grad_enabled:
         return type(self)(self.mode)
 

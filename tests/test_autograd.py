@@ -917,3 +917,23 @@ def test_a_gradient_penalty_through_narrowed_rules() -> None:
 
     names = [name for name, _ in model.named_parameters()]
     assert torch.autograd.gradcheck(penalty, [p.detach().clone().requires_grad_() for p in model.parameters()])
+
+
+def test_transforms_refuse_inputs_that_can_have_no_gradient():
+    n = torch.arange(3)
+    for call in (lambda: torch.func.grad(lambda x: x.sum())(n), lambda: torch.func.jacrev(lambda x: x * 2)(n), lambda: torch.func.vjp(lambda x: x * 2, n)):
+        with pytest.raises(RuntimeError, match="only Tensors of floating point dtype can require gradients"):
+            call()
+    for call in (lambda: torch.func.jvp(lambda x: x * 2, (n,), (n,)), lambda: torch.func.hessian(lambda x: x.sum())(n)):
+        with pytest.raises(ValueError, match="Expected primal to be floating point or complex, but got: torch.int64"):
+            call()
+    assert torch.func.grad(lambda x, k: (x * k).sum())(torch.ones(3), n).tolist() == [0.0, 1.0, 2.0]
+
+
+def test_the_repr_of_a_grad_mode_that_is_set_says_which():
+    assert repr(torch.set_grad_enabled(True)) == "torch.autograd.grad_mode.set_grad_enabled(mode=True)"
+
+
+def test_tensors_of_the_common_shape_are_broadcast_to_themselves():
+    x, y = torch.ones(2, requires_grad=True), torch.ones(2)
+    assert torch.broadcast_tensors(x, y)[0] is x and torch.broadcast_tensors(x, torch.ones(3, 2))[0].shape == (3, 2)

@@ -231,6 +231,13 @@ def test_groups_have_their_own_options():
     assert second.tolist() == [0.0, 1.0]
 
 
+def test_options_that_an_optimizer_does_not_know_are_ignored():
+    """Rprop has no weight decay, whatever a group says."""
+    plain, other = with_grad(), with_grad()
+    torch.optim.Rprop([{"params": [plain]}, {"params": [other], "weight_decay": 9.0}], lr=0.1).step()
+    assert plain.tolist() == other.tolist()
+
+
 def test_learning_rate_may_be_a_tensor_that_changes():
     param, lr = with_grad(), torch.tensor(0.5)
     optimizer = torch.optim.SGD([param], lr=lr)

@@ -163,10 +163,10 @@ class Module(ConversionMixin, StateDictMixin):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         try:
             if (
-                self._forward_pre_hooks
-                or self._forward_hooks
-                or self._backward_hooks
+                self._backward_hooks
                 or self._backward_pre_hooks
+                or self._forward_hooks
+                or self._forward_pre_hooks
                 or _forward_pre_hooks
                 or _forward_hooks
                 or _backward_pre_hooks

@@ -517,7 +517,7 @@ def broadcast_tensors(*tensors: Any) -> tuple[Tensor, ...]:
     if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)):
         tensors = tuple(tensors[0])
     shape = broadcast_shapes(*(t._layout.shape for t in tensors))
-    return tuple(expand(t, shape) for t in tensors)
+    return tuple(t if t._layout.shape == shape else expand(t, shape) for t in tensors)
 
 
 def contiguous(input: Tensor, *, memory_format: Any = None) -> Tensor:

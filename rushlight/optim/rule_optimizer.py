@@ -272,7 +272,9 @@ class RuleOptimizer(Optimizer):
         raise NotImplementedError
 
     def _decay(self, group: dict[str, Any]) -> dict[str, Any]:
-        """How weight decay is done: ``weight_decay`` or ``shrink`` of `optimizer_step`."""
+        """How weight decay is done: ``weight_decay`` or ``shrink`` of `optimizer_step`. A group may say what its optimizer does not know."""
+        if "weight_decay" not in self.defaults:
+            return {}
         weight_decay = self._number(group.get("weight_decay", 0))
         if isinstance(weight_decay, int | float) and weight_decay == 0:
             return {}

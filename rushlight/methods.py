@@ -207,7 +207,7 @@ class Methods(Operators):
     rad2deg, rad2deg_ = ops.rad2deg, inplace(ops.rad2deg)
     logit, logit_ = ops.logit, inplace(ops.logit)
     hypot, hypot_ = ops.hypot, inplace(ops.hypot)
-    float_power, float_power_ = ops.float_power, inplace(ops.float_power)
+    float_power, float_power_ = ops.float_power, ops.float_power_
     clamp_min, clamp_min_ = ops.clamp_min, inplace(ops.clamp_min)
     clamp_max, clamp_max_ = ops.clamp_max, inplace(ops.clamp_max)
     positive, logaddexp, logaddexp2, angle = ops.positive, ops.logaddexp, ops.logaddexp2, ops.angle

@@ -144,7 +144,7 @@ def is_non_overlapping_and_dense(shape: Shape, stride: Shape) -> bool:
 
 def has_internal_overlap(shape: Shape, stride: Shape) -> bool:
     """Whether one memory location certainly holds several elements (a stride of 0 over more than one)."""
-    return any(s == 0 and n > 1 for n, s in zip(shape, stride, strict=True))
+    return any(s == 0 and n > 1 for n, s in zip(shape, stride, strict=True)) and 0 not in shape
 
 
 def is_injective(shape: Shape, stride: Shape) -> bool:

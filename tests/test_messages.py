@@ -134,6 +134,26 @@ CASES: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
     "movedim": (lambda: SINGLE.movedim((0, 1), (1, -1)), RuntimeError, "movedim: repeated dim in `destination` ([1, -1])"),
     "t_": (lambda: torch.ones(1, 1, 1).t_(), RuntimeError, "t_() expects a tensor with <= 2 dimensions, but self is 3D"),
     "unravel_index": (lambda: torch.unravel_index(SINGLE, (2,)), TypeError, "expected 'indices' to be integer dtype, but got torch.float32"),
+    "cross": (lambda: torch.cross(torch.ones(3), torch.ones(3).double()), RuntimeError, "expected scalar type Float but found Double"),
+    "addmm, complex factor": (lambda: torch.addmm(SINGLE, SINGLE, SINGLE, alpha=1j), RuntimeError, "value cannot be converted to type float without overflow"),
+    "addcmul of a list": (lambda: torch.addcmul(SINGLE, SINGLE, [1.0]), TypeError, "addcmul(): argument 'tensor2' (position 3) must be Tensor, not list"),
+    "addcmul, complex factor": (
+        lambda: torch.addcmul(SINGLE, SINGLE, SINGLE, value=1j),
+        RuntimeError,
+        "value cannot be converted to type float without overflow",
+    ),
+    "linear of a list": (lambda: F.linear(SINGLE, [1.0]), TypeError, "linear(): argument 'weight' (position 2) must be Tensor, not list"),  # type: ignore[arg-type]
+    "bitwise_and_ of a float": (
+        lambda: WHOLE.clone().bitwise_and_(2.5),
+        RuntimeError,
+        "result type Float can't be cast to the desired output type Long",
+    ),
+    "float_power_": (
+        lambda: SINGLE.clone().float_power_(2),
+        RuntimeError,
+        "the base given to float_power_ has dtype Float but the operation's result requires dtype Double",
+    ),
+    "cumsum to bool": (lambda: SINGLE.cumsum(0, dtype=torch.bool), NotImplementedError, "\"cumsum_out_cpu\" not implemented for 'Bool'"),
     "kl_div": (lambda: F.kl_div(WHOLE, WHOLE, reduction="sum"), RuntimeError, "kl_div: Integral inputs not supported."),
     "clamp_": (lambda: WHOLE.clone().clamp_(0.5), RuntimeError, "result type Float can't be cast to the desired output type long int"),
     "cosine_similarity": (

@@ -35,6 +35,7 @@ def split_and_fill(whole: Any) -> Any:
     return whole
 
 
+INF = float("inf")
 X, Y, Z = torch.arange(2), torch.arange(10, 13), torch.arange(4)
 
 CASES: dict[str, tuple[Callable[[], Any], Any]] = {
@@ -76,6 +77,10 @@ CASES: dict[str, tuple[Callable[[], Any], Any]] = {
     "tensordot, one side broadcast": (lambda: torch.tensordot(torch.ones(1, 2, dtype=torch.uint8), torch.ones(3, 2, dtype=torch.uint8), dims=([0, 1], [0, 1])), 6),
     "logsumexp of complex numbers": (lambda: torch.logsumexp(torch.tensor([1 + 3j, 2 + 3j]), 0), 2.3133 + 3j),
     "parts of unsafe_split are the tensor's own memory": (lambda: split_and_fill(torch.zeros(4)), [7.0, 7.0, 0.0, 0.0]),
+    "equal, other dtypes": (lambda: [torch.equal(torch.ones(2), torch.ones(2).long()), torch.equal(torch.tensor([1.5]), torch.tensor([1]))], [True, False]),
+    "logaddexp of infinities": (lambda: gradients(torch.logaddexp, [INF, INF, 1.0], [-INF, 1.0, -INF]), [[1.0, 1.0, 1.0], [0.0, 0.0, 0.0]]),
+    "max_pool1d of integers, with indices": (lambda: F.max_pool1d_with_indices(torch.tensor([[[1, 3, 2, 5]]]), 2), [[[[3, 5]]], [[[1, 3]]]]),
+    "empty rows written in place": (lambda: torch.zeros(3, 1, 0).expand(3, 2, 0).exp_().shape, [3, 2, 0]),
 }
 
 

@@ -145,6 +145,7 @@ from .compound import (
     exp2 as exp2,
     expm1 as expm1,
     float_power as float_power,
+    float_power_ as float_power_,
     hypot as hypot,
     lerp as lerp,
     lerp_ as lerp_,

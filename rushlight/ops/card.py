@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import autocasting, dtypes as dt, tape
-from ..errors import sizes
+from ..errors import sizes, type_name
 from ..graph import (
     VIEW_INFERENCE,
     VIEW_MULTI_OUTPUT,
@@ -186,7 +186,13 @@ class Card:
         """Infer the plan for these operands (a first time; `apply` caches it)."""
         layouts = tuple(t._layout if isinstance(t, TensorBase) else type(t) for t in operands)
         assert self.infer is not None
-        outs = self.infer(*(o._layout if isinstance(o, TensorBase) else o for o in operands), **dict(zip(self.statics, static, strict=True)))
+        try:
+            outs = self.infer(*(o._layout if isinstance(o, TensorBase) else o for o in operands), **dict(zip(self.statics, static, strict=True)))
+        except AttributeError:
+            for n, operand in enumerate(operands):
+                if not isinstance(operand, TensorBase):
+                    raise _wrong_operand(self, n, operand) from None
+            raise
         return Plan(self, static, layouts, (outs,) if isinstance(outs, Layout) else tuple(outs))
 
     def node_name_of(self, plan: Plan) -> str:
@@ -205,6 +211,14 @@ class Card:
         if len(plan.flows) == 1:
             return grads[plan.flows[0]]
         return tuple(grads) if any(g is not None for g in grads) else None
+
+
+_NUMBERS = frozenset((bool, int, float, complex))
+
+
+def _wrong_operand(card: Card, n: int, value: Any) -> TypeError:
+    """PyTorch's error for what is neither a Tensor nor, where that would do, a number."""
+    return TypeError(f"{card.name}(): argument '{card.operands[min(n, len(card.operands) - 1)]}' (position {n + 1}) must be Tensor, not {type_name(value)}")
 
 
 class Pointwise(Card):
@@ -235,11 +249,18 @@ class Pointwise(Card):
                 strides.append(t._layout.stride)
                 if n not in self.unpromoted:
                     types.add_tensor(t._layout.dtype, t._layout.ndim)
+            elif type(t) not in _NUMBERS:
+                raise _wrong_operand(self, n, t)
             elif n not in self.unpromoted:
                 types.add_number(type(t))
         shape = broadcast_shapes(*shapes)
         common = types.result()
-        compute, result = self.dtypes(common)
+        try:
+            compute, result = self.dtypes(common)
+        except NotImplementedError:
+            if target is not None:
+                check_castable(common, target.dtype)
+            raise
         if target is not None:
             if target.shape != shape:
                 raise RuntimeError(f"output with shape {sizes(target.shape)} doesn't match the broadcast shape {sizes(shape)}")

@@ -224,8 +224,8 @@ logaddexp = binary(
     tensor([0.6931])
     """,
     result=kernel_for("logaddexp_cpu", bools="none", integers="none"), numbers="none",
-    grad_input=lambda g, input, output: g * (input - output).exp().conj(),
-    grad_other=lambda g, other, output: g * (other - output).exp().conj(),
+    grad_input=lambda g, input, other: g / (1 + (other - input).exp()).conj(),
+    grad_other=lambda g, input, other: g / (1 + (input - other).exp()).conj(),
     lowering=Loop(lambda k, input, other: _logaddexp_terms(k, input, other)),
 )  # fmt: skip
 def _logaddexp2_terms(k: Any, input: Any, other: Any) -> Any:
@@ -241,10 +241,19 @@ logaddexp2 = binary(
     tensor([1.])
     """,
     result=kernel_for("logaddexp2_cpu", bools="none", integers="none", complex=False), numbers="none",
-    grad_input=lambda g, input, output: g * (input - output).exp2(),
-    grad_other=lambda g, other, output: g * (other - output).exp2(),
+    grad_input=lambda g, input, other: g / (1 + (other - input).exp2()),
+    grad_other=lambda g, input, other: g / (1 + (input - other).exp2()),
     lowering=Loop(lambda k, input, other: _logaddexp2_terms(k, input, other)),
 )  # fmt: skip
+
+
+def float_power_(self: Tensor, exponent: Any) -> Tensor:
+    """In-place version of `float_power`, for float64 or complex128."""
+    wide = any(v._layout.dtype.is_complex if isinstance(v, TensorBase) else isinstance(v, complex) for v in (self, exponent))
+    dtype = dt.complex128 if wide else dt.float64
+    if self._layout.dtype is not dtype:
+        raise RuntimeError(f"the base given to float_power_ has dtype {self._layout.dtype.type_name} but the operation's result requires dtype {dtype.type_name}")
+    return self.pow_(exponent.to(dtype) if isinstance(exponent, TensorBase) else exponent)  # type: ignore[attr-defined]
 
 
 def float_power(input: Any, exponent: Any, *, out: Tensor | None = None) -> Tensor:
@@ -466,19 +475,30 @@ def _check_integer_division(tensor1: TensorBase, tensor2: TensorBase) -> None:
         )
 
 
+def _scaled_operands(function: str, first: int, input: Tensor, tensor1: Any, tensor2: Any, value: Any) -> tuple[Any, ...]:
+    """The operands of `addcmul` and `addcdiv`; `first` is the position of `tensor1`."""
+    for n, (name, tensor) in enumerate((("tensor1", tensor1), ("tensor2", tensor2)), first):
+        as_tensor_argument(tensor, function, name, n)
+    value = as_operand(value, function, "value", 4)
+    common = dt.promote_cached(dt.promote_cached(input._layout.dtype, tensor1._layout.dtype), tensor2._layout.dtype)
+    if isinstance(value, complex) and not common.is_complex:
+        raise RuntimeError(f"value cannot be converted to type {dt.c_name(common)} without overflow")
+    return input, tensor1, tensor2, value
+
+
 def addcmul(input: Tensor, tensor1: Any, tensor2: Any, *, value: Any = 1, out: Tensor | None = None) -> Tensor:
     """``input + value * tensor1 * tensor2``.
 
     >>> torch.addcmul(torch.tensor([1.]), torch.tensor([2.]), torch.tensor([3.]), value=10)
     tensor([61.])
     """
-    found = apply(_addcmul, (input, tensor1, tensor2, as_operand(value, "addcmul", "value", 4)))
+    found = apply(_addcmul, _scaled_operands("addcmul", 2, input, tensor1, tensor2, value))
     return found if out is None else write_out(out, found, input, tensor1, tensor2)
 
 
 def addcmul_(self: Tensor, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Tensor:
     """In-place version of `addcmul`."""
-    return write_into(_addcmul, self, (self, tensor1, tensor2, as_operand(value, "addcmul_", "value", 4)))
+    return write_into(_addcmul, self, _scaled_operands("addcmul_", 1, self, tensor1, tensor2, value))
 
 
 def addcdiv(input: Tensor, tensor1: Any, tensor2: Any, *, value: Any = 1, out: Tensor | None = None) -> Tensor:
@@ -487,15 +507,17 @@ def addcdiv(input: Tensor, tensor1: Any, tensor2: Any, *, value: Any = 1, out: T
     >>> torch.addcdiv(torch.tensor([1.]), torch.tensor([6.]), torch.tensor([3.]), value=10)
     tensor([21.])
     """
+    operands = _scaled_operands("addcdiv", 2, input, tensor1, tensor2, value)
     _check_integer_division(tensor1, tensor2)
-    found = apply(_addcdiv, (input, tensor1, tensor2, as_operand(value, "addcdiv", "value", 4)))
+    found = apply(_addcdiv, operands)
     return found if out is None else write_out(out, found, input, tensor1, tensor2)
 
 
 def addcdiv_(self: Tensor, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Tensor:
     """In-place version of `addcdiv`."""
+    operands = _scaled_operands("addcdiv_", 1, self, tensor1, tensor2, value)
     _check_integer_division(tensor1, tensor2)
-    return write_into(_addcdiv, self, (self, tensor1, tensor2, as_operand(value, "addcdiv_", "value", 4)))
+    return write_into(_addcdiv, self, operands)
 
 
 _angle = Pointwise(

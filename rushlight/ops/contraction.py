@@ -11,7 +11,7 @@ from ..errors import sizes
 from ..grad_mode import no_grad
 from ..shape import numel, wrap_dim
 from ..storage import TensorBase
-from .define import NOT_SINGLE, as_tensor_argument, refuse_dtypes, write_out
+from .define import EXACT, NOT_SINGLE, as_tensor_argument, refuse_dtypes, write_out
 from .vector_norm import vector_norm
 
 if TYPE_CHECKING:
@@ -74,7 +74,8 @@ def pdist(input: Tensor, p: float = 2.0) -> Tensor:
         raise RuntimeError("pdist only supports floating-point dtypes")
     if p < 0:
         raise RuntimeError("pdist only supports non-negative p values")
-    refuse_dtypes("pdist", here.dtype, NOT_SINGLE)
+    if here.shape[0] > 1:
+        refuse_dtypes("pdist", here.dtype, NOT_SINGLE)
     one, other = triu_indices(here.shape[0], here.shape[0], 1).unbind()
     return vector_norm(input.index_select(0, one) - input.index_select(0, other), p, -1)
 
@@ -205,8 +206,7 @@ def _match_dims(operands: Sequence[Any], inputs: Sequence[list[int | None]], out
             if given > ndim:
                 raise RuntimeError(f"einsum(): the number of subscripts in the equation ({given}) is more than the number of dimensions ({ndim}) for operand {n}")
         elif given != ndim:
-            more = "is more than" if given > ndim else "does not match"
-            raise RuntimeError(f"einsum(): the number of subscripts in the equation ({given}) {more} the number of dimensions ({ndim}) for operand {n}" + ("" if given > ndim else " and no ellipsis was given"))
+            raise RuntimeError(f"einsum(): the number of subscripts in the equation ({given}) does not match the number of dimensions ({ndim}) for operand {n} and no ellipsis was given")
         spans.append(ndim - given)
     widest = max((s for s, labels in zip(spans, inputs, strict=True) if _ELLIPSIS in labels), default=0)
 
@@ -362,9 +362,12 @@ def linalg_cross(input: Tensor, other: Tensor, *, dim: int = -1, out: Tensor | N
     axis = wrap_dim(dim, first.ndim)
     if first.shape[axis] != 3 or second.shape[axis] != 3:
         raise RuntimeError(f"linalg.cross: inputs dimension {dim} must have length 3. Got {first.shape[axis]} and {second.shape[axis]}")
+    if first.dtype is not second.dtype:
+        raise RuntimeError(f"expected scalar type {first.dtype.type_name} but found {second.dtype.type_name}")
+    refuse_dtypes("cross", first.dtype, frozenset((dt.bool_,)))
     a, b = _broadcast(input, other)
     found = a.roll(-1, axis) * b.roll(-2, axis) - a.roll(-2, axis) * b.roll(-1, axis)
-    return found if out is None else write_out(out, found)
+    return found if out is None else write_out(out, found, exact=EXACT)
 
 
 def cross(input: Tensor, other: Tensor, dim: int | None = None, *, out: Tensor | None = None) -> Tensor:

@@ -409,7 +409,8 @@ def linspace(start: Any, end: Any, steps: int, *, out: Tensor | None = None, dty
     _check_steps(start, end, steps, "linspace")
     start, end = _numbers("linspace", start=start, end=end)
     dtype = _endpoint_dtype(dtype if out is None else dtype_argument(dtype, "linspace", out), start, end)
-    refuse_dtypes("linspace_cpu", dtype, frozenset((dt.bool_,)))
+    if steps > 1:
+        refuse_dtypes("linspace_cpu", dtype, frozenset((dt.bool_,)))
     return given(_linear(start, end, int(steps), dtype.numpy).astype(dtype.numpy, copy=False), out, device, requires_grad)
 
 
@@ -422,7 +423,8 @@ def logspace(start: Any, end: Any, steps: int, base: float = 10.0, *, out: Tenso
     _check_steps(start, end, steps, "logspace")
     start, end = _numbers("logspace", start=start, end=end)
     dtype = _endpoint_dtype(dtype if out is None else dtype_argument(dtype, "logspace", out), start, end)
-    refuse_dtypes("logspace_cpu", dtype, frozenset((dt.bool_,)))
+    if steps > 1:
+        refuse_dtypes("logspace_cpu", dtype, frozenset((dt.bool_,)))
     if dtype.category == dt.INTEGER:
         exponents = _linear(int(start), int(end), int(steps), np.dtype(np.float64))
     else:

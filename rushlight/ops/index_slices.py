@@ -220,6 +220,9 @@ def _index_reduce_backward(g: Tensor, input: Tensor, index: Tensor, source: Tens
     return [first if needs[0] else None, None, third if needs[2] else None]
 
 
+_NOT_REDUCED = frozenset((dt.bool_, dt.complex64, dt.complex128))
+
+
 def index_reduce(input: Tensor, dim: int, index: Tensor, source: Tensor, reduce: str, *, include_self: bool = True, out: Tensor | None = None) -> Tensor:
     """`input` with the slices of `source` combined into those of `dim` that `index` names, by "prod", "mean", "amax" or "amin".
 
@@ -229,7 +232,7 @@ def index_reduce(input: Tensor, dim: int, index: Tensor, source: Tensor, reduce:
     if reduce not in ("prod", "mean", "amax", "amin"):
         raise RuntimeError(f"index_reduce(): Expected reduce to be one of prod, mean, amax or amin but got {reduce}.")
     dim = _rows_arguments("index_reduce", input, dim, index, source)
-    refuse_dtypes("index_func_" if include_self else "index_reduce_func_exclude_input_init", input._layout.dtype, frozenset((dt.bool_,)))
+    refuse_dtypes("index_func_" if include_self else "index_reduce_func_exclude_input_init", input._layout.dtype, _NOT_REDUCED)
     found = apply(_index_reduce, (input, index, source), (dim, reduce, include_self))
     return found if out is None else write_out(out, found, exact=EXACT)
 

@@ -192,9 +192,9 @@ def isclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-
     a, b = as_tensor_argument(input, "isclose"), as_tensor_argument(other, "isclose", "other", 2)
     if a._layout.dtype is not b._layout.dtype:
         raise RuntimeError(f"{_c_name(a)} did not match {_c_name(b)}")
-    if rtol < 0:
+    if not rtol >= 0:
         raise RuntimeError(f"rtol must be greater than or equal to zero, but got {rtol}")
-    if atol < 0:
+    if not atol >= 0:
         raise RuntimeError(f"atol must be greater than or equal to zero, but got {atol}")
     close = a == b
     floating = a._layout.dtype.category >= dt.FLOAT
@@ -231,10 +231,10 @@ def equal(input: Tensor, other: Tensor) -> bool:
     as_tensor_argument(other, "equal", "other", 2)
     if input._layout.shape != other._layout.shape:
         return False
-    if input._layout.dtype is not other._layout.dtype:
-        raise RuntimeError(f"Expected object of data type {_c_name(input)} but got data type {_c_name(other)} for argument 'other' in call to equal")
     if ON_META in (input._storage.special, other._storage.special):
         raise NotImplementedError("equal on meta tensors needs their values")
+    if input._layout.dtype is not other._layout.dtype:
+        return bool((input == other).all())
     return bool(np.array_equal(array_of(input), array_of(other)))
 
 

@@ -15,10 +15,12 @@ from ..engine.lowering import AS_GIVEN, LOOPED, ROW_BLOCK, Calls, Loop, Space
 from ..errors import sizes
 from ..graph import grad_state
 from ..shape import Layout, broadcast_shapes, can_broadcast_to, contiguous, layout
+from ..storage import TensorBase
 from .card import Card, apply
 from .define import EXACT, as_tensor_argument, write_out
 from .gradient_entry import apply_masked, masked, results, through
 from .reduction import widened
+from .scalars import C_NAMES, overflow
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -390,7 +392,13 @@ def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: An
 
 
 def _factor(value: Any, dtype: dt.dtype) -> Any:
-    """PyTorch reads a factor of integer matrices as an integer."""
+    """PyTorch reads a factor of integer matrices as an integer, and of real ones as a real number."""
+    if isinstance(value, TensorBase):
+        value = value.item()  # type: ignore[attr-defined]
+    if not isinstance(value, int | float | complex):
+        raise TypeError(f"argument 'alpha' must be Number, not {type(value).__name__}")
+    if isinstance(value, complex) and not dtype.is_complex:
+        raise overflow(C_NAMES.get(dtype, dtype.name))
     return int(value) if dtype.category < dt.FLOAT and isinstance(value, float) else value
 
 
@@ -438,6 +446,8 @@ def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: Any = 1, alpha: Any
         input.expand(shape)  # raises
     product = vec1.unsqueeze(1) * vec2
     common = dt.promote_cached(input._layout.dtype, product._layout.dtype)
+    if not common.is_complex and (isinstance(beta, complex) or isinstance(alpha, complex)):
+        raise overflow(C_NAMES.get(common, common.name))
     if common.category < dt.FLOAT:
         for name, factor in (("beta", beta), ("alpha", alpha)):
             if isinstance(factor, float):

@@ -173,20 +173,39 @@ def _max_pool_nd(n: int, input: Any, kernel_size: Any, stride: Any, padding: Any
     return apply(_max_pool[n], (input,), (kernel, steps, ints(padding, "padding"), ints(dilation, "dilation"), bool(ceil_mode)))
 
 
+def _line_arguments(kernel_size: Any, stride: Any, padding: Any, dilation: Any) -> dict[str, Any]:
+    return {"kernel_size": kernel_size, "stride": kernel_size if stride is None or stride in ([], ()) else stride, "padding": padding, "dilation": dilation}
+
+
 def max_pool1d_with_indices(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False, return_indices: bool = True) -> tuple[Tensor, Tensor]:
     """`max_pool1d` and the positions of the maxima.
 
     >>> F.max_pool1d_with_indices(torch.tensor([[1., 3., 2., 5.]]), 2)
     (tensor([[3., 5.]]), tensor([[1, 3]]))
     """
+    check_2d_or_3d("max_pool1d", as_tensor_argument(input, "max_pool1d_with_indices")._layout)
+    kernel, step, margin, spread = (one_int("max_pool1d", name, value) for name, value in _line_arguments(kernel_size, stride, padding, dilation).items())
+    found, indices = max_pool2d_with_indices(input.unsqueeze(-2), (1, kernel), (1, step), (0, margin), (1, spread), ceil_mode)
+    return found.squeeze(-2), indices.squeeze(-2)
+
+
+def max_pool1d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False, return_indices: bool = False) -> Any:
+    """The maximum of each window of (N, C, L) or (C, L). `stride` is `kernel_size` when not given.
+
+    >>> F.max_pool1d(torch.tensor([[1., 3., 2., 5.]]), 2)
+    tensor([[3., 5.]])
+    """
+    if return_indices:
+        return max_pool1d_with_indices(input, kernel_size, stride, padding, dilation, ceil_mode)
     here = as_tensor_argument(input, "max_pool1d")._layout
-    if here.ndim not in (2, 3):
-        raise RuntimeError(f"Expected 2 to 3 dimensions, but got {here.ndim}-dimensional tensor for argument #1 'self' (while checking arguments for max_pool1d)")
-    if 0 in here.shape[-2:]:
+    if here.ndim not in (2, 3) or 0 in here.shape[-2:]:
         raise RuntimeError(f"max_pool1d: Expected 2D or 3D (batch mode) tensor with optional 0 dim batch size for input, but got:{sizes(here.shape)}")
-    given = {"kernel_size": kernel_size, "stride": kernel_size if stride is None or stride in ([], ()) else stride, "padding": padding, "dilation": dilation}
+    given = _line_arguments(kernel_size, stride, padding, dilation)
+    for position, (name, value) in enumerate(given.items(), 2):
+        if isinstance(value, float):
+            raise TypeError(f"max_pool1d(): argument '{name}' (position {position}) must be tuple of ints, not float")
     (kernel,), (step,), (margin,), (spread,) = (
-        spatial_arguments(value, 1, f"max_pool1d() {name} must be an int, list of ints or tuple of ints of size 1 but got size {len(value) if isinstance(value, (tuple, list)) else 1}")
+        spatial_arguments(value, 1, f"max_pool1d() {name} must be {'None, ' if name == 'stride' else ''}an int, list of ints{',' if name == 'stride' else ''} or tuple of ints of size 1 but got size {len(value) if isinstance(value, (tuple, list)) else 1}")
         for name, value in given.items()
     )
     for name, value in (("kernel_size", kernel), ("stride", step), ("dilation", spread)):
@@ -200,21 +219,7 @@ def max_pool1d_with_indices(input: Tensor, kernel_size: Any, stride: Any = None,
     if count <= 0:
         raise RuntimeError(f"max_pool1d() Invalid computed output size: {count}")
     refuse_dtypes("max_pool1d_impl", here.dtype, NOT_FLOAT)
-    found, indices = apply(_max_pool[2], (input.unsqueeze(-2),), ((1, kernel), (1, step), (0, margin), (1, spread), bool(ceil_mode)))
-    return found.squeeze(-2), indices.squeeze(-2)
-
-
-def max_pool1d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False, return_indices: bool = False) -> Any:
-    """The maximum of each window of (N, C, L) or (C, L). `stride` is `kernel_size` when not given.
-
-    >>> F.max_pool1d(torch.tensor([[1., 3., 2., 5.]]), 2)
-    tensor([[3., 5.]])
-    """
-    here = as_tensor_argument(input, "max_pool1d")._layout
-    if not return_indices and here.ndim not in (2, 3):
-        raise RuntimeError(f"max_pool1d: Expected 2D or 3D (batch mode) tensor with optional 0 dim batch size for input, but got:{sizes(here.shape)}")
-    found = max_pool1d_with_indices(input, kernel_size, stride, padding, dilation, ceil_mode)
-    return found if return_indices else found[0]
+    return apply(_max_pool[2], (input.unsqueeze(-2),), ((1, kernel), (1, step), (0, margin), (1, spread), bool(ceil_mode)))[0].squeeze(-2)
 
 
 def max_pool2d_with_indices(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False, return_indices: bool = True) -> tuple[Tensor, Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import operator
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -420,6 +421,7 @@ def triu(input: Tensor, diagonal: int = 0, *, out: Tensor | None = None) -> Tens
 def _triangular(card: Card, input: Tensor, diagonal: int, out: Tensor | None) -> Tensor:
     if input._layout.ndim < 2:
         raise RuntimeError(f"{card.name}: input tensor must have at least 2 dimensions")
+    diagonal = operator.index(diagonal)
     found = apply(card, (input,), (diagonal,))
     return found if out is None else write_out(out, found, exact=EXACT)
 

@@ -162,7 +162,7 @@ copysign = binary(
     tensor([-1., -2.])
     """,
     result=kernel_for("copysign_cpu", complex=False), overloads="010",
-    grad_input=lambda g, input, output: g * (input.sgn() * output.sgn()),
+    grad_input=lambda g, input, output: g * (output / input).masked_fill(input == 0, 0),
     grad_other=lambda g, input: g * 0,
     lowering=Loop(lambda k, input, other: k.apply("copysign", input, other)),
 )  # fmt: skip

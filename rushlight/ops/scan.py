@@ -74,6 +74,8 @@ _cumprod = Card(
 
 def _scan(card: Card, input: Tensor, dim: int, dtype: dt.dtype | None, out: Tensor | None) -> Tensor:
     here = as_tensor_argument(input, card.name)._layout
+    if dtype is dt.bool_ and here.ndim and here.numel:
+        raise NotImplementedError(f"\"{card.name}_out_cpu\" not implemented for 'Bool'")
     found = apply(card, (input,), (wrap_dim(dim, here.ndim), dtype or (out._layout.dtype if out is not None else sum_dtype(here.dtype))))
     return found if out is None else write_out(out, found)
 
@@ -105,7 +107,7 @@ _C_NAMES = {
 def _scan_in_place(function: Callable[..., Tensor]) -> Any:
     def method(self: Tensor, dim: int, *, dtype: dt.dtype | None = None) -> Tensor:
         here = self._layout.dtype
-        if here is dt.bool_:
+        if here is dt.bool_ and (dtype is None or dtype is here) and self._layout.ndim and self._layout.numel:
             raise NotImplementedError(f"\"{function.__name__}_out_cpu\" not implemented for 'Bool'")
         if dtype is not None and dtype is not here:
             names = [_C_NAMES.get(d.name, d.name) for d in (here, dtype)]

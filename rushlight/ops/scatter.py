@@ -16,7 +16,7 @@ from ..graph import check_in_place, grad_state, requires_grad
 from ..shape import Layout, Shape, broadcast_shapes, contiguous, layout, preserved_strides, wrap_dim
 from ..storage import ON_META, TensorBase
 from .card import Card, apply, check_overlap, checking_values, value_range
-from .define import EXACT, as_operand, as_tensor_argument, assign, refuse_dtypes, write_out
+from .define import EXACT, as_operand, as_tensor_argument, assign, write_out
 from .index import add_along, check_bounds
 from .scalars import fitting
 
@@ -390,8 +390,9 @@ def scatter_reduce(input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: 
     if reduce not in ("sum", "prod", "mean", "amax", "amin"):
         raise RuntimeError(f"reduce argument must be either sum, prod, mean, amax or amin, got {reduce}")
     dim = _scatter_arguments("scatter_reduce", input, dim, index, src)
-    if reduce == "mean":
-        refuse_dtypes("scatter_gather_tensor_cpu_reduce_mean", input._layout.dtype, frozenset((dt.bool_,)))
+    dtype = input._layout.dtype
+    if (reduce == "mean" and dtype is dt.bool_) or (reduce in ("amax", "amin") and dtype.is_complex):
+        raise NotImplementedError(f"\"scatter_gather_tensor_cpu_reduce_{reduce}\" not implemented for '{dtype.type_name}'")
     found = apply(_scatter_reduce, (input, index, src), (dim, reduce, include_self))
     return found if out is None else write_out(out, found, exact=EXACT)
 

@@ -7,6 +7,7 @@ The functions below normalise arguments the way PyTorch does, with its errors.
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -90,6 +91,7 @@ def as_strided(input: Tensor, size: Sequence[int], stride: Sequence[int], storag
     if any(s < 0 for s in stride):
         raise RuntimeError(f"as_strided: Negative strides are not supported at the moment, got strides: {sizes(stride)}")
     offset = input._offset if storage_offset is None else storage_offset
+    offset = operator.index(offset)
     if offset < 0:
         raise RuntimeError(f"Tensor: invalid storage offset {offset}")
     out = layout(size, stride, input._layout.dtype)

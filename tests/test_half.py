@@ -305,6 +305,25 @@ def test_recurrent_layers_round_what_they_return_and_no_step(dtype, kind):
 
 
 @both
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("training", [False, True])
+def test_batch_norm_under_float32_parameters_is_that_of_float32_rounded(dtype, channels_last, training):
+    """As under autocast: elements are read and rounded in the loops."""
+    torch.manual_seed(0)
+    memory_format = torch.channels_last if channels_last else torch.contiguous_format
+    x, g = (torch.randn(6, 20, 5, 7).to(dtype).contiguous(memory_format=memory_format) for _ in range(2))
+    found = []
+    for convert in (lambda t: t, lambda t: t.float()):
+        input = convert(x).detach().requires_grad_()
+        weight, bias = (torch.linspace(*ends, 20).requires_grad_() for ends in ((0.3, 1.7), (-0.7, 1.3)))
+        out = F.batch_norm(input, torch.linspace(-1, 1, 20), torch.linspace(0.3, 3, 20), weight, bias, training)
+        out.backward(convert(g))
+        found.append([out.detach(), input.grad, weight.grad, bias.grad])
+    for half, wide in zip(*found, strict=True):
+        assert torch.equal(half, wide.to(half.dtype))
+
+
+@both
 def test_alpha_is_rounded_as_the_tensors_are(dtype):
     torch.manual_seed(0)
     x, y = torch.randn(500).to(dtype), torch.randn(500).to(dtype)

@@ -3,6 +3,8 @@
 Channels lie in one of two ways. "Rows": the places of a channel in one sample are a row (channels first). "Columns": each
 row has one element of every channel (channels last, or no places at all). Sums go by rows and then over samples, or over
 all rows, so that their order follows from the shapes alone.
+
+Elements may be in half precision where all else is float32, as under autocast: they are read and rounded in the loops.
 """
 
 from __future__ import annotations
@@ -11,11 +13,13 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from .. import dtypes as dt
 from ..shape import Layout, as_one_dim, contiguous_strides
+from . import half
 from .kernel import WORKSPACE, Call, Lowered, Pointer, joined
 from .lowering import FLOATING
 from .nests import Bound, Form, elementwise_call, row_call, sums_over_rows
-from .terms import MEMORY, Term, Terms
+from .terms import HALF, LOOP_MEMORY, MEMORY, REGISTER, Term, Terms
 
 if TYPE_CHECKING:
     from ..ops.card import Plan
@@ -32,7 +36,8 @@ class _Channels:
     def __init__(self, input: Layout) -> None:
         self.samples, self.channels = input.shape[:2]
         self.places = math.prod(input.shape[2:])
-        self.type = MEMORY[input.dtype]
+        self.dtype = input.dtype  # of elements
+        self.type = REGISTER[input.dtype]
         self.columns = self.places == 1 or (input.stride[1] == 1 and self.channels > 1)
         self.size = float(self.samples * self.places)
         self.calls: list[Call] = []
@@ -43,10 +48,10 @@ class _Channels:
         """A tensor of the input's shape; None if it lies in another way."""
         if self.columns:
             rows = as_one_dim(layout.shape[:1] + layout.shape[2:], layout.stride[:1] + layout.stride[2:])
-            return None if rows is None else Bound(Pointer(operand), self.type, (rows[1],), layout.stride[1])
+            return None if rows is None else Bound(Pointer(operand), LOOP_MEMORY[self.dtype], (rows[1],), layout.stride[1])
         if any(n != 1 and s != wanted for n, s, wanted in zip(layout.shape[2:], layout.stride[2:], contiguous_strides(layout.shape[2:]), strict=True)):
             return None
-        return Bound(Pointer(operand), self.type, self._outer(*layout.stride[:2]), 1)
+        return Bound(Pointer(operand), LOOP_MEMORY[self.dtype], self._outer(*layout.stride[:2]), 1)
 
     def parameter(self, operand: int, given: Any) -> Bound:
         """A number, or a vector with one element for every channel."""
@@ -72,12 +77,12 @@ class _Channels:
     def each(self, inputs: Sequence[Bound], outputs: Sequence[Bound], body: Body) -> None:
         """Results for every element."""
         outer = (self.samples * self.places,) if self.columns else self._outer(self.samples, self.channels)
-        self._add(row_call(_form(self.type, outer, self.channels if self.columns else self.places, inputs, outputs, body)))
+        self._add(row_call(_form(self.dtype, outer, self.channels if self.columns else self.places, inputs, outputs, body)))
 
     def each_channel(self, inputs: Sequence[Bound], outputs: Sequence[Bound], body: Body) -> None:
         """Results for every channel from vectors."""
         along = [self._along(b) for b in (*inputs, *outputs)]
-        self._add(Lowered((elementwise_call(_form(self.type, (), self.channels, along[: len(inputs)], along[len(inputs) :], body)),)))
+        self._add(Lowered((elementwise_call(_form(self.dtype, (), self.channels, along[: len(inputs)], along[len(inputs) :], body)),)))
 
     def _along(self, vector: Bound) -> Bound:
         """A vector as a row."""
@@ -86,7 +91,7 @@ class _Channels:
     def sums(self, inputs: Sequence[Bound], outputs: Sequence[Bound], body: Body) -> None:
         """The sums of terms over every channel."""
         if self.columns:
-            form = _form(self.type, (self.samples * self.places,), self.channels, inputs, outputs, body, "column_sum")
+            form = _form(self.dtype, (self.samples * self.places,), self.channels, inputs, outputs, body, "column_sum")
             self._add(sums_over_rows(form, self.used))
             return
         before = self.used
@@ -96,10 +101,10 @@ class _Channels:
         def row_sums(k: Terms, *terms: Term) -> list[Term]:
             return [k.sum(term) for term in body(k, *terms)]
 
-        self._add(row_call(_form(self.type, self._outer(self.samples, self.channels), self.places, inputs, by_row, row_sums)))
+        self._add(row_call(_form(self.dtype, self._outer(self.samples, self.channels), self.places, inputs, by_row, row_sums)))
         rows = [Bound(p, self.type, (self.samples,), 1) for p in partials]
         totals = [b._replace(outer=(sum(b.outer),), along=0) for b in outputs]
-        self._add(row_call(_form(self.type, (self.channels,), self.samples, rows, totals, lambda k, *terms: [k.sum(t) for t in terms])))
+        self._add(row_call(_form(self.dtype, (self.channels,), self.samples, rows, totals, lambda k, *terms: [k.sum(t) for t in terms])))
         self.used = before
 
     def _add(self, lowered: Lowered) -> None:
@@ -115,25 +120,41 @@ def _number(operand: int, type: Any) -> Bound:
     return Bound(Pointer(operand), "double" if type is float else "i64", number=True)
 
 
-def _form(type: str, outer: tuple[int, ...], row: int, inputs: Sequence[Bound], outputs: Sequence[Bound], body: Body, stored_by: str = "store") -> Form:
-    k = Terms()
-    terms = [k.convert(k.number(n, b.type), type) if b.number else k.load(n, b.type, b.type) for n, b in enumerate(inputs)]
-    for n, result in enumerate(body(k, *terms), len(inputs)):
-        k.node(stored_by, (result.number,), type, n)
+def _form(dtype: dt.dtype, outer: tuple[int, ...], row: int, inputs: Sequence[Bound], outputs: Sequence[Bound], body: Body, stored_by: str = "store") -> Form:
+    """`dtype` is that of elements: what has it in memory is read as a register has it, and rounded when it is written."""
+    k, type = Terms(), REGISTER[dtype]
+
+    def loaded(n: int, b: Bound) -> Term:
+        if b.number:
+            return k.convert(k.number(n, b.type), type)
+        found = k.load(n, b.type, b.type)
+        return found if b.type == type else k.widen(found, dtype)
+
+    terms = [loaded(n, b) for n, b in enumerate(inputs)]
+    for n, (b, result) in enumerate(zip(outputs, body(k, *terms), strict=True), len(inputs)):
+        k.node(stored_by, ((result if b.type == type else k.narrow(result, dtype)).number,), b.type, n)
     return Form(outer, row, k.nodes, [*inputs, *outputs])
 
 
-def _floats(plan: Plan) -> bool:
-    """Whether all operands and results have one native floating-point dtype."""
-    dtypes = {o.dtype for o in (*plan.operands, *plan.outs) if isinstance(o, Layout)}
-    return len(dtypes) == 1 and dtypes <= set(FLOATING)
+def _floats(plan: Plan, elements: Sequence[Layout]) -> bool:
+    """Whether all operands and results have one native floating-point dtype; or these elements half precision, and all else float32."""
+    (dtype, *others) = {o.dtype for o in elements}
+    rest = [o.dtype for o in (*plan.operands, *plan.outs) if isinstance(o, Layout)]
+    for o in elements:
+        rest.remove(o.dtype)
+    return not others and dtype in (*FLOATING, *HALF) and set(rest) <= {dt.float32 if dtype in HALF else dtype}
+
+
+def _in_half(plan: Plan, make: Callable[[Plan], Lowered | None]) -> Lowered | None:
+    """Where not only elements are in half precision: through copies in float32."""
+    return half.as_float(plan, make) if plan.operands[0].dtype in HALF else None
 
 
 def batch_norm(plan: Plan) -> Lowered | None:
     """The output, and the mean, the reciprocal deviation and the variance of every channel."""
     input, weight, bias = plan.operands
-    if not _floats(plan):
-        return None
+    if not _floats(plan, (input, plan.outs[0])):
+        return _in_half(plan, batch_norm)
     c = _Channels(input)
     x, out = c.elements(0, input), c.elements(3, plan.outs[0])
     if x is None or out is None:
@@ -158,8 +179,8 @@ def batch_norm(plan: Plan) -> Lowered | None:
 def batch_norm_backward(plan: Plan) -> Lowered | None:
     """The gradients of the input, the weight and the bias, as far as they are wanted."""
     grad_output, input, weight, *_ = plan.operands
-    if not _floats(plan):
-        return None
+    if not _floats(plan, (grad_output, input, *plan.outs[: int(plan.params["output_mask"][0])])):
+        return _in_half(plan, batch_norm_backward)
     c = _Channels(input)
     mask, targets = plan.params["output_mask"], _targets(plan, 5)
     g, x = c.elements(0, grad_output), c.elements(1, input)
@@ -182,8 +203,8 @@ def batch_norm_backward(plan: Plan) -> Lowered | None:
 def batch_norm_eval_backward(plan: Plan) -> Lowered | None:
     """The same under given statistics."""
     grad_output, input, weight, running_mean, running_var = plan.operands
-    if not _floats(plan):
-        return None
+    if not _floats(plan, (grad_output, input, *plan.outs[: int(plan.params["output_mask"][0])])):
+        return _in_half(plan, batch_norm_eval_backward)
     c = _Channels(input)
     mask, targets = plan.params["output_mask"], _targets(plan, 5)
     g, x = c.elements(0, grad_output), c.elements(1, input)
@@ -221,7 +242,7 @@ def group_norm(plan: Plan) -> Lowered | None:
     """The output, and the mean and the reciprocal deviation of every group of channels of every sample."""
     input, weight, bias = plan.operands
     out = plan.outs[0]
-    if not _floats(plan) or not input.contiguous or not out.contiguous:
+    if input.dtype not in FLOATING or not _floats(plan, (input, out)) or not input.contiguous or not out.contiguous:
         return None
     type, groups, eps = MEMORY[input.dtype], plan.params["groups"], plan.params["eps"]
     rows, each = input.shape[0] * groups, input.shape[1] // groups
@@ -242,8 +263,8 @@ def group_norm(plan: Plan) -> Lowered | None:
             return _number(operand, given)
         return Bound(Pointer(operand), type, (0, each * given.stride[0], given.stride[0]), 0)
 
-    first = row_call(_form(type, (rows,), size, [Bound(Pointer(0), type, (size,), 1)], [mean, rstd], statistics))
+    first = row_call(_form(input.dtype, (rows,), size, [Bound(Pointer(0), type, (size,), 1)], [mean, rstd], statistics))
     strides = (groups * size, size, places)
     inputs = [Bound(Pointer(0), type, strides, 1), *(b._replace(outer=(groups, 1, 0)) for b in (mean, rstd)), parameter(1, weight), parameter(2, bias)]
-    second = row_call(_form(type, (input.shape[0], groups, each), places, inputs, [Bound(Pointer(3), type, strides, 1)], output))
+    second = row_call(_form(input.dtype, (input.shape[0], groups, each), places, inputs, [Bound(Pointer(3), type, strides, 1)], output))
     return joined([first, second])

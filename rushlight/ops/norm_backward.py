@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..engine import channel_norm
-from ..engine.lowering import AS_FLOAT, Calls, Column, Loop, Space, rows
+from ..engine.lowering import AS_GIVEN, Calls, Column, Loop, Space, rows
 from ..shape import Layout, Shape, contiguous
 from .card import Card
 from .gradient_entry import masked, results, through
@@ -168,7 +168,7 @@ def _batch_norm_formula(grad_output: Tensor, input: Tensor, weight: Any, eps: fl
 
 
 batch_norm_backward = _card(
-    "batch_norm", "eps", lowering=Calls(channel_norm.batch_norm_backward, half=AS_FLOAT),
+    "batch_norm", "eps", lowering=Calls(channel_norm.batch_norm_backward, half=AS_GIVEN),
     infer=_infer_batch_norm, numpy=_batch_norm_rule,
     backward=lambda g, grad_output, input, weight, needs, eps, output_mask: _through(_batch_norm_formula, g, needs, (grad_output, input, weight), eps, output_mask),
 )  # fmt: skip
@@ -197,7 +197,7 @@ batch_norm_eval_backward = Card(
     "batch_norm_eval_backward", "grad_output input weight running_mean running_var",
     statics="eps output_mask", outputs="grad_input grad_weight grad_bias",
     infer=_infer_batch_norm, numpy=_batch_norm_eval_rule, node_name="NativeBatchNormBackwardBackward0",
-    lowering=Calls(channel_norm.batch_norm_eval_backward, half=AS_FLOAT),
+    lowering=Calls(channel_norm.batch_norm_eval_backward, half=AS_GIVEN),
     backward=lambda g, grad_output, input, weight, running_mean, running_var, needs, eps, output_mask: through(
         _batch_norm_eval_formula, g, needs, (grad_output, input, weight, running_mean, running_var), eps, output_mask
     ),

@@ -14,7 +14,7 @@ import numpy as np
 
 from .. import dtypes as dt
 from ..engine import channel_norm
-from ..engine.lowering import AS_FLOAT, FLOATING, Calls, Loop, Space, rows
+from ..engine.lowering import AS_FLOAT, AS_GIVEN, FLOATING, Calls, Loop, Space, rows
 from ..errors import sizes
 from ..shape import Layout, Shape, contiguous
 from .card import Card, apply
@@ -84,7 +84,7 @@ def _batch_norm_gradient(g: Tensor, input: Tensor, weight: Any, mean: Tensor, rs
 _batch_norm = Card(
     "batch_norm", "input weight bias",
     statics="eps", outputs="output mean rstd variance", differentiable=(0,),
-    infer=_infer_batch_norm, numpy=_batch_norm_rule, backward=_batch_norm_gradient, lowering=Calls(channel_norm.batch_norm, half=AS_FLOAT),
+    infer=_infer_batch_norm, numpy=_batch_norm_rule, backward=_batch_norm_gradient, lowering=Calls(channel_norm.batch_norm, half=AS_GIVEN),
     node_name="NativeBatchNormBackward0", onnx="BatchNormalization",
 )  # fmt: skip
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from .. import dtypes as dt
 from ..engine import channel_norm
-from ..engine.lowering import AS_FLOAT, AS_GIVEN, FLOATING, Calls, Loop, Space, rows
+from ..engine.lowering import AS_FLOAT, AS_GIVEN, FLOATING, LOOPED, Calls, Loop, Space, rows
 from ..errors import sizes
 from ..shape import Layout, Shape, contiguous
 from .card import Card, apply
@@ -100,9 +100,12 @@ def _batch_norm_eval_gradient(g: Tensor, input: Tensor, weight: Any, running_mea
     return [*apply_masked(batch_norm_eval_backward, (g, input, weight, running_mean, running_var), (eps,), needs[:3]), None, None]
 
 
-def _same_floats(plan: Any) -> Space | None:
+def _alike(plan: Any) -> Space | None:
+    """Every element, where parameters are floats as the elements are; those of half precision may be float32."""
     input = plan.operands[0]
-    return Space(input.shape) if input.dtype in FLOATING and all(not isinstance(o, Layout) or o.dtype is input.dtype for o in plan.operands) else None
+    dtypes = {o.dtype for o in plan.operands if isinstance(o, Layout)}
+    allowed = {input.dtype} if input.dtype in FLOATING else {input.dtype, dt.float32}
+    return Space(input.shape) if input.dtype in LOOPED and dtypes <= allowed else None
 
 
 def _batch_norm_eval_terms(k: Any, input: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any, eps: float) -> Any:
@@ -115,7 +118,7 @@ _batch_norm_eval = Card(
     statics="eps",
     infer=lambda input, weight, bias, running_mean, running_var, eps: in_format_of(input, input.shape),
     numpy=_batch_norm_eval_rule, backward=_batch_norm_eval_gradient,
-    lowering=Loop(_batch_norm_eval_terms, _same_floats, channels=(1, 2, 3, 4)),
+    lowering=Loop(_batch_norm_eval_terms, _alike, channels=(1, 2, 3, 4)),
     node_name="NativeBatchNormBackward0", onnx="BatchNormalization",
 )  # fmt: skip
 

@@ -285,12 +285,12 @@ def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     return _activate(_celu, input, (float(alpha), 1.0, 1.0 / alpha), inplace)
 
 
-def _leaky_relu_rule(input: np.ndarray, negative_slope: float) -> np.ndarray:
+def leaky_relu_rule(input: np.ndarray, negative_slope: float) -> np.ndarray:
     below = input * input.dtype.type(negative_slope)
     return np.maximum(input, below) if 0 <= negative_slope <= 1 else np.where(input > 0, input, below)
 
 
-def _leaky_relu_terms(k: Any, input: Any, negative_slope: float) -> Any:
+def leaky_relu_terms(k: Any, input: Any, negative_slope: float) -> Any:
     below = input * negative_slope
     return k.maximum(input, below) if 0 <= negative_slope <= 1 else k.select(input > 0, input, below)
 
@@ -298,7 +298,7 @@ def _leaky_relu_terms(k: Any, input: Any, negative_slope: float) -> Any:
 _leaky_relu = Pointwise(
     "leaky_relu", "input",
     statics="negative_slope",
-    numpy=_leaky_relu_rule, lowering=Loop(_leaky_relu_terms),
+    numpy=leaky_relu_rule, lowering=Loop(leaky_relu_terms),
     result=_floating("leaky_relu_cpu"),
     grads={"input": leaky_relu_backward},
 )  # fmt: skip

@@ -6,11 +6,14 @@ import string
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from .. import dtypes as dt
 from ..errors import sizes
 from ..grad_mode import no_grad
-from ..shape import numel, wrap_dim
+from ..shape import broadcast_shapes, contiguous, numel, wrap_dim
 from ..storage import TensorBase
+from .card import Card, apply
 from .define import EXACT, NOT_SINGLE, as_tensor_argument, refuse_dtypes, write_out
 from .vector_norm import vector_norm
 
@@ -350,6 +353,26 @@ def kron(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     return found if out is None else write_out(out, found)
 
 
+def _cross_rule(input: np.ndarray, other: np.ndarray, axis: int) -> np.ndarray:
+    found = np.empty(np.broadcast_shapes(input.shape, other.shape), input.dtype)
+    a, b, c = (np.moveaxis(array, axis, 0) for array in (input, other, found))
+    for n in range(3):
+        first, second = (n + 1) % 3, (n + 2) % 3
+        np.subtract(a[first] * b[second], a[second] * b[first], out=c[n])
+    return found
+
+
+_cross = Card(
+    "linalg_cross", "input other",
+    statics="axis",
+    infer=lambda input, other, axis: contiguous(broadcast_shapes(input.shape, other.shape), input.dtype), numpy=_cross_rule,
+    grads={
+        "input": lambda g, other, axis: linalg_cross(other.conj(), g, dim=axis),
+        "other": lambda g, input, axis: linalg_cross(g, input.conj(), dim=axis),
+    },
+)  # fmt: skip
+
+
 def linalg_cross(input: Tensor, other: Tensor, *, dim: int = -1, out: Tensor | None = None) -> Tensor:
     """The cross product of vectors of three elements along `dim`, the other dims broadcasting.
 
@@ -365,8 +388,7 @@ def linalg_cross(input: Tensor, other: Tensor, *, dim: int = -1, out: Tensor | N
     if first.dtype is not second.dtype:
         raise RuntimeError(f"expected scalar type {first.dtype.type_name} but found {second.dtype.type_name}")
     refuse_dtypes("cross", first.dtype, frozenset((dt.bool_,)))
-    a, b = _broadcast(input, other)
-    found = a.roll(-1, axis) * b.roll(-2, axis) - a.roll(-2, axis) * b.roll(-1, axis)
+    found = apply(_cross, (input, other), (axis,))
     return found if out is None else write_out(out, found, exact=EXACT)
 
 

@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import draws, dtypes as dt
+from ..engine.lowering import Loop
 from ..memory_formats import contiguous_format
 from ..random import Generator
 from ..shape import contiguous
-from .card import Card, apply
+from .activation import leaky_relu_rule, leaky_relu_terms
+from .activation_backward import leaky_relu_backward
+from .card import Card, Pointwise, apply
 from .creation import empty, empty_like, ones_like, zeros, zeros_like
 from .define import as_tensor_argument
 from .random_fill import bernoulli_, exponential_, generator_argument
@@ -195,23 +198,24 @@ def dropout3d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
 
 
 def _rrelu_rule(
-    input: np.ndarray, lower: float, upper: float, generator: Generator, *, training: bool
+    input: np.ndarray, lower: float, upper: float, generator: Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The output, and the factor at each element: drawn (or the mean of the bounds) where the input is not positive."""
+    """The output, and the factor at each element: drawn where the input is not positive."""
     factors = np.ones(input.shape, np.float64)
     negative = input <= 0
-    if training:
-        factors[negative] = draws.uniform(generator, int(np.count_nonzero(negative)), "float64", lower, upper)
-    else:
-        factors[negative] = (lower + upper) / 2
+    factors[negative] = draws.uniform(generator, int(np.count_nonzero(negative)), "float64", lower, upper)
     noise = factors.astype(input.dtype)
     return input * noise, noise
 
 
 _rrelu = Card(
-    "rrelu_with_noise", "input lower upper generator", statics="training", outputs="output noise", differentiable=(0,),
-    infer=lambda input, *_, training: (contiguous(input.shape, input.dtype), contiguous(input.shape, input.dtype)),
+    "rrelu_with_noise", "input lower upper generator", outputs="output noise", differentiable=(0,),
+    infer=lambda input, *_: (contiguous(input.shape, input.dtype), contiguous(input.shape, input.dtype)),
     numpy=_rrelu_rule, grads={"input": lambda g, noise: g * noise},
+)  # fmt: skip
+_rrelu_at_rest = Pointwise(
+    "rrelu_at_rest", "input", statics="negative_slope",
+    numpy=leaky_relu_rule, lowering=Loop(leaky_relu_terms), grads={"input": leaky_relu_backward}, node_name="RreluWithNoiseBackward0",
 )  # fmt: skip
 
 
@@ -227,7 +231,10 @@ def rrelu(
         raise RuntimeError("Lower bound should be less than or equal to the upper bound")
     if input.dtype not in (dt.float32, dt.float64) and (training or input.dtype not in (dt.float16, dt.bfloat16)):
         raise NotImplementedError(f"\"{'rrelu_with_noise_out_cpu' if training else 'leaky_relu_cpu'}\" not implemented for '{input.dtype.type_name}'")
-    found, _ = apply(_rrelu, (input, float(lower), float(upper), generator_argument(generator, "rrelu")), (bool(training),))
+    if training:
+        found, _ = apply(_rrelu, (input, float(lower), float(upper), generator_argument(generator, "rrelu")))
+    else:
+        found = apply(_rrelu_at_rest, (input,), ((float(lower) + float(upper)) / 2,))
     return input.copy_(found) if inplace else found
 
 

@@ -13,6 +13,7 @@ from .. import dtypes as dt
 from ..engine import copies
 from ..engine.lowering import AS_BITS, Calls
 from ..errors import sizes
+from ..memory_formats import contiguous_format
 from ..shape import contiguous, infer_shape, layout, preserved_strides, wrap_dim, wrap_dims
 from ..storage import TensorBase
 from . import parts, views
@@ -290,12 +291,14 @@ def repeat_interleave(input: Tensor, repeats: Any = None, dim: int | None = None
     """
     from .from_data import tensor
 
+    if type(repeats) is int:
+        return _repeat_each(input if dim is not None else input.flatten(), repeats, dim or 0, output_size)
     counts: Any
     if repeats is None:
         counts, source = input, None
     else:
         source = input.reshape(-1) if dim is None else input
-        counts = repeats if isinstance(repeats, TensorBase) else tensor([repeats] if isinstance(repeats, int) else repeats)
+        counts = repeats if isinstance(repeats, TensorBase) else tensor(repeats)
     if counts._layout.dtype not in (dt.int64, dt.int32):
         raise RuntimeError("repeats has to be Long or Int tensor")
     if counts._layout.ndim > 1:
@@ -313,6 +316,17 @@ def repeat_interleave(input: Tensor, repeats: Any = None, dim: int | None = None
     if not source._layout.ndim:
         source = source.reshape(1)
     return source.index_select(axis, tensor(rows))
+
+
+def _repeat_each(input: Tensor, repeats: int, dim: int, output_size: int | None) -> Tensor:
+    shape = input._layout.shape
+    dim = wrap_dim(dim, len(shape))
+    if repeats < 0:
+        raise RuntimeError("Repeats must be non-negative")
+    wider = input.unsqueeze(dim + 1)
+    if output_size not in (None, shape[dim] * repeats):
+        raise RuntimeError(f"repeat_interleave: Invalid output_size, expected {shape[dim] * repeats} but got {output_size}")
+    return wider.expand(*shape[: dim + 1], repeats, *shape[dim + 1 :]).clone(memory_format=contiguous_format).flatten(dim, dim + 1)
 
 
 # Diagonals and triangles

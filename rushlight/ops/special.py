@@ -117,7 +117,7 @@ ndtr = unary(
     >>> torch.special.ndtr(torch.tensor([0., 1.96]))
     tensor([0.5000, 0.9750])
     """,
-    result=kernel_for("erf_vml_cpu", complex=False),
+    result=kernel_for("erf_vml_cpu", complex=False), lowering=Loop(lambda k, input: k.function("erfc", input * -math.sqrt(0.5)) * 0.5),
     grad=lambda g, input: g * (-0.5 * input * input).exp() * (1 / math.sqrt(2 * math.pi)),
 )  # fmt: skip
 ndtri = unary(
@@ -151,6 +151,11 @@ def _entr_rule(x: np.ndarray) -> np.ndarray:
     return np.where(x > 0, -x * np.log(x), np.where(x == 0, x.dtype.type(0), np.where(x < 0, x.dtype.type(-np.inf), x)))
 
 
+def _entr_terms(k: Any, input: Any) -> Any:
+    outside = k.select(k.compare("eq", input, 0), 0, k.select(input < 0, -math.inf, input))
+    return k.select(input > 0, -input * k.log(input), outside)
+
+
 entr = unary(
     "entr", _entr_rule,
     """``-input * log(input)``, 0 at 0 and -inf below.
@@ -158,7 +163,7 @@ entr = unary(
     >>> torch.special.entr(torch.tensor([0., 0.5]))
     tensor([0.0000, 0.3466])
     """,
-    result=kernel_for("entr_cpu", complex=False), grad=lambda g, input: g * (-1 - input.log()),
+    result=kernel_for("entr_cpu", complex=False), lowering=Loop(_entr_terms), grad=lambda g, input: g * (-1 - input.log()),
     node_name="SpecialEntrBackward0",
 )  # fmt: skip
 

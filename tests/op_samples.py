@@ -74,6 +74,8 @@ def pointwise() -> None:
     add("gelu", lambda t: F.gelu(t, approximate="tanh"), real(2, 4, low=-3.0, high=3.0))
     add("threshold", lambda t: F.threshold(t, 0.1, -2.0), real(2, 4))
     add("prelu", F.prelu, real(2, 3, 4), real(3, seed=1))
+    add("rrelu_at_rest", F.rrelu, real(2, 4, low=-3.0, high=3.0))
+    add("linalg_cross", torch.linalg.cross, real(4, 3), real(1, 3, seed=1))
     for name in ["entr", "ndtr", "ndtri", "log_ndtr", "erfcx", "i0", "i0e", "i1", "i1e", "bessel_j0", "bessel_j1", "bessel_y0", "bessel_y1", "modified_bessel_i0", "modified_bessel_i1"]:
         add(name, getattr(torch.special, name), real(2, 3, low=0.1, high=0.9))
     binary = "add sub mul div floor_divide remainder fmod maximum minimum fmax fmin eq ne lt le gt ge pow atan2 copysign hypot logaddexp logaddexp2 xlogy logical_and logical_or logical_xor nextafter"

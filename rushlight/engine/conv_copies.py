@@ -103,12 +103,6 @@ def numbers(lanes: int, first: int = 0) -> Value:
     return Value("<" + ", ".join(f"i64 {first + n}" for n in range(lanes)) + ">", "i64", lanes)
 
 
-def prefetch(k: Builder, address: Value, writes: bool = False) -> None:
-    """Have a line of memory near soon. Any address will do."""
-    k.declare("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
-    k.do(f"call void @llvm.prefetch.p0({address.typed}, i32 {int(writes)}, i32 3, i32 1)")
-
-
 def square_name(kind: str, out: str = "") -> str:
     """What a square of these kinds is called: a module may have several."""
     return f"square_{kind}" if out in ("", register_type(kind)) else f"square_{kind}_{out}"
@@ -283,9 +277,9 @@ def _bring_lines(k: Builder, b: _Bring, sample: Value, source: Value, target: Va
                 if dense:
                     line = b.moved(first, (at_h, b.step[3]))
                     found = _read(k, line, b.kind, b.lanes, mask, pair)
-                    prefetch(k, k.address(line, ahead, b.type))
+                    k.prefetch(k.address(line, ahead, b.type))
                     if pair is not None:
-                        prefetch(k, k.address(k.address(line, ahead, b.type), pair.step, b.type))
+                        k.prefetch(k.address(k.address(line, ahead, b.type), pair.step, b.type))
                 else:
                     line = b.moved(plane, (at_h, b.step[3]))
                     lines = pair.lines(k, line) if pair is not None else None

@@ -30,8 +30,9 @@ from .contraction_kernel import TOGETHER, Store, Variant
 from .conv_copies import Source
 from .conv_gather_kernel import Gather, PartWord, Word, gather_kernel
 from .conv_gather_parts import Part
+from .elements import memory_type
 from .gemm_kernel import shares
-from .kernel import Call, Pointer
+from .kernel import Call, Pointer, Result
 
 #: Bytes of a weight that may be read for each of these parts, unless a panel stays near.
 _READ_OFTEN = 1 << 19
@@ -282,7 +283,7 @@ class _Call:
         words[Word.BRING : Word.PART] = bring_words(self.source, self.left.extents, self.left.stride, g.low[2], 1)
         packs = "" if packing is None else "columns" if packing.columns else "k"
         kernel = gather_kernel(Gather(variant, self.source.kind, g.lying, target.turned, packs, self.b.kind if packs else ""))
-        c.calls.append(Call(kernel, (*words, *records), chunks))
+        c.calls.append(Call(kernel, (*words, *records), chunks, result=self._result() if chunks > 1 else None))
         if target.whole is not g.out:
             c.finish(g.out, target.whole)
 
@@ -392,13 +393,32 @@ class _Call:
             Word.HEIGHT_STEP: blocks.each * self.moves[3] if blocks.dim == 3 else 0,
         }
 
+    @property
+    def _channels_last(self) -> bool:
+        return self.g.out.stride[1] == 1 and self.g.out.shape[1] > 1
+
+    def _result(self) -> Result | None:
+        """The output, sample by sample, as jobs leave it."""
+        out = self.g.out
+        places = as_one_dim(out.shape[2:], out.stride[2:])
+        if self.target.whole is not out or places is None:
+            return None
+        # Rows of places or of channels, in the order of memory.
+        each = ((out.shape[1], out.stride[1]), places)
+        rows, columns = each[::-1] if self._channels_last else each
+        return Result(out.pointer, memory_type(out.kind), (out.shape[0], rows[0], columns[0]), (out.stride[0], rows[1], columns[1]), Word.TAIL)
+
     def _turned(self) -> dict[int, int | Pointer]:
-        out, rows = self.g.out, self.target.rows
-        places = math.prod(rows.shape[2:])
+        out, rows, blocks = self.g.out, self.target.rows, self.blocks
+        places = list(out.shape)
+        if blocks.dim:
+            places[blocks.dim] = min(blocks.each * self.spread[blocks.dim], places[blocks.dim])
+        each = math.prod(places[2:])
         return {
             Word.PLACES: math.prod(out.shape[2:]),
-            Word.PLACES_EACH: places,
-            Word.PLACES_STEP: places if self.blocks.dim else 0,
+            Word.PLACES_EACH: each,
+            Word.PLACES_STEP: each if blocks.dim else 0,
+            Word.CHANNELS_LAST: int(self._channels_last),
             Word.SAMPLE_OUT: out.stride[0],
             Word.ROW_STEP: rows.shape[1],
             Word.CHANNEL_OUT: out.stride[1],

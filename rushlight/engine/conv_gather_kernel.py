@@ -21,14 +21,13 @@ from .conv_copies import (
     copy_rows,
     full_rows,
     functions_for,
-    prefetch,
     relayout_vector,
     square,
     square_name,
 )
 from .elements import memory_type
 from .emit import Builder, Value, module
-from .gemm_kernel import divide, invoke, read_word, share
+from .gemm_kernel import call_tail, divide, invoke, read_word, share
 from .kernel import Kernel
 
 #: Rows of a weight that are fetched beforehand, while it is packed.
@@ -78,11 +77,14 @@ class Word(IntEnum):
     HEIGHT_STEP = auto()
     # What is turned at the end.
     PLACES = auto()
-    PLACES_EACH = auto()
+    PLACES_EACH = auto()  # in a block
     PLACES_STEP = auto()  # between blocks
     SAMPLE_OUT = auto()
     ROW_STEP = auto()  # of the stand-in
     CHANNEL_OUT = auto()
+    # What a tail is given: rows of places or, if a word says so, of channels.
+    TAIL = auto()  # two words; see kernel.py
+    CHANNELS_LAST = TAIL + 2  # type: ignore[operator]
     # How panels are packed.
     PACK_O = auto()
     PACK_FROM_O = auto()
@@ -169,7 +171,7 @@ class _Job(Work):
             if g.packs == "k":
                 ahead = self.at(type, from_v, (k.constant(_ROWS_AHEAD, "i64"), Word.PACK_FROM_O))
                 for n in range(g.variant.lanes):
-                    prefetch(k, self.at(type, ahead, (k.constant(n, "i64"), Word.PACK_FROM_COLUMN)))
+                    k.prefetch(self.at(type, ahead, (k.constant(n, "i64"), Word.PACK_FROM_COLUMN)))
             pair = self.word(Word.PACK_SECOND), full_rows(k, o.index, [self.word(w) for w in (Word.PACK_FULL, Word.PACK_FULL_O, Word.PACK_FULL_J)])
             relayout_vector(k, g.weight, from_v, to_v, steps, left, g.packs == "columns", True, pair)
         return self.near(Word.PANEL)
@@ -183,12 +185,31 @@ class _Job(Work):
     def _output(self, kind: str) -> Value:
         return self.at(memory_type(kind), self.word(Word.OUT), (self.group, Word.GROUP_OUT), (self.outer, Word.OUTER_OUT), (self.block, Word.BLOCK_OUT))
 
+    def places(self) -> tuple[Value, Value]:
+        """The first place of a block, and how many there are."""
+        first = self.k.mul(self.block, self.word(Word.PLACES_STEP))
+        return first, self.k.intrinsic("smin", self.word(Word.PLACES_EACH), self.k.sub(self.word(Word.PLACES), first))
+
+    def finish(self, panel: Value, panel_stop: Value) -> None:
+        """Give the tail what has been made: these panels of channels."""
+        k = self.k
+        last = k.compare("ne", self.word(Word.CHANNELS_LAST), k.constant(0, "i64"))
+        first_channel = k.mul(self.group, self.word(Word.COLUMNS))
+        width = k.constant(self.g.variant.width, "i64")
+        channels = [k.add(first_channel, k.intrinsic("smin", k.mul(n, width), self.word(Word.COLUMNS))) for n in (panel, panel_stop)]
+        first, count = self.places()
+        places = [first, k.add(first, count)]
+        rows, columns = ([k.select(last, a, b) for a, b in zip(*pair, strict=True)] for pair in ((places, channels), (channels, places)))
+        sample = k.add(self.outer, k.mul(self.block, self.word(Word.BLOCK_SAMPLES)))
+        with k.loop(0, self.left(Word.SAMPLES, Word.SAMPLES_EACH)) as n:
+            call_tail(k, Word.TAIL, [k.add(sample, n.index), *rows, *columns])
+
     def turn(self) -> None:
         """From rows of channels to the output."""
         k, variant = self.k, self.g.variant
         lanes, type, to_type, target = variant.lanes, variant.sum, memory_type(variant.type), self._output(variant.type)
         each, columns = self.word(Word.PLACES_EACH), self.word(Word.COLUMNS)
-        places = k.intrinsic("smin", each, k.sub(self.word(Word.PLACES), k.mul(self.block, self.word(Word.PLACES_STEP))))
+        _, places = self.places()
         zero, row_step, channel_step = k.constant(0, "i64"), self.word(Word.ROW_STEP), self.word(Word.CHANNEL_OUT)
         with k.loop(0, self.left(Word.SAMPLES, Word.SAMPLES_EACH)) as n, k.loop(0, places, lanes) as i:
             rows = k.address(self.near(Word.STAND_IN), k.mul(k.add(k.mul(n.index, each), i.index), row_step), type)
@@ -251,7 +272,8 @@ def _gather(g: Gather) -> Builder:
         column_count, column_step, place_step = job.word(Word.COLUMNS), job.word(Word.COLUMN_STEP), job.word(Word.PLACE_STEP)
         type, out_type, bias_type = variant.packed, memory_type(variant.out), memory_type(variant.type)
         scratch, out, bias = job.near(Word.SCRATCH), job.output(), job.at(bias_type, job.word(Word.BIAS), (job.group, Word.GROUP_BIAS))
-        with k.loop(*share(k, job.slab, Word.PANELS)) as panel:
+        panels_of_job = share(k, job.slab, Word.PANELS)
+        with k.loop(*panels_of_job) as panel:
             column = k.mul(panel.index, number(variant.width))
             columns = k.intrinsic("smin", number(variant.width), k.sub(column_count, column))
             b = job.packed(panel.index, columns)
@@ -266,4 +288,5 @@ def _gather(g: Gather) -> Builder:
                 multiply(k, variant, columns, [*arguments, part.count(job.block), row_a, row_out, last, place_step, k.constant(1, "i1")])
         if g.turned:
             job.turn()
+        job.finish(*panels_of_job)
     return k

@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from ..shape import Shape
 from .contraction import ALIGNMENT, Calls, Image, bring_words
-from .conv_copies import BringWord, Source, functions_for, lanes_of, prefetch
+from .conv_copies import BringWord, Source, functions_for, lanes_of
 from .emit import LANES, Builder, Value, module
 from .gemm_kernel import divide, invoke, read_word, share, shares
 from .kernel import Call, Kernel, Pointer
@@ -215,7 +215,7 @@ def _windows_kernel(variant: _Variant) -> Kernel:
                 places = [k.mul(index, move[2]) for index in indices]
                 if variant.channels:
                     for source in sources:
-                        prefetch(k, k.address(source, ahead, type))
+                        k.prefetch(k.address(source, ahead, type))
 
                 def sums(checked: bool, start: Value = start, weights: Value = b_block, sources: Sequence[Value] = sources, places: Sequence[Value] = places) -> list[Value]:
                     with k.loop(0, taps, carried=[start] * count) as tap:

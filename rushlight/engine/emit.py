@@ -234,6 +234,11 @@ class Builder:
     def store(self, value: Value, pointer: Value) -> None:
         self.do(f"store {value.typed}, ptr {pointer.text}, align {max(BITS[value.type] // 8, 1)}")
 
+    def prefetch(self, address: Value, writes: bool = False) -> None:
+        """Have a line of memory near, to be read or written soon. Any address will do."""
+        self.declare("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
+        self.do(f"call void @llvm.prefetch.p0({address.typed}, i32 {int(writes)}, i32 3, i32 1)")
+
     def masked_load(self, pointer: Value, type: str, mask: Value, other: Value) -> Value:
         """The lanes in `mask` from memory, the rest from `other`."""
         ir, n = f"<{mask.lanes} x {type}>", mask.lanes

@@ -15,13 +15,14 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from ..shape import as_one_dim
 from . import gemm_amx, llvm
 from .elements import HALVES, bytes_of, memory_type, register_type
 from .emit import BITS
 from .gemm_kernel import BATCH_DIMS, PairWord, Word, pair_kernel, product_kernel, shares
 from .gemm_variant import Variant, has_masks, panel_bytes
 from .gemm_vector import VectorVariant, VectorWord, vector_kernel
-from .kernel import WORKSPACE, Call, Lowered, Pointer
+from .kernel import WORKSPACE, Call, Lowered, Pointer, Result
 from .nests import strided_copy
 
 #: Bytes of A that a slab of rows may have in one block of K: half of a usual second-level cache.
@@ -45,6 +46,10 @@ _COLLIDING_B = 2048
 _COLLIDING_ROWS = 10
 #: The part of the work that a last panel may waste before it gets code of its own, which takes time to compile.
 _TAIL_WASTE = 0.03
+#: The largest output that a tail follows, and the shortest rows. In a larger one the columns of a job lie far apart: they have left the cache, and what
+#: else the tail reads comes from memory in pieces. A tail gains where threads share its work without another fork: one job alone gains nothing.
+_TAILED_BYTES = 512 * 1024
+_TAILED_COLUMNS = 64
 _ALIGNMENT = 64
 
 
@@ -334,7 +339,12 @@ class _Plan:
                 words[word] = value
             for word, whole, divided in ((Word.BLOCKS, blocks, slabs), (Word.PANELS, panels, panel_slabs), (Word.JOBS, jobs, parts)):
                 words[word : word + 2] = shares(whole, divided)
-            return Call(product_kernel(variant), tuple(words), parts)
+            result = None
+            matrices = as_one_dim(self.batch, tuple(out.batch))
+            tailed = parts > 1 and self.n >= _TAILED_COLUMNS and products * self.m * self.n * self.size <= _TAILED_BYTES
+            if tailed and matrices is not None and batch == self.batch:
+                result = Result(out.pointer, memory_type(out.type), (products, self.m, self.n), (matrices[1], out.row, 1), Word.TAIL)
+            return Call(product_kernel(variant), tuple(words), parts, result=result)
 
         workspace: int | Pointer = self._room(own * chunks) if own else 0
         self._per_batch((a, b, bias, out), call)

@@ -53,9 +53,10 @@ class Word(IntEnum):
     FIRST_BLOCKS = auto()  # blocks of rows that have `Variant.rows[0]` of them; the others have `rows[1]`
     ROW_SLABS = auto()
     PANEL_SLABS = auto()
+    TAIL = auto()  # two words; see kernel.py
     # Shares, each two words; see `shares`.
-    BLOCKS = auto()  # of rows in a slab
-    PANELS = BLOCKS + 2  # type: ignore[operator]  # in a slab
+    BLOCKS = TAIL + 2  # type: ignore[operator]  # of rows in a slab
+    PANELS = BLOCKS + 2  # in a slab
     JOBS = PANELS + 2  # in a chunk: the batch's products times their row slabs times their panel slabs
     BATCH = JOBS + 2  # BATCH_DIMS extents, then as many strides of a, of b, of the bias and of the output
 
@@ -105,6 +106,17 @@ def at_batch(k: Builder, types: Sequence[str], number: Value, bases: list[Value]
     return bases
 
 
+def call_tail(k: Builder, word: int, box: Sequence[Value]) -> None:
+    """Call the tail whose words begin with `word`, if there is one, for a box: matrix, rows, columns."""
+    tail, args = read_word(k, word, "ptr"), k.address(k.parameters["args"], read_word(k, word + 1), "i64")
+    some, done = k.fresh("some"), k.fresh("done")
+    k.branch(k.compare("ne", tail, Value("null", "ptr")), some, done)
+    k.label(some)
+    k.do(f"call void {tail.text}({', '.join(v.typed for v in (args, *box))})")
+    k.jump(done)
+    k.label(done)
+
+
 # Functions that a module calls within itself. A call lists the arguments in the order of these parameters.
 
 _PANEL = (
@@ -128,12 +140,6 @@ def invoke(k: Builder, name: str, arguments: Sequence[Value]) -> None:
     k.do(f"call void @{name}({', '.join(a.typed for a in arguments)})")
 
 
-def _prefetch(k: Builder, address: Value) -> None:
-    """Have a line of memory near, to be written soon. Any address will do."""
-    k.declare("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
-    k.do(f"call void @llvm.prefetch.p0({address.typed}, i32 1, i32 3, i32 1)")
-
-
 def panel(variant: Variant, name: str, vectors: int) -> Builder:
     """``out = start + a @ b`` for one panel of B, a block of rows after the other.
 
@@ -151,7 +157,7 @@ def panel(variant: Variant, name: str, vectors: int) -> Builder:
             out_next = k.address(out, k.mul(p["out_step"], k.constant(rows, "i64")), type)
             for row in _rows(k, type, out_next, p["out_step"], rows):
                 for v in range(0, vectors, max(LINE * 8 // llvm.vector_width(), 1)):
-                    _prefetch(k, k.address(row, v * variant.lanes, type))
+                    k.prefetch(k.address(row, v * variant.lanes, type), writes=True)
             sums = _multiply(k, variant, rows, a, b_step, sums, masks)
             for i, row in enumerate(_rows(k, type, out, p["out_step"], rows)):
                 for v, mask in enumerate(masks):
@@ -247,6 +253,7 @@ def _product(variant: Variant) -> Builder:
         bias = k.address(bias, k.mul(row, bias_step), out_type)
         out = k.address(out, k.mul(row, out_step), out_type)
 
+        panels = share(k, panel_slab, Word.PANELS)
         # At least one block, even of no k: the output is written in any case.
         with k.loop(0, k.intrinsic("smax", depth, number(1)), k_block) as outer:
             behind = k.compare("ne", outer.index, number(0))
@@ -266,7 +273,7 @@ def _product(variant: Variant) -> Builder:
                 a_block = a_room
             has_start = k.or_(behind, has_bias)
             start_step = k.select(behind, out_step, bias_step)
-            with k.loop(*share(k, panel_slab, Word.PANELS)) as panel:
+            with k.loop(*panels) as panel:
                 column = k.mul(panel.index, number(variant.width))
                 columns = smaller(k, number(variant.width), k.sub(n, column))
                 line, inside = (outer.index, column) if variant.b_rows else (column, outer.index)
@@ -290,6 +297,7 @@ def _product(variant: Variant) -> Builder:
                     k.label(done)
                 else:
                     invoke(k, "panel", arguments)
+        call_tail(k, Word.TAIL, [rest, row, k.add(row, rows), *(smaller(k, k.mul(panel_number, number(variant.width)), n) for panel_number in panels)])
     if variant.amx:
         gemm_amx.release(k)
     return k

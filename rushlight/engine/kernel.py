@@ -3,12 +3,15 @@
 A kernel is a native function ``void name(ptr args, i64 chunk)``. ``args`` points to 64-bit words: addresses, extents,
 strides (in elements), and floats as the bits of a double. Chunks number from 0; they run in any order, on any thread,
 and the result's bits do not depend on how many there are.
+
+A tail is a function ``void name(ptr args, i64 matrix, i64 row, i64 row_end, i64 column, i64 column_end)`` that another kernel calls
+for each box of its result.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -33,6 +36,20 @@ class Pointer(NamedTuple):
 WORKSPACE = -1
 
 
+class Result(NamedTuple):
+    """What a call writes box by box, each by one job: a matrix, or several; strides in elements. What a tail is for (tails.py).
+
+    The call's words from `word` on are the address of a tail's code, 0 for none, and how many words behind the call's own
+    first one the tail's begin.
+    """
+
+    pointer: Pointer
+    type: str  # of an element in memory
+    extents: tuple[int, int, int]  # matrices, rows, columns
+    strides: tuple[int, int, int]
+    word: int
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One kernel with its arguments."""
@@ -41,11 +58,25 @@ class Call:
     words: tuple[int | Pointer, ...]
     chunks: int = 1
     nest: Nest | None = None  # what the kernel was made from, if it is a loop nest: for show.py and verify.py
+    result: Result | None = None
+    tail: Call | None = None  # what the jobs do with each box of the result when they have made it
 
     def renamed(self, name: Callable[[Pointer], Pointer]) -> Call:
         """The same call with other names for its operands."""
         words = tuple([name(word) if type(word) is Pointer else word for word in self.words])
-        return Call(self.kernel, words, self.chunks, self.nest)
+        result = self.result and self.result._replace(pointer=name(self.result.pointer))
+        return Call(self.kernel, words, self.chunks, self.nest, result, self.tail and self.tail.renamed(name))
+
+    def with_tail(self, tail: Call) -> Call:
+        return replace(self, tail=tail)
+
+    def pointers(self) -> Iterator[Pointer]:
+        """All pointers among its words and its tail's."""
+        for word in self.words:
+            if isinstance(word, Pointer):
+                yield word
+        if self.tail is not None:
+            yield from self.tail.pointers()
 
 
 @dataclass(frozen=True, slots=True)

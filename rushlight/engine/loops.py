@@ -28,6 +28,10 @@ from .terms import EXACT_FUNCTIONS, FLOATS, FUNCTIONS, REDUCTIONS, Node
 COLUMN_BLOCK = 128
 _SUM_VECTORS = 2
 _EXTREMUM_VECTORS = 4
+#: A tail's rows are pieces of larger ones, which the processor does not foresee: they are fetched about so many elements ahead, and so many rows
+#: at most.
+_AHEAD = 2048
+_ROWS_AHEAD = 8
 
 
 class Access(NamedTuple):
@@ -43,7 +47,7 @@ class Nest(NamedTuple):
     nodes: tuple[Node, ...]
     operands: tuple[Access, ...]
     outer: int  # loops around the row
-    shared: str  # what chunks share out: "outer" the outermost loop, "row" the row itself, "blocks" the row in ROW_BLOCKs
+    shared: str  # what chunks share out: "outer" the outermost loop, "row" the row itself, "blocks" the row in ROW_BLOCKs; "box" for a tail, which is given a part of all loops
 
 
 _COMPARISONS = ("lt", "le", "gt", "ge", "eq")
@@ -173,7 +177,11 @@ def name_of(nest: Nest) -> str:
     ops = [op for n, op in enumerate(ops) if n == 0 or op != ops[n - 1]] or ["copy" if any(n.op == "load" for n in nest.nodes) else "fill"]
     if len(ops) > _NAMED_AT_MOST:
         ops[_NAMED_AT_MOST:] = [f"{len(ops) - _NAMED_AT_MOST}more"]
-    return "_".join(["loop", *ops])
+    return "_".join(["tail" if nest.shared == "box" else "loop", *ops])
+
+
+#: Of a tail: see kernel.py.
+_BOX = (("i64", "matrix"), ("i64", "row"), ("i64", "row_end"), ("i64", "column"), ("i64", "column_end"))
 
 
 class _Writer:
@@ -181,7 +189,8 @@ class _Writer:
         self.nest = nest
         self.shape = Stages(nest)
         self.passes, self.rows = passes(nest, self.shape)
-        self.k = Builder(name_of(nest), [("ptr", "args"), ("i64", "chunk")])
+        self.k = Builder(name_of(nest), [("ptr", "args"), *(_BOX if nest.shared == "box" else [("i64", "chunk")])])
+        self.ahead: list[Value | None] = [None] * len(nest.operands)
         self._word = 0
 
     def word(self, type: str = "i64") -> Value:
@@ -192,7 +201,6 @@ class _Writer:
 
     def write(self) -> Builder:
         k, nest = self.k, self.nest
-        chunk = k.parameters["chunk"]
         extent, per_chunk = self.word(), self.word()
         extents = [self.word() for _ in range(nest.outer - 1)]
         self.row = self.word()
@@ -211,13 +219,17 @@ class _Writer:
             pointers.append(self.word("ptr"))
             self.strides.append([self.word() for _ in range(nest.outer)])
             self.along.append(self.word() if operand.along == "s" else None if operand.along in ("0", "1") else k.constant(int(operand.along), "i64"))
+        self.columns = {int(node.detail) for node in nest.nodes if node.op == "column_sum"}
+        if nest.shared == "box":
+            self._box(pointers)
+            return k
+        chunk = k.parameters["chunk"]
         if self.rows:
             scratch, size = self.word("ptr"), self.word()
             self.scratch = k.address(scratch, k.mul(chunk, k.mul(size, k.constant(len(self.rows), "i64"))), "float")
             self.scratch_size = size
         begin = k.mul(chunk, per_chunk)
         end = k.intrinsic("smin", k.add(begin, per_chunk), extent)
-        self.columns = {int(node.detail) for node in nest.nodes if node.op == "column_sum"}
         for n in self.columns:
             pointer = pointers[n]
             assert pointer is not None
@@ -232,6 +244,20 @@ class _Writer:
         else:
             self._outer(0, begin, end, extents, pointers)
         return k
+
+    def _box(self, pointers: list[Value | None]) -> None:
+        """The rows and columns of one matrix that the parameters name."""
+        k = self.k
+        matrix, row, row_end, column, column_end = (k.parameters[name] for _, name in _BOX)
+        moved: list[Value | None] = []
+        for n, pointer in enumerate(pointers):
+            if pointer is not None:
+                pointer = self._moved(k.address(pointer, k.mul(matrix, self.strides[n][0]), self.nest.operands[n].type), n, column)
+            moved.append(pointer)
+        self.row = k.sub(column_end, column)
+        rows = k.intrinsic("smin", k.binary("udiv", k.constant(_AHEAD, "i64"), self.row), k.constant(_ROWS_AHEAD, "i64"))
+        self.ahead = [k.mul(strides[1], rows) if strides else None for strides in self.strides]
+        self._outer(1, row, row_end, [], moved)
 
     def _clear(self, pointer: Value | None, type: str) -> None:
         k = self.k
@@ -380,6 +406,8 @@ class _Writer:
         zero = k.constant(0, access.type, LANES)
         if access.along == "1":
             address = k.address(pointer, place, access.type)
+            if (ahead := self.ahead[operand]) is not None and mask is None:
+                k.prefetch(k.address(address, ahead, access.type))
             return k.load(address, access.type, LANES) if mask is None else k.masked_load(address, access.type, mask, zero)
         if mask is None and access.along in _SHUFFLED:
             return self._shuffled(self._moved(pointer, operand, place), access)

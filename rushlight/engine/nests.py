@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple
 from ..recent import Recent
 from ..shape import Shape
 from .fuse import Group, Operand
-from .kernel import WORKSPACE, Call, Lowered, Pointer
+from .kernel import WORKSPACE, Call, Lowered, Pointer, Result
 from .loops import COLUMN_BLOCK, Access, Nest, kernel, scratch_rows
 from .lowering import ROW_BLOCK, Column
 from .terms import EXACT_FUNCTIONS, FUNCTIONS, HALF, REDUCTIONS, Node, Term
@@ -66,18 +66,33 @@ def lower_group(group: Group, needed: Callable[[int], bool]) -> Lowered | None:
 
     `needed` says of a slot that the group writes whether anybody reads its memory. What equal groups become is worked out once.
     """
+    return _known(group, needed, None, lambda: _lower_group(group, needed))
+
+
+def lower_tail(group: Group, needed: Callable[[int], bool], result: Result) -> Call | None:
+    """A group as the tail of a call with this result; None if it is not over just these elements, each for itself.
+
+    Nests have an order in which they go through elements, tails have the result's: so the group's dims must be those of the result, as
+    far as all operands see them, and what it stores must have a place for each element.
+    """
+    lowered = _known(group, needed, result, lambda: _lower_tail(group, needed, result))
+    return lowered.calls[0] if lowered is not None else None
+
+
+def _known(group: Group, needed: Callable[[int], bool], result: Result | None, lower: Callable[[], Lowered | None]) -> Lowered | None:
     place: dict[int, int] = {}  # slots in the order of their mention
     key = (
         group.space,
         tuple(group.terms.nodes),
         tuple([(place.setdefault(o.slot, len(place)), o.strides, o.type) for o in group.operands]),
         tuple([(place.setdefault(slot, len(place)), _key_of(w.value), w.strides, needed(slot)) for slot, w in group.written.items()]),
+        result and (place.setdefault(result.pointer.operand, len(place)), result[1:]),
     )
     found = _lowered_groups.get(key)
     if found is None:
         found = _lowered_groups.recall(key)
     if found is None:
-        lowered = _lower_group(group, needed)
+        lowered = lower()
         found = _lowered_groups.remember(key, lowered is not None and _renamed(lowered, place))
     return _renamed(found, list(place)) if found else None
 
@@ -99,7 +114,8 @@ def _renamed(lowered: Lowered, names: Mapping[int, int] | Sequence[int]) -> Lowe
     return Lowered(tuple([call.renamed(name) for call in lowered.calls]), lowered.workspace)
 
 
-def _lower_group(group: Group, needed: Callable[[int], bool]) -> Lowered | None:
+def _with_stores(group: Group, needed: Callable[[int], bool]) -> tuple[list[Node], list[Operand]]:
+    """A group's terms and operands, those that store what is needed among them, and nothing that no store needs."""
     nodes = list(group.terms.nodes)
     operands = dict(group.operands)
     for slot, written in group.written.items():
@@ -114,7 +130,11 @@ def _lower_group(group: Group, needed: Callable[[int], bool]) -> Lowered | None:
             nodes.append(Node("convert", (value,), type))
             value = len(nodes) - 1
         nodes.append(Node("column_sum" if column else "store", (value,), half or type, operand))
-    nodes, used = _pruned(nodes, list(operands))
+    return _pruned(nodes, list(operands))
+
+
+def _lower_group(group: Group, needed: Callable[[int], bool]) -> Lowered | None:
+    nodes, used = _with_stores(group, needed)
     if not nodes:
         return Lowered(())
     form = _loops(group, nodes, used)
@@ -127,6 +147,69 @@ def _lower_group(group: Group, needed: Callable[[int], bool]) -> Lowered | None:
     if not form.outer and not any(node.op in REDUCTIONS for node in form.nodes):
         return Lowered((elementwise_call(form),))
     return row_call(form)
+
+
+#: What a tail may not have: what is not each element for itself.
+_NOT_IN_TAILS = frozenset((*REDUCTIONS, "column_sum", "position", "at"))
+
+
+def _lower_tail(group: Group, needed: Callable[[int], bool], result: Result) -> Lowered | None:
+    nodes, operands = _with_stores(group, needed)
+    if not nodes or not _NOT_IN_TAILS.isdisjoint(node.op for node in nodes):
+        return None
+    reads = next((n for n, o in enumerate(operands) if o.slot == result.pointer.operand), None)
+    if reads is None or operands[reads].type != result.type:
+        return None
+    numbers = {int(node.detail) for node in nodes if node.op == "number"}
+    shape = group.space.shape
+    strides = [(0,) * len(shape) if n in numbers else o.strides for n, o in enumerate(operands)]
+    loops = _regrouped(shape, strides, strides[reads], result.extents)
+    if loops is None:
+        return None
+    along = [steps for _, steps in loops]
+    if any(extent > 1 and steps[reads] != stride for (extent, steps), stride in zip(loops, result.strides, strict=True)):
+        return None
+    stored = [int(node.detail) for node in nodes if node.op == "store"]
+    if any(extent > 1 and not steps[n] for extent, steps in loops for n in stored):
+        return None
+    # Of a column that is the only one: it moves by one, which nothing follows.
+    alone = loops[-1][0] == 1
+    bound = [Bound(Pointer(o.slot), o.type, (along[0][n], along[1][n]), int(n in stored) if alone else along[2][n], n in numbers) for n, o in enumerate(operands)]
+    form = Form(result.extents[:2], result.extents[2], nodes, bound)
+    return Lowered((_call(form, "box", result.extents[0], result.extents[0])[0],))
+
+
+def chunks_alone(tail: Call) -> int:
+    """In how many chunks a tail would run if it were a loop nest."""
+    form = read_call(tail).form
+    extent = math.prod(form.outer) * form.row
+    return -(-extent // _share(extent, form.cost()))
+
+
+def _regrouped(shape: Shape, strides: Sequence[Shape], order: Shape, extents: Sequence[int]) -> list[tuple[int, list[int]]] | None:
+    """Loops of given extents over the dims of a shape, outermost first, and each operand's stride; None where that is not possible.
+
+    The dims follow each other as they do in an operand of strides `order`.
+    """
+    dims = [(shape[d], [s[d] for s in strides]) for d in sorted(range(len(shape)), key=lambda d: -order[d]) if shape[d] != 1]
+    found: list[tuple[int, list[int]]] = []
+    for wanted in reversed(extents):
+        extent, steps = 1, [0] * len(strides)
+        while extent < wanted:
+            if not dims:
+                return None
+            n, inner = dims.pop()
+            part = min(n, wanted // extent)
+            if wanted % (extent * part) or n % part:
+                return None
+            if part < n:
+                dims.append((n // part, [s * part for s in inner]))
+            if extent > 1 and any(a != b * extent for a, b in zip(inner, steps, strict=True)):
+                return None
+            steps = steps if extent > 1 else inner
+            extent *= part
+        found.append((wanted, steps))
+    return None if dims else found[::-1]
 
 
 def row_call(form: Form, used: int = 0) -> Lowered:

@@ -2,6 +2,7 @@
 
     fuse      entries become units: groups of loops, library calls, entries left to the interpreter
     cut       units become segments, each one native call; an interpreted entry stands between two of them
+    join      groups that follow a library call element for element become its tail
     place     every storage gets memory of its own, or a place in the segment's arena, or, fused away, none
     lower     groups become kernels, and a segment one program
 
@@ -20,10 +21,11 @@ from typing import NamedTuple
 from .. import config
 from . import show, verify
 from .fuse import Group, Interpreted, Library, Unit, fuse
-from .kernel import WORKSPACE, Call, Lowered, Pointer
+from .kernel import WORKSPACE, Call, Pointer
 from .lowering import Calls
 from .nests import lower_group
 from .run import Program
+from .tails import AnyUnit, Tailed, with_slots, with_tails
 from .terms import is_exact as is_exact_node
 from .trace import Fate, Step, Trace
 
@@ -51,7 +53,7 @@ class Segment:
 class Draft(NamedTuple):
     """A segment whose operands still have the names of slots."""
 
-    units: Sequence[Unit]
+    units: Sequence[AnyUnit]
     calls: Sequence[tuple[int, Call]]  # with the number of the unit
     workspaces: dict[int, int]  # bytes for each unit
     own: set[int]  # storages that have memory of their own
@@ -129,7 +131,7 @@ def _is_exact(unit: Unit) -> bool:
     return isinstance(unit, Library) and isinstance(lowering, Calls) and lowering.exact
 
 
-def _storages(trace: Trace, unit: Unit) -> set[int]:
+def _storages(trace: Trace, unit: AnyUnit) -> set[int]:
     """All storages that a unit touches."""
     return trace.storages(slot for step in unit.steps for slot in (*step.inputs, *step.outputs))
 
@@ -148,8 +150,9 @@ def _touching_parts(trace: Trace, units: Sequence[Unit]) -> dict[int, set[int]]:
     return touched
 
 
-def _segment(trace: Trace, units: list[Unit], touched: dict[int, set[int]]) -> list[Part]:
+def _segment(trace: Trace, plain: list[Unit], touched: dict[int, set[int]]) -> list[Part]:
     """One native call for a run of units."""
+    units = with_tails(trace, plain)
     own = {s for s, parts in touched.items() if trace.fates[s] is not Fate.DROPPED or len(parts) > 1}
     readers: dict[int, set[int]] = {}  # storage -> units that touch it
     for n, unit in enumerate(units):
@@ -160,18 +163,20 @@ def _segment(trace: Trace, units: list[Unit], touched: dict[int, set[int]]) -> l
     workspaces: dict[int, int] = {}
     for n, unit in enumerate(units):
         trace.give_way()
-        if isinstance(unit, Group):
 
-            def needed(slot: int) -> bool:
-                storage = trace.slots[slot].storage
-                return storage in own or len(readers[storage]) > 1
+        def needed(slot: int) -> bool:
+            storage = trace.slots[slot].storage
+            return storage in own or len(readers[storage]) > 1
 
-            lowered = lower_group(unit, needed)
-            if lowered is None:
-                return _cut_around(trace, units, n, touched)
+        if isinstance(unit, Library):
+            lowered = with_slots(unit)
         else:
-            assert isinstance(unit, Library)
-            lowered = _with_slots(unit)
+            assert isinstance(unit, (Group, Tailed))
+            found = lower_group(unit, needed) if isinstance(unit, Group) else unit.lowered(trace, needed)
+            if found is None:
+                assert isinstance(unit, Group), "a group that is a tail has loops"
+                return _cut_around(trace, plain, plain.index(unit), touched)
+            lowered = found
         workspaces[n] = lowered.workspace
         calls.extend((n, call) for call in lowered.calls)
     return [_assemble(trace, units, calls, workspaces, own)] if calls else []
@@ -187,25 +192,15 @@ def _cut_around(trace: Trace, units: list[Unit], at: int, touched: dict[int, set
     return [*before, *units[at].steps, *after]
 
 
-def _with_slots(unit: Library) -> Lowered:
-    """A library call's operands, which it names by position, named by slots."""
-    slots = (*unit.step.inputs, *unit.step.outputs)
-
-    def named(word: Pointer) -> Pointer:
-        return word if word.operand == WORKSPACE else Pointer(slots[word.operand], word.offset)
-
-    return Lowered(tuple(call.renamed(named) for call in unit.lowered.calls), unit.lowered.workspace)
-
-
-def _assemble(trace: Trace, units: Sequence[Unit], calls: Sequence[tuple[int, Call]], workspaces: dict[int, int], own: set[int]) -> Segment:
+def _assemble(trace: Trace, units: Sequence[AnyUnit], calls: Sequence[tuple[int, Call]], workspaces: dict[int, int], own: set[int]) -> Segment:
     lives: dict[int, tuple[int, int]] = {}  # temporaries: the first and the last unit that touch them
     used: set[int] = set()
     for n, call in calls:
         trace.give_way()
-        for word in call.words:
-            if isinstance(word, Pointer) and word.operand != WORKSPACE:
-                used.add(word.operand)
-                if word.operand < len(trace.slots) and (storage := trace.slots[word.operand].storage) not in own:
+        for pointer in call.pointers():
+            if pointer.operand != WORKSPACE:
+                used.add(pointer.operand)
+                if pointer.operand < len(trace.slots) and (storage := trace.slots[pointer.operand].storage) not in own:
                     lives[storage] = (lives.get(storage, (n, n))[0], n)
     placed, arena = _arena([(first, last, trace.nbytes[s], s) for s, (first, last) in lives.items()], workspaces)
     draft = Draft(units, calls, workspaces, own, placed, arena)
@@ -255,10 +250,10 @@ def _begin_in_arena(trace: Trace, slot: int, placed: dict[int, int]) -> int | No
     return placed[storage] if layout.nbytes == trace.nbytes[storage] else None  # all of it: the offset can only be zero
 
 
-def _float_numbers(units: Sequence[Unit]) -> set[int]:
+def _float_numbers(units: Sequence[AnyUnit]) -> set[int]:
     """Slots of numbers that native code takes as doubles."""
     found = set()
-    for unit in units:
+    for unit in [part for each in units for part in ((each.library, each.group) if isinstance(each, Tailed) else (each,))]:
         if isinstance(unit, Group):
             found |= {o.slot for o in unit.operands if o.type == "double" and not o.strides}
         else:

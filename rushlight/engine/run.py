@@ -26,7 +26,7 @@ from .kernel import Call, Kernel, Pointer
 KERNELS_KEPT = 768
 
 # A program: the address of `parallel`, the number of records, how often it has run to its end, the records. A record: the kernel's address, the number of
-# chunks, of words and of patches; the words; for each patch the index of a word, a slot and a number of bytes to add.
+# chunks, of words and of patches; the words, those of a tail behind the call's own; for each patch the index of a word, a slot and a number of bytes to add.
 _RUNS = 2
 _SOURCE = """\
 define void @run(ptr %program, ptr %values) {
@@ -179,10 +179,10 @@ class Program:
         self.calls = tuple(calls)
         self.slots = slots
         self.floats = frozenset(floats)
-        self._codes = [code_of(call.kernel) for call in self.calls]
+        self._codes: list[llvm.Code] = []
         words = [pool.parallel(), len(self.calls), 0]
-        for call, code in zip(self.calls, self._codes, strict=True):
-            words += _record(call, code.addresses[call.kernel.name], slots)
+        for call in self.calls:
+            words += _record(call, self._address_of, slots)
         self._array = np.array(words, np.int64)
         self._address: int = self._array.ctypes.data
         self._pack = struct.Struct("=" + "".join("d" if n in self.floats else "q" for n in range(slots))).pack
@@ -193,6 +193,12 @@ class Program:
             self._call: Callable[[bytes], Any] = objects.builtin(driver.builtin, "run_program", owner, arguments=1)
         else:
             self._call = functools.partial(driver.run, self._address)
+
+    def _address_of(self, kernel: Kernel) -> int:
+        """Where a kernel's machine code is, which stays there as long as the program."""
+        code = code_of(kernel)
+        self._codes.append(code)
+        return code.addresses[kernel.name]
 
     @property
     def address(self) -> int:
@@ -224,18 +230,24 @@ class Program:
             single = Program((call,), self.slots, self.floats)
             start = time.perf_counter()
             single.run(values)
-            found.append((call.kernel.name, call.chunks, (time.perf_counter() - start) * 1e6))
+            name = call.kernel.name if call.tail is None else f"{call.kernel.name} and {call.tail.kernel.name}"
+            found.append((name, call.chunks, (time.perf_counter() - start) * 1e6))
         self._array[_RUNS] += 1
         return found
 
 
-def _record(call: Call, address: int, slots: int) -> list[int]:
+def _record(call: Call, address_of: Callable[[Kernel], int], slots: int) -> list[int]:
     """The words of one record."""
     if not 1 <= call.chunks < 1 << 31:
         raise ValueError(f"{call.kernel.name}: {call.chunks} chunks")
+    given = list(call.words)
+    if call.tail is not None:
+        assert call.result is not None
+        given[call.result.word : call.result.word + 2] = address_of(call.tail.kernel), len(given)
+        given += call.tail.words
     words: list[int] = []
     patches: list[int] = []
-    for n, word in enumerate(call.words):
+    for n, word in enumerate(given):
         if isinstance(word, Pointer):
             if not 0 <= word.operand < slots:
                 raise ValueError(f"{call.kernel.name}: word {n} refers to slot {word.operand} of {slots}")
@@ -243,4 +255,4 @@ def _record(call: Call, address: int, slots: int) -> list[int]:
             words.append(0)
         else:
             words.append(word)
-    return [address, call.chunks, len(words), len(patches) // 3, *words, *patches]
+    return [address_of(call.kernel), call.chunks, len(words), len(patches) // 3, *words, *patches]

@@ -11,11 +11,12 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from ..shape import Layout
-from .fuse import Group, Unit
+from .fuse import Group
 from .kernel import WORKSPACE, Call, Pointer
 from .loops import Nest, Pass, Stages, passes
 from .lowering import ROW_BLOCK
 from .nests import Bound, read_call
+from .tails import AnyUnit
 from .terms import REDUCTIONS, Node
 from .trace import Step, Trace
 
@@ -109,12 +110,15 @@ def segment(trace: Trace, draft: Draft, loops: bool = False) -> str:
         calls = [call for owner, call in draft.calls if owner == n]
         lines.append(_unit(trace, draft, n, unit, calls))
         if loops:
-            lines += [_indented(nest(call) if call.nest is not None else _call(call), "    ") for call in calls]
+            for call in calls:
+                lines.append(_indented(nest(call) if call.nest is not None else _call(call), "    "))
+                if call.tail is not None:
+                    lines.append(_indented(f"and {nest(call.tail)}", "      "))
     return "\n".join(lines)
 
 
-def _unit(trace: Trace, draft: Draft, number: int, unit: Unit, calls: Sequence[Call]) -> str:
-    named = {word.operand for call in calls for word in call.words if isinstance(word, Pointer)}
+def _unit(trace: Trace, draft: Draft, number: int, unit: AnyUnit, calls: Sequence[Call]) -> str:
+    named = {pointer.operand for call in calls for pointer in call.pointers()}
     places: dict[str, list[str]] = {"writes": [], "in the arena": [], "fused away": []}
     for slot in dict.fromkeys(slot for step in unit.steps for slot in step.outputs):
         storage = trace.slots[slot].storage
@@ -125,7 +129,7 @@ def _unit(trace: Trace, draft: Draft, number: int, unit: Unit, calls: Sequence[C
         shape = unit.space.shape
         kind = f"loops over {_times(shape)}" if split is None else f"loops over {_times(shape[:split])} rows of {_times(shape[split:])}"
     else:
-        kind = "calls"
+        kind = "calls with a tail" if any(call.tail is not None for call in calls) else "calls"
     ops = ", ".join(f"{step.number} {step.plan.card.name}" for step in unit.steps)
     workspace = f"; workspace {_bytes(draft.workspaces[number])}" if draft.workspaces.get(number) else ""
     written = "".join(f"; {place} {_shortened(slots)}" for place, slots in places.items() if slots)
@@ -156,8 +160,10 @@ def nest(call: Call) -> str:
     assert made is not None
     read = read_call(call)
     form = read.form
-    shared = {"outer": "of the outermost loop", "row": "of the row", "blocks": f"of the row's blocks of {ROW_BLOCK}"}[made.shared]
-    chunks = f", {call.chunks} chunks of {read.per_chunk} {shared}" if call.chunks > 1 else ""
+    chunks = ""
+    if call.chunks > 1:
+        shared = {"outer": "of the outermost loop", "row": "of the row", "blocks": f"of the row's blocks of {ROW_BLOCK}"}[made.shared]
+        chunks = f", {call.chunks} chunks of {read.per_chunk} {shared}"
     lines = [f"{call.kernel.name}: {_times(form.outer)} rows of {form.row}{chunks}"]
     lines += ["  " + _bound(n, bound) for n, bound in enumerate(form.operands)]
     return "\n".join([*lines, *("  " + line for line in _formulas(made, form.nodes))])

@@ -211,6 +211,25 @@ def nest(call: Call, memory: Callable[[Pointer], Memory], where: object = "") ->
     _check_passes(made, read.form, where)
 
 
+def tail(call: Call, memory: Callable[[Pointer], Memory], where: object = "") -> None:
+    """A tail goes through its call's result, element for element, and touches nothing else that the call does."""
+    result, follows = call.result, call.tail
+    assert result is not None and follows is not None and follows.nest is not None
+    where = f"{where}, {follows.kernel.name}"
+    form, mine = read_call(follows).form, memory(result.pointer).name
+    require(follows.nest.shared == "box" and not any(node.op in REDUCTIONS or node.op == "column_sum" for node in follows.nest.nodes), "a tail computes elements of boxes", where)
+    require((*form.outer, form.row) == result.extents, "a tail is over the result of its call", where)
+    stored = {int(node.detail) for node in follows.nest.nodes if node.op == "store"}
+    theirs = {memory(word).name for word in call.words if isinstance(word, Pointer)}
+    for n, bound in enumerate(form.operands):
+        if bound.number or memory(bound.pointer).name != mine:
+            require(n not in stored or memory(bound.pointer).name not in theirs, "a tail writes nothing that its call touches", f"{where}, operand {n}")
+            continue
+        moves = [(a, b) for a, b, extent in zip((*bound.outer, bound.along), result.strides, result.extents, strict=True) if extent > 1]
+        require(bound.pointer == result.pointer and all(a == b for a, b in moves), "a tail touches its call's result just where it is made", f"{where}, operand {n}")
+    require(any(bound.pointer == result.pointer for bound in form.operands), "a tail is over the result of its call", where)
+
+
 def _dims(nest: Nest, read: Read, bound: Bound, column: bool, chunks: int) -> list[tuple[int, int]]:
     """The loops under which an operand moves: extents and strides."""
     row = (read.form.row, bound.along)
@@ -275,11 +294,13 @@ def segment(trace: Trace, draft: Draft) -> None:
             slot = trace.slots[pointer.operand]
             return Memory(slot.storage, slot.layout.nbytes - pointer.offset)
 
-        for word in call.words:
-            if isinstance(word, Pointer):
-                _check_pointer(trace, draft, n, word, where)
+        for pointer in call.pointers():
+            _check_pointer(trace, draft, n, pointer, where)
         if call.nest is not None:
             nest(call, memory, where)
+        if call.tail is not None:
+            nest(call.tail, memory, where)
+            tail(call, memory, where)
     _check_arena(trace, draft)
     _check_written(trace, draft)
 
@@ -298,9 +319,9 @@ def _check_arena(trace: Trace, draft: Draft) -> None:
     """Temporaries and workspaces that live together are apart."""
     lives: dict[int, list[int]] = {}
     for n, call in draft.calls:
-        for word in call.words:
-            if isinstance(word, Pointer) and word.operand < len(trace.slots):
-                name = -1 - n if word.operand == WORKSPACE else trace.slots[word.operand].storage
+        for pointer in call.pointers():
+            if pointer.operand < len(trace.slots):
+                name = -1 - n if pointer.operand == WORKSPACE else trace.slots[pointer.operand].storage
                 if name in draft.placed:
                     lives.setdefault(name, []).append(n)
     for unit in range(len(draft.units)):
@@ -317,7 +338,7 @@ def _check_arena(trace: Trace, draft: Draft) -> None:
 def _check_written(trace: Trace, draft: Draft) -> None:
     """What is written, and read by others than the unit that writes it, reaches memory."""
     for n, unit in enumerate(draft.units):
-        pointers = {word.operand for owner, call in draft.calls if owner == n for word in call.words if isinstance(word, Pointer)}
+        pointers = {pointer.operand for owner, call in draft.calls if owner == n for pointer in call.pointers()}
         for slot in {slot for step in unit.steps for slot in step.outputs}:
             storage = trace.slots[slot].storage
             others = {s for other in draft.units if other is not unit for step in other.steps for s in step.inputs if s < len(trace.slots)}

@@ -103,6 +103,31 @@ class Program:
             b = self.some(lambda t: t.dim() == 2 and t.shape[0] == a.shape[1])
             self.keep(a @ (b if b is not None else a.t()))
 
+    def step_product(self) -> None:
+        """A product or a convolution, and what follows it element by element."""
+        functional = self.torch.nn.functional
+        t = self.some(lambda t: t.dim() >= 2 and t.numel() > 0)
+        if t is None:
+            return
+        n = self.draw.randint(1, 2 * self.side)
+        if t.dim() == 2 or self.draw.random() < 0.5:
+            y = functional.linear(t, self.torch.rand(n, t.shape[-1]) - 0.5, self.draw.choice([None, self.torch.rand(n)]))
+        else:
+            window = [self.draw.randint(1, min(3, size)) for size in t.shape[2:]]
+            convolution = getattr(functional, f"conv{len(window)}d")
+            y = convolution(t, self.torch.rand(n, t.shape[1], *window) - 0.5, padding=[size // 2 for size in window], stride=self.draw.choice((1, 1, 2)))
+        if self.draw.random() < 0.2:
+            self.keep(y)
+        found = self.fitting(y)
+        residual = 0.3 if found is None else found
+        chain: list[Callable[[Any], Any]] = [
+            lambda y: y.relu(), lambda y: functional.gelu(y), lambda y: y * residual, lambda y: residual - y, lambda y: y * 0.7 + 0.3, lambda y: y.relu_(),
+            lambda y: y.add_(1.3), lambda y: y.double().float(), lambda y: y.bfloat16().float(), lambda y: y + self.torch.rand(y.shape[1:]), lambda y: y * (y > 0.1),
+        ]  # fmt: skip
+        for step in self.draw.sample(chain, self.draw.randint(1, 4)):
+            y = step(y)
+        self.keep(y)
+
     def step_function(self) -> None:
         functional = self.torch.nn.functional
         t = self.some()
@@ -277,7 +302,7 @@ class Program:
     def run(self) -> list[Any]:
         self.torch.manual_seed(self.draw.randrange(1000))
         steps = [
-            self.step_unary, self.step_binary, self.step_binary, self.step_reduction, self.step_matmul, *[self.step_view] * 5, self.step_inplace_unary,
+            self.step_unary, self.step_binary, self.step_binary, self.step_reduction, self.step_matmul, *[self.step_product] * 3, *[self.step_view] * 5, self.step_inplace_unary,
             *[self.step_inplace_binary] * 2, self.step_inplace_number, *[self.step_setitem] * 2, *[self.step_scatter] * 3, self.step_no_grad,
             *[self.step_function] * 3, *[self.step_rows] * 3, *[self.step_choice] * 2, self.step_loss, self.step_join, self.step_embedding, self.step_attention, self.step_optimizer,
         ]  # fmt: skip
@@ -304,11 +329,13 @@ class Program:
 
 
 def as_bytes(log: list[Any]) -> list[Any]:
-    """A log that compares by bits."""
+    """A log that compares by bits, but for the signs of nan, which IEEE leaves open."""
 
     def plain(item: Any) -> Any:
         if hasattr(item, "numpy"):
-            return (tuple(item.shape), item.stride(), item.contiguous().numpy().tobytes())
+            array = item.contiguous().numpy().copy()
+            array[array != array] = math.nan
+            return (tuple(item.shape), item.stride(), array.tobytes())
         return repr(item)
 
     return [tuple(map(plain, entry)) for entry in log]

@@ -11,7 +11,7 @@ from programs import Program, as_bytes
 
 import rushlight as torch
 from rushlight import config, tape
-from rushlight.engine import execute, nests
+from rushlight.engine import conv_gather, execute, gemm, nests
 
 PER_TEST = 10
 WAYS = [("immediate", 2), ("interpret", 1), ("interpret", 2), ("compile", 1), ("compile", 2)]
@@ -22,6 +22,10 @@ def settings_restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     # Small loops are shared out too.
     monkeypatch.setattr(nests, "SHARED_FROM", 1 << 12)
     monkeypatch.setattr(nests, "CHUNK_AT_LEAST", 1 << 10)
+    # Small products and convolutions have several jobs, whose tails are what follows them.
+    monkeypatch.setattr(gemm, "_CHUNK_WORK", 1 << 8)
+    monkeypatch.setattr(gemm, "_TAILED_COLUMNS", 1)
+    monkeypatch.setattr(conv_gather, "CHUNK_WORK", 1 << 8)
     before = tape.state.immediate, tape.state.compile, config.HOT, torch.get_num_threads()
     yield
     tape.flush()

@@ -135,6 +135,14 @@ def test_many_elements_in_chunks_and_repeats_in_order() -> None:
         torch.set_num_threads(threads)
 
 
+@pytest.mark.usefixtures("compiled_at_once")
+def test_writing_to_places_that_overlap_each_other_is_not_native() -> None:
+    """The neighbours of each element as rows: the interpreter writes them, and no compilation is tried that the engine's checks refuse."""
+    x = torch.arange(7.0)
+    x.unfold(0, 3, 1)[torch.tensor([1, 3])] = torch.tensor([0.3, 0.7, 1.3])
+    assert x[0] == 0 and x[6] == 6
+
+
 def test_writing_to_a_part_leaves_the_rest() -> None:
     x = torch.zeros(6, 10)
     part = x[1:5, 2:8]

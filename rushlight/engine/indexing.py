@@ -18,7 +18,7 @@ from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from .. import dtypes as dt
-from ..shape import Layout, Shape, as_one_dim, broadcast_shapes, expand_strides
+from ..shape import Layout, Shape, as_one_dim, broadcast_shapes, expand_strides, is_injective
 from .emit import LANES, Builder, Value, module
 from .kernel import WORKSPACE, Call, Kernel, Lowered, Pointer
 from .lowering import FLOATING
@@ -246,6 +246,8 @@ def _written(
 def _copied(type: str, input: Layout, out: Layout, target: int) -> Lowered | None:
     if input.stride == out.stride and out.dense:
         return Lowered((Call(_copy_kernel(type), (Pointer(0), Pointer(target), out.numel)),))
+    if not is_injective(out.shape, out.stride):
+        return None  # elements that share their place, in an order that is the interpreter's
     return strided_copy(type, out.shape, (Pointer(0), input.stride), (Pointer(target), out.stride))
 
 

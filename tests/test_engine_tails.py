@@ -12,7 +12,7 @@ import pytest
 import rushlight as torch
 import rushlight.nn.functional as F
 from rushlight import config, tape
-from rushlight.engine import conv_gather, gemm, llvm, verify
+from rushlight.engine import conv_gather, depthwise, gemm, llvm, verify
 from rushlight.engine.kernel import Call, Pointer
 from rushlight.engine.pipeline import Draft
 from rushlight.engine.trace import Trace
@@ -26,6 +26,7 @@ def _small_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gemm, "_CHUNK_WORK", 1 << 10)
     monkeypatch.setattr(gemm, "_TAILED_COLUMNS", 1)
     monkeypatch.setattr(conv_gather, "CHUNK_WORK", 1 << 10)
+    monkeypatch.setattr(depthwise, "_CHUNK_WORK", 1 << 10)
 
 
 @pytest.fixture
@@ -125,6 +126,8 @@ CONVOLUTIONS = {
     "large weights": (2, 96, 96, (7, 7), 3, 1, 1),
     "groups": (2, 16, 48, (9, 9), 3, 1, 3),
     "few channels": (4, 3, 5, (20, 21), 5, 1, 1),
+    "channels of their own": (3, 1, 19, (20, 21), 3, 1, 19),
+    "strided channels of their own": (3, 1, 19, (20, 21), 3, 2, 19),
 }
 
 
@@ -150,9 +153,16 @@ def test_what_follows_a_convolution_has_the_same_bits_in_its_jobs(name: str, cha
     compare(lambda: F.relu(F.batch_norm(made(), mean, variance, bias, shift, False) + residual))
     compare(lambda: F.silu(made()))
     before = len(tails(drafts))
-    assert before and all(call.kernel.name == "gather" for call in tails(drafts))
+    assert before and all(call.kernel.name in ("gather", "depthwise") for call in tails(drafts))
     compare(gradient)
     assert channels_last or len(tails(drafts)) > before
+
+
+def test_what_follows_a_convolution_in_half_precision(drafts: list[tuple[Trace, Draft]]) -> None:
+    x, weight, residual = numbers(2, 9, 11, 13, dtype=torch.bfloat16), numbers(24, 9, 3, 3, dtype=torch.bfloat16), numbers(2, 24, 11, 13)
+    compare(lambda: F.gelu(F.conv2d(x, weight, padding=1)) + residual)
+    compare(lambda: F.relu(F.conv2d(x, weight, padding=1)))
+    assert tails(drafts)
 
 
 def test_a_result_that_only_its_tail_reads_takes_no_memory(drafts: list[tuple[Trace, Draft]]) -> None:

@@ -14,18 +14,19 @@ added sample by sample, then to each other.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, auto
 from functools import lru_cache
 from typing import NamedTuple
 
-from ..shape import Shape
+from ..shape import Shape, as_one_dim
 from .contraction import ALIGNMENT, Calls, Image, bring_words
 from .conv_copies import BringWord, Source, functions_for, lanes_of
 from .emit import LANES, Builder, Value, module
-from .gemm_kernel import divide, invoke, read_word, share, shares
-from .kernel import Call, Kernel, Pointer
+from .gemm_kernel import call_tail, divide, invoke, read_word, share, shares
+from .kernel import Call, Kernel, Pointer, Result
 
 #: Lines, or places with channels last, that are worked on together.
 _LINES = 4
@@ -68,6 +69,9 @@ class _Word(IntEnum):
     CHANNELS = auto()
     B_STEP = auto()
     PARTS = auto()
+    TAIL = auto()  # two words; see kernel.py
+    TAIL_ROWS = TAIL + 2  # type: ignore[operator]  # of a job: its channel, or the places of its line
+    TAIL_COLUMNS = auto()  # places, or channels
     JOBS = auto()  # in a chunk: two words
     BRING = JOBS + 2  # type: ignore[operator]
     ZEROS = BRING + BringWord.END
@@ -129,11 +133,22 @@ def windows(c: Calls, image: Image, out: Image, parts: Sequence[Part], moves: Sh
             table += [sum((n + m) * s for n, m, s in zip(place, low, seen[2:], strict=True)), within, *place]
     own = -(-near * c.size // ALIGNMENT) * ALIGNMENT
     words: tuple[int | Pointer, ...] = (
-        image.pointer, b[0], bias or 0, out.pointer, c.room(own * chunks), own, firsts,
+        image.pointer, b[0], bias or 0, out.pointer, c.room(own * chunks) if own else 0, own, firsts,
         *a_steps, *out_steps, *image.stride[:2], *image.shape[2:], *moves, -low[0], -low[1], channels, b[1], len(parts),
-        *shares(jobs, chunks), *bring_words(image, extents, seen, low[2], 1), *[0] * _ZEROS, *records, *table,
+        0, 0, out.shape[4] if by_channels else 1, channels if by_channels else math.prod(out.shape[2:]), *shares(jobs, chunks), *bring_words(image, extents, seen, low[2], 1), *[0] * _ZEROS, *records, *table,
     )  # fmt: skip
-    c.calls.append(Call(_windows_kernel(variant), words, chunks))
+    result = _result(c, out, by_channels) if chunks > 1 and (not by_channels or (len(parts) == 1 and parts[0].extents == [*out.shape[2:]])) else None
+    c.calls.append(Call(_windows_kernel(variant), words, chunks, result=result))
+
+
+def _result(c: Calls, out: Image, by_channels: bool) -> Result | None:
+    """The output, as jobs leave it: channel by channel, or line by line."""
+    places = as_one_dim(out.shape[2:], out.stride[2:])
+    if places is None or (by_channels and out.shape[2] > 1):
+        return None
+    channels = out.shape[1], out.stride[1]
+    rows, columns = (places, channels) if by_channels else (channels, places)
+    return Result(out.pointer, c.type, (out.shape[0], rows[0], columns[0]), (out.stride[0], rows[1], columns[1]), _Word.TAIL)
 
 
 def _near(c: Calls, image: Image, parts: Sequence[Part], moves: Shape, by_channels: bool) -> tuple[Shape, Source | None, list[int], list[int], int]:
@@ -240,6 +255,9 @@ def _windows_kernel(variant: _Variant) -> Kernel:
                     totals = sums(False)
                 for index, total in zip(indices, totals, strict=True):
                     written.store(total, moved(out_block, (index, out_step[line])))
+        rows = read_word(k, _Word.TAIL_ROWS)
+        row = k.mul(first, rows)
+        call_tail(k, _Word.TAIL, [sample, row, k.add(row, rows), zero, read_word(k, _Word.TAIL_COLUMNS)])
     return Kernel("depthwise", module(functions))
 
 

@@ -404,6 +404,9 @@ def test_a_collection_passes_each_metric_its_own_arguments_and_flattens_dicts() 
         (lambda: metrics.Accuracy(task="binary", threshold=2.0), ValueError, "`threshold` to be a float"),
         (lambda: metrics.Accuracy(task="multiclass", num_classes=3, average="mean"), ValueError, "`average` to be one"),
         (lambda: metrics.Accuracy(task="multiclass", num_classes=3, top_k=4), ValueError, "`top_k` to be smaller"),
+        (lambda: C.MulticlassAUROC(3, average="mean"), ValueError, r"one of \('macro', 'weighted', 'none', None\) but got mean"),
+        (lambda: C.MulticlassROC(3, average="mean"), ValueError, "one of None, 'micro' or 'macro', but got mean"),
+        (lambda: C.MulticlassJaccardIndex(3, average="mean"), ValueError, "None\\), but got mean."),
         (lambda: metrics.FBetaScore(task="binary", beta=-1.0), ValueError, "`beta` to be a float larger than 0"),
         (lambda: metrics.SumMetric(nan_strategy="drop"), ValueError, "Arg `nan_strategy`"),
         (lambda: metrics.SumMetric(speed=3), ValueError, "Unexpected keyword arguments: `speed`"),
@@ -422,3 +425,69 @@ def test_wrong_arguments_are_refused(make: Any, error: type[Exception], message:
 
 def test_a_task_may_be_written_in_capitals() -> None:
     assert repr(metrics.Accuracy("MULTICLASS", num_classes=5)) == "MulticlassAccuracy()"
+
+
+@pytest.mark.parametrize("average", AVERAGES)
+def test_overlap_of_classes_and_of_labels(average: str) -> None:
+    scores, targets, x, y = batches("multiclass")
+    found = accumulated(C.MulticlassJaccardIndex(CLASSES, average), scores, targets)
+    expected = sk.jaccard_score(y, x.argmax(1), average=sklearn_average(average))
+    close(found, expected)
+    scores, targets, x, y = batches("multilabel")
+    found = accumulated(metrics.JaccardIndex("multilabel", num_labels=LABELS, average=average), scores, targets)
+    close(found, sk.jaccard_score(y, x > 0.5, average=sklearn_average(average)))
+
+
+def test_overlap_leaves_ignored_classes_out() -> None:
+    scores, targets, x, y = batches("multiclass")
+    kept = y != 1
+    expected = sk.jaccard_score(y[kept], x.argmax(1)[kept], labels=[0, 2, 3], average="macro")
+    close(accumulated(C.MulticlassJaccardIndex(CLASSES, ignore_index=1), scores, targets), expected)
+
+
+@pytest.mark.parametrize("weights", [None, "linear", "quadratic"])
+def test_kappa_is_agreement_beyond_chance(weights: str | None) -> None:
+    scores, targets, x, y = batches("multiclass")
+    found = accumulated(metrics.CohenKappa("multiclass", num_classes=CLASSES, weights=weights), scores, targets)
+    close(found, sk.cohen_kappa_score(y, x.argmax(1), weights=weights))
+    with pytest.raises(ValueError, match="expected one of"):
+        metrics.CohenKappa("multilabel")
+
+
+def test_matthews_correlation() -> None:
+    for task in ("binary", "multiclass"):
+        scores, targets, x, y = batches(task)
+        found = accumulated(metrics.MatthewsCorrCoef(task, num_classes=CLASSES), scores, targets)
+        close(found, sk.matthews_corrcoef(y, x > 0.5 if task == "binary" else x.argmax(1)))
+    zeros, ones = torch.tensor([0, 0, 0]), torch.tensor([1, 1, 1])
+    assert F.matthews_corrcoef(zeros, zeros, "binary") == 1 and F.matthews_corrcoef(zeros, ones, "binary") == -1
+    close(F.matthews_corrcoef(zeros, torch.tensor([0, 0, 1]), "binary"), 0.40824825)  # torchmetrics' value
+
+
+def test_hamming_distance_is_the_part_that_is_wrong() -> None:
+    scores, targets, x, y = batches("multilabel")
+    found = accumulated(metrics.HammingDistance("multilabel", num_labels=LABELS), scores, targets)
+    close(found, sk.hamming_loss(y, x > 0.5))
+    scores, targets, x, y = batches("multiclass")
+    found = accumulated(C.MulticlassHammingDistance(CLASSES), scores, targets)
+    close(found, 1 - sk.recall_score(y, x.argmax(1), average="macro"))
+
+
+def test_relative_errors_and_correlation() -> None:
+    rng = np.random.default_rng(3)
+    y = rng.random(90, dtype=np.float32) + 0.5
+    x = y + rng.normal(0, 0.1, 90).astype(np.float32)
+    preds, targets = ([torch.from_numpy(part) for part in np.split(v, 3)] for v in (x, y))
+    close(accumulated(metrics.MeanAbsolutePercentageError(), preds, targets), sk.mean_absolute_percentage_error(y, x))
+    close(accumulated(metrics.MeanSquaredLogError(), preds, targets), sk.mean_squared_log_error(y, x))
+    symmetric = accumulated(metrics.SymmetricMeanAbsolutePercentageError(), preds, targets)
+    close(symmetric, np.mean(2 * np.abs(x - y) / (np.abs(x) + np.abs(y))))
+    close(accumulated(metrics.ExplainedVariance(), preds, targets), sk.explained_variance_score(y, x))
+    close(accumulated(metrics.PearsonCorrCoef(), preds, targets), np.corrcoef(x, y)[0, 1])
+    with pytest.warns(UserWarning, match="The variance of predictions or target is close to zero"):
+        assert F.pearson_corrcoef(torch.ones(3), torch.tensor([1.0, 2.0, 3.0])).isnan()
+    rows = [p.reshape(10, 3) for p in preds], [t.reshape(10, 3) for t in targets]
+    u, v = x.reshape(30, 3), y.reshape(30, 3)
+    cosines = (u * v).sum(1) / np.linalg.norm(u, axis=1) / np.linalg.norm(v, axis=1)
+    close(accumulated(metrics.CosineSimilarity("none"), *rows), cosines)
+    close(accumulated(metrics.CosineSimilarity(), *rows), cosines.sum())

@@ -21,9 +21,13 @@ from .classification import (
     ROC as ROC,
     Accuracy as Accuracy,
     AveragePrecision as AveragePrecision,
+    CohenKappa as CohenKappa,
     ConfusionMatrix as ConfusionMatrix,
     F1Score as F1Score,
     FBetaScore as FBetaScore,
+    HammingDistance as HammingDistance,
+    JaccardIndex as JaccardIndex,
+    MatthewsCorrCoef as MatthewsCorrCoef,
     Precision as Precision,
     PrecisionRecallCurve as PrecisionRecallCurve,
     Recall as Recall,
@@ -33,9 +37,15 @@ from .classification import (
 from .collections import MetricCollection as MetricCollection
 from .metric import CompositionalMetric as CompositionalMetric, Metric as Metric
 from .regression import (
+    CosineSimilarity as CosineSimilarity,
+    ExplainedVariance as ExplainedVariance,
     MeanAbsoluteError as MeanAbsoluteError,
+    MeanAbsolutePercentageError as MeanAbsolutePercentageError,
     MeanSquaredError as MeanSquaredError,
+    MeanSquaredLogError as MeanSquaredLogError,
+    PearsonCorrCoef as PearsonCorrCoef,
     R2Score as R2Score,
+    SymmetricMeanAbsolutePercentageError as SymmetricMeanAbsolutePercentageError,
 )
 
 __version__ = "1.9.0"

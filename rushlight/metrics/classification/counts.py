@@ -17,6 +17,7 @@ from ..functional.classification.counts import (
     check_beta,
     f1_of,
     fbeta_of,
+    hamming_of,
     precision_of,
     recall_of,
     specificity_of,
@@ -148,6 +149,27 @@ class MultilabelAccuracy(MultilabelStatScores):
     score = staticmethod(accuracy_of)
 
 
+class BinaryHammingDistance(BinaryStatScores):
+    """The part of the predictions that is wrong."""
+
+    higher_is_better = False
+    score = staticmethod(hamming_of)
+
+
+class MulticlassHammingDistance(MulticlassStatScores):
+    """The part of each class that is missed, averaged as `average` says."""
+
+    higher_is_better = False
+    score = staticmethod(hamming_of)
+
+
+class MultilabelHammingDistance(MultilabelStatScores):
+    """The part of each label's predictions that is wrong, averaged as `average` says."""
+
+    higher_is_better = False
+    score = staticmethod(hamming_of)
+
+
 class BinaryPrecision(BinaryStatScores):
     """Precision of class 1."""
 
@@ -193,21 +215,18 @@ class MultilabelRecall(MultilabelStatScores):
 class BinarySpecificity(BinaryStatScores):
     """Specificity of class 1."""
 
-    higher_is_better = True
     score = staticmethod(specificity_of)
 
 
 class MulticlassSpecificity(MulticlassStatScores):
     """Specificity of each class, averaged as `average` says."""
 
-    higher_is_better = True
     score = staticmethod(specificity_of)
 
 
 class MultilabelSpecificity(MultilabelStatScores):
     """Specificity of each label, averaged as `average` says."""
 
-    higher_is_better = True
     score = staticmethod(specificity_of)
 
 
@@ -329,6 +348,12 @@ class Accuracy(_AnyCountMetric):
     """
 
     forms = {"binary": BinaryAccuracy, "multiclass": MulticlassAccuracy, "multilabel": MultilabelAccuracy}
+
+
+class HammingDistance(_AnyCountMetric):
+    """The part of the predictions that is wrong, for any task."""
+
+    forms = {"binary": BinaryHammingDistance, "multiclass": MulticlassHammingDistance, "multilabel": MultilabelHammingDistance}
 
 
 class Precision(_AnyCountMetric):

@@ -254,6 +254,15 @@ def _averaged(
     return score if task.average in ("micro", "binary") else _over_classes(score, counts, task, by_support)
 
 
+def _right(task: Task) -> Callable[[Counts], tuple[Tensor, Tensor]]:
+    def ratio(c: Counts) -> tuple[Tensor, Tensor]:
+        if task.average == "binary" or task.multilabel:
+            return c.tp + c.tn, c.tp + c.tn + c.fp + c.fn
+        return c.tp, c.tp + c.fn
+
+    return ratio
+
+
 def accuracy_of(counts: Counts, task: Task) -> Tensor:
     """The part that is right; for one class of many, the part of its samples that is found.
 
@@ -262,12 +271,17 @@ def accuracy_of(counts: Counts, task: Task) -> Tensor:
     tensor(0.7500)
     """
 
-    def ratio(c: Counts) -> tuple[Tensor, Tensor]:
-        if task.average == "binary" or task.multilabel:
-            return c.tp + c.tn, c.tp + c.tn + c.fp + c.fn
-        return c.tp, c.tp + c.fn
+    return _averaged(_right(task), counts, task, by_support=task.top_k > 1)
 
-    return _averaged(ratio, counts, task, by_support=task.top_k > 1)
+
+def hamming_of(counts: Counts, task: Task) -> Tensor:
+    """The part that is wrong; for one class of many, the part of its samples that is missed.
+
+    >>> from rushlight.metrics.functional import hamming_distance
+    >>> hamming_distance(torch.tensor([0, 2, 1, 1]), torch.tensor([0, 1, 1, 1]), task="multiclass", num_classes=3)
+    tensor(0.2500)
+    """
+    return 1 - _averaged(_right(task), counts, task)
 
 
 def precision_of(counts: Counts, task: Task) -> Tensor:
@@ -438,6 +452,9 @@ def make_task(
 
 
 binary_accuracy, multiclass_accuracy, multilabel_accuracy, accuracy = _forms("accuracy", accuracy_of)
+binary_hamming_distance, multiclass_hamming_distance, multilabel_hamming_distance, hamming_distance = _forms(
+    "hamming_distance", hamming_of
+)
 binary_precision, multiclass_precision, multilabel_precision, precision = _forms("precision", precision_of)
 binary_recall, multiclass_recall, multilabel_recall, recall = _forms("recall", recall_of)
 binary_specificity, multiclass_specificity, multilabel_specificity, specificity = _forms("specificity", specificity_of)

@@ -17,7 +17,6 @@ from ....nn.functional import one_hot
 from ....tensor import Tensor
 from ...utilities.data import probabilities, safe_divide
 from .inputs import (
-    check_choice,
     check_ignore_index,
     check_label_dim,
     check_same_shape,
@@ -81,7 +80,10 @@ class _CurveTask:
     def check_arguments(self, averages: tuple[str | None, ...] = (None,)) -> None:
         _check_thresholds(self.thresholds)
         check_ignore_index(self.ignore_index)
-        check_choice("average", self.average, averages)
+        if self.average not in averages:
+            # An area's message and a curve's are worded differently.
+            listed = f"{averages}" if "weighted" in averages else "None, 'micro' or 'macro',"
+            raise ValueError(f"Expected argument `average` to be one of {listed} but got {self.average}")
 
     def _kept(self, preds: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         if self.ignore_index is None:

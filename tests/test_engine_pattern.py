@@ -11,7 +11,7 @@ import pytest
 
 import rushlight as torch
 from rushlight import config, tape
-from rushlight.engine import execute, llvm, pattern, recognised
+from rushlight.engine import execute, llvm, operand_code, pattern, recognised
 from rushlight.recent import Recent
 
 pytestmark = pytest.mark.skipif(not llvm.AVAILABLE, reason="llvmlite is absent")
@@ -198,7 +198,7 @@ def test_machine_code_sees_what_python_sees() -> None:
             storage, offset, layout = one[n]
             one[n] = [other[m], (storage, offset, layout), (storage, offset + random.randint(2), layout)][random.randint(3)]
         by_python = known.match(changed) is not None
-        assert (native.look(tuple(changed)) != recognised.DIFFERENT) == by_python
+        assert (native.look(tuple(changed)) != operand_code.DIFFERENT) == by_python
         verdicts.append(by_python)
     assert 50 < sum(verdicts) < 350
 

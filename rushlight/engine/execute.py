@@ -27,9 +27,9 @@ from ..storage import Storage
 from . import llvm, show
 from .interpret import run_entry
 from .memory import address_of
+from .operand_code import OTHER_REFERENCES
 from .pattern import Pattern, ops_of
 from .pipeline import Compiled, Part, Segment, compile_trace, is_exact
-from .recognised import OTHER_REFERENCES
 from .routine import expanded
 from .trace import Fate, Scan, Step, Trace, scan, trace_of
 

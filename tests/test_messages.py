@@ -154,6 +154,37 @@ CASES: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
         "the base given to float_power_ has dtype Float but the operation's result requires dtype Double",
     ),
     "cumsum to bool": (lambda: SINGLE.cumsum(0, dtype=torch.bool), NotImplementedError, "\"cumsum_out_cpu\" not implemented for 'Bool'"),
+    **{
+        f"rows of another kind, {n}": (call, kind, message)
+        for n, (call, kind, message) in enumerate((
+            (lambda: SINGLE.index_add(0, torch.tensor([-1]), SINGLE[:1]), RuntimeError, "index -1 is out of bounds for dimension 0 with size 2"),
+            (lambda: SINGLE[0].index_add(0, torch.tensor([5]), SINGLE[0, :1]), IndexError, "index out of range in self"),
+            (lambda: SINGLE.index_copy(0, torch.tensor([5]), SINGLE[:1]), IndexError, "index_copy_(): index 5 is out of bounds for dimension 0 with size 2"),
+            (lambda: SINGLE.index_reduce(0, torch.tensor([-1]), SINGLE[:1], "prod"), IndexError, "index out of range in self"),
+            (lambda: SINGLE.index_add(0, torch.tensor([0]), SINGLE), RuntimeError, "index_add_(): Number of indices (1) should be equal to source.size(dim): (2), for dim: 0"),
+            (lambda: SINGLE.index_add(1, torch.tensor([0]), torch.tensor(1.0)), RuntimeError, "index_add_(): Indexing dim 1 is out of bounds of the source tensor with dim 0"),
+            (lambda: SINGLE.index_copy(0, torch.tensor([0]), DOUBLE[:1]), RuntimeError, "index_copy_(): self and source expected to have the same dtype, but got (self) Float and (source) Double"),
+            (lambda: SINGLE.index_add(0, torch.tensor([0]), None), TypeError, "index_add(): argument 'source' (position 4) must be Tensor, not NoneType"),
+        ))
+    },
+    "binary_cross_entropy's target": (
+        lambda: F.binary_cross_entropy(SINGLE, SINGLE * 2),
+        RuntimeError,
+        "all elements of target should be between 0 and 1",
+    ),
+    "cross_entropy, probabilities": (
+        lambda: F.cross_entropy(SINGLE, SINGLE, ignore_index=1),
+        RuntimeError,
+        "ignore_index is not supported for floating point target",
+    ),
+    "fftn of a number": (lambda: torch.fft.fftn(torch.tensor(1.0), dim=(0,)), IndexError, "Dimension specified as 0 but tensor has no dimensions"),
+    "adaptive_avg_pool2d": (lambda: F.adaptive_avg_pool2d(torch.ones(1, 2, 2), ()), RuntimeError, "adaptive_avg_pool2d: output_size must be 2"),
+    "narrow_copy": (lambda: SINGLE.narrow_copy(0, 0, -1), RuntimeError, "start (0) + length (-1) exceeds dimension size (2)."),
+    "running statistics of two dims": (
+        lambda: F.batch_norm(SINGLE, torch.zeros(1, 2), torch.ones(2)),
+        RuntimeError,
+        "TensorAccessor expected 1 dims but tensor has 2",
+    ),
     "kl_div": (lambda: F.kl_div(WHOLE, WHOLE, reduction="sum"), RuntimeError, "kl_div: Integral inputs not supported."),
     "clamp_": (lambda: WHOLE.clone().clamp_(0.5), RuntimeError, "result type Float can't be cast to the desired output type long int"),
     "cosine_similarity": (

@@ -124,7 +124,9 @@ _adaptive_max_pool = {
 def _wanted_size(n: int, input: Layout, output_size: Any) -> Shape:
     """The output size, where None stands for the input's own."""
     if isinstance(output_size, int):
-        return (output_size,) * n
+        return (int(output_size),) * n
+    if not output_size:
+        return ()
     if input.ndim <= len(output_size):
         raise ValueError(f"Input dimension should be at least {len(output_size) + 1}")
     return tuple(own if wanted is None else int(wanted) for wanted, own in zip(output_size, input.shape[-len(output_size) :], strict=True))
@@ -140,8 +142,6 @@ def _adaptive_avg_pool_nd(n: int, input: Any, output_size: Any) -> Tensor:
     function = f"adaptive_avg_pool{n}d"
     here = as_tensor_argument(input, function)._layout
     size = _wanted_size(n, here, output_size)
-    if len(size) == 1:
-        size = size * n
     if len(size) != n:
         raise RuntimeError(f"{function}: output_size must be {n}")
     if any(s < 0 for s in size):
@@ -201,8 +201,6 @@ def _adaptive_max_pool_nd(n: int, input: Any, output_size: Any) -> tuple[Tensor,
     function = f"adaptive_max_pool{n}d"
     here = as_tensor_argument(input, function)._layout
     size = _wanted_size(n, here, output_size)
-    if len(size) == 1:
-        size = size * n
     if here.ndim not in (n + 1, n + 2):
         raise RuntimeError(f"{function}(): Expected {n + 1}D or {n + 2}D tensor, but got: {sizes(here.shape)}")
     _check_not_empty(function, here, 0 if here.ndim == n + 1 else 1)

@@ -14,6 +14,7 @@ README.md in this folder shows how to write one.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -258,7 +259,7 @@ class Pointwise(Card):
         try:
             compute, result = self.dtypes(common)
         except NotImplementedError:
-            if target is not None:
+            if target is not None and not self._compares():
                 check_castable(common, target.dtype)
             raise
         if target is not None:
@@ -285,6 +286,13 @@ class Pointwise(Card):
             return self.node_name
         first, *others = (isinstance(o, Layout) for o in plan.operands)
         return self.node_name[:-1] + self.overloads[2 if not first else 0 if all(others) else 1]
+
+    def _compares(self) -> bool:
+        """Whether the output is bool whatever the operands are."""
+        for dtype in (dt.int64, dt.float32):
+            with contextlib.suppress(NotImplementedError):
+                return self.dtypes(dtype)[1] is dt.bool_
+        return False
 
     def dtypes(self, common: dt.dtype) -> tuple[dt.dtype, dt.dtype]:
         """The dtype to compute in and the dtype of the output, for operands of this common dtype."""

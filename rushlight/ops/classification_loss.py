@@ -284,9 +284,12 @@ def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None, s
     reduction = _check_reduction(legacy_reduction(size_average, reduce, reduction))
     as_tensor_argument(input, "cross_entropy_loss", "input", 1)
     as_tensor_argument(target, "cross_entropy_loss", "target", 2)
-    if not 0.0 <= label_smoothing <= 1.0:
-        raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
+    if label_smoothing > 1.0:
+        raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing:g}")
+    label_smoothing = max(label_smoothing, 0.0)
     if input._layout.shape == target._layout.shape and input._layout.ndim:
+        if ignore_index >= 0:
+            raise RuntimeError("ignore_index is not supported for floating point target")
         return _cross_entropy_of_probabilities(input, target, weight, reduction, label_smoothing)
     if not input._layout.dtype.is_floating_point:
         kernel = "log_softmax_lastdim" if _class_dim(input._layout.ndim) == input._layout.ndim - 1 else "softmax"
@@ -332,10 +335,11 @@ def binary_cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = 
     if target._layout.dtype is not input._layout.dtype:
         raise RuntimeError(f"Found dtype {target._layout.dtype.type_name} but expected {input._layout.dtype.type_name}")
     refuse_dtypes("binary_cross_entropy", input._layout.dtype, NOT_FLOAT)
-    if input._layout.numel and input._storage.special != ON_META:
-        values = array_of(input)
-        if not bool(((values >= 0) & (values <= 1)).all()):
-            raise RuntimeError("all elements of input should be between 0 and 1")
+    for name, given in (("input", input), ("target", target)):
+        if given._layout.numel and given._storage.special != ON_META:
+            values = array_of(given)
+            if not bool(((values >= 0) & (values <= 1)).all()):
+                raise RuntimeError(f"all elements of {name} should be between 0 and 1")
     loss = apply(_binary_cross_entropy, (input, target))
     return reduce_loss(loss if weight is None else loss * weight, reduction)
 

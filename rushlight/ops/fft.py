@@ -149,7 +149,7 @@ def _dims_and_lengths(input: Tensor, s: Sequence[int] | None, dim: Any) -> tuple
             raise RuntimeError(f"Got shape with {len(s)} values but input tensor only has {here.ndim} dimensions.")
         dims = tuple(range(0 if s is None else here.ndim - len(s), here.ndim))
     else:
-        dims = tuple(wrap_dim(d, here.ndim) for d in ((dim,) if isinstance(dim, int) else dim))
+        dims = tuple(_one_dim(input, d) for d in ((dim,) if isinstance(dim, int) else dim))
         if len(set(dims)) < len(dims):
             raise RuntimeError("FFT dims must be unique")
         if s is not None and len(s) != len(dims):

@@ -11,11 +11,11 @@ from ..autocasting import WIDEST, autocasts
 from ..engine import indexing, library
 from ..engine.lowering import AS_BITS, Calls
 from ..errors import sizes
-from ..shape import Layout, contiguous, wrap_dim
-from ..storage import TensorBase
-from .card import Card, apply
+from ..shape import Layout, Shape, contiguous, wrap_dim
+from ..storage import ON_META, TensorBase
+from .card import Card, apply, checking_values
 from .define import EXACT, as_operand, as_tensor_argument, refuse_dtypes, write_out
-from .index import add_along, check_bounds
+from .index import add_along, check_bounds, value_range
 from .scalars import fitting
 from .scatter import check_index, in_order_of, in_place_disjoint, reduce_at, scatter_reduce_gradients, zeros_of
 
@@ -66,22 +66,64 @@ def index_select(input: Tensor, dim: int, index: Tensor, *, out: Tensor | None =
 # index_add, index_copy, index_fill, index_reduce
 
 
-def _check_rows(function: str, input: Layout, dim: int, index: Layout, source: Layout | None) -> None:
+def _check_index(function: str, index: Layout) -> None:
     if index.ndim > 1:
-        raise IndexError(f"{function}(): Index is supposed to be a vector, but got dim: {index.ndim} with type: {index.dtype.type_name} and size: {sizes(index.shape)}" if function == "index_add" else f"{function}(): Index should have dimension 1 or 0 (got {index.ndim})")
-    if source is None:
-        return
+        raise IndexError(
+            f"index_copy_(): Index should have dimension 1 or 0 (got {index.ndim})"
+            if function == "index_copy"
+            else f"{function}_(): Index is supposed to be a vector, but got dim: {index.ndim} with type: {index.dtype.type_name} and size: {sizes(index.shape)}"
+        )
+    if index.dtype not in (dt.int64, dt.int32):
+        wanted = "a long tensor for index, but got" if function == "index_copy" else "dtype int32/int64 for index but got:"
+        raise RuntimeError(f"{function}_(): Expected {wanted} {index.dtype.type_name}")
+
+
+def _check_copied(input: Layout, dim: int, index: Layout, source: Layout) -> None:
+    if not source.ndim and index.numel != 1:
+        raise IndexError(f"index_copy_(): When source is scalar, index should have one element (got {index.numel})")
+    if source.ndim and input.ndim and source.ndim != input.ndim:
+        raise IndexError(f"index_copy_(): When source and destination are not scalars, their dimensionality must match. Source dimensionality ({source.ndim}), destination dimensionality ({input.ndim})")
     if source.dtype is not input.dtype:
-        raise RuntimeError(f"{function}(): self ({input.dtype.type_name}) and source ({source.dtype.type_name}) must have the same scalar type")
-    if source.ndim and dim < source.ndim and index.numel != source.shape[dim]:
-        raise RuntimeError(f"{function}(): Number of indices ({index.numel}) should be equal to source.size(dim): ({source.shape[dim]}), for dim: {dim}")
-    rest, other = (tuple(n for d, n in enumerate(l.shape) if d != dim) for l in (input, source))
+        raise RuntimeError(f"index_copy_(): self and source expected to have the same dtype, but got (self) {input.dtype.type_name} and (source) {source.dtype.type_name}")
+    rest, other = (_without(l.shape, dim) for l in (input, source))
     if input.ndim and source.ndim and rest != other:
         raise RuntimeError(
-            f"source tensor shape must match self tensor shape, excluding the specified dimension. Got self.shape = {sizes(input.shape)} source.shape = {sizes(source.shape)}"
-            if function == "index_add"
-            else f"{function}(): Source/destination tensor must have same slice shapes. Destination slice shape: {sizes(rest)} at dimension {dim} and source slice shape: {sizes(other)} at dimension 0."
+            "index_copy_(): Source/destination tensor must have same slice shapes. "
+            f"Destination slice shape: {' '.join(map(str, rest))} at dimension {dim} and source slice shape: {' '.join(map(str, other))} at dimension 0."
         )
+    if source.ndim and index.numel != source.shape[dim]:
+        raise IndexError(f"index_copy_(): Number of indices ({index.numel}) should be equal to source.size(dim) ({source.shape[dim]})")
+
+
+def _check_reduced(function: str, input: Layout, dim: int, index: Layout, source: Layout) -> None:
+    if source.dtype is not input.dtype:
+        raise RuntimeError(f"{function}_(): self ({input.dtype.type_name}) and source ({source.dtype.type_name}) must have the same scalar type")
+    if dim and dim >= source.ndim:
+        raise RuntimeError(f"{function}_(): Indexing dim {dim} is out of bounds of the source tensor with dim {source.ndim}")
+    if index.numel != (source.shape[dim] if source.ndim else 1):
+        if not source.ndim:
+            raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
+        raise RuntimeError(f"{function}_(): Number of indices ({index.numel}) should be equal to source.size(dim): ({source.shape[dim]}), for dim: {dim}")
+    both = input.ndim and source.ndim
+    rest, other = (_without(l.shape, dim) if both else l.shape for l in (input, source))
+    if rest != other:
+        raise RuntimeError(f"source tensor shape must match self tensor shape, excluding the specified dimension. Got self.shape = {sizes(input.shape)} source.shape = {sizes(source.shape)}")
+
+
+def _without(shape: Shape, dim: int) -> Shape:
+    return tuple(n for d, n in enumerate(shape) if d != dim)
+
+
+def _check_places(function: str, index: TensorBase, input: Layout, dim: int) -> None:
+    """Unlike an index in brackets, these do not count from the end."""
+    size = input.shape[dim] if input.ndim else 1
+    least, largest = value_range(index)
+    if least >= 0 and largest < size:
+        return
+    if function == "index_reduce" or (function == "index_add" and input.ndim < 2):
+        raise IndexError("index out of range in self")
+    message = f"index {least if least < 0 else largest} is out of bounds for dimension {dim} with size {size}"
+    raise RuntimeError(message) if function == "index_add" else IndexError(f"index_copy_(): {message}")
 
 
 def _rows_of(found: np.ndarray, dim: int) -> np.ndarray:
@@ -109,12 +151,17 @@ _index_add = Card(
 
 
 def _rows_arguments(function: str, input: Any, dim: int, index: Any, source: Any) -> int:
-    as_tensor_argument(input, function)
-    dim = wrap_dim(dim, input._layout.ndim)
-    if index._layout.dtype not in (dt.int64, dt.int32):
-        raise RuntimeError(f"{function}(): Expected dtype int32/int64 for index but got: {index._layout.dtype.type_name}" if function != "index_copy" else "index_copy_(): Expected a long tensor for index, but got " + index._layout.dtype.type_name)
-    _check_rows(function, input._layout, dim, index._layout, source._layout if isinstance(source, TensorBase) else None)
-    check_bounds(index, input._layout.shape[dim] if input._layout.ndim else 1, dim)
+    here = as_tensor_argument(input, function)._layout
+    dim = wrap_dim(dim, here.ndim)
+    places = as_tensor_argument(index, function, "index", 3)._layout
+    values = as_tensor_argument(source, function, "source", 4)._layout
+    _check_index(function, places)
+    if function == "index_copy":
+        _check_copied(here, dim, places, values)
+    else:
+        _check_reduced(function, here, dim, places, values)
+    if places.numel and index._storage.special != ON_META:
+        checking_values(_check_places, function, index, here, dim)
     return dim
 
 

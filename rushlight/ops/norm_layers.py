@@ -136,6 +136,8 @@ def _check_batch_norm(here: Layout, given: Sequence[tuple[str, Any]], training: 
                 raise RuntimeError(f"{name} must be defined in evaluation mode")
         elif value._layout.numel != channels:
             raise RuntimeError(f"{name} should contain {channels} elements not {value._layout.numel}")
+        elif name.startswith("running") and value._layout.ndim != 1:
+            raise RuntimeError(f"TensorAccessor expected 1 dims but tensor has {value._layout.ndim}")
     if not here.dtype.is_floating_point:
         raise NotImplementedError(f"\"batch_norm\" not implemented for '{here.dtype.type_name}'")
     if not _parameters_fit(here, [value for _, value in given]):
@@ -159,7 +161,8 @@ def native_batch_norm(input: Tensor, weight: Tensor | None, bias: Tensor | None,
 
     here = as_tensor_argument(input, "native_batch_norm")._layout
     _check_batch_norm(here, (("running_mean", running_mean), ("running_var", running_var), ("weight", weight), ("bias", bias)), training)
-    scale, shift = 1.0 if weight is None else weight, 0.0 if bias is None else bias
+    scale = 1.0 if weight is None else weight if weight._layout.ndim == 1 else weight.reshape(-1)
+    shift = 0.0 if bias is None else bias if bias._layout.ndim == 1 else bias.reshape(-1)
     if not training:
         found = apply(_batch_norm_eval, (input, scale, shift, running_mean, running_var), (float(eps),))
         nothing = empty(0, dtype=_statistics_dtype(here), device=input.device)

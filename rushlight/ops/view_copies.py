@@ -135,7 +135,21 @@ alias_copy.__name__ = alias_copy.__qualname__ = "alias_copy"
 detach_copy = _copying(views.detach)
 diagonal_copy = _copying(parts.diagonal)
 expand_copy = _copying(views.expand)
-narrow_copy = _copying(parts.narrow)
+_narrow_copy = _copying(parts.narrow)
+
+
+def narrow_copy(input: Tensor, dim: int, start: int, length: int, *, out: Tensor | None = None) -> Tensor:
+    """`narrow`, copied.
+
+    >>> torch.narrow_copy(torch.arange(3), 0, 1, 2)
+    tensor([1, 2])
+    """
+    here = input._layout
+    if length < 0 and -here.ndim <= dim < here.ndim:
+        raise RuntimeError(f"start ({start}) + length ({length}) exceeds dimension size ({here.shape[dim]}).")
+    return _narrow_copy(input, dim, start, length, out=out)
+
+
 permute_copy = _copying(views.permute)
 select_copy = _copying(parts.select)
 split_copy = _copying(parts.split)

@@ -327,6 +327,8 @@ def t(input: Tensor) -> Tensor:
 
 def mT(input: Tensor) -> Tensor:
     """The last two dims swapped (`Tensor.mT`)."""
+    if not input._layout.ndim:
+        return input
     if input._layout.ndim < 2:
         raise RuntimeError(f"tensor.mT is only supported on matrices or batches of matrices. Got {input._layout.ndim}-D tensor.")
     return transpose(input, -2, -1)
@@ -334,6 +336,8 @@ def mT(input: Tensor) -> Tensor:
 
 def mH(input: Tensor) -> Tensor:
     """The last two dims swapped, conjugated (`Tensor.mH`)."""
+    if not input._layout.ndim:
+        return input.conj()
     if input._layout.ndim < 2:
         raise RuntimeError(f"tensor.mH is only supported on matrices or batches of matrices. Got {input._layout.ndim}-D tensor.")
     return transpose(input, -2, -1).conj()
@@ -346,6 +350,8 @@ def adjoint(input: Tensor) -> Tensor:
     tensor([[1],
             [2]])
     """
+    if not input._layout.ndim:
+        return input.conj()
     if input._layout.ndim < 2:
         raise RuntimeError(f"tensor.adjoint() is only supported on matrices or batches of matrices. Got {input._layout.ndim}-D tensor.")
     return transpose(input, -2, -1).conj()

@@ -325,8 +325,9 @@ class CardNode(Node):
 
     fresh_gradients = True
 
-    __slots__ = ("plan", "gradient", "saved", "position")
+    __slots__ = ("plan", "gradient", "saved", "position", "title")
 
+    title: str  # of the last node of a function made of several ops that PyTorch has as one: its name there
     plan: Plan
     gradient: Gradient  # which rules run, and what they need
     saved: dict[int, Any] | None  # by operand, and by -1 - output: a `Kept`, a `Packed` or a number; None once released
@@ -368,7 +369,7 @@ class CardNode(Node):
             self.saved[-1 - n] = Packed(t, True, n) if grad_state.saved_hooks else (None, (storage, t._offset, t._layout), storage.version)
 
     def name(self) -> str:
-        return self.plan.card.node_name_of(self.plan)
+        return getattr(self, "title", None) or self.plan.card.node_name_of(self.plan)
 
     def backward(self, grads: list[Tensor | None]) -> Sequence[Tensor | None]:
         if self.saved is None:

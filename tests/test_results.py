@@ -100,3 +100,26 @@ def plain(value: Any) -> Any:
 def test_result_is_the_one_that_pytorch_gives(name: str) -> None:
     call, expected = CASES[name]
     assert plain(call()) == expected
+
+
+NAMES: dict[str, Callable[[Any], Any]] = {
+    "BinaryCrossEntropyBackward0": lambda x: F.binary_cross_entropy(x, torch.ones_like(x)),
+    "BinaryCrossEntropyWithLogitsBackward0": lambda x: F.binary_cross_entropy_with_logits(x, torch.ones_like(x), pos_weight=x.detach()),
+    "SqueezeBackward0": lambda x: x.unsqueeze(0).squeeze(),
+    "SqueezeBackward1": lambda x: x.unsqueeze(0).squeeze(0),
+    "SqueezeBackward2": lambda x: x.unsqueeze(0).squeeze((0,)),
+    "BaddbmmBackward0": lambda x: torch.baddbmm(x.reshape(1, 2, 1), torch.ones(1, 2, 1), torch.ones(1, 1, 1)),
+    "AddmvBackward0": lambda x: torch.addmv(x, torch.ones(2, 1), torch.ones(1)),
+    "DivBackward2": lambda x: torch.div(x, x, rounding_mode="trunc"),
+    "FftR2CBackward0": lambda x: torch.fft.rfft(x),
+    "GluBackward0": F.glu,
+    "DistBackward0": lambda x: torch.dist(x, 2 * x),
+    "TraceBackward0": lambda x: torch.trace(x.reshape(1, 2)),
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_node_has_the_name_that_pytorch_gives(name: str) -> None:
+    """Printing a tensor shows it."""
+    found = NAMES[name](torch.tensor([0.5, 0.25], requires_grad=True))
+    assert found.grad_fn.name() == name

@@ -46,7 +46,7 @@ def _unsqueeze(g: Graph, op: Op) -> str:
     return g.node("Unsqueeze", g.read(op.inputs[0]), g.integers(op.params["dim"]))
 
 
-@card("squeeze")
+@card("squeeze", "squeeze_dim", "squeeze_dims")
 def _squeeze(g: Graph, op: Op) -> str:
     dims = op.params["dims"]
     return g.node("Squeeze", g.read(op.inputs[0]), g.integers(*dims)) if dims else g.read(op.inputs[0])

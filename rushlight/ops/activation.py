@@ -28,7 +28,7 @@ from .activation_backward import (
 )
 from .card import Pointwise, apply, write_into
 from .compound import clamp, clamp_
-from .define import NOT_FLOAT, as_tensor_argument, kernel_for, refuse_dtypes, unary
+from .define import NOT_FLOAT, as_tensor_argument, kernel_for, refuse_dtypes, titled, unary
 from .erf import by_pieces, erf_array
 from .pointwise import relu as _relu, threshold_backward
 from .trigonometry import tanh as _tanh
@@ -497,7 +497,7 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
     if size % 2:
         raise RuntimeError(f"Halving dimension must be even, but dimension {dim} is size {size}")
     refuse_dtypes("glu_cpu", input._layout.dtype, NOT_FLOAT)
-    return input.narrow(dim, 0, size // 2) * sigmoid(input.narrow(dim, size // 2, size // 2))
+    return titled(input.narrow(dim, 0, size // 2) * sigmoid(input.narrow(dim, size // 2, size // 2)), "GluBackward0")
 
 
 def _in_place(function: Any) -> Any:

@@ -265,7 +265,7 @@ _trunc_divide = Pointwise(
     "trunc_divide", "input other",
     numpy=_trunc_divide_rule, result=kernel_for("div_trunc_cpu", bools="none", integers="same", complex=False), rounds_numbers=False,
     grads={"input": lambda g: g * 0, "other": lambda g: g * 0},
-    node_name="DivBackward1", lowering=Loop(_trunc_divide_terms, _by_number),
+    node_name="DivBackward2", overloads="232", lowering=Loop(_trunc_divide_terms, _by_number),
 )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from ..shape import Layout, contiguous
 from ..storage import ON_META, TensorBase
 from . import elementwise_loss
 from .card import Card, Pointwise, apply, array_of, checking_values, value_range
-from .define import NOT_FLOAT, NOT_SINGLE, as_tensor_argument, refuse_dtypes
+from .define import NOT_FLOAT, NOT_SINGLE, as_tensor_argument, refuse_dtypes, titled
 from .gradient_entry import through
 from .loss import legacy_reduction, reduce_loss
 
@@ -341,7 +341,7 @@ def binary_cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = 
             if not bool(((values >= 0) & (values <= 1)).all()):
                 raise RuntimeError(f"all elements of {name} should be between 0 and 1")
     loss = apply(_binary_cross_entropy, (input, target))
-    return reduce_loss(loss if weight is None else loss * weight, reduction)
+    return titled(reduce_loss(loss if weight is None else loss * weight, reduction), "BinaryCrossEntropyBackward0")
 
 
 def _binary_cross_entropy_formula(grad_output: Tensor, input: Tensor, target: Tensor) -> Tensor:
@@ -394,7 +394,7 @@ def binary_cross_entropy_with_logits(input: Tensor, target: Tensor, weight: Tens
         loss = (1 - target) * input - logsigmoid(input)
     else:
         loss = (1 - target) * input - ((pos_weight - 1) * target + 1) * logsigmoid(input)
-    return reduce_loss((loss if weight is None else loss * weight).to(kind), reduction)
+    return titled(reduce_loss((loss if weight is None else loss * weight).to(kind), reduction), "BinaryCrossEntropyWithLogitsBackward0")
 
 
 def multilabel_soft_margin_loss(input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean") -> Tensor:
@@ -446,7 +446,7 @@ def multi_margin_loss(input: Tensor, target: Tensor, p: int = 1, margin: float =
     if weight is not None:
         distance = distance * weight.reshape(-1)[index]
     loss = distance.scatter(1, index, 0).sum(1) / logits.shape[1]
-    return reduce_loss(loss.reshape(target.shape) if single and target.dim() == 0 else loss, reduction)
+    return titled(reduce_loss(loss.reshape(target.shape) if single and target.dim() == 0 else loss, reduction), "MultiMarginLossBackward0")
 
 
 def _check_classes(target: TensorBase, classes: int) -> None:
@@ -485,7 +485,7 @@ def multilabel_margin_loss(input: Tensor, target: Tensor, size_average: bool | N
     gaps = (1 - chosen.unsqueeze(2) + logits.unsqueeze(1)).clamp(min=0)
     counted = listed.unsqueeze(2) & ~is_target.unsqueeze(1)
     loss = gaps.masked_fill(~counted, 0).sum([1, 2]) / classes
-    return reduce_loss(loss.reshape(()) if input.dim() < 2 else loss, reduction)
+    return titled(reduce_loss(loss.reshape(()) if input.dim() < 2 else loss, reduction), "MultilabelMarginLossBackward0")
 
 
 def linear_cross_entropy(input: Tensor, linear_weight: Tensor, target: Tensor, *, linear_bias: Tensor | None = None, weight: Tensor | None = None, reduction: str = "mean", ignore_index: int | None = None, label_smoothing: float = 0.0, options: Any = None) -> Tensor:

@@ -11,7 +11,7 @@ import numpy as np
 from .. import dtypes as dt, tape
 from ..errors import sizes, type_name
 from ..grad_mode import no_grad
-from ..graph import adopt_history, check_in_place, grad_state, requires_grad
+from ..graph import CardNode, adopt_history, check_in_place, grad_state, requires_grad
 from ..shape import Layout, contiguous
 from ..storage import ON_META, Storage, TensorBase
 from .card import Pointwise, apply, check_castable, check_overlap, write_into
@@ -288,6 +288,13 @@ def resize(tensor: Any, shape: tuple[int, ...]) -> None:
             tape.observe(storage)
         storage.resize(needed)
     tensor._layout = new
+
+
+def titled(found: Any, title: str) -> Any:
+    """The result of a composite, whose node goes by the name that PyTorch's own op would give it."""
+    if type(found._node) is CardNode:
+        found._node.title = title
+    return found
 
 
 def with_out(function: Callable[..., Any]) -> Any:

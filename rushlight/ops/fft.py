@@ -48,7 +48,7 @@ def _c2c_rule(input: np.ndarray, dims: Shape, norm: Any, forward: bool) -> np.nd
 
 
 _c2c: Card = Card(
-    "fft_c2c", "input",
+    "fft_c2c", "input", node_name="FftC2CBackward0",
     statics="dims norm forward",
     infer=lambda input, dims, norm, forward: _infer(input, dims, input.dtype),
     numpy=_c2c_rule,
@@ -65,7 +65,7 @@ def _r2c_gradient(g: Tensor, layouts: Sequence[Layout], dims: Shape, norm: str) 
 
 
 _r2c = Card(
-    "fft_r2c", "input",
+    "fft_r2c", "input", node_name="FftR2CBackward0",
     statics="dims norm",
     infer=lambda input, dims, norm: _infer(input, dims, input.dtype.to_complex(), input.shape[dims[-1]] // 2 + 1, True),
     numpy=lambda input, dims, norm: np.fft.rfftn(input, axes=dims, norm=norm), grads={"input": _r2c_gradient},
@@ -84,7 +84,7 @@ def _c2r_gradient(g: Tensor, layouts: Sequence[Layout], dims: Shape, norm: str, 
 
 
 _c2r = Card(
-    "fft_c2r", "input",
+    "fft_c2r", "input", node_name="FftC2RBackward0",
     statics="dims norm size",
     infer=lambda input, dims, norm, size: _infer(input, dims, input.dtype.to_real(), size, True),
     numpy=lambda input, dims, norm, size: np.fft.irfftn(input, [*(input.shape[d] for d in dims[:-1]), size], axes=dims, norm=norm),

@@ -18,7 +18,7 @@ from ..storage import TensorBase
 from . import elementwise_loss
 from .card import apply
 from .creation import full_like, zeros_like
-from .define import NOT_FLOAT, refuse_dtypes
+from .define import NOT_FLOAT, refuse_dtypes, titled
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -234,7 +234,7 @@ def soft_margin_loss(input: Tensor, target: Tensor, size_average: bool | None = 
     margin = -target * input
     if input._layout.dtype.category == dt.INTEGER:
         raise RuntimeError(f"result type Float can't be cast to the desired output type {input._layout.dtype.type_name}")
-    return reduce_loss(margin.exp().log1p(), reduction)
+    return titled(reduce_loss(margin.exp().log1p(), reduction), "SoftMarginLossBackward0")
 
 
 @autocasts(SINGLE)

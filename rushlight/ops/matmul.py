@@ -17,7 +17,7 @@ from ..graph import grad_state
 from ..shape import Layout, broadcast_shapes, can_broadcast_to, contiguous, layout
 from ..storage import TensorBase
 from .card import Card, apply
-from .define import EXACT, as_tensor_argument, write_out
+from .define import EXACT, as_tensor_argument, titled, write_out
 from .gradient_entry import apply_masked, masked, results, through
 from .reduction import widened
 from .scalars import C_NAMES, overflow
@@ -402,7 +402,7 @@ def _factor(value: Any, dtype: dt.dtype) -> Any:
     return int(value) if dtype.category < dt.FLOAT and isinstance(value, float) else value
 
 
-def _plus(input: Tensor, product: Tensor, beta: Any, alpha: Any, out: Tensor | None) -> Tensor:
+def _plus(input: Tensor, product: Tensor, beta: Any, alpha: Any, out: Tensor | None, title: str) -> Tensor:
     """``beta * input + alpha * product``, where `input` broadcasts; with `beta` zero its nan and inf do not count."""
     have, shape = input._layout, product._layout.shape
     if not can_broadcast_to(have.shape, shape):
@@ -412,7 +412,7 @@ def _plus(input: Tensor, product: Tensor, beta: Any, alpha: Any, out: Tensor | N
     beta, alpha = _factor(beta, have.dtype), _factor(alpha, have.dtype)
     found = _scaled(product, alpha)
     if beta != 0:
-        found = _scaled(input, beta) + found
+        found = titled(_scaled(input, beta) + found, title)
     return found if out is None else write_out(out, found, exact=EXACT)
 
 
@@ -428,7 +428,7 @@ def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: Any = 1, alpha: Any 
     if matrix.shape[1] != vector.shape[0] or have.numel not in (1, matrix.shape[0]):
         raise RuntimeError(f"size mismatch, got input ({have.numel}), mat ({matrix.shape[0]}x{matrix.shape[1]}), vec ({vector.shape[0]})")
     _check_addmv_dtypes(have, matrix, vector)
-    return _plus(input, mv(mat, vec), beta, alpha, out)
+    return _plus(input, mv(mat, vec), beta, alpha, out, "AddmvBackward0")
 
 
 def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: Any = 1, alpha: Any = 1, out: Tensor | None = None) -> Tensor:
@@ -468,7 +468,7 @@ def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alph
     >>> torch.addbmm(torch.zeros(1), torch.ones(2, 1, 3), torch.ones(2, 3, 1))
     tensor([[6.]])
     """
-    return _plus(input, bmm(batch1, batch2).sum(0).to(batch1._layout.dtype), beta, alpha, out)
+    return _plus(input, bmm(batch1, batch2).sum(0).to(batch1._layout.dtype), beta, alpha, out, "AddbmmBackward0")
 
 
 @autocasts(LOWER)
@@ -483,7 +483,7 @@ def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alp
         names = [c_name(dtype) for dtype in dtypes]
         raise RuntimeError(f"Input dtypes must be the same, got: input {names[0]}, batch1: {names[1]}, batch2: {names[2]}")
     _refuse_bools("baddbmm", dtypes[1], input._layout)
-    return _plus(input, bmm(batch1, batch2), beta, alpha, out)
+    return _plus(input, bmm(batch1, batch2), beta, alpha, out, "BaddbmmBackward0")
 
 
 def outer(input: Tensor, vec2: Tensor, *, out: Tensor | None = None) -> Tensor:

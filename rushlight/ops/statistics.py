@@ -16,7 +16,7 @@ from ..errors import sizes
 from ..shape import Layout, broadcast_shapes, contiguous, wrap_dim
 from ..storage import TensorBase
 from .card import Card, apply, array_of, tensor_of_array
-from .define import as_tensor_argument, write_out
+from .define import as_tensor_argument, titled, write_out
 from .vector_norm import vector_norm
 
 if TYPE_CHECKING:
@@ -409,7 +409,7 @@ def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str = "use_mm_fo
     if p == 2:
         common = dt.promote_cached(first.dtype, second.dtype)
         return apply(_distances, (x1.to(common), x2.to(common)), (max(first.shape[-2], second.shape[-2]) > threshold,))
-    return vector_norm(x1.unsqueeze(-2) - x2.unsqueeze(-3), p, -1)
+    return titled(vector_norm(x1.unsqueeze(-2) - x2.unsqueeze(-3), p, -1), "CdistBackward0")
 
 
 @autocasts(SINGLE)
@@ -424,4 +424,4 @@ def trace(input: Tensor) -> Tensor:
         raise NotImplementedError("\"trace\" not implemented for 'Bool'")
     if here.ndim != 2:
         raise RuntimeError(f"trace: expected a matrix, but got tensor with dim {here.ndim}")
-    return input.diagonal().sum()
+    return titled(input.diagonal().sum(), "TraceBackward0")

@@ -13,7 +13,7 @@ from ..engine.lowering import LOOPED, Loop, Space
 from ..shape import Layout, Shape, contiguous, wrap_dim
 from .card import Card, apply
 from .combine import where
-from .define import EXACT, as_tensor_argument, write_out
+from .define import EXACT, as_tensor_argument, titled, write_out
 from .reduction import keep_dims, over_other_dims, reduced_count, reduced_shape, reduction_dims, row_space, widened
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:
     difference = as_tensor_argument(input, "dist") - as_tensor_argument(other, "dist", "other", 2)
     if difference._layout.dtype.category < dt.FLOAT:
         raise RuntimeError(f"norm(): input dtype should be either floating point or complex. Got {difference._layout.dtype.type_name} instead.")
-    return vector_norm(difference, p)
+    return titled(vector_norm(difference, p), "DistBackward0")
 
 
 def renorm(input: Tensor, p: float, dim: int, maxnorm: float, *, out: Tensor | None = None) -> Tensor:

@@ -385,19 +385,24 @@ _unsqueeze = View(
     statics="dim",
     grads={"input": lambda g, dim: g.squeeze(dim)},
 )
-_squeeze = View(
-    "squeeze",
-    geometry=lambda input, dims: (
-        layout(
-            tuple(n for d, n in enumerate(input.shape) if d not in dims),
-            tuple(s for d, s in enumerate(input.stride) if d not in dims),
-            input.dtype,
+def _squeezing(name: str, overload: int) -> View:
+    return View(
+        name,
+        geometry=lambda input, dims: (
+            layout(
+                tuple(n for d, n in enumerate(input.shape) if d not in dims),
+                tuple(s for d, s in enumerate(input.stride) if d not in dims),
+                input.dtype,
+            ),
+            0,
         ),
-        0,
-    ),
-    statics="dims",
-    grads={"input": lambda g, layouts: g.reshape(layouts[0].shape)},
-)
+        statics="dims",
+        grads={"input": lambda g, layouts: g.reshape(layouts[0].shape)},
+        node_name=f"SqueezeBackward{overload}",
+    )
+
+
+_squeeze, _squeeze_dim, _squeeze_dims = _squeezing("squeeze", 0), _squeezing("squeeze_dim", 1), _squeezing("squeeze_dims", 2)
 
 
 def unsqueeze(input: Tensor, dim: int) -> Tensor:
@@ -426,6 +431,7 @@ def squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
             if wrapped.count(d) > 1:
                 raise RuntimeError(f"dim {d} appears multiple times in the list of dims")
         dims = tuple(sorted(d for d in wrapped if shape and shape[d] == 1))
+        return apply_view(_squeeze_dims if isinstance(dim, (tuple, list)) else _squeeze_dim, input, (dims,))
     return apply_view(_squeeze, input, (dims,))
 
 

@@ -273,3 +273,13 @@ def test_a_number_where_a_mask_holds():
     wide = torch.arange(40000) % 7
     wide[wide == 3] = -1
     np.testing.assert_array_equal(wide.numpy(), np.where(np.arange(40000) % 7 == 3, -1, np.arange(40000) % 7))
+
+
+def test_writing_at_indices_of_windows_that_overlap_writes_every_row() -> None:
+    """What an op leaves alone does not undo what it has written in the same place."""
+    x = torch.arange(8.0)
+    windows = x.unfold(0, 3, 1)
+    windows[torch.tensor([0, 2])] = torch.tensor([[10.0, 11.0, 12.0], [20.0, 21.0, 22.0]])
+    assert x.tolist() == [10.0, 11.0, 20.0, 21.0, 22.0, 5.0, 6.0, 7.0]
+    windows.index_fill_(0, torch.tensor([3]), -1.0)
+    assert x.tolist() == [10.0, 11.0, 20.0, -1.0, -1.0, -1.0, 6.0, 7.0]

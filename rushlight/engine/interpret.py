@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..shape import is_injective
 from ..storage import Storage
 
 if TYPE_CHECKING:
@@ -91,4 +92,9 @@ def deliver(operand: tuple[Storage, int, Any], result: Any) -> None:
             return
     if storage.data is None:
         storage.allocate()
-    np.copyto(storage.array(offset, layout), result, casting="unsafe")
+    target = storage.array(offset, layout)
+    if not layout.dense and not is_injective(layout.shape, layout.stride):
+        # Of elements that share a place, those that the op has left alone must not undo the others.
+        np.copyto(target, result, casting="unsafe", where=target != result)
+        return
+    np.copyto(target, result, casting="unsafe")

@@ -310,11 +310,79 @@ def test_two_dynamic_sizes():
         agrees(model, data, torch.randint(0, 11, size))
 
 
-def test_dynamic_batch_of_a_recurrent_network():
-    """The initial state, made inside the layer, follows the batch."""
-    model = nn.LSTM(4, 5, batch_first=True).eval()
-    data = exported(model, torch.randn(2, 3, 4), dynamic_axes={"input": [0]})
-    agrees(model, data, torch.randn(5, 3, 4))
+RECURRENT = {
+    "LSTM": lambda **options: nn.LSTM(3, 4, **options),
+    "GRU": lambda **options: nn.GRU(3, 4, **options),
+    "RNN": lambda **options: nn.RNN(3, 4, **options),
+    "RNN relu": lambda **options: nn.RNN(3, 4, nonlinearity="relu", **options),
+}
+RECURRENT_OPTIONS = (
+    {},
+    {"bias": False},
+    {"num_layers": 2, "dropout": 0.5},
+    {"bidirectional": True, "batch_first": True},
+    {"num_layers": 2, "bidirectional": True, "bias": False},
+)
+
+
+@pytest.mark.parametrize("options", RECURRENT_OPTIONS, ids=str)
+@pytest.mark.parametrize("name", RECURRENT)
+def test_recurrent_layers_of_any_length(name, options):
+    """One node for each direction of each layer, with weights that are constants; batch and length follow the input."""
+    model = RECURRENT[name](**options).eval()
+    data = exported(model, torch.randn(2, 5, 3), dynamic_shapes={"input": {0: "first", 1: "second"}})
+    graph = onnx.load_from_string(data).graph
+    layers = [node for node in graph.node if node.op_type == name.split()[0]]
+    assert len(layers) == model.num_layers * (1 + model.bidirectional)
+    weights = {w.name for w in graph.initializer}
+    assert all(weights.issuperset(node.input[1 : 3 + model.bias]) for node in layers)
+    for size in ((2, 5), (1, 9), (7, 1)):
+        agrees(model, data, torch.randn(*size, 3))
+
+
+@pytest.mark.parametrize("name", RECURRENT)
+def test_recurrent_layers_with_given_states(name):
+    """Initial states that are inputs, in batches and without a batch dim; a dynamic length and batch."""
+    model = RECURRENT[name](num_layers=2, bidirectional=True)
+
+    def arguments(steps, *batch):
+        state = tuple(torch.randn(4, *batch, 4) for _ in range(2))
+        return torch.randn(steps, *batch, 3), state if name == "LSTM" else state[0]
+
+    sizes = {0: "length", 1: "batch"}
+    states = ({1: "batch"}, {1: "batch"}) if name == "LSTM" else {1: "batch"}
+    data = exported(model.eval(), *arguments(5, 2), dynamic_shapes=(sizes, states))
+    for size in ((5, 2), (8, 3), (1, 1)):
+        agrees(model, data, *arguments(*size))
+    data = exported(model, *arguments(5), dynamic_shapes={"input": {0: "length"}})
+    agrees(model, data, *arguments(9))
+
+
+def test_recurrent_layers_in_parts():
+    """What has no node of its own, or none that onnxruntime runs, is written step by step: projections, float64, cells."""
+    for model, x in (
+        (nn.LSTM(3, 4, proj_size=2, bidirectional=True), torch.randn(5, 2, 3)),
+        (nn.GRU(3, 4).double(), torch.randn(5, 2, 3).double()),
+        (nn.GRUCell(3, 4), torch.randn(2, 3)),
+    ):
+        check(model, x)
+
+
+def test_recurrent_weights_that_are_computed():
+    """Weights that the model makes when it runs are rearranged in the graph."""
+    for layer in (nn.LSTM(3, 4), nn.GRU(3, 4), nn.RNN(3, 4)):
+        model = nn.utils.parametrizations.weight_norm(layer, "weight_hh_l0")
+        check(model, torch.randn(5, 2, 3), opset_version=13)
+    shared = nn.LSTM(3, 4)
+    check(Calls(lambda x: (shared(x)[0], shared(x.flip(0))[0] + shared.weight_ih_l0.sum())), torch.randn(5, 2, 3))
+
+
+def test_recurrent_weights_left_out():
+    """Without weights in the file they are inputs, in the form in which the nodes want them."""
+    model, x = nn.LSTM(3, 4).eval(), torch.randn(5, 2, 3)
+    proto = torch.onnx.export(model, x, export_params=False).model_proto
+    shapes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in proto.graph.input}
+    assert shapes == {"input": [5, 2, 3], "weight_ih_l0.W": [1, 16, 3], "weight_hh_l0.R": [1, 16, 4], "bias_ih_l0.B": [1, 32]}
 
 
 def test_writes_in_place():

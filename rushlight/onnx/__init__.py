@@ -1,7 +1,7 @@
 """``torch.onnx``: models as ONNX graphs.
 
 `export` runs the model while the engine reports each op (`trace`), then walks the report: `graph` keeps track of what
-memory holds, and the builders (`pointwise`, `shapes`, `reductions`, `layers`) write the nodes of each card.
+memory holds, and the builders (`pointwise`, `shapes`, `reductions`, `layers`, `recurrent`) write the nodes of each card.
 Source: https://docs.pytorch.org/docs/stable/onnx.html
 """
 

@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from ..storage import TensorBase
-from . import layers, pointwise, reductions, shapes
+from . import layers, pointwise, recurrent, reductions, shapes
 from .builders import build
 from .errors import OnnxExporterError
 from .graph import Graph, tensor_type
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..tensor import Tensor
 
 #: The modules whose import fills the table of builders.
-BUILDER_MODULES = (layers, pointwise, reductions, shapes)
+BUILDER_MODULES = (layers, pointwise, recurrent, reductions, shapes)
 
 #: The opset that is written unless another is asked for, and the first and last that can be.
 DEFAULT_OPSET, LOWEST_OPSET, HIGHEST_OPSET = 20, 11, 23

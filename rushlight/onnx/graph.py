@@ -145,6 +145,19 @@ class Graph:
     def cast(self, name: str, dtype: dtype) -> str:
         return self.node("Cast", name, to=tensor_type(dtype))
 
+    def weight_name(self, value: Value) -> str | None:
+        """What the model calls a parameter or buffer that it has not written to; None for all other values."""
+        name = self._weight_names.get((id(value.storage), value.region))
+        known = self._regions.get(id(value.storage))
+        return name if known is None or known.get(value.region) == name else None
+
+    def add_weight(self, name: str, array: np.ndarray) -> str:
+        """A weight in another form than the model has it."""
+        from ..ops import from_numpy
+
+        self.weights[name] = from_numpy(array)
+        return name
+
     def _outside(self, value: Value) -> str:
         """A tensor that no op of the trace made: a weight, or a constant of the model."""
         name = self._weight_names.get((id(value.storage), value.region))

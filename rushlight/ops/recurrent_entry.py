@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..dtypes import float32
 from ..engine.lowering import FLOATING, Calls
 from ..graph import grad_state
 from ..shape import Layout, contiguous
@@ -39,7 +40,9 @@ if TYPE_CHECKING:
 def is_entry(network: Network, input: Tensor, state: State, weights: Weights) -> bool:
     """Whether this layer can be one entry: all of one dtype and of the right shapes, and no projection."""
     x, ih, hh = input._layout, weights.ih._layout, weights.hh._layout
-    if grad_state.tracer is not None or weights.hr is not None or x.ndim not in (2, 3) or hh.ndim != 2 or not x.numel:
+    if grad_state.tracer is not None and (x.ndim != 3 or x.dtype is not float32):
+        return False  # a recorded graph has the parts, where ONNX has no node for the whole that run times know
+    if weights.hr is not None or x.ndim not in (2, 3) or hh.ndim != 2 or not x.numel:
         return False
     rows, size = hh.shape
     biases = [b._layout for b in (weights.bias_ih, weights.bias_hh) if b is not None]

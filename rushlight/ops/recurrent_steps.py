@@ -1,7 +1,7 @@
 """One step of each recurrent network, written in public ops: what `nn.LSTM` and its kin say in formulas.
 
 `run_steps` runs them over a sequence. Most sequences run as one entry instead (recurrent_entry.py), which has its second
-derivatives from here; so does whatever is exported to ONNX, where the parts are wanted.
+derivatives from here; so do the single steps that are exported to ONNX, where the parts are wanted.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ A job may also pack its panels, if no other job needs them.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from enum import IntEnum, auto
 from functools import lru_cache
@@ -25,7 +26,7 @@ from .conv_copies import (
     square,
     square_name,
 )
-from .elements import memory_type
+from .elements import PAIRS, memory_type
 from .emit import Builder, Value, module
 from .gemm_kernel import call_tail, divide, invoke, read_word, share
 from .kernel import Kernel
@@ -170,8 +171,10 @@ class _Job(Work):
             left = k.intrinsic("smax", k.sub(columns, v.index), k.constant(0, "i64"))
             if g.packs == "k":
                 ahead = self.at(type, from_v, (k.constant(_ROWS_AHEAD, "i64"), Word.PACK_FROM_O))
-                for n in range(g.variant.lanes):
-                    k.prefetch(self.at(type, ahead, (k.constant(n, "i64"), Word.PACK_FROM_COLUMN)))
+                # Lines of pairs are half as long, and there are two.
+                rows = [ahead, k.address(ahead, self.word(Word.PACK_SECOND), type)] if g.weight == PAIRS else [ahead]
+                for n, row in itertools.product(range(0, g.variant.lanes, len(rows)), rows):
+                    k.prefetch(self.at(type, row, (k.constant(n, "i64"), Word.PACK_FROM_COLUMN)))
             pair = self.word(Word.PACK_SECOND), full_rows(k, o.index, [self.word(w) for w in (Word.PACK_FULL, Word.PACK_FULL_O, Word.PACK_FULL_J)])
             relayout_vector(k, g.weight, from_v, to_v, steps, left, g.packs == "columns", True, pair)
         return self.near(Word.PANEL)

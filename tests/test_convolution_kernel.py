@@ -150,6 +150,8 @@ CASES: dict[str, tuple[Any, ...]] = {
     "depthwise lines": ((2, 33, 13), (33, 1, 4), 2, 1, 1, 33),
     "depthwise volumes": ((2, 3, 5, 6, 7), (3, 1, 2, 3, 2), (1, 2, 1), 1, 1, 3),
     "depthwise in several chunks": ((5, 24, 20, 33), (24, 1, 3, 3), 1, 1, 1, 24),
+    "depthwise in whole vectors of channels": ((2, 32, 9, 13), (32, 1, 3, 3), 1, 1, 1, 32),
+    "depthwise in whole vectors, with strides": ((2, 16, 12, 21), (16, 1, 5, 3), (2, 1), (2, 0), 1, 16),
     "a line": ((3, 4, 50), (6, 4, 5), 1, 2),
     "a line with strides": ((3, 4, 50), (36, 4, 5), 3, 2, 2),
     "a volume": ((2, 3, 5, 6, 7), (4, 3, 3, 2, 3), (1, 2, 1), 1),

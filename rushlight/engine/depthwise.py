@@ -28,8 +28,11 @@ from .emit import LANES, Builder, Value, module
 from .gemm_kernel import call_tail, divide, invoke, read_word, share, shares
 from .kernel import Call, Kernel, Pointer, Result
 
-#: Lines, or places with channels last, that are worked on together.
+#: Lines that are worked on together; or places with channels last, of which the number is chosen: what a tap takes beside them is
+#: about as much as so many.
 _LINES = 4
+_PLACES = range(4, 9)
+_TAP_PLACES = 6
 #: Lines that are fetched beforehand where lanes are channels.
 _LINES_AHEAD = 3
 #: Taps whose sums are held together.
@@ -99,6 +102,8 @@ class _Variant:
     step: int  # between lanes of the source: 1, 2, or 0 for anything else
     dense: bool  # whether lanes of the result lie next to each other
     source: Source | None  # how planes are brought
+    together: int  # lines or places that are worked on together
+    whole: bool  # whether all vectors are
 
 
 def prefers_channels(a_step: int, out_step: int) -> bool:
@@ -118,7 +123,7 @@ def windows(c: Calls, image: Image, out: Image, parts: Sequence[Part], moves: Sh
     a_steps = [*seen[:2], *(m * s for m, s in zip(moves, seen[2:], strict=True))]
     out_steps = [*out.stride[:2], *(m * s for m, s in zip(spread, out.stride[2:], strict=True))]
     lane = 1 if by_channels else 4
-    variant = _Variant(c.type, bias is not None, by_channels, a_steps[lane] if a_steps[lane] in (1, 2) else 0, out_steps[lane] == 1, source)
+    variant = _Variant(c.type, bias is not None, by_channels, a_steps[lane] if a_steps[lane] in (1, 2) else 0, out_steps[lane] == 1, source, *_together(parts, channels, by_channels))
     firsts = max(p.extents[1] for p in parts) if by_channels else channels
     jobs = samples * firsts
     work = sum(samples * channels * p.extents[0] * p.extents[1] * p.extents[2] * max(len(p.taps), 1) for p in parts)
@@ -151,6 +156,14 @@ def _result(c: Calls, out: Image, by_channels: bool) -> Result | None:
     return Result(out.pointer, c.type, (out.shape[0], rows[0], columns[0]), (out.stride[0], rows[1], columns[1]), _Word.TAIL)
 
 
+def _together(parts: Sequence[Part], channels: int, by_channels: bool) -> tuple[int, bool]:
+    """How many lines or places are worked on together, and whether their vectors are whole."""
+    if not by_channels:
+        return _LINES, False
+    width = max(p.extents[2] for p in parts)
+    return min(_PLACES, key=lambda n: -(-width // n) * (n + _TAP_PLACES)), channels % LANES == 0
+
+
 def _near(c: Calls, image: Image, parts: Sequence[Part], moves: Shape, by_channels: bool) -> tuple[Shape, Source | None, list[int], list[int], int]:
     """How planes are brought near, if places outside of the image are seen: strides, where from, zeros before, extents, elements."""
     taps = [(place, p.extents) for p in parts for place, _ in p.taps]
@@ -168,7 +181,7 @@ def _near(c: Calls, image: Image, parts: Sequence[Part], moves: Shape, by_channe
 def _windows_kernel(variant: _Variant) -> Kernel:
     k = Builder("depthwise", [("ptr", "args"), ("i64", "chunk")])
     functions = [k, *(functions_for(variant.type, variant.source) if variant.source else [])]
-    type, count = variant.type, _LINES
+    type, count = variant.type, variant.together
     a, b, bias, out = (read_word(k, n, "ptr") for n in (_Word.A, _Word.B, _Word.BIAS, _Word.OUT))
     a_step, out_step, size, move = ([read_word(k, first + d) for d in range(n)] for first, n in ((_Word.A_STEP, 5), (_Word.OUT_STEP, 5), (_Word.SIZE, 3), (_Word.MOVE, 3)))
     source_step = [read_word(k, _Word.SOURCE_STEP + d) for d in range(2)]
@@ -211,15 +224,15 @@ def _windows_kernel(variant: _Variant) -> Kernel:
             with k.loop(0, planes) as plane, k.loop(*loops[0]) as outer, k.loop(*loops[1]) as inner:
                 group, block = (outer, inner) if variant.channels else (inner, outer)
                 left = k.sub(lanes, block.index)
-                read, written = _Lanes(k, type, left, variant.step, a_step[lane]), _Lanes(k, type, left, int(variant.dense), out_step[lane])
+                read, written = (_Lanes(k, type, left, how, step[lane], variant.whole) for how, step in ((variant.step, a_step), (int(variant.dense), out_step)))
                 a_block = moved(a_part, (plane.index, a_step[2]), (block.index, a_step[lane]))
                 out_block = moved(out_part, (plane.index, out_step[2]), (block.index, out_step[lane]))
                 along = block.index if variant.channels else zero
                 b_block, start = k.address(b_job, along, type), read.zero
 
-                def factor(source: Value, mask: Value = read.mask, nothing: Value = read.zero) -> Value:
+                def factor(source: Value, lanes: _Lanes = read) -> Value:
                     """A weight or the bias: one for all lanes, or one for each."""
-                    return k.masked_load(source, type, mask, nothing) if variant.channels else k.splat(k.load(source, type))
+                    return lanes.next_to_each_other(source) if variant.channels else k.splat(k.load(source, type))
 
                 if variant.bias:
                     start = factor(k.address(bias_job, along, type))
@@ -283,8 +296,9 @@ def _either(k: Builder, whole: Value, sums: Callable[[bool], list[Value]]) -> li
 class _Lanes:
     """A vector of one operand: which lanes there are, and how they lie in memory."""
 
-    def __init__(self, k: Builder, type: str, left: Value, how: int, step: Value) -> None:
-        self.k, self.type = k, type
+    def __init__(self, k: Builder, type: str, left: Value, how: int, step: Value, whole: bool = False) -> None:
+        """`whole`: whether there are as many as a vector has."""
+        self.k, self.type, self.whole = k, type, whole
         self.mask, self.zero = k.first_lanes(left), k.constant(0, type, LANES)
         # With step 2 nothing behind the last element is read.
         self.mask_of_two = k.first_lanes(k.sub(k.shl(left, 1), k.constant(1, "i64")), 2 * LANES) if how == 2 else None
@@ -296,10 +310,15 @@ class _Lanes:
             return k.gather(k.addresses(source, self.places, type), type, self.mask, self.zero)
         if self.mask_of_two is not None:
             return k.shuffle(k.masked_load(source, type, self.mask_of_two, k.constant(0, type, 2 * LANES)), range(0, 2 * LANES, 2))
-        return k.masked_load(source, type, self.mask, self.zero)
+        return self.next_to_each_other(source)
+
+    def next_to_each_other(self, source: Value) -> Value:
+        return self.k.load(source, self.type, LANES) if self.whole else self.k.masked_load(source, self.type, self.mask, self.zero)
 
     def store(self, value: Value, target: Value) -> None:
-        if self.places is None:
+        if self.places is None and self.whole:
+            self.k.store(value, target)
+        elif self.places is None:
             self.k.masked_store(value, target, self.mask)
         else:
             self.k.scatter(value, self.k.addresses(target, self.places, self.type), self.mask)

@@ -1,7 +1,8 @@
 """Half precision for entries with kernel calls of their own, which are made for other dtypes.
 
 Where numbers are computed, operands become float32 in the workspace, and results are rounded once. Where elements are only moved, they
-are moved as int16. Matrix products have kernels that read and write half precision (gemm.py).
+are moved as int16. Matrix products, convolutions, batch norm and, by pairs, attention have kernels that read and write half precision;
+where these do not apply, they too go through float32.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .devices import device
+from .devices import NO_ACCELERATOR, device
 
 
 def is_available() -> bool:
@@ -34,7 +34,7 @@ def empty_cache() -> None:
 
 def _refuse(*args: object) -> None:
     """Raises: there is no accelerator."""
-    raise RuntimeError("Cannot access accelerator device when none is available.")
+    raise RuntimeError(NO_ACCELERATOR)
 
 
 current_device_index = set_device_index = synchronize = current_stream = _refuse

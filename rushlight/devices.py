@@ -11,6 +11,7 @@ _TYPES = (
 )  # fmt: skip
 
 NO_CUDA = "Torch not compiled with CUDA enabled"
+NO_ACCELERATOR = "Cannot access accelerator device when none is available."
 
 
 class device:
@@ -29,7 +30,8 @@ class device:
             self.type, self.index = type.type, type.index
             return
         if isinstance(type, int):
-            type, index = "cuda", type
+            # A number means an accelerator.
+            raise RuntimeError("Device index must not be negative" if type < 0 else NO_ACCELERATOR)
         name, _, number = type.partition(":")
         if name not in _TYPES:
             raise RuntimeError(

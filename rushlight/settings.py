@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 from . import dtypes as dt
 from .engine import pool
 
@@ -102,7 +104,11 @@ def set_float32_matmul_precision(precision: str) -> None:
     """Allow float32 products to round as "highest", "high" or "medium" says; they are always exact to float32 here."""
     global _precision
     if precision not in ("highest", "high", "medium"):
-        raise RuntimeError(f"Invalid precision. Must be one of highest, high, medium, but got: {precision}")
+        warnings.warn(
+            f"{precision} is not one of 'highest', 'high', or 'medium'; the currentsetFloat32MatmulPrecision call has no effect.",
+            stacklevel=2,
+        )
+        return
     _precision = precision
 
 

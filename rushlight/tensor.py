@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
@@ -178,9 +178,9 @@ class Tensor(Methods):
     def is_pinned(self, device: Any = None) -> bool:
         return False
 
-    def pin_memory(self, device: Any = None) -> Tensor:
-        """`self`: there is no accelerator for which memory could be pinned."""
-        return self
+    def pin_memory(self, device: Any = None) -> NoReturn:
+        """Raises: there is no accelerator for which memory could be pinned."""
+        raise RuntimeError(devices.NO_ACCELERATOR)
 
     def share_memory_(self) -> Tensor:
         """Move the storage to memory that other processes can share."""

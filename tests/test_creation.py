@@ -197,3 +197,11 @@ def test_integers_become_the_default_dtype_of_the_moment():
     assert seen == [[dtype] * 5 for dtype in (torch.float32, torch.float64, torch.float16, torch.float32)]
     with pytest.raises(TypeError, match="invalid dtype object: only floating-point types are supported as the default type"):
         torch.set_default_dtype(torch.int32)
+
+
+def test_a_number_is_an_accelerator_of_which_there_is_none():
+    for call in (lambda: torch.device(0), lambda: torch.ones(1).to(0), lambda: torch.ones(1, device=1), lambda: torch.ones(1).pin_memory()):
+        with pytest.raises(RuntimeError, match="Cannot access accelerator device when none is available."):
+            call()
+    with pytest.warns(UserWarning, match="exact is not one of 'highest', 'high', or 'medium'"):
+        torch.set_float32_matmul_precision("exact")

@@ -1,5 +1,5 @@
 """`torch.distributed` as it is in a PyTorch built without it: `is_available()` is False, and only the names that
-PyTorch has in such a build are here.
+PyTorch has in such a build are here, and `is_initialized()`.
 """
 
 from __future__ import annotations
@@ -9,6 +9,15 @@ def is_available() -> bool:
     """Whether processes can work together: not yet.
 
     >>> torch.distributed.is_available()
+    False
+    """
+    return False
+
+
+def is_initialized() -> bool:
+    """Whether the default process group is there: it never is. For programs that ask this alone.
+
+    >>> torch.distributed.is_initialized()
     False
     """
     return False

@@ -284,3 +284,7 @@ def test_low_rank_forms_draw_as_pytorch() -> None:
     torch.manual_seed(0)
     expected = L.qr(a @ torch.randn(3, 1)).Q
     assert values.item() == pytest.approx((expected.mH @ a).norm().item(), rel=1e-6)
+
+
+def test_the_cross_product_of_two_vectors():
+    assert torch.linalg.cross(torch.tensor([1.0, 0.3, 0.0]), torch.tensor([0.0, 1.0, 0.7])).tolist() == pytest.approx([0.21, -0.7, 1.0])

@@ -358,7 +358,7 @@ def _cross_rule(input: np.ndarray, other: np.ndarray, axis: int) -> np.ndarray:
     a, b, c = (np.moveaxis(array, axis, 0) for array in (input, other, found))
     for n in range(3):
         first, second = (n + 1) % 3, (n + 2) % 3
-        np.subtract(a[first] * b[second], a[second] * b[first], out=c[n])
+        c[n] = a[first] * b[second] - a[second] * b[first]
     return found
 
 

@@ -185,6 +185,14 @@ CASES: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
         RuntimeError,
         "TensorAccessor expected 1 dims but tensor has 2",
     ),
+    "linear, three dims": (lambda: F.linear(SINGLE, SINGLE[None]), RuntimeError, "t() expects a tensor with <= 2 dimensions, but self is 3D"),
+    "linear, one dim": (lambda: F.linear(SINGLE, SINGLE[0], torch.tensor(1.0)), RuntimeError, "mat2 must be a matrix, got 1-D tensor"),
+    "one running statistic": (
+        lambda: F.batch_norm(SINGLE, None, torch.ones(2), training=True),
+        ValueError,
+        "running_mean and running_var must either both be None or neither be None",
+    ),
+    "nll_loss of a number": (lambda: F.nll_loss(torch.tensor(1.0), torch.tensor(0)), ValueError, "Expected 1 or more dimensions (got 0)"),
     "kl_div": (lambda: F.kl_div(WHOLE, WHOLE, reduction="sum"), RuntimeError, "kl_div: Integral inputs not supported."),
     "clamp_": (lambda: WHOLE.clone().clamp_(0.5), RuntimeError, "result type Float can't be cast to the desired output type long int"),
     "cosine_similarity": (

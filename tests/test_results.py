@@ -82,6 +82,7 @@ CASES: dict[str, tuple[Callable[[], Any], Any]] = {
     "max_pool1d of integers, with indices": (lambda: F.max_pool1d_with_indices(torch.tensor([[[1, 3, 2, 5]]]), 2), [[[[3, 5]]], [[[1, 3]]]]),
     "empty rows written in place": (lambda: torch.zeros(3, 1, 0).expand(3, 2, 0).exp_().shape, [3, 2, 0]),
     "batch_norm's weight in a matrix": (lambda: F.batch_norm(torch.ones(1, 2), torch.zeros(2), torch.ones(2), torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0], [4.0]]), eps=0.0), [[4.0, 6.0]]),
+    "linear of two vectors": (lambda: [F.linear(torch.ones(3), torch.ones(3)), *gradients(F.linear, [1.0, 2.0], [3.0, 4.0])], [3.0, [3.0, 4.0], [1.0, 2.0]]),
     "transposes of a number": (lambda: [torch.tensor(1.0).mT, torch.tensor(1j).mH, torch.adjoint(torch.tensor(1j))], [1.0, -1j, -1j]),
     "cross_entropy, negative smoothing": (lambda: F.cross_entropy(torch.ones(1, 3), torch.tensor([0]), label_smoothing=-1.0), 1.0986),
 }

@@ -75,7 +75,7 @@ def pdist(input: Tensor, p: float = 2.0) -> Tensor:
         raise RuntimeError(f"pdist only supports 2D tensors, got: {here.ndim}D")
     if not here.dtype.is_floating_point:
         raise RuntimeError("pdist only supports floating-point dtypes")
-    if p < 0:
+    if not p >= 0:
         raise RuntimeError("pdist only supports non-negative p values")
     if here.shape[0] > 1:
         refuse_dtypes("pdist", here.dtype, NOT_SINGLE)

@@ -246,6 +246,8 @@ def _rows(shape: tuple[int, ...]) -> int:
 def _infer_linear(input: Layout, weight: Layout, bias: Any = None) -> Layout:
     if not input.ndim or not weight.ndim:
         raise RuntimeError(f"both arguments to linear need to be at least 1D, but they are {input.ndim}D and {weight.ndim}D")
+    if weight.ndim > 2:
+        raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {weight.ndim}D")
     rows = _rows(input.shape)
     if weight.ndim == 2 and input.shape[-1] != weight.shape[1]:
         raise RuntimeError(f"mat1 and mat2 shapes cannot be multiplied ({rows}x{input.shape[-1]} and {weight.shape[1]}x{weight.shape[0]})")
@@ -254,6 +256,8 @@ def _infer_linear(input: Layout, weight: Layout, bias: Any = None) -> Layout:
     if bias is None:
         same_dtype(input, weight)
     else:
+        if weight.ndim != 2:
+            raise RuntimeError(f"mat2 must be a matrix, got {weight.ndim}-D tensor")
         _check_addmm_dtypes(bias, input, weight)
     shape = (*input.shape[:-1], *weight.shape[:-1])
     if bias is not None and not can_broadcast_to(bias.shape, shape):
@@ -263,7 +267,7 @@ def _infer_linear(input: Layout, weight: Layout, bias: Any = None) -> Layout:
 
 def _linear_rule(input: np.ndarray, weight: np.ndarray, bias: np.ndarray | None = None) -> np.ndarray:
     rows = input.reshape(-1, input.shape[-1]) if input.size else input.reshape(_rows(input.shape), input.shape[-1])
-    found = product(rows, weight.T).reshape(*input.shape[:-1], *weight.shape[:-1])
+    found = product(rows, weight.T).reshape((*input.shape[:-1], *weight.shape[:-1]))
     return found if bias is None else np.add(found, bias, out=found if found.flags.writeable and found.ndim else None)
 
 

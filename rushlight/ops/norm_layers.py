@@ -160,6 +160,8 @@ def native_batch_norm(input: Tensor, weight: Tensor | None, bias: Tensor | None,
     from .creation import empty
 
     here = as_tensor_argument(input, "native_batch_norm")._layout
+    if (running_mean is None) is not (running_var is None) and training:
+        raise ValueError("running_mean and running_var must either both be None or neither be None")
     _check_batch_norm(here, (("running_mean", running_mean), ("running_var", running_var), ("weight", weight), ("bias", bias)), training)
     scale = 1.0 if weight is None else weight if weight._layout.ndim == 1 else weight.reshape(-1)
     shift = 0.0 if bias is None else bias if bias._layout.ndim == 1 else bias.reshape(-1)

@@ -274,7 +274,7 @@ def interpolate(input: Tensor, size: Any = None, scale_factor: Any = None, mode:
             f"Input Error: Only 3D, 4D and 5D input Tensors supported (got {ndim}D) for the modes: "
             f"nearest | linear | bilinear | bicubic | trilinear | lanczos | area | nearest-exact (got {mode})"
         )
-    return _resample(input, wanted, mode, bool(align_corners), scale_factors or (None,) * (ndim - 2), antialias)
+    return _resample(input, wanted, mode, bool(align_corners), scale_factors or (None,) * (ndim - 2), bool(antialias))
 
 
 def upsample(input: Tensor, size: Any = None, scale_factor: Any = None, mode: str = "nearest", align_corners: bool | None = None) -> Tensor:

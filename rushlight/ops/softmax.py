@@ -123,7 +123,7 @@ def _apply(card: Card, input: Tensor, dim: int, dtype: dt.dtype | None, out: Ten
     if dtype is not None and dtype is not here.dtype:
         input = input.to(dtype)
     dim = wrap_dim(dim, here.ndim)
-    if not input._layout.dtype.is_floating_point:
+    if not input._layout.dtype.is_floating_point and here.numel:
         kernel = "lastdim_kernel_impl" if dim >= here.ndim - 1 else "kernel_impl"
         raise NotImplementedError(f"\"{card.name}_{kernel}\" not implemented for '{input._layout.dtype.type_name}'")
     found = apply(card, (input,), (dim,))

@@ -400,7 +400,7 @@ def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str = "use_mm_fo
     for name, here in (("X1", first), ("X2", second)):
         if not here.dtype.is_floating_point:
             raise RuntimeError(f"cdist only supports floating-point dtypes, {name} got: {here.dtype.type_name}")
-    if p < 0:
+    if not p >= 0:
         raise RuntimeError("cdist only supports non-negative p values")
     if first.dtype in dt.LOW_PRECISION:
         raise NotImplementedError(f"\"cdist\" not implemented for '{first.dtype.type_name}'")

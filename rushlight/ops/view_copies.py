@@ -145,6 +145,11 @@ def narrow_copy(input: Tensor, dim: int, start: int, length: int, *, out: Tensor
     tensor([1, 2])
     """
     here = input._layout
+    if dim >= here.ndim:
+        raise RuntimeError(
+            "Expected dim < static_cast<int64_t>(self_sizes.size()) to be true, but got false.  "
+            "(Could this error message be improved?  If so, please report an enhancement request to PyTorch.)"
+        )
     if length < 0 and -here.ndim <= dim < here.ndim:
         raise RuntimeError(f"start ({start}) + length ({length}) exceeds dimension size ({here.shape[dim]}).")
     return _narrow_copy(input, dim, start, length, out=out)

@@ -128,6 +128,10 @@ def _is_fixed(option: Any) -> bool:
     return type(option) in _FIXED or (type(option) is tuple and all(map(_is_fixed, option)))
 
 
+#: So many steps' numbers are computed at once where the options stay.
+STEPS_AHEAD = 16
+
+
 class Coming(NamedTuple):
     """What the next step of a group takes."""
 
@@ -135,11 +139,6 @@ class Coming(NamedTuple):
     counts: list[float]  # what the scalars in the state become
     formula: Formula | None  # None where no entry can say the step
     numbers: list[float]  # of an entry
-
-    def formula_for(self, scalars: dict[str, Any]) -> Formula | None:
-        """The formula, if it is the one for other values of the scalars under the same options."""
-        formula = self.formula
-        return formula if formula is not None and kinds_of(scalars) == kinds_of(self.scalars) and formula.holds(scalars) else None
 
 
 class Ready:
@@ -157,7 +156,7 @@ class Ready:
         self.usable = not any(param._layout.dtype.is_complex for param in self.params)
         self.options: list[Any] | None = None  # of the last step that was computed; None also where some can be written in place
         self.decay: dict[str, Any] = {}
-        self.known: tuple[Any, Coming] | None = None  # that step, and the values it began from
+        self.known: dict[tuple[float, ...], Coming] = {}  # steps under these options, by the values that they begin from
         self.hold: Callable[[], bool] | None = None  # whether what is not numbers is as it was
         self.note(values)
 
@@ -213,22 +212,34 @@ class Ready:
         Raises what `_check_step` raises.
         """
         same = self.has_options(group)
-        if same and self.known is not None and self.known[0] == self.values:
-            return self.known[1]
         if not same:
             optimizer._check_step(group, self.params)
             self.decay = optimizer._decay(group)
             self.options = list(group.values()) if all(_is_fixed(value) for key, value in group.items() if key != "params") else None
-        first, *values = self.values
-        tensors = self.rest[0]
-        scalars, counts = optimizer._next(group, values, tensors[len(tensors) - len(values) :], first)
-        scalars |= self.decay
-        formula = self.known[1].formula_for(scalars) if same and self.known is not None else None
-        if formula is None:
-            formula = formula_of(type(optimizer).rule, 2 + len(tensors) - len(counts), scalars, group.get("maximize", False))
-        found = Coming(scalars, counts, formula, numbers_of(formula, scalars, counts) if formula is not None else [])
-        self.known = self.values, found
+            self.known.clear()
+        found = self.known.get(self.values)
+        if found is None:
+            # The more steps there have been under these options, the more are computed at once: code that has just run takes half the time.
+            ahead = max(1, min(2 * len(self.known), STEPS_AHEAD))
+            coming = self.known.popitem()[1] if self.known else None
+            self.known.clear()
+            values = self.values
+            while len(self.known) < ahead and values not in self.known:
+                coming = self.known[values] = self._computed(optimizer, group, values, coming)
+                values = (0.0, *coming.counts)
+            found = self.known[self.values]
         return found
+
+    def _computed(self, optimizer: RuleOptimizer, group: dict[str, Any], values: tuple[float, ...], last: Coming | None) -> Coming:
+        """The step that begins from these values of the scalars in the state. `last` is one under the same options."""
+        first, *held = values
+        tensors = self.rest[0]
+        scalars, counts = optimizer._next(group, held, tensors[len(tensors) - len(held) :], first)
+        scalars |= self.decay
+        formula = last.formula if last is not None and kinds_of(scalars) == kinds_of(last.scalars) else None
+        if formula is None or not formula.holds(scalars):
+            formula = formula_of(type(optimizer).rule, 2 + len(tensors) - len(counts), scalars, group.get("maximize", False))
+        return Coming(scalars, counts, formula, numbers_of(formula, scalars, counts) if formula is not None else [])
 
 
 class RuleOptimizer(Optimizer):

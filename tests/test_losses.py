@@ -58,3 +58,30 @@ def test_the_loss_with_logits_has_the_dtype_of_the_target():
     logits = torch.tensor([0.3, 0.7])
     for dtype in (torch.float16, torch.float64):
         assert F.binary_cross_entropy_with_logits(logits, torch.tensor([0.0, 1.0], dtype=dtype)).dtype is dtype
+
+
+def test_ctc_of_samples_together_is_that_of_each_alone() -> None:
+    """Samples of several lengths, with repeated labels, no labels, no steps, and more labels than steps."""
+    torch.manual_seed(0)
+    scores = torch.randn(7, 6, 5).double()
+    steps, lengths = [7, 5, 3, 0, 4, 7], [3, 2, 0, 0, 4, 3]
+    labels = torch.tensor([[1, 1, 2, 0], [3, 4, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0], [2, 2, 2, 2], [4, 1, 4, 0]])
+    for blank in (0, 2):
+        for zero_infinity in (False, True):
+            together = scores.clone().requires_grad_()
+            losses = F.ctc_loss(together.log_softmax(-1), labels, steps, lengths, blank, "none", zero_infinity)
+            losses.sum().backward()
+            assert together.grad is not None
+            for n, (count, length) in enumerate(zip(steps, lengths, strict=True)):
+                if count == 0:
+                    assert losses[n] == 0 and not together.grad[:, n].any()
+                    continue
+                alone = scores[:count, n].clone().requires_grad_()
+                loss = F.ctc_loss(alone.log_softmax(-1), labels[n, :length], (count,), (length,), blank, "none", zero_infinity)
+                loss.backward()
+                assert alone.grad is not None
+                torch.testing.assert_close(losses[n], loss.reshape(()), equal_nan=True)
+                torch.testing.assert_close(together.grad[:count, n], alone.grad, equal_nan=True)
+                assert not together.grad[count:, n].any()
+            flat = torch.cat([labels[n, :length] for n, length in enumerate(lengths)])
+            assert torch.equal(F.ctc_loss(scores.log_softmax(-1), flat, steps, lengths, blank, "none", zero_infinity), losses.detach())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import itertools
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -19,72 +20,89 @@ if TYPE_CHECKING:
     from ..tensor import Tensor
 
 
-def _labels(targets: np.ndarray, lengths: tuple[int, ...], sample: int, blank: int) -> np.ndarray:
-    """The labels of a sample with a blank before, between and after."""
-    row = targets[sample, : lengths[sample]] if targets.ndim == 2 else targets[sum(lengths[:sample]) : sum(lengths[: sample + 1])]
-    found = np.full(2 * len(row) + 1, blank, np.int64)
-    found[1::2] = row
-    return found
+class _Paths(NamedTuple):
+    """The samples of a batch side by side: scores of shape (steps, samples, states), -inf where a sample has no such state or step."""
+
+    labels: np.ndarray  # of each state: a blank before, between and after the targets
+    scores: np.ndarray
+    states: np.ndarray  # how many each sample has
+    steps: np.ndarray
 
 
-def _log_sum(*terms: np.ndarray) -> np.ndarray:
-    top = np.maximum.reduce(terms)
-    safe = np.where(np.isneginf(top), 0, top)
-    return np.where(np.isneginf(top), -np.inf, safe + np.log(sum(np.exp(t - safe) for t in terms)))
+def _paths(log_probs: np.ndarray, targets: np.ndarray, input_lengths: tuple[int, ...], target_lengths: tuple[int, ...], blank: int) -> _Paths:
+    states = 2 * np.array(target_lengths, np.int64) + 1
+    labels = np.full((len(states), states.max()), blank, np.int64)
+    first = 0
+    for row, length, sample in zip(labels, target_lengths, itertools.count(), strict=False):
+        row[1 : 2 * length : 2] = targets[sample, :length] if targets.ndim == 2 else targets[first : first + length]
+        first += length
+    steps = np.array(input_lengths, np.int64)
+    scores = np.take_along_axis(log_probs, labels[None], 2).astype(np.float64)
+    scores[:, np.arange(labels.shape[1]) >= states[:, None]] = -np.inf
+    scores[np.arange(len(scores))[:, None] >= steps] = -np.inf
+    return _Paths(labels, scores, states, steps)
 
 
-def _forward(log_probs: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """alpha[t, s]: the log-probability of having emitted the first s labels after t steps."""
-    emitted = log_probs[:, labels]
-    alpha = np.full(emitted.shape, -np.inf)
-    if not len(emitted):
+def _reversed(paths: _Paths) -> tuple[np.ndarray, ...]:
+    """An index of the scores that takes the steps and the states of each sample from its last to its first."""
+    steps, states = (np.arange(n) for n in (len(paths.scores), paths.labels.shape[1]))
+    backwards = (paths.steps - 1 - steps[:, None]) % max(len(steps), 1)
+    return backwards[:, :, None], np.arange(len(paths.steps))[None, :, None], ((paths.states[:, None] - 1 - states) % len(states))[None]
+
+
+def _forward(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """alpha[t, b, s]: the log-probability of having come to state s after t steps."""
+    alpha = np.full(scores.shape, -np.inf)
+    if not len(scores):
         return alpha
-    alpha[0, : min(2, len(labels))] = emitted[0, :2]
+    alpha[0, :, :2] = scores[0, :, :2]
     # A blank, and a label equal to the one before the blank, may not be skipped to.
-    skips = np.zeros(len(labels), bool)
-    skips[2:] = (labels[2:] != labels[0]) & (labels[2:] != labels[:-2])
-    for t in range(1, len(emitted)):
-        before = alpha[t - 1]
-        one = np.concatenate([[-np.inf], before[:-1]])
-        two = np.where(skips, np.concatenate([[-np.inf, -np.inf], before[:-2]])[: len(labels)], -np.inf)
-        alpha[t] = _log_sum(before, one, two) + emitted[t]
+    skipped = np.full(labels.shape, -np.inf)
+    skipped[:, 2:][(labels[:, 2:] != labels[:, :1]) & (labels[:, 2:] != labels[:, :-2])] = 0
+    padded = np.full((labels.shape[0], labels.shape[1] + 2), -np.inf)
+    for t in range(1, len(scores)):
+        padded[:, 2:] = alpha[t - 1]
+        found = np.logaddexp(padded[:, 2:], padded[:, 1:-1])
+        np.logaddexp(found, padded[:, :-2] + skipped, out=found)
+        np.add(found, scores[t], out=alpha[t])
     return alpha
 
 
-def _end(table: np.ndarray) -> np.ndarray:
-    return _log_sum(table[-1, -1], table[-1, -2]) if table.shape[1] > 1 else table[-1, -1]
+def _totals(alpha: np.ndarray, paths: _Paths) -> np.ndarray:
+    """The log-probability of each sample's targets."""
+    if not len(alpha):
+        return np.where(paths.states == 1, 0, -np.inf)
+    last = np.take_along_axis(alpha, np.maximum(paths.steps - 1, 0)[None, :, None], 0)[0]
+    ends = [np.take_along_axis(last, np.maximum(paths.states - n, 0)[:, None], 1)[:, 0] for n in (1, 2)]
+    found = np.where(paths.states > 1, np.logaddexp(*ends), ends[0])
+    return np.where(paths.steps > 0, found, np.where(paths.states == 1, 0, -np.inf))
 
 
-def _loss_rule(log_probs: np.ndarray, targets: np.ndarray, *, input_lengths: tuple[int, ...], target_lengths: tuple[int, ...], blank: int) -> np.ndarray:
-    found = np.zeros(log_probs.shape[1], log_probs.dtype)
-    for b, steps in enumerate(input_lengths):
-        labels = _labels(targets, target_lengths, b, blank)
-        if steps == 0:
-            found[b] = 0 if len(labels) == 1 else np.inf
-            continue
-        found[b] = -_end(_forward(log_probs[:steps, b].astype(np.float64), labels))
-    return found
+def _loss_rule(log_probs: np.ndarray, targets: np.ndarray, **lengths: Any) -> np.ndarray:
+    paths = _paths(log_probs, targets, **lengths)
+    found: np.ndarray = -_totals(_forward(paths.labels, paths.scores), paths)
+    return (found + 0).astype(log_probs.dtype)
 
 
-def _grad_rule(log_probs: np.ndarray, targets: np.ndarray, *, input_lengths: tuple[int, ...], target_lengths: tuple[int, ...], blank: int, zero_infinity: bool) -> np.ndarray:
+def _grad_rule(log_probs: np.ndarray, targets: np.ndarray, *, zero_infinity: bool, **lengths: Any) -> np.ndarray:
     """The gradient of each sample's loss with respect to the log-probabilities, as PyTorch gives it: ``softmax - posterior``."""
-    found = np.zeros(log_probs.shape, np.float64)
-    for b, steps in enumerate(input_lengths):
-        if steps == 0:
-            continue
-        labels = _labels(targets, target_lengths, b, blank)
-        scores = log_probs[:steps, b].astype(np.float64)
-        alpha = _forward(scores, labels)
-        beta = _forward(scores[::-1], labels[::-1])[::-1, ::-1]
-        total = _end(alpha)
-        if np.isinf(total):
-            found[:steps, b] = 0 if zero_infinity else np.nan
-            continue
-        posterior = np.exp(alpha + beta - scores[:, labels] - total)
-        occupied = np.zeros_like(scores)
-        np.add.at(occupied.T, labels, posterior.T)
-        found[:steps, b] = np.exp(scores) - occupied
-    return found.astype(log_probs.dtype)
+    paths = _paths(log_probs, targets, **lengths)
+    alpha = _forward(paths.labels, paths.scores)
+    backwards = _reversed(paths)
+    labels, scores = np.broadcast_to(paths.labels, paths.scores.shape)[backwards], paths.scores[backwards]
+    scores[np.arange(len(scores))[:, None] >= paths.steps] = -np.inf
+    scores[:, np.arange(scores.shape[2]) >= paths.states[:, None]] = -np.inf
+    beta = _forward(labels[0] if len(labels) else paths.labels, scores)[backwards]
+    totals = _totals(alpha, paths)
+    posterior = np.exp(alpha + beta - paths.scores - totals[:, None])
+    there = (np.arange(len(scores))[:, None] < paths.steps)[:, :, None]
+    posterior[~(there & (np.arange(scores.shape[2]) < paths.states[:, None]))] = 0
+    count, batch, classes = log_probs.shape
+    places = (np.arange(count)[:, None] * batch + np.arange(batch))[:, :, None] * classes + paths.labels
+    occupied = np.bincount(places.ravel(), posterior.ravel(), log_probs.size).reshape(log_probs.shape)
+    found = np.exp(log_probs.astype(np.float64)) - occupied
+    found[:, np.isinf(totals)] = 0 if zero_infinity else np.nan
+    return np.where(there, found, 0).astype(log_probs.dtype)
 
 
 _ctc_grad = Card(

@@ -112,7 +112,7 @@ _gather = Card(
     "gather", "input index",
     statics="dim",
     infer=_infer_gather, numpy=_gather_rule, lowering=Calls(indexing.gather, exact=True, half=AS_BITS),
-    grads={"input": lambda g, index, layouts, dim: zeros_of(layouts[0], g).scatter_add(dim, index, g)},
+    grads={"input": lambda g, index, layouts, dim: apply(_scatter_add, (zeros_of(layouts[0], g), index, g), (dim,))},
     onnx="GatherElements",
 )  # fmt: skip
 
@@ -139,8 +139,13 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False,
         index = index.to(dt.int64)
     _check_gather_shapes("gather", input._layout, index._layout, dim, None)
     check_index(index, "gather", input._layout.shape[dim] if input._layout.ndim else 1, dim)
-    found = apply(_gather, (input, index), (dim,))
+    found = gather_within(input, dim, index)
     return found if out is None else write_out(out, found, input, index, disjoint=True, exact=EXACT)
+
+
+def gather_within(input: Tensor, dim: int, index: Tensor) -> Tensor:
+    """`gather` by an index that is known to lie within: what it is computed from need not run now."""
+    return apply(_gather, (input, index), (dim,))
 
 
 def where_negative(index: Tensor, size: int) -> Tensor:
@@ -172,7 +177,7 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None, *, ou
     rows = [*shape[:dim], indices._layout.shape[dim], *shape[dim + 1 :]]
     whole = [*shape[:dim], input._layout.shape[dim], *shape[dim + 1 :]]
     input, indices = input.expand(whole), indices.expand(rows)
-    found = apply(_gather, (input, indices), (dim,))  # the index is checked already
+    found = gather_within(input, dim, indices)
     return found if out is None else write_out(out, found, input, indices, disjoint=True, exact=EXACT)
 
 
@@ -278,7 +283,7 @@ _scatter_add = Card(
     "scatter_add", "input index src",
     statics="dim",
     infer=_infer_scatter, numpy=_scatter_add_rule, lowering=Calls(lambda plan: indexing.scatter(plan, "add")),
-    grads={"input": lambda g: g, "src": lambda g, index, layouts, dim: _fit_source(g.gather(dim, index), layouts[2])},
+    grads={"input": lambda g: g, "src": lambda g, index, layouts, dim: _fit_source(gather_within(g, dim, index), layouts[2])},
 )  # fmt: skip
 
 

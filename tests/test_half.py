@@ -332,3 +332,21 @@ def test_alpha_is_rounded_as_the_tensors_are(dtype):
     assert np.array_equal(bits(torch.add(x, y, alpha=-0.1)), want)
     assert np.array_equal(bits(x.clone().add_(y, alpha=-0.1)), want)
     assert np.array_equal(bits(torch.sub(x, y, alpha=0.1)), want)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_writes_by_index_are_those_of_float32_rounded_once(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Natively and by NumPy: what is written stays as it is, what is added up or compared is float32 meanwhile."""
+    monkeypatch.setattr(execute, "NATIVE_FROM", 0)
+    kind = getattr(torch, dtype)
+    random = np.random.default_rng(3)
+    x, source = (torch.tensor(random.standard_normal((9, 11)).astype(np.float32)).to(kind) for _ in range(2))
+    index, rows = torch.tensor(random.integers(0, 9, (9, 11))), torch.tensor(random.integers(0, 9, 9))
+    once = torch.stack([torch.arange(9).roll(n) for n in range(11)], 1)
+    calls = [
+        lambda x, s: x.scatter(0, once, s), lambda x, s: x.scatter(0, index, 0.3), lambda x, s: x.scatter_add(0, index, s), lambda x, s: x.index_add(0, rows, s),
+        lambda x, s: x.scatter_reduce(0, index, s, "amax"), lambda x, s: x.scatter_reduce(0, index, s, "mean"), lambda x, s: x.index_put((torch.arange(9).flip(0),), s),
+        lambda x, s: x.index_put((rows,), s, accumulate=True), lambda x, s: x.clone().scatter_add_(0, index, s),
+    ]  # fmt: skip
+    for n, call in enumerate(calls):
+        assert torch.equal(call(x, source), call(x.float(), source.float()).to(kind)), n

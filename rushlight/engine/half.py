@@ -36,11 +36,16 @@ def calls_in_half(plan: Plan, lowering: Calls) -> Lowered | None:
         return None
     if lowering.half is AS_GIVEN:
         return lowering.make(plan)
-    return as_float(plan, lowering.make) if lowering.half is AS_FLOAT else lowering.make(_twin(plan, _as_bits))
+    return as_float(plan, lowering.make) if lowering.half is AS_FLOAT else as_bits(plan, lowering.make)
 
 
 def _twin(plan: Plan, form: Callable[[Any], Any]) -> Plan:
     return type(plan)(plan.card, tuple(plan.params.values()), tuple(map(form, plan.operands)), tuple(map(form, plan.outs)))
+
+
+def as_bits(plan: Plan, make: Callable[[Plan], Lowered | None]) -> Lowered | None:
+    """The calls that move elements as integers of their size."""
+    return make(_twin(plan, _as_bits))
 
 
 def as_float(plan: Plan, make: Callable[[Plan], Lowered | None]) -> Lowered | None:

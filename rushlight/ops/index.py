@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import dtypes as dt
-from ..engine import indexing
-from ..engine.lowering import AS_BITS, Calls, Loop, elementwise
+from ..engine import half, indexing
+from ..engine.lowering import AS_BITS, AS_GIVEN, Calls, Loop, elementwise
 from ..engine.terms import MEMORY
 from ..errors import sizes, type_name
 from ..graph import check_in_place, written
@@ -52,6 +52,7 @@ from .scalars import fitting
 from .views import _unsqueeze
 
 if TYPE_CHECKING:
+    from ..engine.kernel import Lowered
     from ..tensor import Tensor
 
 
@@ -233,10 +234,17 @@ class _Put(Card):
         return plan
 
 
+def _put_calls(plan: Plan) -> Lowered | None:
+    """In half precision what is written is moved, what is added up is float32 meanwhile."""
+    if not half.is_half(plan):
+        return indexing.index_put(plan)
+    return half.as_float(plan, indexing.index_put) if plan.params["accumulate"] else half.as_bits(plan, indexing.index_put)
+
+
 _index_put = _Put(
     "index_put", "input values indices",
     statics="positions accumulate",
-    infer=_infer_index_put, numpy=_index_put_rule, backward=_index_put_backward, lowering=Calls(indexing.index_put),
+    infer=_infer_index_put, numpy=_index_put_rule, backward=_index_put_backward, lowering=Calls(_put_calls, half=AS_GIVEN),
     variadic=True,
 )  # fmt: skip
 

@@ -9,7 +9,7 @@ import numpy as np
 from .. import dtypes as dt
 from ..autocasting import WIDEST, autocasts
 from ..engine import indexing, library
-from ..engine.lowering import AS_BITS, Calls
+from ..engine.lowering import AS_BITS, AS_FLOAT, Calls
 from ..errors import sizes
 from ..shape import Layout, Shape, contiguous, wrap_dim
 from ..storage import ON_META, TensorBase
@@ -142,7 +142,7 @@ _index_add = Card(
     "index_add", "input index source",
     statics="dim alpha",
     infer=lambda input, index, source, dim, alpha: contiguous(input.shape, input.dtype),
-    numpy=_index_add_rule, lowering=Calls(lambda plan: indexing.slices(plan, "add")),
+    numpy=_index_add_rule, lowering=Calls(lambda plan: indexing.slices(plan, "add"), half=AS_FLOAT),
     grads={
         "input": lambda g: g,
         "source": lambda g, index, layouts, dim, alpha: (g.index_select(dim, index) if alpha == 1 else g.index_select(dim, index) * alpha).reshape(layouts[2].shape),

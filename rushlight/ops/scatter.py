@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import dtypes as dt
-from ..engine import indexing
-from ..engine.lowering import AS_BITS, Calls
+from ..engine import half, indexing
+from ..engine.lowering import AS_BITS, AS_FLOAT, AS_GIVEN, Calls
 from ..errors import sizes
 from ..graph import check_in_place, grad_state, requires_grad
 from ..shape import Layout, Shape, broadcast_shapes, contiguous, layout, preserved_strides, wrap_dim
@@ -21,7 +21,9 @@ from .index import add_along, check_bounds
 from .scalars import fitting
 
 if TYPE_CHECKING:
+    from ..engine.kernel import Lowered
     from ..tensor import Tensor
+    from .card import Plan
 
 
 def in_order_of(input: Layout) -> Layout:
@@ -239,10 +241,18 @@ def _scatter_rule(input: np.ndarray, index: np.ndarray, src: Any, dim: int) -> n
     return found
 
 
+def _scatter_calls(plan: Plan) -> Lowered | None:
+    """In half precision elements are moved as they are; a number has to be rounded first."""
+    make = partial(indexing.scatter, mode="set")
+    if not half.is_half(plan):
+        return make(plan)
+    return half.as_bits(plan, make) if isinstance(plan.operands[2], Layout) else half.as_float(plan, make)
+
+
 _scatter = Card(
     "scatter", "input index src",
     statics="dim",
-    infer=_infer_scatter, numpy=_scatter_rule, lowering=Calls(lambda plan: indexing.scatter(plan, "set"), exact=True),
+    infer=_infer_scatter, numpy=_scatter_rule, lowering=Calls(_scatter_calls, exact=True, half=AS_GIVEN),
     grads={
         "input": lambda g, index, dim: g.scatter(dim, index, 0),
         "src": lambda g, index, layouts, dim: _fit_source(g.gather(dim, index), layouts[2]),
@@ -282,7 +292,7 @@ def _scatter_add_rule(input: np.ndarray, index: np.ndarray, src: np.ndarray, dim
 _scatter_add = Card(
     "scatter_add", "input index src",
     statics="dim",
-    infer=_infer_scatter, numpy=_scatter_add_rule, lowering=Calls(lambda plan: indexing.scatter(plan, "add")),
+    infer=_infer_scatter, numpy=_scatter_add_rule, lowering=Calls(lambda plan: indexing.scatter(plan, "add"), half=AS_FLOAT),
     grads={"input": lambda g: g, "src": lambda g, index, layouts, dim: _fit_source(gather_within(g, dim, index), layouts[2])},
 )  # fmt: skip
 
@@ -298,7 +308,7 @@ def _scatter_reduce_rule(input: np.ndarray, index: np.ndarray, src: Any, dim: in
 _scatter_reduce = Card(
     "scatter_reduce", "input index src",
     statics="dim reduce include_self",
-    infer=_infer_scatter, numpy=_scatter_reduce_rule, outputs="output", lowering=Calls(indexing.scatter_reduce),
+    infer=_infer_scatter, numpy=_scatter_reduce_rule, outputs="output", lowering=Calls(indexing.scatter_reduce, half=AS_FLOAT),
     backward=lambda g, input, index, src, output, needs, dim, reduce, include_self: _scatter_reduce_backward(g, input, index, src, output, needs, dim, reduce, include_self),
 )  # fmt: skip
 

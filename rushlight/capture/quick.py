@@ -25,6 +25,7 @@ from ..tensor import Tensor
 from .facts import ATOMS, SCALARS, canonical, history, key_of
 
 _tensor_state = attrgetter("_layout", "_requires_grad", "_node")
+_plain_state = attrgetter("__class__", "_layout", "_requires_grad", "_node", "_base", "_inference")
 gradient_of = attrgetter("_grad")
 _TENSORS = frozenset((Tensor, Parameter))
 FIXED = (Module, type, ModuleType, FunctionType, BuiltinFunctionType, Optimizer, LRScheduler, *ATOMS)
@@ -162,6 +163,8 @@ class Quick:
             for name in ("_layout", "_requires_grad", "_node"):
                 self.checks.slot(leaf, name)
         movable = [*tensors, *map(call, self.loose)]
+        # Of leaves that are no views, which have a whole state that can be equal.
+        self.plain = list(map(_plain_state, movable)) if all(t._node is None and t._base is None for t in movable) else None
         found = [*movable, *leaves, *(t for t, _, _ in self.others)]
         repeats = Repeats(list(map(id, found)))
         self.distinct = None if repeats.all_differ else repeats.places  # whose gradients are looked at
@@ -212,7 +215,8 @@ class Quick:
                 return None
         if len(found) != len(self.states):
             return None
-        for tensor, (kind, layout, requires_grad, is_leaf, inference) in zip(found, self.states, strict=True):
+        same = self.plain is not None and list(map(_plain_state, found)) == self.plain
+        for tensor, (kind, layout, requires_grad, is_leaf, inference) in () if same else zip(found, self.states, strict=True):
             if type(tensor) is not kind:
                 return None
             if tensor._base is not None:

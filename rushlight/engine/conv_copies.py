@@ -18,7 +18,7 @@ from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 from . import llvm
-from .elements import PAIRS, load, memory_type, register_type, store, value
+from .elements import PAIRS, load, memory_type, register_type, stored, value
 from .emit import BITS, Builder, Value, module
 from .gemm_kernel import divide, invoke, read_word, share
 from .gemm_pack import PairOfLines, transpose
@@ -143,7 +143,7 @@ def square(kind: str, out: str = "") -> Builder:
     k.jump(read)
     k.label(read)
     found = [k.new(f"phi {a.ir} [{a.text}, %{plain}], [{b.text}, %{masked}]", a.type, lanes) for a, b in zip(lines, some, strict=True)]
-    columns = transpose(k, found)
+    columns = [stored(k, column, out) for column in transpose(k, found)]
     written = k.and_(k.compare("sge", numbers(lanes), k.splat(p["begin"], lanes)), k.compare("slt", numbers(lanes), k.splat(p["end"], lanes)))
     every, part, done = "every", "part", "done"
     k.branch(k.compare("sge", p["columns"], size), every, part)
@@ -154,7 +154,7 @@ def square(kind: str, out: str = "") -> Builder:
             mask = written
             if label == part:
                 mask = k.and_(mask, k.splat(k.compare("slt", k.constant(n, "i64"), p["columns"]), lanes))
-            store(k, column, at, out, mask)
+            k.masked_store(column, at, mask)
             at = k.address(at, p["target_step"], memory_type(out))
         k.jump(done)
     k.label(done)

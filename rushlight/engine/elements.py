@@ -41,12 +41,16 @@ def value(k: Builder, found: Value, kind: str) -> Value:
 
 def store(k: Builder, value: Value, address: Value, kind: str, mask: Value | None = None) -> None:
     """Write values, rounded to half precision where memory has that."""
-    if kind in HALVES:
-        value = TO_BITS[kind](k, value)
+    value = stored(k, value, kind)
     if mask is None:
         k.store(value, address)
     else:
         k.masked_store(value, address, mask)
+
+
+def stored(k: Builder, value: Value, kind: str) -> Value:
+    """Values as memory has them."""
+    return TO_BITS[kind](k, value) if kind in HALVES else value
 
 
 def add_products(k: Builder, a: Value, b: Value, total: Value) -> Value:

@@ -100,7 +100,7 @@ class _Variant:
     bias: bool
     channels: bool  # whether lanes are channels
     step: int  # between lanes of the source: 1, 2, or 0 for anything else
-    dense: bool  # whether lanes of the result lie next to each other
+    out_step: int  # the same for lanes of the result
     source: Source | None  # how planes are brought
     together: int  # lines or places that are worked on together
     whole: bool  # whether all vectors are
@@ -123,7 +123,8 @@ def windows(c: Calls, image: Image, out: Image, parts: Sequence[Part], moves: Sh
     a_steps = [*seen[:2], *(m * s for m, s in zip(moves, seen[2:], strict=True))]
     out_steps = [*out.stride[:2], *(m * s for m, s in zip(spread, out.stride[2:], strict=True))]
     lane = 1 if by_channels else 4
-    variant = _Variant(c.type, bias is not None, by_channels, a_steps[lane] if a_steps[lane] in (1, 2) else 0, out_steps[lane] == 1, source, *_together(parts, channels, by_channels))
+    step, out_step = (steps[lane] if steps[lane] in (1, 2) else 0 for steps in (a_steps, out_steps))
+    variant = _Variant(c.type, bias is not None, by_channels, step, out_step, source, *_together(parts, channels, by_channels))
     firsts = max(p.extents[1] for p in parts) if by_channels else channels
     jobs = samples * firsts
     work = sum(samples * channels * p.extents[0] * p.extents[1] * p.extents[2] * max(len(p.taps), 1) for p in parts)
@@ -224,7 +225,7 @@ def _windows_kernel(variant: _Variant) -> Kernel:
             with k.loop(0, planes) as plane, k.loop(*loops[0]) as outer, k.loop(*loops[1]) as inner:
                 group, block = (outer, inner) if variant.channels else (inner, outer)
                 left = k.sub(lanes, block.index)
-                read, written = (_Lanes(k, type, left, how, step[lane], variant.whole) for how, step in ((variant.step, a_step), (int(variant.dense), out_step)))
+                read, written = (_Lanes(k, type, left, how, step[lane], variant.whole) for how, step in ((variant.step, a_step), (variant.out_step, out_step)))
                 a_block = moved(a_part, (plane.index, a_step[2]), (block.index, a_step[lane]))
                 out_block = moved(out_part, (plane.index, out_step[2]), (block.index, out_step[lane]))
                 along = block.index if variant.channels else zero
@@ -316,12 +317,17 @@ class _Lanes:
         return self.k.load(source, self.type, LANES) if self.whole else self.k.masked_load(source, self.type, self.mask, self.zero)
 
     def store(self, value: Value, target: Value) -> None:
-        if self.places is None and self.whole:
-            self.k.store(value, target)
-        elif self.places is None:
-            self.k.masked_store(value, target, self.mask)
+        k = self.k
+        if self.places is not None:
+            k.scatter(value, k.addresses(target, self.places, self.type), self.mask)
+        elif self.mask_of_two is not None:
+            # The lanes between are not ours.
+            every_other = Value("<" + ", ".join(f"i1 {1 - n % 2}" for n in range(2 * LANES)) + ">", "i1", 2 * LANES)
+            k.masked_store(k.shuffle(value, [n // 2 for n in range(2 * LANES)]), target, k.and_(self.mask_of_two, every_other))
+        elif self.whole:
+            k.store(value, target)
         else:
-            self.k.scatter(value, self.k.addresses(target, self.places, self.type), self.mask)
+            k.masked_store(value, target, self.mask)
 
 
 class _SumWord(IntEnum):

@@ -208,6 +208,7 @@ class Quick:
             if self.missing and not all(map(call, self.missing)):
                 return None
             found = [*tensors, *map(call, self.loose)]
+            same = self.plain is not None and list(map(_plain_state, found)) == self.plain
         except (KeyError, IndexError, AttributeError, ValueError, RuntimeError):
             return None
         for array, held in self.arrays:
@@ -215,7 +216,6 @@ class Quick:
                 return None
         if len(found) != len(self.states):
             return None
-        same = self.plain is not None and list(map(_plain_state, found)) == self.plain
         for tensor, (kind, layout, requires_grad, is_leaf, inference) in () if same else zip(found, self.states, strict=True):
             if type(tensor) is not kind:
                 return None

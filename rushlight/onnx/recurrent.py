@@ -56,20 +56,17 @@ def _arranged(g: Graph, role: str, parts: Sequence[Any], order: Sequence[int], s
     parts = [part for part in parts if isinstance(part, Value)]
     if not parts:
         return ""
+    count = len(order)
     names = [g.weight_name(part) for part in parts]
     if names[0] and all(names):
         arrays = [part.tensor.detach().numpy() for part in parts]
-        gates = [
-            array.reshape(len(order), size, *array.shape[1:])[list(order)].reshape(array.shape) for array in arrays
-        ]
+        gates = [array.reshape(count, size, *array.shape[1:])[list(order)].reshape(array.shape) for array in arrays]
         return g.add_weight(f"{names[0]}.{role}", np.concatenate(gates)[None])
-    pieces = []
-    for part in parts:
-        gates = (
-            [g.read(part)]
-            if len(order) == 1
-            else g.node("Split", g.read(part), g.integers(*[size] * len(order)), axis=0, outputs=len(order))
-        )
-        pieces += [gates[gate] for gate in order]
+    if count == 1:
+        pieces = [g.read(part) for part in parts]
+    else:
+        lengths = g.integers(*[size] * count)
+        split = [g.node("Split", g.read(part), lengths, axis=0, outputs=count) for part in parts]
+        pieces = [gates[gate] for gates in split for gate in order]
     joined = pieces[0] if len(pieces) == 1 else g.node("Concat", *pieces, axis=0)
     return g.node("Unsqueeze", joined, g.integers(0))

@@ -107,6 +107,14 @@ BINARY = {
     "cat": lambda x, y: torch.cat([x, y], 1), "stack": lambda x, y: torch.stack([x, y], 1),
     "einsum": lambda x, y: torch.einsum("ij,kj->ik", x, y), "outer": lambda x, y: torch.outer(x[0], y[1]),
     "cosine": F.cosine_similarity, "mse": F.mse_loss, "gather": lambda x, y: x.gather(1, (y > 0).long()),
+    "masks": lambda x, y: ((x > 0) & (y > 0), (x > 0) | (y > 0), (x > 0) ^ (y > 0)), "rsub": lambda x, y: torch.rsub(x, y),
+    "cdist": torch.cdist, "cross": lambda x, y: torch.linalg.cross(x[:, :3], y[:, 1:]),
+    "index_add": lambda x, y: x.index_add(1, torch.tensor([1, 1, 3]), y[:, :3], alpha=0.7),
+    "index_copy": lambda x, y: x.index_copy(0, torch.tensor([2, 0]), y[:2]),
+    "cross_entropy": lambda x, y: F.cross_entropy(x, y.argmax(1), torch.tensor([0.3, 0.7, 1.3, 2.1])),
+    "nll_loss": lambda x, y: F.nll_loss(x, y.argmax(1), ignore_index=0, reduction="sum"),
+    "bucketize": lambda x, y: torch.bucketize(x, torch.tensor([-0.7, 0.3, 1.3])),
+    "searchsorted": lambda x, y: torch.searchsorted(x.sort(1)[0], y, right=True),
 }  # fmt: skip
 SHAPES = {
     "reshape": lambda x: x.reshape(3, -1), "flatten": lambda x: x.flatten(1), "transpose": lambda x: x.transpose(0, 2),
@@ -127,6 +135,9 @@ SHAPES = {
     "logsumexp": lambda x: x.logsumexp(1), "any": lambda x: (x > 1).any(1), "all": lambda x: (x > -1).all(),
     "norm": lambda x: x.norm(dim=1), "cumsum": lambda x: x.cumsum(1), "topk": lambda x: x.topk(2, 2),
     "sort": lambda x: x.sort(1, descending=True), "full_like": lambda x: x + torch.full_like(x, 0.3),
+    "index_fill": lambda x: x.index_fill(1, torch.tensor([2, 0]), 0.3), "median": lambda x: x.median(2),
+    "kthvalue": lambda x: x.kthvalue(2, 1, keepdim=True), "unfold image": lambda x: F.unfold(x, 2, padding=1, stride=2),
+    "fold": lambda x: F.fold(x[:, :1].expand(2, 4, 4), (3, 2), 2, stride=(1, 2), padding=(0, 1)),
     "arange": lambda x: x + torch.arange(4), "one_hot": lambda x: F.one_hot((x > 0).long(), 2),
 }  # fmt: skip
 
@@ -153,6 +164,37 @@ def test_functions_of_two_tensors(name):
 def test_shapes_indexing_and_reductions(name):
     """Views, copies, indexing, reductions and casts."""
     check(Calls(SHAPES[name]), torch.randn(2, 3, 4))
+
+
+DYNAMIC = {
+    "sums": lambda x: (x.cumsum(0), x.std(0), x.var((0, 1)), x.softmax(0), x.mean()),
+    "places": lambda x: (x.argmax(0), x.topk(2, 0), x.sort(0), x.flip(0), x.roll(1, 0), x.roll(-2, 0)),
+    "joins": lambda x: (torch.cat([x, x]), x.repeat(x.size(0), 1), x[1:] - x[:-1], x[::2], x[None].expand(3, -1, -1)),
+    "products": lambda x: (x.t() @ x, torch.cdist(x, x), F.cosine_similarity(x[:, None], x[None], -1)),
+    "rows": lambda x: (x.index_add(0, torch.arange(x.size(0)), x), x[torch.arange(x.size(0)), x.argmax(1)]),
+    "halves": lambda x: x.reshape(x.size(0) // 2, 2, -1).sum(1).reshape(-1, 8).sum(1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DYNAMIC)
+def test_dynamic_sizes(name):
+    """Functions along, over and by the size of a dynamic dim."""
+    data = exported(Calls(DYNAMIC[name]), torch.randn(4, 4), input_names=["x"], dynamic_axes={"x": {0: "rows"}})
+    for rows in (4, 8, 12):
+        agrees(Calls(DYNAMIC[name]), data, torch.randn(rows, 4))
+
+
+def test_writes_by_mask_and_index():
+    """Assignments to masked elements and to places of a dynamic number of rows."""
+
+    def function(x):
+        masked, found = x.clone(), torch.zeros(x.size(0), 4)
+        masked[x > 0] = 0.3
+        found[torch.arange(x.size(0)), x.argmax(1)] = 0.7
+        return masked, found
+
+    data = exported(Calls(function), torch.randn(2, 4), input_names=["x"], dynamic_axes={"x": {0: "rows"}})
+    agrees(Calls(function), data, torch.randn(5, 4))
 
 
 def test_integers():
@@ -383,6 +425,66 @@ def test_recurrent_weights_left_out():
     proto = torch.onnx.export(model, x, export_params=False).model_proto
     shapes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in proto.graph.input}
     assert shapes == {"input": [5, 2, 3], "weight_ih_l0.W": [1, 16, 3], "weight_hh_l0.R": [1, 16, 4], "bias_ih_l0.B": [1, 32]}
+
+
+class Segmentation(nn.Module):
+    """Halves an image twice and doubles it again, by two ways, beside what the halves came from."""
+
+    def __init__(self):
+        super().__init__()
+        self.down, self.inner, self.out = nn.Conv2d(2, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1), nn.Conv2d(10, 2, 1)
+        self.pool, self.up = nn.MaxPool2d(2, return_indices=True), nn.ConvTranspose2d(4, 4, 2, 2)
+        self.unpool = nn.MaxUnpool2d(2)
+
+    def forward(self, x):
+        first, places = self.pool(F.relu(self.down(x)))
+        second = self.inner(self.pool(first)[0])
+        grown = F.interpolate(self.up(second), scale_factor=2, mode="bilinear")
+        joined = torch.cat([x, grown, self.unpool(first, places)], 1)
+        tokens = second.flatten(2).transpose(1, 2)
+        batch, channels, height, width = second.shape
+        return self.out(joined), tokens.transpose(1, 2).reshape(batch, channels, height, width).permute(0, 2, 3, 1).flatten(1)
+
+
+def test_images_of_any_size_that_divides():
+    """A network that only takes multiples of four is run with such sizes, and halves of sizes are computed."""
+    model = Segmentation().eval()
+    axes = {0: "batch", 2: "height", 3: "width"}
+    data = exported(model, torch.randn(1, 2, 8, 12), dynamic_shapes={"x": axes})
+    for batch, height, width in ((1, 8, 12), (3, 16, 4), (2, 12, 20)):
+        agrees(model, data, torch.randn(batch, 2, height, width))
+
+
+def test_a_dynamic_size_at_the_end_of_a_table():
+    """The first longer size that is tried, eight, is more than there are positions."""
+
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.positions = nn.Embedding(6, 3)
+
+        def forward(self, x):
+            return x + self.positions(torch.arange(x.size(1)))
+
+    model = Model().eval()
+    data = exported(model, torch.randn(2, 4, 3), dynamic_shapes={"x": {1: "length"}})
+    for length in (1, 4, 6):
+        agrees(model, data, torch.randn(2, length, 3))
+
+
+def test_masks_of_transformers_are_inputs():
+    """Padding is zeroed, or not where it cannot be cut off, and a mask that was causal in the export may be any other."""
+    model = nn.TransformerEncoder(nn.TransformerEncoderLayer(4, 2, 8, batch_first=True), 1).eval()
+    sizes = {0: "batch", 1: "length"}
+    padding = torch.tensor([[False, False, True], [False, False, False]])
+    model_of_padding = Calls(lambda x, padding: model(x, src_key_padding_mask=padding))
+    data = exported(model_of_padding, torch.randn(2, 3, 4), padding, input_names=["x", "padding"], dynamic_axes={"x": sizes, "padding": sizes})
+    for other in (padding, torch.tensor([[False, True, True, True]]), torch.tensor([[False, True, False, True]])):
+        agrees(model_of_padding, data, torch.randn(*other.shape, 4), other)
+    masked = Calls(lambda x, mask: model(x, mask=mask))
+    causal = nn.Transformer.generate_square_subsequent_mask(3)
+    data = exported(masked, torch.randn(2, 3, 4), causal)
+    agrees(masked, data, torch.randn(2, 3, 4), causal.flip(0, 1))
 
 
 def test_writes_in_place():

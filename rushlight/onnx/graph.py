@@ -8,6 +8,7 @@ reading a stale one takes its elements from the value that covers the whole stor
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -230,29 +231,40 @@ class Graph:
         return self._sizes[key]
 
     def _size_from_symbols(self, value: Varying) -> str:
-        slopes = [value.others[n] - value for n in range(len(self.symbols))]
-        used = [(symbol, slope) for symbol, slope in zip(self.symbols, slopes, strict=True) if slope]
+        """A sum of multiples of dynamic sizes, or a multiple of their product. Multiples may be fractions, rounded down."""
+        changes = [value.others[n] - value for n in range(len(self.symbols))]
+        used = [(symbol, change) for symbol, change in zip(self.symbols, changes, strict=True) if change]
         sizes = [self._symbol_size(symbol) for symbol, _ in used]
         bases = [self.base_sizes[symbol.name] for symbol, _ in used]
-        linear = value + sum(slopes) == value.others[-1]
-        if linear or len(used) == 1:
-            found = None
-            for (_, slope), size in zip(used, sizes, strict=True):
-                term = size if slope == 1 else self.node("Mul", size, self.integers(slope))
-                found = term if found is None else self.node("Add", found, term)
-            rest = value - sum(slope * base for (_, slope), base in zip(used, bases, strict=True))
-            assert found is not None
-            return found if not rest else self.node("Add", found, self.integers(int(rest)))
-        factor, remainder = divmod(int(value), int(np.prod(bases)))
-        if remainder or any(slope * base != value for (_, slope), base in zip(used, bases, strict=True)):
+        slopes = [Fraction(change, self.steps[symbol.name]) for symbol, change in used]
+        rest = int(value)
+        if value + sum(changes) == value.others[-1] or len(used) == 1:
+            found = ""
+            for size, base, slope in zip(sizes, bases, slopes, strict=True):
+                # What is added before the division makes it exact for the size of the trace.
+                added = -base * slope.numerator % slope.denominator
+                term = self._multiple(size, slope, added)
+                rest -= (base * slope.numerator + added) // slope.denominator
+                found = self.node("Add", found, term) if found else term
+            return found if not rest else self.node("Add", found, self.integers(rest))
+        if any(slope * base != value for base, slope in zip(bases, slopes, strict=True)):
             raise OnnxExporterError("a size is neither a sum nor a product of the dynamic sizes")
-        found = self.integers(factor)
-        for size in sizes:
-            found = self.node("Mul", found, size)
-        return found
+        product = sizes[0]
+        for size in sizes[1:]:
+            product = self.node("Mul", product, size)
+        return self._multiple(product, Fraction(rest, int(np.prod(bases))), 0)
 
-    #: The sizes of the symbols in the trace, set by the exporter.
+    def _multiple(self, size: str, factor: Fraction, added: int) -> str:
+        """``(size * numerator + added) // denominator`` of a factor."""
+        if factor.numerator != 1:
+            size = self.node("Mul", size, self.integers(factor.numerator))
+        if added:
+            size = self.node("Add", size, self.integers(added))
+        return size if factor.denominator == 1 else self.node("Div", size, self.integers(factor.denominator))
+
+    #: The symbols' sizes in the trace, and by how much they were longer in its other runs; set by the exporter.
     base_sizes: Mapping[str, int] = {}
+    steps: Mapping[str, int] = {}
 
     def _symbol_size(self, symbol: Symbol) -> str:
         position, axis = symbol.axes[0]

@@ -108,6 +108,52 @@ def _max_pool(g: Graph, op: Op) -> tuple[str, ...]:
     return name, g.node("Mod", places, plane)
 
 
+@card("max_unpool2d", "max_unpool3d")
+def _max_unpool(g: Graph, op: Op) -> str:
+    """Values put into planes of zeros. MaxUnpool of ONNX would count places over the whole tensor."""
+    out, lead = op.outputs[0], len(op.inputs[0].shape) - int(op.name[-2])
+    before = op.inputs[0].shape[:lead]
+    flat = g.integers(*[0] * lead, -1)
+    values, places = (g.node("Reshape", g.read(value), flat) for value in op.inputs)
+    plane = functools.reduce(lambda a, b: g.node("Mul", a, b), map(g.size, out.shape[lead:]))
+    zeros = g.node("Expand", g.number(0, out.dtype), g.node("Concat", *map(g.size, before), plane, axis=0))
+    return g.node("Reshape", g.node("ScatterElements", zeros, places, values, axis=lead), g.shape(out.shape, infer=True))
+
+
+@card("im2col")
+def _blocks_to_columns(g: Graph, op: Op) -> str:
+    """Blocks are picked along the two dims of the image one after the other."""
+    input, params = op.inputs[0], op.params
+    lead = len(input.shape) - 2
+    name = g.read(input)
+    if any(params["padding"]):
+        sides = [0] * lead + list(params["padding"])
+        name = g.node("Pad", name, g.integers(*sides, *sides))
+    for n, axis in enumerate((lead, lead + 2)):
+        kernel, dilation, padding, stride = (params[key][n] for key in ("kernel", "dilation", "padding", "stride"))
+        size = g.static(input.shape[lead + n], "the size of an image in blocks") + 2 * padding
+        starts = np.arange(0, size - dilation * (kernel - 1), stride)
+        name = g.node("Gather", name, g.constant(np.arange(kernel)[:, None] * dilation + starts), axis=axis)
+    order = [*range(lead), lead, lead + 2, lead + 1, lead + 3]
+    return g.node("Reshape", g.node("Transpose", name, perm=order), g.shape(op.outputs[0].shape, infer=True))
+
+
+@card("col2im")
+def _columns_to_blocks(g: Graph, op: Op) -> str:
+    params = op.params
+    source, added = _with_batch(g, g.read(op.inputs[0]), op.inputs[0].shape, 1)
+    found = g.node(
+        "Col2Im",
+        source,
+        g.shape(params["size"]),
+        g.integers(*params["kernel"]),
+        dilations=list(params["dilation"]),
+        pads=_both_sides(params["padding"]),
+        strides=list(params["stride"]),
+    )
+    return g.node("Squeeze", found, g.integers(0)) if added else found
+
+
 @card("avg_pool2d", "avg_pool3d")
 def _avg_pool(g: Graph, op: Op) -> str:
     divisor = op.params["divisor_override"]

@@ -22,9 +22,6 @@ _ONE_NODE = {
     "asinh": "Asinh",
     "atan": "Atan",
     "atanh": "Atanh",
-    "bitwise_and": "BitwiseAnd",
-    "bitwise_or": "BitwiseOr",
-    "bitwise_xor": "BitwiseXor",
     "clone": "Identity",
     "cos": "Cos",
     "cosh": "Cosh",
@@ -84,6 +81,11 @@ def _add_scaled(g: Graph, op: Op, input: str, other: str) -> str:
     return g.node("Sub" if op.name == "sub_scaled" else "Add", input, g.node("Mul", other, _scalar(g, op, argument(op, "alpha"))))
 
 
+@pointwise("rsub")
+def _subtract_from(g: Graph, op: Op, input: str, other: str) -> str:
+    return g.node("Sub", other, input)
+
+
 @pointwise("ne")
 def _not_equal(g: Graph, op: Op, input: str, other: str) -> str:
     return g.node("Not", g.node("Equal", input, other))
@@ -98,6 +100,12 @@ def _logical(op_type: str) -> Any:
 
 for _name, _op_type in {"logical_and": "And", "logical_or": "Or", "logical_xor": "Xor", "logical_not": "Not"}.items():
     pointwise(_name)(_logical(_op_type))
+
+
+@pointwise("bitwise_and", "bitwise_or", "bitwise_xor")
+def _bitwise(g: Graph, op: Op, input: str, other: str) -> str:
+    op_type = op.name.removeprefix("bitwise_").capitalize()
+    return g.node(op_type if _is_bool(op) else f"Bitwise{op_type}", input, other)
 
 
 @pointwise("bitwise_not")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from typing import Any
 
 import numpy as np
 
-from ..dtypes import bool_, int64
+from ..dtypes import INTEGER, bool_, int64
 from .builders import card
+from .errors import UnsupportedOperatorError
 from .graph import Graph
-from .trace import Op
+from .trace import Op, Value, Varying
 
 #: The opset from which each reduction takes its axes as an input.
 _AXES_INPUT_SINCE = {"ReduceSum": 13}
@@ -105,10 +108,15 @@ def _spread(g: Graph, op: Op) -> Any:
     """The mean of squared deviations, with Bessel's or another correction."""
     dtype, dims, keepdim = op.outputs[0].dtype, op.params["dims"], op.params["keepdim"]
     source = g.read_as(op.inputs[0], dtype)
-    count = int(np.prod(g.static([op.inputs[0].shape[d] for d in dims], f"the number of values in {op.name}")))
+    sizes = [op.inputs[0].shape[d] for d in dims]
+    if any(isinstance(size, Varying) for size in sizes):
+        values = g.node("Squeeze", functools.reduce(lambda a, b: g.node("Mul", a, b), map(g.size, sizes)), g.integers(0))
+        count = g.node("Sub", g.cast(values, dtype), g.number(op.params["correction"], dtype))
+    else:
+        count = g.number(math.prod(sizes) - op.params["correction"], dtype)
     apart = g.node("Sub", source, reduce(g, "ReduceMean", source, dims, True))
     total = reduce(g, "ReduceSum", g.node("Mul", apart, apart), dims, keepdim)
-    found = g.node("Div", total, g.number(count - op.params["correction"], dtype))
+    found = g.node("Div", total, count)
     if op.name.startswith("std"):
         found = g.node("Sqrt", found)
     return (found, reduce(g, "ReduceMean", source, dims, keepdim)) if op.name.endswith("_mean") else found
@@ -117,6 +125,58 @@ def _spread(g: Graph, op: Op) -> Any:
 @card("cumsum")
 def _cumsum(g: Graph, op: Op) -> str:
     return g.node("CumSum", g.read_as(op.inputs[0], op.outputs[0].dtype), g.constant(op.params["dim"], np.int64))
+
+
+@card("median_dim", "kthvalue")
+def _in_the_order(g: Graph, op: Op) -> tuple[str, str]:
+    """The last of the k smallest values along a dim, and its place."""
+    source, dim, keepdim = op.inputs[0], op.params["dim"], op.params["keepdim"]
+    count = op.params["k"] if op.name == "kthvalue" else (g.static(source.shape[dim], "the size of a median's dim") + 1) // 2
+    both = g.node("TopK", g.read(source), g.integers(count), axis=dim, largest=0, sorted=1, outputs=2)
+    place = g.constant(count - 1 if not keepdim else [count - 1], np.int64)
+    values, places = (g.node("Gather", name, place, axis=dim) for name in both)
+    return values, places
+
+
+@card("searchsorted")
+def _searchsorted(g: Graph, op: Op) -> str:
+    """How many values of the sequence are less (or not more) than each value."""
+    sequence, input, *sorter = op.inputs
+    if sorter or not isinstance(input, Value):
+        raise UnsupportedOperatorError(op.name, g.opset, "only values that are tensors, in sequences that are in order")
+    values = g.node("Unsqueeze", g.read(input), g.integers(-1))
+    places = g.read_as(sequence, input.dtype)
+    if len(sequence.shape) > 1:
+        places = g.node("Unsqueeze", places, g.integers(-2))
+    before = g.node("LessOrEqual" if op.params["right"] else "Less", places, values)
+    return g.cast(reduce(g, "ReduceSum", g.cast(before, int64), -1, False), op.outputs[0].dtype)
+
+
+@card("euclidean_distances")
+def _distances(g: Graph, op: Op) -> str:
+    left, right = map(g.read, op.inputs)
+    apart = g.node("Sub", g.node("Unsqueeze", left, g.integers(-2)), g.node("Unsqueeze", right, g.integers(-3)))
+    return reduce(g, "ReduceL2", apart, [len(op.outputs[0].shape)], False)
+
+
+@card("linalg_cross")
+def _cross(g: Graph, op: Op) -> str:
+    axis, names = op.params["axis"] - len(op.outputs[0].shape), [g.read(value) for value in op.inputs]
+    (left, right), (left_on, right_on) = (
+        [g.node("Gather", name, g.integers(*order), axis=axis) for name in names] for order in ((1, 2, 0), (2, 0, 1))
+    )
+    return g.node("Sub", g.node("Mul", left, right_on), g.node("Mul", left_on, right))
+
+
+@card("cross_entropy", "nll_loss")
+def _class_loss(g: Graph, op: Op) -> str:
+    input, target, *weight = op.inputs
+    if target.dtype.category != INTEGER or len(input.shape) < 2 or op.params.get("label_smoothing", 0):
+        raise UnsupportedOperatorError(op.name, g.opset, "only classes as targets, of a batch, without smoothing")
+    op_type = "SoftmaxCrossEntropyLoss" if op.name == "cross_entropy" else "NegativeLogLikelihoodLoss"
+    weights = [g.read(w) for w in weight if isinstance(w, Value)]
+    options = {name: op.params[name] for name in ("ignore_index", "reduction")}
+    return g.node(op_type, g.read(input), g.read_as(target, int64), *weights, **options)
 
 
 @card("topk")

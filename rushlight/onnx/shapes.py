@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -166,7 +167,7 @@ def _arange(g: Graph, op: Op) -> str:
     return g.node("Range", *(g.number(number, dtype) for number in numbers))
 
 
-@card("masked_fill")
+@card("masked_fill", "mask_put")
 def _masked_fill(g: Graph, op: Op) -> str:
     input, mask = op.inputs[:2]
     value = g.read_as(argument(op, "value"), input.dtype)
@@ -178,14 +179,20 @@ def _leading(positions: Sequence[int], ndim: int) -> list[int]:
     return [*positions, *(d for d in range(ndim) if d not in positions)]
 
 
+def _broadcast(indices: Sequence[Value]) -> tuple[int, ...]:
+    """The shape of index tensors together, whose sizes may be dynamic."""
+    aligned = itertools.zip_longest(*(reversed(t.shape) for t in indices), fillvalue=1)
+    return tuple(max(sizes, key=lambda n: (int(n) != 1, isinstance(n, Varying))) for sizes in aligned)[::-1]
+
+
 def _stacked_indices(g: Graph, op: Op, indices: Sequence[Value]) -> str:
     """Index tensors, broadcast together, as one tensor with the coordinates in its last dim."""
-    shape = np.broadcast_shapes(*(tuple(map(int, t.shape)) for t in indices))
+    shape = _broadcast(indices)
     columns = []
     for index in indices:
         name = g.read_as(index, int64)
         if tuple(index.shape) != shape:
-            name = g.node("Expand", name, g.integers(*g.static(shape, "the shape of an index")))
+            name = g.node("Expand", name, g.shape(shape))
         columns.append(g.node("Unsqueeze", name, g.integers(-1)))
     return columns[0] if len(columns) == 1 else g.node("Concat", *columns, axis=-1)
 
@@ -228,8 +235,7 @@ def _index_put(g: Graph, op: Op) -> str:
     if order != list(range(ndim)):
         raise UnsupportedOperatorError(op.name, g.opset, "only leading dims can be written by index")
     coordinates = _stacked_indices(g, op, indices)
-    picked = np.broadcast_shapes(*(tuple(t.shape) for t in indices))
-    shape = (*picked, *op.inputs[0].shape[len(positions) :])
+    shape = (*_broadcast(indices), *op.inputs[0].shape[len(positions) :])
     updates = g.node("Expand", g.read_as(values, input.dtype), g.shape(shape))
     reduction = "add" if op.params["accumulate"] else None
     return g.node("ScatterND", g.read(input), coordinates, updates, reduction=reduction)
@@ -269,7 +275,9 @@ def _flip(g: Graph, op: Op) -> str:
 def _roll(g: Graph, op: Op) -> str:
     name = g.read(op.inputs[0])
     for shift, dim in zip(op.params["shifts"], op.params["dims"], strict=True):
-        cut = -shift % max(int(g.static(op.inputs[0].shape[dim], "the size of a rolled dim")), 1)
+        size = op.inputs[0].shape[dim]
+        # A dynamic size is taken to be more than the shift.
+        cut = -shift if isinstance(size, Varying) else -shift % max(size, 1)
         if cut:
             axis, start, end = g.integers(dim), g.integers(0), g.integers(INT64_MAX)
             tail = g.node("Slice", name, g.integers(cut), end, axis)
@@ -295,6 +303,29 @@ def _scatter(g: Graph, op: Op) -> str:
 
 
 _REDUCTIONS = {"sum": "add", "prod": "mul", "amax": "max", "amin": "min"}
+
+
+@card("index_add", "index_copy", "index_fill")
+def _index_rows(g: Graph, op: Op) -> str:
+    """Slices along a dim added to, replaced or filled: ScatterND writes to slices of the first dim."""
+    input, index, source = op.inputs
+    dim, rank = op.params["dim"], len(input.shape)
+    rows, swap = index.shape[0] if index.shape else 1, list(range(rank))
+    if not rank:
+        raise UnsupportedOperatorError(op.name, g.opset, "a tensor without dims has no slices")
+    swap[0], swap[dim] = dim, 0
+    target, values = g.read(input), g.read_as(source, input.dtype)
+    if op.params.get("alpha", 1) != 1:
+        values = g.node("Mul", values, g.number(op.params["alpha"], input.dtype))
+    if dim:
+        target = g.node("Transpose", target, perm=swap)
+    if op.name == "index_fill":
+        values = g.node("Expand", values, g.shape([rows, *(input.shape[d] for d in swap[1:])]))
+    elif dim:
+        values = g.node("Transpose", values, perm=swap)
+    places = g.node("Reshape", g.read_as(index, int64), g.integers(-1, 1))
+    found = g.node("ScatterND", target, places, values, reduction="add" if op.name == "index_add" else None)
+    return g.node("Transpose", found, perm=swap) if dim else found
 
 
 @card("take")

@@ -1,7 +1,7 @@
 """Running a model while the engine reports each op, and finding out which numbers depend on dynamic sizes.
 
 A trace is concrete: every shape in it is a number. To learn which of them follow a dynamic axis, the model is run again
-with that axis one longer, and the traces are compared number by number. What differs becomes a `Varying`.
+with that axis longer, and the traces are compared number by number. What differs becomes a `Varying`.
 """
 
 from __future__ import annotations
@@ -102,6 +102,7 @@ class Trace:
     ops: list[Op]
     inputs: list[Value]
     outputs: list[Value]
+    steps: dict[str, int]  # by how much each dynamic size was longer in the other runs
 
 
 @dataclass
@@ -109,6 +110,11 @@ class _Run:
     entries: list[tuple[str, tuple[Any, ...], dict[str, Any], tuple[Any, ...]]]
     inputs: list[Tensor]
     outputs: list[Tensor]
+
+    def is_like(self, other: _Run) -> bool:
+        """Whether both did the same operations."""
+        names = [[entry[0] for entry in run.entries] for run in (self, other)]
+        return names[0] == names[1] and len(self.outputs) == len(other.outputs)
 
 
 def traced(tensor: TensorBase) -> Value:
@@ -119,12 +125,40 @@ def traced(tensor: TensorBase) -> Value:
 def trace_model(model: Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], symbols: Sequence[Symbol]) -> Trace:
     """Run `model` once, and once more for each symbol; with several symbols also with all of them changed."""
     base = _run(model, args, kwargs)
-    changes = [[symbol] for symbol in symbols] + ([list(symbols)] if len(symbols) > 1 else [])
-    runs = []
-    for changed in changes:
-        longer = _lengthened(args, kwargs, changed)
-        runs.append(_run(model, *longer))
-    return _compare(base, runs)
+    runs: list[_Run] = []
+    steps: dict[str, int] = {}
+    for symbol in symbols:
+        position, axis = symbol.axes[0]
+        runs.append(_changed(model, args, kwargs, symbol, int(base.inputs[position].shape[axis]), steps))
+    if len(symbols) > 1:
+        runs.append(_run(model, *_lengthened(args, kwargs, symbols, steps)))
+    for run in runs:
+        if not run.is_like(base):
+            raise OnnxExporterError(
+                "the model does other operations when a dynamic axis has another size; "
+                "mark that axis as static, or write the model so that its operations do not depend on it"
+            )
+    return _compare(base, runs, steps)
+
+
+def _changed(model: Module, args: Any, kwargs: Any, symbol: Symbol, size: int, steps: dict[str, int]) -> _Run:
+    """Run the model with one dynamic size longer, and note by how much.
+
+    Networks that halve an image want sizes that they can divide, so the first try adds the largest power of two in the
+    size. Where the model refuses that, because a table of positions is too short say, others are tried.
+    """
+    failure = None
+    for step in dict.fromkeys((min(size & -size, _LONGEST_STEP) or 1, 1, 2, 4, 8, 16, _LONGEST_STEP)):
+        steps[symbol.name] = step
+        try:
+            return _run(model, *_lengthened(args, kwargs, [symbol], steps))
+        except Exception as error:  # whatever a model may raise for a size that it does not take
+            failure = failure or error
+    assert failure is not None
+    raise failure
+
+
+_LONGEST_STEP = 32
 
 
 def tensors_in(tree: Any) -> list[Tensor]:
@@ -144,14 +178,14 @@ def _run(model: Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> _Ru
     return _Run(list(entries), tensors_in((args, kwargs)), tensors_in(outputs))
 
 
-def _lengthened(args: Any, kwargs: Any, symbols: Sequence[Symbol]) -> tuple[Any, Any]:
-    """The same inputs with the axes of `symbols` one longer; what is added repeats the beginning, so that it is valid."""
+def _lengthened(args: Any, kwargs: Any, symbols: Sequence[Symbol], steps: Mapping[str, int]) -> tuple[Any, Any]:
+    """The same inputs with the axes of `symbols` longer; what is added repeats the beginning, so that it is valid."""
     from .. import ops
 
-    axes: dict[int, list[int]] = {}
+    axes: dict[int, list[tuple[int, int]]] = {}
     for symbol in symbols:
         for position, axis in symbol.axes:
-            axes.setdefault(position, []).append(axis)
+            axes.setdefault(position, []).append((axis, steps[symbol.name]))
     count = -1
 
     def visit(tree: Any) -> Any:
@@ -159,9 +193,9 @@ def _lengthened(args: Any, kwargs: Any, symbols: Sequence[Symbol]) -> tuple[Any,
         if isinstance(tree, TensorBase):
             count += 1
             array = tree.detach().numpy()  # type: ignore[attr-defined]
-            for axis in axes.get(count, ()):
+            for axis, step in axes.get(count, ()):
                 size = array.shape[axis]
-                array = np.take(array, np.arange(size + 1) % max(size, 1), axis=axis)
+                array = np.take(array, np.arange(size + step) % max(size, 1), axis=axis)
             return ops.tensor(array) if count in axes else tree
         if isinstance(tree, Mapping):
             return type(tree)({key: visit(value) for key, value in tree.items()})  # type: ignore[call-arg]
@@ -173,13 +207,7 @@ def _lengthened(args: Any, kwargs: Any, symbols: Sequence[Symbol]) -> tuple[Any,
     return visit(tuple(args)), visit(dict(kwargs))
 
 
-def _compare(base: _Run, runs: Sequence[_Run]) -> Trace:
-    for run in runs:
-        if [e[0] for e in run.entries] != [e[0] for e in base.entries] or len(run.outputs) != len(base.outputs):
-            raise OnnxExporterError(
-                "the model does other operations when a dynamic axis has another size; "
-                "mark that axis as static, or write the model so that its operations do not depend on it"
-            )
+def _compare(base: _Run, runs: Sequence[_Run], steps: dict[str, int]) -> Trace:
     ops = []
     for n, (name, inputs, params, outputs) in enumerate(base.entries):
         others = [run.entries[n] for run in runs]
@@ -195,6 +223,7 @@ def _compare(base: _Run, runs: Sequence[_Run]) -> Trace:
         ops,
         [_merge(t, [run.inputs[n] for run in runs]) for n, t in enumerate(base.inputs)],
         [_merge(t, [run.outputs[n] for run in runs]) for n, t in enumerate(base.outputs)],
+        steps,
     )
 
 

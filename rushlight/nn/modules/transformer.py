@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ... import ops
 from ...autograd import is_grad_enabled
+from ...graph import grad_state
 from ...ops.attention import canonical_mask
 from .. import functional as F, init
 from ..container import ModuleList
@@ -32,8 +33,8 @@ def _causal_mask(size: int, device: DeviceLike = None, dtype: DType | None = Non
 
 
 def _is_causal(mask: Tensor | None, is_causal: bool | None, sequence: Tensor, batch_first: bool) -> bool:
-    """Whether the mask is the causal one; None means to look."""
-    if is_causal is not None or mask is None:
+    """Whether the mask is the causal one; None means to look. A graph that is recorded takes any mask."""
+    if is_causal is not None or mask is None or grad_state.tracer is not None:
         return is_causal is True
     length = sequence.size(1 if batch_first and sequence.dim() == 3 else 0)
     causal = _causal_mask(length, mask.device, mask.dtype)
@@ -278,22 +279,26 @@ class TransformerEncoder(Module):
         output = src
         for layer in self.layers:
             output = layer(output, src_mask=mask, is_causal=is_causal, src_key_padding_mask=padding_mask)
-        if padding_mask is not None and mask is None and self._drops_padding(src, padding_mask):
-            output = output.masked_fill((padding_mask != 0).unsqueeze(-1), 0.0)
+        if padding_mask is not None and mask is None and self._drops_padding(src):
+            output = output.masked_fill(self._dropped(padding_mask).unsqueeze(-1), 0.0)
         return output if self.norm is None else self.norm(output)
 
-    def _drops_padding(self, src: Tensor, padding_mask: Tensor) -> bool:
-        """Whether padded positions come out as zeros.
+    def _drops_padding(self, src: Tensor) -> bool:
+        """Whether padded positions come out as zeros, if they are where they can be cut off.
 
         PyTorch's inference path packs the sequences into a nested tensor and pads its output with zeros; the values
         elsewhere are those of the ordinary path.
         """
         if not self.use_nested_tensor or self.layers[0].training or src.dim() != 3:
             return False
-        if is_grad_enabled() and (src.requires_grad or any(p.requires_grad for p in self.layers[0].parameters())):
-            return False
-        visible = (padding_mask == 0).int()
-        return not self.mask_check or bool((visible.cummin(1)[0] == visible).all())
+        return not is_grad_enabled() or not (src.requires_grad or any(p.requires_grad for p in self.layers[0].parameters()))
+
+    def _dropped(self, padding_mask: Tensor) -> Tensor:
+        """Where positions are padded: nowhere if in any sequence something follows on padding."""
+        padded = padding_mask != 0
+        if not self.mask_check:
+            return padded
+        return padded & (padded[:, 1:] | ~padded[:, :-1]).all()
 
 
 def _nested_tensor_obstacle(layer: Module) -> str:

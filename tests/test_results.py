@@ -103,6 +103,31 @@ def test_result_is_the_one_that_pytorch_gives(name: str) -> None:
     assert plain(call()) == expected
 
 
+SQUARE = torch.tensor([[1.0, 2.0], [3.0, 5.0]])
+
+
+@pytest.mark.parametrize("name", ["sum", "mean", "prod", "amax", "argmax", "argmin", "all", "any", "std", "var", "logsumexp", "max", "min", "median", "nanmean", "quantile"])
+def test_numpys_names_of_arguments(name: str) -> None:
+    """`axis` is `dim` and `keepdims` is `keepdim`, in functions and methods."""
+    given = (0.5,) if name == "quantile" else ()
+    function, method = getattr(torch, name), getattr(SQUARE, name)
+    assert plain(method(*given, axis=0)) == plain(function(SQUARE, *given, axis=0)) == plain(function(SQUARE, *given, dim=0))
+    assert plain(method(*given, axis=-1, keepdims=True)) == plain(method(*given, dim=-1, keepdim=True))
+    with pytest.raises(TypeError, match="unexpected keyword argument 'axes'"):
+        method(*given, axes=0)
+
+
+def test_numpys_names_where_nothing_is_reduced() -> None:
+    assert torch.cat([SQUARE, SQUARE], axis=1).shape == torch.concatenate([SQUARE, SQUARE], axis=1).shape == (2, 4)
+    assert torch.stack([SQUARE, SQUARE], axis=1).shape == (2, 2, 2)
+    assert SQUARE[None].squeeze(axis=0).shape == SQUARE.shape
+    assert plain(torch.linalg.norm(SQUARE, axis=0)) == plain(torch.linalg.norm(SQUARE, dim=0))
+    assert plain(torch.diff(SQUARE, axis=0)) == [[2.0, 3.0]]
+    assert SQUARE.unsqueeze(axis=1).shape == (2, 1, 2)
+    assert plain(SQUARE.softmax(axis=0)) == plain(SQUARE.softmax(0))
+    assert plain(torch.cumsum(SQUARE, axis=1)) == [[1.0, 3.0], [3.0, 8.0]]
+
+
 NAMES: dict[str, Callable[[Any], Any]] = {
     "BinaryCrossEntropyBackward0": lambda x: F.binary_cross_entropy(x, torch.ones_like(x)),
     "BinaryCrossEntropyWithLogitsBackward0": lambda x: F.binary_cross_entropy_with_logits(x, torch.ones_like(x), pos_weight=x.detach()),

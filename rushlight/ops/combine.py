@@ -14,7 +14,7 @@ from ..errors import sizes, type_name
 from ..shape import Layout, broadcast_shapes, contiguous, layout, wrap_dim
 from ..storage import TensorBase
 from .card import Card, apply, pointwise_strides, write_into
-from .define import alias, as_operand, as_tensor_argument, write_out
+from .define import alias, as_operand, as_tensor_argument, by_numpy_names, write_out
 from .scalars import fitting
 
 if TYPE_CHECKING:
@@ -71,12 +71,14 @@ def _write_joined(out: Any, found: Tensor, tensors: tuple[Tensor, ...]) -> Tenso
     return write_out(out, found, *tensors, disjoint=True)
 
 
-def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -> Tensor:
+def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None, **names: Any) -> Tensor:
     """The tensors one after the other along `dim`; sizes must agree in all other dims.
 
     >>> torch.cat([torch.tensor([1]), torch.tensor([2, 3])])
     tensor([1, 2, 3])
     """
+    if names:
+        return by_numpy_names(cat, locals())
     tensors = _tuple_of_tensors(tensors, "cat")
     if not tensors:
         raise ValueError("torch.cat(): expected a non-empty list of Tensors")
@@ -105,13 +107,15 @@ _stack = Card(
 )  # fmt: skip
 
 
-def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -> Tensor:
+def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None, **names: Any) -> Tensor:
     """The tensors, all of one shape, side by side along a new `dim`.
 
     >>> torch.stack([torch.tensor([1, 2]), torch.tensor([3, 4])], 1)
     tensor([[1, 3],
             [2, 4]])
     """
+    if names:
+        return by_numpy_names(stack, locals())
     tensors = _tuple_of_tensors(tensors, "stack")
     if not tensors:
         raise RuntimeError("stack expects a non-empty TensorList")

@@ -68,6 +68,22 @@ def refuse_dtypes(kernel: str, dtype: dt.dtype, refused: frozenset[dt.dtype]) ->
         raise NotImplementedError(f"\"{kernel}\" not implemented for '{dtype.type_name}'")
 
 
+#: The default of a `dim` that must be given, by this name or by NumPy's.
+NO_DIM: Any = None
+_NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim"}
+
+
+def by_numpy_names(function: Callable[..., Any], given: dict[str, Any]) -> Any:
+    """Call `function` again with NumPy's names for its arguments, in ``given["names"]``, replaced by its own."""
+    names = given.pop("names")
+    for name, value in names.items():
+        own = _NUMPY_NAMES.get(name)
+        if own not in given:
+            raise TypeError(f"{function.__name__}() got an unexpected keyword argument '{name}'")
+        given[own] = value
+    return function(**given)
+
+
 def as_leaf(tensor: Any, requires_grad: bool | None) -> Any:
     """A new tensor, as a leaf that has gradients if the factory was asked for one."""
     if requires_grad and tensor._layout.dtype.category < dt.FLOAT:

@@ -19,7 +19,7 @@ from ..storage import TensorBase
 from . import tie_order
 from .card import Card, Pointwise, apply
 from .combine import where
-from .define import EXACT, as_tensor_argument, write_out
+from .define import EXACT, as_tensor_argument, by_numpy_names, write_out
 from .ranks import ranks
 from .reduction import keep_dims, over_other_dims, over_rows, reduced_shape, reduction_dims, row_space, widened
 
@@ -89,30 +89,36 @@ def _apply_over_dims(card: Card, input: Tensor, dim: Any, keepdim: bool, out: Te
     return found if out is None else write_out(out, found, exact="Expected the dtype for input and out to match, but got {want} for input's dtype and {have} for out's dtype.")
 
 
-def amax(input: Tensor, dim: int | Sequence[int] = (), keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
+def amax(input: Tensor, dim: int | Sequence[int] = (), keepdim: bool = False, *, out: Tensor | None = None, **names: Any) -> Tensor:
     """The largest value over `dim`, or over everything. Equal values share the gradient evenly.
 
     >>> torch.amax(torch.tensor([[1., 4.], [3., 2.]]), 1)
     tensor([4., 3.])
     """
+    if names:
+        return by_numpy_names(amax, locals())
     return _apply_over_dims(_amax, input, dim, keepdim, out)
 
 
-def amin(input: Tensor, dim: int | Sequence[int] = (), keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
+def amin(input: Tensor, dim: int | Sequence[int] = (), keepdim: bool = False, *, out: Tensor | None = None, **names: Any) -> Tensor:
     """The smallest value over `dim`, or over everything. Equal values share the gradient evenly.
 
     >>> torch.amin(torch.tensor([[1., 4.], [3., 2.]]), 1)
     tensor([1., 2.])
     """
+    if names:
+        return by_numpy_names(amin, locals())
     return _apply_over_dims(_amin, input, dim, keepdim, out)
 
 
-def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False, out: Any = None) -> Any:
+def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False, out: Any = None, **names: Any) -> Any:
     """The smallest and the largest value over `dim`, or over everything, as a named tuple ``(min, max)``.
 
     >>> torch.aminmax(torch.tensor([3, 1, 2])).max
     tensor(3)
     """
+    if names:
+        return by_numpy_names(aminmax, locals())
     here = as_tensor_argument(input, "aminmax")._layout
     dims = reduction_dims(dim, here.ndim)
     refuse_complex(here, "aminmax_cpu")
@@ -328,7 +334,7 @@ def _extremum(function: str, card: Card, over_all: Card, elementwise: Any, resul
     return _selected(card, result, input, dim, keepdim, out)
 
 
-def max(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Tensor | None = None, out: Any = None) -> Any:
+def max(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Tensor | None = None, out: Any = None, **names: Any) -> Any:
     """The largest value; with `dim`, the largest along it and its index; with a second tensor, the larger of each pair.
 
     >>> torch.max(torch.tensor([[1, 4], [3, 2]]), 1)
@@ -336,15 +342,19 @@ def max(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Tensor 
     values=tensor([4, 3]),
     indices=tensor([1, 0]))
     """
+    if names:
+        return by_numpy_names(max, locals())
     return _extremum("max", _max_dim, _max_all, maximum, return_types.max, input, dim, keepdim, other, out)
 
 
-def min(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Tensor | None = None, out: Any = None) -> Any:
+def min(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Tensor | None = None, out: Any = None, **names: Any) -> Any:
     """The smallest value; with `dim`, the smallest along it and its index; with a second tensor, the smaller of each pair.
 
     >>> torch.min(torch.tensor([3, 1, 2]))
     tensor(1)
     """
+    if names:
+        return by_numpy_names(min, locals())
     return _extremum("min", _min_dim, _min_all, minimum, return_types.min, input, dim, keepdim, other, out)
 
 
@@ -357,40 +367,48 @@ def _median(function: str, card: Card, over_all: Card, result: Any, input: Tenso
     return _selected(card, result, input, dim, keepdim, out, function="median")
 
 
-def median(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out: Any = None) -> Any:
+def median(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out: Any = None, **names: Any) -> Any:
     """The lower median; with `dim`, along it and with its index. nan if there is one.
 
     >>> torch.median(torch.tensor([4., 1., 3., 2.]))
     tensor(2.)
     """
+    if names:
+        return by_numpy_names(median, locals())
     return _median("median", _median_dim, _median_all, return_types.median, input, dim, keepdim, out)
 
 
-def nanmedian(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out: Any = None) -> Any:
+def nanmedian(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out: Any = None, **names: Any) -> Any:
     """The lower median of the values that are not nan.
 
     >>> torch.nanmedian(torch.tensor([3., float("nan"), 1.]))
     tensor(1.)
     """
+    if names:
+        return by_numpy_names(nanmedian, locals())
     return _median("nanmedian", _nanmedian_dim, _nanmedian_all, return_types.nanmedian, input, dim, keepdim, out)
 
 
-def mode(input: Tensor, dim: int = -1, keepdim: bool = False, *, out: Any = None) -> Any:
+def mode(input: Tensor, dim: int = -1, keepdim: bool = False, *, out: Any = None, **names: Any) -> Any:
     """The most frequent value along `dim`, the smallest of equally frequent ones, and the index of one of them.
 
     >>> torch.mode(torch.tensor([2, 3, 3, 2, 1])).values
     tensor(2)
     """
+    if names:
+        return by_numpy_names(mode, locals())
     refuse_complex(as_tensor_argument(input, "mode")._layout, "mode_cpu")
     return _selected(_mode, return_types.mode, input, dim, keepdim, out)
 
 
-def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False, *, out: Any = None) -> Any:
+def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False, *, out: Any = None, **names: Any) -> Any:
     """The `k`-th smallest value along `dim` (from 1) and its index.
 
     >>> torch.kthvalue(torch.tensor([5, 1, 3]), 2).values
     tensor(3)
     """
+    if names:
+        return by_numpy_names(kthvalue, locals())
     here = as_tensor_argument(input, "kthvalue")._layout
     if here.dtype.category in (dt.BOOL, dt.COMPLEX):
         raise NotImplementedError(f"\"kthvalue_cpu\" not implemented for '{here.dtype.type_name}'")
@@ -442,7 +460,7 @@ _topk = Card(
 )  # fmt: skip
 
 
-def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True, *, out: Any = None) -> Any:
+def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True, *, out: Any = None, **names: Any) -> Any:
     """The `k` largest (or smallest) values along `dim` and their indices; if not `sorted`, in no particular order.
 
     >>> torch.topk(torch.tensor([1, 5, 3]), 2)
@@ -450,6 +468,8 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
     values=tensor([5, 3]),
     indices=tensor([1, 2]))
     """
+    if names:
+        return by_numpy_names(topk, locals())
     here = as_tensor_argument(input, "topk")._layout
     dim = wrap_dim(dim, here.ndim)
     if isinstance(k, TensorBase):
@@ -502,21 +522,25 @@ def _apply_position(card: Card, input: Tensor, dim: int | None, keepdim: bool, o
     return found if out is None else write_out(out, found, exact=EXACT)
 
 
-def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
+def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out: Tensor | None = None, **names: Any) -> Tensor:
     """The index of the first largest value along `dim`, or in the flattened tensor.
 
     >>> torch.argmax(torch.tensor([[1, 4], [3, 2]]), 1)
     tensor([1, 0])
     """
+    if names:
+        return by_numpy_names(argmax, locals())
     return _apply_position(_argmax, input, dim, keepdim, out)
 
 
-def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
+def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out: Tensor | None = None, **names: Any) -> Tensor:
     """The index of the first smallest value along `dim`, or in the flattened tensor.
 
     >>> torch.argmin(torch.tensor([3, 1, 2]))
     tensor(1)
     """
+    if names:
+        return by_numpy_names(argmin, locals())
     return _apply_position(_argmin, input, dim, keepdim, out)
 
 

@@ -16,7 +16,7 @@ from ..shape import (
 )
 from ..storage import TensorBase
 from .card import View, apply_view
-from .define import as_tensor_argument
+from .define import as_tensor_argument, by_numpy_names
 from .views import as_int
 
 if TYPE_CHECKING:
@@ -280,12 +280,14 @@ def split_with_sizes(input: Tensor, split_sizes: Sequence[int], dim: int = 0) ->
     return split(input, tuple(split_sizes), dim)
 
 
-def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
+def chunk(input: Tensor, chunks: int, dim: int = 0, **names: Any) -> tuple[Tensor, ...]:
     """At most `chunks` views of equal size along `dim`, the last possibly smaller.
 
     >>> torch.chunk(torch.arange(5), 2)
     (tensor([0, 1, 2]), tensor([3, 4]))
     """
+    if names:
+        return by_numpy_names(chunk, locals())
     if not input._layout.ndim:
         raise RuntimeError("chunk expects at least a 1-dimensional tensor")
     if chunks <= 0:
@@ -295,12 +297,14 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     return split(input, size, dim) if size else split(input, (0,) * chunks, dim)
 
 
-def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
+def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0, **names: Any) -> tuple[Tensor, ...]:
     """Views along `dim`: that many of nearly equal size, or cut at the given indices.
 
     >>> torch.tensor_split(torch.arange(5), (1, 3))
     (tensor([0]), tensor([1, 2]), tensor([3, 4]))
     """
+    if names:
+        return by_numpy_names(tensor_split, locals())
     if not input._layout.ndim:
         raise RuntimeError("tensor_split expected at least a 1-dimensional tensor, but got a tensor with 0 dims")
     dim = wrap_dim(dim, input._layout.ndim)
@@ -316,12 +320,14 @@ def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple
     return tuple(slice_view(input, dim, a, b) for a, b in zip([0, *indices_or_sections], [*indices_or_sections, None], strict=True)) if cuts else ()
 
 
-def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
+def unbind(input: Tensor, dim: int = 0, **names: Any) -> tuple[Tensor, ...]:
     """Views of each slice along `dim`, without that dim.
 
     >>> torch.unbind(torch.tensor([[1, 2], [3, 4]]))
     (tensor([1, 2]), tensor([3, 4]))
     """
+    if names:
+        return by_numpy_names(unbind, locals())
     if not input._layout.ndim:
         raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
     return apply_view(_unbind, input, (wrap_dim(dim, input._layout.ndim),))

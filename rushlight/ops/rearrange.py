@@ -19,7 +19,7 @@ from ..storage import TensorBase
 from . import parts, views
 from .card import Card, apply, array_of
 from .combine import cat
-from .define import EXACT, alias, as_tensor_argument, with_out, write_out
+from .define import EXACT, alias, as_tensor_argument, by_numpy_names, with_out, write_out
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -283,12 +283,14 @@ def tile(input: Tensor, *dims: Any, **kwargs: Any) -> Tensor:
     return repeat(input, (1,) * (input._layout.ndim - len(times)) + times)
 
 
-def repeat_interleave(input: Tensor, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None) -> Tensor:
+def repeat_interleave(input: Tensor, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None, **names: Any) -> Tensor:
     """Each element (or slice of `dim`) repeated in place, `repeats` times or by a tensor of counts.
 
     >>> torch.repeat_interleave(torch.tensor([1, 2]), torch.tensor([1, 3]))
     tensor([1, 2, 2, 2])
     """
+    if names:
+        return by_numpy_names(repeat_interleave, locals())
     from .from_data import tensor
 
     if type(repeats) is int:

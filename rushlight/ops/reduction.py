@@ -18,7 +18,7 @@ from ..errors import sizes
 from ..shape import Layout, Shape, as_one_dim, can_broadcast_to, contiguous, wrap_dims
 from .card import Card, apply
 from .combine import cat
-from .define import as_tensor_argument, write_out
+from .define import NO_DIM, as_tensor_argument, by_numpy_names, write_out
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -155,12 +155,14 @@ _sum = _Reduction(
 )  # fmt: skip
 
 
-def sum(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = False, *, dtype: dt.dtype | None = None, out: Tensor | None = None) -> Tensor:
+def sum(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = False, *, dtype: dt.dtype | None = None, out: Tensor | None = None, **names: Any) -> Tensor:
     """The sum over `dim`, or over everything. Integers and bools sum to int64.
 
     >>> torch.sum(torch.tensor([[1, 2], [3, 4]]), 0)
     tensor([4, 6])
     """
+    if names:
+        return by_numpy_names(sum, locals())
     here = as_tensor_argument(input, "sum")._layout
     return _sum(input, dim, keepdim, dtype or (out._layout.dtype if out is not None else sum_dtype(here.dtype)), out)
 
@@ -179,12 +181,14 @@ _mean = _Reduction(
 )  # fmt: skip
 
 
-def mean(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = False, *, dtype: dt.dtype | None = None, out: Tensor | None = None) -> Tensor:
+def mean(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = False, *, dtype: dt.dtype | None = None, out: Tensor | None = None, **names: Any) -> Tensor:
     """The mean over `dim`, or over everything. Integers are refused unless a float `dtype` is given.
 
     >>> torch.mean(torch.tensor([1., 2., 4., 5.]))
     tensor(3.)
     """
+    if names:
+        return by_numpy_names(mean, locals())
     wanted = dtype or as_tensor_argument(input, "mean")._layout.dtype
     if wanted.category < dt.FLOAT:
         which = "Optional" if dtype else "Input"
@@ -226,12 +230,14 @@ _prod = _Reduction(
 
 
 @autocasts(SINGLE)
-def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype: dt.dtype | None = None, out: Tensor | None = None) -> Tensor:
+def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype: dt.dtype | None = None, out: Tensor | None = None, **names: Any) -> Tensor:
     """The product over one `dim`, or over everything. Integers and bools multiply to int64.
 
     >>> torch.prod(torch.tensor([[1, 2], [3, 4]]), 1)
     tensor([ 2, 12])
     """
+    if names:
+        return by_numpy_names(prod, locals())
     here = as_tensor_argument(input, "prod")._layout
     if isinstance(dim, (tuple, list)):
         raise TypeError(
@@ -241,12 +247,14 @@ def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype:
     return _prod(input, dim, keepdim, dtype or sum_dtype(here.dtype), out)
 
 
-def nansum(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = False, *, dtype: dt.dtype | None = None, out: Tensor | None = None) -> Tensor:
+def nansum(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = False, *, dtype: dt.dtype | None = None, out: Tensor | None = None, **names: Any) -> Tensor:
     """The sum over `dim`, or over everything, with nan counted as zero.
 
     >>> torch.nansum(torch.tensor([1., float("nan"), 2.]))
     tensor(3.)
     """
+    if names:
+        return by_numpy_names(nansum, locals())
     here = as_tensor_argument(input, "nansum")._layout
     if here.dtype.is_complex:
         raise RuntimeError("nansum on CPU does not support complex inputs")
@@ -255,12 +263,14 @@ def nansum(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool 
     return sum(input, dim, keepdim, dtype=dtype, out=out)
 
 
-def nanmean(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = False, *, dtype: dt.dtype | None = None, out: Tensor | None = None) -> Tensor:
+def nanmean(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = False, *, dtype: dt.dtype | None = None, out: Tensor | None = None, **names: Any) -> Tensor:
     """The mean over `dim`, or over everything, of the values that are not nan.
 
     >>> torch.nanmean(torch.tensor([1., float("nan"), 2.]))
     tensor(1.5000)
     """
+    if names:
+        return by_numpy_names(nanmean, locals())
     here = as_tensor_argument(input, "nanmean")._layout
     if here.dtype.category < dt.FLOAT:
         raise RuntimeError(f"nanmean(): expected input to have floating point or complex dtype but got {here.dtype.type_name}")
@@ -370,7 +380,9 @@ _GIVEN_NOTHING: Any = object()
 
 
 def _spread_function(card: Card, what: str, example: str) -> Any:
-    def op(input: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: Any = _GIVEN_NOTHING, out: Any = None) -> Any:
+    def op(input: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: Any = _GIVEN_NOTHING, out: Any = None, **names: Any) -> Any:
+        if names:
+            return by_numpy_names(op, {"input": input, "dim": dim, "unbiased": unbiased, "keepdim": keepdim, "correction": correction, "out": out, "names": names})
         given = correction is not _GIVEN_NOTHING
         found = _spread(card, input, dim, unbiased, keepdim, correction if given else None, given)
         return found if out is None else write_out(out, found)
@@ -421,12 +433,16 @@ _logsumexp = Card(
 )  # fmt: skip
 
 
-def logsumexp(input: Tensor, dim: int | Sequence[int], keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
+def logsumexp(input: Tensor, dim: int | Sequence[int] = NO_DIM, keepdim: bool = False, *, out: Tensor | None = None, **names: Any) -> Tensor:
     """The logarithm of the sum of the exponentials over `dim`, without overflow.
 
     >>> torch.logsumexp(torch.tensor([100., 100.]), 0)
     tensor(100.6931)
     """
+    if names:
+        return by_numpy_names(logsumexp, locals())
+    if dim is NO_DIM:
+        raise TypeError('logsumexp() missing 1 required positional arguments: "dim"')
     here = as_tensor_argument(input, "logsumexp")._layout
     if here.dtype.category < dt.FLOAT:
         input = input.to(dt.get_default_dtype())
@@ -465,21 +481,25 @@ def _apply_truth(card: Card, input: Tensor, dim: Any, keepdim: bool, out: Tensor
     return found if out is None else write_out(out, found)
 
 
-def all(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
+def all(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = False, *, out: Tensor | None = None, **names: Any) -> Tensor:
     """Whether every element is nonzero, over `dim` or over everything.
 
     >>> torch.all(torch.tensor([[True, False], [True, True]]), 1)
     tensor([False,  True])
     """
+    if names:
+        return by_numpy_names(all, locals())
     return _apply_truth(_all, input, dim, keepdim, out)
 
 
-def any(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
+def any(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = False, *, out: Tensor | None = None, **names: Any) -> Tensor:
     """Whether some element is nonzero, over `dim` or over everything.
 
     >>> torch.any(torch.tensor([[True, False], [False, False]]), 1)
     tensor([ True, False])
     """
+    if names:
+        return by_numpy_names(any, locals())
     return _apply_truth(_any, input, dim, keepdim, out)
 
 
@@ -492,12 +512,14 @@ _count_nonzero = Card(
 )  # fmt: skip
 
 
-def count_nonzero(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
+def count_nonzero(input: Tensor, dim: int | Sequence[int] | None = None, **names: Any) -> Tensor:
     """How many elements are not zero, over `dim` or over everything.
 
     >>> torch.count_nonzero(torch.tensor([[0, 1], [2, 3]]), 0)
     tensor([1, 2])
     """
+    if names:
+        return by_numpy_names(count_nonzero, locals())
     return apply(_count_nonzero, (input,), (reduction_dims(dim, as_tensor_argument(input, "count_nonzero")._layout.ndim),))
 
 

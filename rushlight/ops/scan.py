@@ -15,7 +15,7 @@ from ..shape import Layout, contiguous, wrap_dim, wrap_dims
 from ..storage import TensorBase
 from .card import Card, apply
 from .combine import cat, where
-from .define import as_tensor_argument, assign, write_out
+from .define import NO_DIM, as_tensor_argument, assign, by_numpy_names, write_out
 from .extrema import refuse_complex, with_a_dim
 from .reduction import accumulation_dtype, sum_dtype, widened
 
@@ -80,21 +80,25 @@ def _scan(card: Card, input: Tensor, dim: int, dtype: dt.dtype | None, out: Tens
     return found if out is None else write_out(out, found)
 
 
-def cumsum(input: Tensor, dim: int, *, dtype: dt.dtype | None = None, out: Tensor | None = None) -> Tensor:
+def cumsum(input: Tensor, dim: int = NO_DIM, *, dtype: dt.dtype | None = None, out: Tensor | None = None, **names: Any) -> Tensor:
     """The running sum along `dim`. Integers and bools sum to int64.
 
     >>> torch.cumsum(torch.tensor([1, 2, 3]), 0)
     tensor([1, 3, 6])
     """
+    if names:
+        return by_numpy_names(cumsum, locals())
     return _scan(_cumsum, input, dim, dtype, out)
 
 
-def cumprod(input: Tensor, dim: int, *, dtype: dt.dtype | None = None, out: Tensor | None = None) -> Tensor:
+def cumprod(input: Tensor, dim: int = NO_DIM, *, dtype: dt.dtype | None = None, out: Tensor | None = None, **names: Any) -> Tensor:
     """The running product along `dim`. Integers and bools multiply to int64.
 
     >>> torch.cumprod(torch.tensor([1, 2, 3]), 0)
     tensor([1, 2, 6])
     """
+    if names:
+        return by_numpy_names(cumprod, locals())
     return _scan(_cumprod, input, dim, dtype, out)
 
 
@@ -161,21 +165,25 @@ def _apply_running(card: Card, result: Any, input: Tensor, dim: int, out: Any) -
     return found if out is None else write_out(out, found, exact="expected scalar_type {want} but found {have}")
 
 
-def cummax(input: Tensor, dim: int, *, out: Any = None) -> Any:
+def cummax(input: Tensor, dim: int = NO_DIM, *, out: Any = None, **names: Any) -> Any:
     """The largest value so far along `dim`, and the index of its last occurrence.
 
     >>> torch.cummax(torch.tensor([1, 3, 2]), 0).values
     tensor([1, 3, 3])
     """
+    if names:
+        return by_numpy_names(cummax, locals())
     return _apply_running(_cummax, return_types.cummax, input, dim, out)
 
 
-def cummin(input: Tensor, dim: int, *, out: Any = None) -> Any:
+def cummin(input: Tensor, dim: int = NO_DIM, *, out: Any = None, **names: Any) -> Any:
     """The smallest value so far along `dim`, and the index of its last occurrence.
 
     >>> torch.cummin(torch.tensor([3, 1, 2]), 0).values
     tensor([3, 1, 1])
     """
+    if names:
+        return by_numpy_names(cummin, locals())
     return _apply_running(_cummin, return_types.cummin, input, dim, out)
 
 
@@ -212,12 +220,14 @@ _logcumsumexp = Card(
 )  # fmt: skip
 
 
-def logcumsumexp(input: Tensor, dim: int, *, out: Tensor | None = None) -> Tensor:
+def logcumsumexp(input: Tensor, dim: int = NO_DIM, *, out: Tensor | None = None, **names: Any) -> Tensor:
     """The logarithm of the running sum of exponentials along `dim`, without overflow.
 
     >>> torch.logcumsumexp(torch.tensor([0., 0., 0.]), 0)
     tensor([0.0000, 0.6931, 1.0986])
     """
+    if names:
+        return by_numpy_names(logcumsumexp, locals())
     here = as_tensor_argument(input, "logcumsumexp")._layout
     dim = wrap_dim(dim, here.ndim)
     if here.dtype.category < dt.FLOAT:
@@ -229,12 +239,14 @@ def logcumsumexp(input: Tensor, dim: int, *, out: Tensor | None = None) -> Tenso
 # Differences
 
 
-def diff(input: Tensor, n: int = 1, dim: int = -1, prepend: Tensor | None = None, append: Tensor | None = None, *, out: Tensor | None = None) -> Tensor:
+def diff(input: Tensor, n: int = 1, dim: int = -1, prepend: Tensor | None = None, append: Tensor | None = None, *, out: Tensor | None = None, **names: Any) -> Tensor:
     """The `n`-th differences of neighbours along `dim`, after putting `prepend` and `append` at its ends.
 
     >>> torch.diff(torch.tensor([1, 3, 6]))
     tensor([2, 3])
     """
+    if names:
+        return by_numpy_names(diff, locals())
     here = as_tensor_argument(input, "diff")._layout
     if not here.ndim:
         raise RuntimeError("diff expects input to be at least one-dimensional")
@@ -296,12 +308,14 @@ def _trapezoids(function: str, y: Tensor, x: Any, dx: Any, dim: int) -> Tensor:
     return (low + high) * (stop - start)
 
 
-def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: Any = None, dim: int = -1) -> Tensor:
+def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: Any = None, dim: int = -1, **names: Any) -> Tensor:
     """The integral of `y` along `dim` by the trapezoidal rule, at the points `x` or with spacing `dx`.
 
     >>> torch.trapezoid(torch.tensor([1., 5., 10.]))
     tensor(10.5000)
     """
+    if names:
+        return by_numpy_names(trapezoid, locals())
     if isinstance(y, TensorBase) and y._layout.ndim and y._layout.shape[wrap_dim(dim, y._layout.ndim)] == 0:
         return y.sum(dim) * 1.0
     return _trapezoids("trapezoid", y, x, dx, dim).sum(dim) / 2.0

@@ -16,7 +16,7 @@ from ..graph import check_in_place, grad_state, requires_grad
 from ..shape import Layout, Shape, broadcast_shapes, contiguous, layout, preserved_strides, wrap_dim
 from ..storage import ON_META, TensorBase
 from .card import Card, apply, check_overlap, checking_values, value_range
-from .define import EXACT, as_operand, as_tensor_argument, assign, write_out
+from .define import EXACT, as_operand, as_tensor_argument, assign, by_numpy_names, write_out
 from .index import add_along, check_bounds
 from .scalars import fitting
 
@@ -155,12 +155,14 @@ def where_negative(index: Tensor, size: int) -> Tensor:
     return (index < 0).to(index.dtype) * size + index
 
 
-def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None, *, out: Tensor | None = None) -> Tensor:
+def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None, *, out: Tensor | None = None, **names: Any) -> Tensor:
     """`gather` with broadcasting of all dims but `dim`; flat without `dim`.
 
     >>> torch.take_along_dim(torch.tensor([[10, 30, 20]]), torch.tensor([[0]]), 1)
     tensor([[10]])
     """
+    if names:
+        return by_numpy_names(take_along_dim, locals())
     if indices._layout.dtype is not dt.int64:
         raise RuntimeError(f"torch.take_along_dim(): dtype of indices should be Long but got {indices._layout.dtype.type_name}")
     size = input._layout.numel if dim is None else input._layout.shape[wrap_dim(dim, input._layout.ndim)] if input._layout.ndim else 1

@@ -12,7 +12,7 @@ from .. import dtypes as dt
 from ..engine.lowering import Loop, Space, rows
 from ..shape import contiguous, wrap_dim
 from .card import Card, apply
-from .define import EXACT, as_tensor_argument, write_out
+from .define import EXACT, NO_DIM, as_tensor_argument, by_numpy_names, write_out
 from .gradient_entry import through
 from .reduction import over_other_dims, widened
 
@@ -130,21 +130,25 @@ def _apply(card: Card, input: Tensor, dim: int, dtype: dt.dtype | None, out: Ten
     return found if out is None else write_out(out, found, exact=EXACT)
 
 
-def softmax(input: Tensor, dim: int, dtype: dt.dtype | None = None, *, out: Tensor | None = None) -> Tensor:
+def softmax(input: Tensor, dim: int = NO_DIM, dtype: dt.dtype | None = None, *, out: Tensor | None = None, **names: Any) -> Tensor:
     """``exp(input)`` divided by its sum over `dim`, computed in `dtype` if one is given.
 
     >>> torch.softmax(torch.tensor([0., 0., 1.]), 0)
     tensor([0.2119, 0.2119, 0.5761])
     """
+    if names:
+        return by_numpy_names(softmax, locals())
     return _apply(_softmax, input, dim, dtype, out)
 
 
-def log_softmax(input: Tensor, dim: int, dtype: dt.dtype | None = None, *, out: Tensor | None = None) -> Tensor:
+def log_softmax(input: Tensor, dim: int = NO_DIM, dtype: dt.dtype | None = None, *, out: Tensor | None = None, **names: Any) -> Tensor:
     """The logarithm of `softmax`, computed without its rounding.
 
     >>> torch.log_softmax(torch.tensor([0., 0., 1.]), 0)
     tensor([-1.5514, -1.5514, -0.5514])
     """
+    if names:
+        return by_numpy_names(log_softmax, locals())
     return _apply(_log_softmax, input, dim, dtype, out)
 
 

@@ -12,7 +12,7 @@ from ..errors import sizes
 from ..shape import Layout, contiguous, layout, preserved_strides, wrap_dim
 from ..storage import TensorBase
 from .card import Card, apply, array_of
-from .define import EXACT, as_operand, as_tensor_argument, write_out
+from .define import EXACT, as_operand, as_tensor_argument, by_numpy_names, write_out
 from .extrema import put_at_indices, refuse_complex, with_a_dim
 from .ranks import ranks
 from .reduction import widened
@@ -40,7 +40,7 @@ _sort = Card(
 )  # fmt: skip
 
 
-def sort(input: Tensor, dim: int = -1, descending: bool = False, *, stable: bool = False, out: Any = None) -> Any:
+def sort(input: Tensor, dim: int = -1, descending: bool = False, *, stable: bool = False, out: Any = None, **names: Any) -> Any:
     """The values along `dim` in order and their indices; nan counts as the largest. With `stable` equal values keep their order.
 
     >>> torch.sort(torch.tensor([3, 1, 2]))
@@ -48,6 +48,8 @@ def sort(input: Tensor, dim: int = -1, descending: bool = False, *, stable: bool
     values=tensor([1, 2, 3]),
     indices=tensor([1, 2, 0]))
     """
+    if names:
+        return by_numpy_names(sort, locals())
     here = as_tensor_argument(input, "sort")._layout
     if here.dtype.is_complex:
         raise RuntimeError(" Sort does not support complex dtypes on CPU")
@@ -55,12 +57,14 @@ def sort(input: Tensor, dim: int = -1, descending: bool = False, *, stable: bool
     return found if out is None else write_out(out, found, exact=EXACT)
 
 
-def argsort(input: Tensor, dim: int = -1, descending: bool = False, *, stable: bool = False) -> Tensor:
+def argsort(input: Tensor, dim: int = -1, descending: bool = False, *, stable: bool = False, **names: Any) -> Tensor:
     """The indices that sort `input` along `dim`.
 
     >>> torch.argsort(torch.tensor([3, 1, 2]))
     tensor([1, 2, 0])
     """
+    if names:
+        return by_numpy_names(argsort, locals())
     return sort(input, dim, descending, stable=stable).indices
 
 

@@ -16,7 +16,7 @@ from ..errors import sizes
 from ..shape import Layout, broadcast_shapes, contiguous, wrap_dim
 from ..storage import TensorBase
 from .card import Card, apply, array_of, tensor_of_array
-from .define import as_tensor_argument, titled, write_out
+from .define import as_tensor_argument, by_numpy_names, titled, write_out
 from .vector_norm import vector_norm
 
 if TYPE_CHECKING:
@@ -92,22 +92,26 @@ def _quantile(function: str, input: Tensor, q: Any, dim: int | None, keepdim: bo
 
 
 @autocasts(SINGLE)
-def quantile(input: Tensor, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear", out: Tensor | None = None) -> Tensor:
+def quantile(input: Tensor, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear", out: Tensor | None = None, **names: Any) -> Tensor:
     """The `q`-th quantiles (from 0 to 1) along `dim`, or of everything; several of them in a new first dim.
 
     >>> torch.quantile(torch.tensor([1., 2., 4.]), torch.tensor([0.5, 0.75]))
     tensor([2., 3.])
     """
+    if names:
+        return by_numpy_names(quantile, locals())
     return _quantile("quantile", input, q, dim, keepdim, interpolation, False, out)
 
 
 @autocasts(SINGLE)
-def nanquantile(input: Tensor, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear", out: Tensor | None = None) -> Tensor:
+def nanquantile(input: Tensor, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear", out: Tensor | None = None, **names: Any) -> Tensor:
     """The quantiles of the values that are not nan.
 
     >>> torch.nanquantile(torch.tensor([1., float("nan"), 3.]), 0.5)
     tensor(2.)
     """
+    if names:
+        return by_numpy_names(nanquantile, locals())
     return _quantile("nanquantile", input, q, dim, keepdim, interpolation, True, out)
 
 

@@ -13,7 +13,7 @@ from ..engine.lowering import LOOPED, Loop, Space
 from ..shape import Layout, Shape, contiguous, wrap_dim
 from .card import Card, apply
 from .combine import where
-from .define import EXACT, as_tensor_argument, titled, write_out
+from .define import EXACT, as_tensor_argument, by_numpy_names, titled, write_out
 from .reduction import keep_dims, over_other_dims, reduced_count, reduced_shape, reduction_dims, row_space, widened
 
 if TYPE_CHECKING:
@@ -88,12 +88,14 @@ _vector_norm = Card(
 )  # fmt: skip
 
 
-def vector_norm(x: Tensor, ord: float = 2, dim: int | Sequence[int] | None = None, keepdim: bool = False, *, dtype: dt.dtype | None = None, out: Tensor | None = None) -> Tensor:
+def vector_norm(x: Tensor, ord: float = 2, dim: int | Sequence[int] | None = None, keepdim: bool = False, *, dtype: dt.dtype | None = None, out: Tensor | None = None, **names: Any) -> Tensor:
     """The `ord`-norm of `x` as a vector, over `dim` or over everything; any number, `inf` and `-inf` included.
 
     >>> torch.linalg.vector_norm(torch.tensor([3., 4.]))
     tensor(5.)
     """
+    if names:
+        return by_numpy_names(vector_norm, locals())
     here = as_tensor_argument(x, "linalg_vector_norm", "self")._layout
     if here.dtype.category < dt.FLOAT:
         raise RuntimeError(f"linalg.vector_norm: Expected a floating point or complex tensor as input. Got {here.dtype.type_name}")

@@ -27,7 +27,7 @@ from ..shape import (
 )
 from ..storage import TensorBase
 from .card import View, apply_view
-from .define import alias, as_tensor_argument
+from .define import NO_DIM, alias, as_tensor_argument, by_numpy_names
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -405,22 +405,26 @@ def _squeezing(name: str, overload: int) -> View:
 _squeeze, _squeeze_dim, _squeeze_dims = _squeezing("squeeze", 0), _squeezing("squeeze_dim", 1), _squeezing("squeeze_dims", 2)
 
 
-def unsqueeze(input: Tensor, dim: int) -> Tensor:
+def unsqueeze(input: Tensor, dim: int = NO_DIM, **names: Any) -> Tensor:
     """A view with a dim of size one inserted at `dim`.
 
     >>> torch.unsqueeze(torch.tensor([1, 2]), 1).shape
     torch.Size([2, 1])
     """
+    if names:
+        return by_numpy_names(unsqueeze, locals())
     as_tensor_argument(input, "unsqueeze")
     return apply_view(_unsqueeze, input, (wrap_dim(dim, input._layout.ndim + 1),))
 
 
-def squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
+def squeeze(input: Tensor, dim: int | Sequence[int] | None = None, **names: Any) -> Tensor:
     """A view without the dims of size one, or without those of `dim` that are.
 
     >>> torch.squeeze(torch.zeros(1, 2, 1), 0).shape
     torch.Size([2, 1])
     """
+    if names:
+        return by_numpy_names(squeeze, locals())
     shape = as_tensor_argument(input, "squeeze")._layout.shape
     if dim is None:
         dims = tuple(d for d, n in enumerate(shape) if n == 1)

@@ -10,7 +10,7 @@ from ... import dtypes as dt
 from ...autocasting import SINGLE, autocasts
 from ...errors import sizes
 from ...shape import wrap_dim
-from ..define import EXACT, as_tensor_argument, write_out
+from ..define import EXACT, as_tensor_argument, by_numpy_names, write_out
 from ..vector_norm import vector_norm
 from .checks import check_float, check_matrix, check_square
 from .singular import linalg_svdvals
@@ -56,12 +56,14 @@ def linalg_matrix_norm(A: Tensor, ord: Any = "fro", dim: Any = (-2, -1), keepdim
     return found if out is None else write_out(out, found, exact=EXACT)
 
 
-def linalg_norm(A: Tensor, ord: Any = None, dim: int | Sequence[int] | None = None, keepdim: bool = False, *, out: Tensor | None = None, dtype: dt.dtype | None = None) -> Tensor:
+def linalg_norm(A: Tensor, ord: Any = None, dim: int | Sequence[int] | None = None, keepdim: bool = False, *, out: Tensor | None = None, dtype: dt.dtype | None = None, **names: Any) -> Tensor:
     """The norm of a vector (one dim) or a matrix (two); of all elements as a vector if neither `ord` nor `dim` is given.
 
     >>> torch.linalg.norm(torch.tensor([[3., 0.], [0., 4.]]), "nuc")
     tensor(7.)
     """
+    if names:
+        return by_numpy_names(linalg_norm, locals())
     ndim = as_tensor_argument(A, "linalg_norm")._layout.ndim
     if dim is not None:
         dims: list[int] = [dim] if isinstance(dim, int) else list(dim)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -205,3 +206,11 @@ def test_a_number_is_an_accelerator_of_which_there_is_none():
             call()
     with pytest.warns(UserWarning, match="exact is not one of 'highest', 'high', or 'medium'"):
         torch.set_float32_matmul_precision("exact")
+
+
+def test_half_precision_is_filled_with_the_rounded_number():
+    for kind in (torch.bfloat16, torch.float16):
+        for value in (0.3, -1.7, math.inf, -0.0, math.nan):
+            found = torch.full((3, 2), value, dtype=kind)
+            assert str(found.float().tolist()) == str(torch.tensor([[value] * 2] * 3).to(kind).float().tolist())
+        assert torch.ones_like(torch.zeros(2, 3, dtype=kind).t()).stride() == (1, 3)

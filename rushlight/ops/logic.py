@@ -180,7 +180,7 @@ isneginf = _test(
     "isneginf", lambda x: x == -np.inf, "negative infinity", "False, False,  True, False", _signed_infinity("isneginf"), "bool",
     lowering=_of_floats(lambda k, input: k.compare("eq", input, -math.inf), "ne"),
 )  # fmt: skip
-isreal = _test("isreal", lambda x: np.isreal(x), "real, its imaginary part 0", "True, True, True, True")
+isreal = _test("isreal", lambda x: np.isreal(x) if x.dtype.kind == "c" else np.ones(x.shape, np.bool_), "real, its imaginary part 0", "True, True, True, True")
 
 
 def isclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> Tensor:

@@ -25,7 +25,7 @@ from typing import Literal, NamedTuple
 
 from . import llvm
 from .conv_copies import numbers, square, square_name
-from .elements import add_products, load, memory_type, register_type, store, store_sums
+from .elements import add_products, load, memory_type, register_type, round_sums, store, store_sums, stored
 from .emit import BITS, Builder, Value, module
 from .gemm_kernel import divide, invoke, read_word, share
 from .kernel import Kernel
@@ -91,8 +91,8 @@ class Variant:
     stands for so many of them, a panel has as many columns as `vectors` says, and it is B that goes to every lane.
     """
 
-    scattered: bool = False
-    """With "places": whether those of a vector lie apart in the output."""
+    place_step: int = 1
+    """With "places": how far those of a vector lie apart in the output; 0 if that is more than 2."""
     beyond: bool = False
     """With "places": whether there is something to read behind the last ones."""
     pairs: bool = False
@@ -188,6 +188,19 @@ def _write(k: Builder, variant: Variant, value: Value, address: Value, mask: Val
         store(k, value, address, variant.out, mask)
 
 
+def _write_every_other(k: Builder, variant: Variant, value: Value, address: Value, mask: Value) -> None:
+    """Two places apart; `mask` is that of `_every_other`."""
+    found = round_sums(k, value) if variant.pairs and variant.out == "bf16" else stored(k, value, variant.out)
+    k.masked_store(k.shuffle(found, [n // 2 for n in range(mask.lanes)]), address, mask)
+
+
+def _every_other(k: Builder, mask: Value) -> Value:
+    """Each lane of a mask, and behind it one that is not ours."""
+    lanes = 2 * mask.lanes
+    even = Value("<" + ", ".join(f"i1 {1 - n % 2}" for n in range(lanes)) + ">", "i1", lanes)
+    return k.and_(k.shuffle(mask, [n // 2 for n in range(lanes)]), even)
+
+
 def _panel(variant: Variant, name: str, vectors: int) -> Builder:
     """One panel of B against the rows of a strip, a tile after the other. Rows behind the last one are the last one again."""
     k = Builder(name, _PANEL)
@@ -271,12 +284,16 @@ def _places(variant: Variant, name: str, columns: int) -> Builder:
             turn.next = after
         for i, mask in enumerate(masks):
             place = k.address(p["out"], k.load(k.address(row_out, i, "i64"), "i64"), to_type)
+            apart = _every_other(k, mask) if variant.place_step == 2 else mask
             for m in range(columns):
                 target = k.address(place, k.mul(k.constant(m, "i64"), p["column_step"]), to_type)
-                if variant.scattered:
-                    k.scatter(turn.results[i * columns + m], k.addresses(target, along, to_type), mask)
+                total = turn.results[i * columns + m]
+                if not variant.place_step:
+                    k.scatter(total, k.addresses(target, along, to_type), mask)
+                elif variant.place_step == 2:
+                    _write_every_other(k, variant, total, target, apart)
                 else:
-                    _write(k, variant, turn.results[i * columns + m], target, mask)
+                    _write(k, variant, total, target, mask)
     return k
 
 

@@ -213,7 +213,7 @@ class _Target(NamedTuple):
     @staticmethod
     def of(g: _Gathering, blocks: _Blocks, slabs: int) -> _Target:
         if not g.turned:
-            scattered = g.store == "places" and g.out.stride[4] * g.parts[0][2].stride != 1
+            scattered = g.store == "places" and g.out.stride[4] * g.parts[0][2].stride not in (1, 2)
             if not scattered or g.out.kind == g.c.type:
                 return _Target(g.out, g.out, False)
             whole = g.c.planes(g.out.shape)  # of floats, which can be scattered
@@ -291,8 +291,9 @@ class _Call:
         g, packed = self.g, self.packed
         by_places = g.store == "places"
         tail = (self.b.columns - (packed.panels - 1) * packed.width) % packed.vectors if by_places else self.c.tail(packed)
-        scattered, unrounded = by_places and self.place_step != 1, self.target.rows.kind != self.c.kind
-        return Variant(self.c.kind, self.tile, packed.vectors, tail, g.bias is not None, g.store, scattered, g.lying is not None, self.c.pairs, unrounded)
+        step = self.place_step if by_places else 1
+        unrounded = self.target.rows.kind != self.c.kind
+        return Variant(self.c.kind, self.tile, packed.vectors, tail, g.bias is not None, g.store, step if step in (1, 2) else 0, g.lying is not None, self.c.pairs, unrounded)
 
     def _record(self, part: tuple[Part, ...]) -> list[int]:
         """The words of a part, which takes its room."""

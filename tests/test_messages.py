@@ -193,6 +193,12 @@ CASES: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
         "running_mean and running_var must either both be None or neither be None",
     ),
     "nll_loss of a number": (lambda: F.nll_loss(torch.tensor(1.0), torch.tensor(0)), ValueError, "Expected 1 or more dimensions (got 0)"),
+    "scatter_add of another dtype": (
+        lambda: DOUBLE.scatter_add(0, torch.zeros(2, 2).long(), SINGLE),
+        RuntimeError,
+        "scatter(): Expected self.dtype to be equal to src.dtype",
+    ),
+    "narrow_copy of a number": (lambda: torch.tensor(1.0).narrow_copy(0, 0, 1), RuntimeError, "narrow() cannot be applied to a 0-dim tensor."),
     "kl_div": (lambda: F.kl_div(WHOLE, WHOLE, reduction="sum"), RuntimeError, "kl_div: Integral inputs not supported."),
     "clamp_": (lambda: WHOLE.clone().clamp_(0.5), RuntimeError, "result type Float can't be cast to the desired output type long int"),
     "cosine_similarity": (

@@ -360,7 +360,7 @@ def _scatter_arguments(function: str, input: Any, dim: int, index: Any, src: Any
         raise RuntimeError(f"{function}(): Expected dtype int64 for index" if index._layout.numel else f"{function}(): Expected dtype int64 for index")
     layouts = src._layout if isinstance(src, TensorBase) else None
     if layouts is not None and layouts.dtype is not input._layout.dtype:
-        raise RuntimeError(f"{function}(): Expected self.dtype to be equal to src.dtype")
+        raise RuntimeError("scatter(): Expected self.dtype to be equal to src.dtype")
     _check_gather_shapes(function, input._layout, index._layout, dim, layouts)
     if index._layout.numel:
         check_index(index, function, input._layout.shape[dim] if input._layout.ndim else 1, dim)

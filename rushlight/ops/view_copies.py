@@ -145,7 +145,7 @@ def narrow_copy(input: Tensor, dim: int, start: int, length: int, *, out: Tensor
     tensor([1, 2])
     """
     here = input._layout
-    if dim >= here.ndim:
+    if here.ndim and dim >= here.ndim:
         raise RuntimeError(
             "Expected dim < static_cast<int64_t>(self_sizes.size()) to be true, but got false.  "
             "(Could this error message be improved?  If so, please report an enhancement request to PyTorch.)"

@@ -105,8 +105,10 @@ def set_default_dtype(d: dtype) -> None:
     >>> torch.set_default_dtype(torch.float32)
     """
     global _default
-    if not isinstance(d, dtype) or d.category != FLOAT:
+    if not isinstance(d, dtype):
         raise TypeError("invalid dtype object: only floating-point types are supported as the default type")
+    if d.category != FLOAT:
+        raise TypeError("only floating-point types are supported as the default type")
     if d is not _default:
         _default = d
         for forget in when_default_changes:

@@ -121,6 +121,11 @@ def set_default_tensor_type(t: object) -> None:
     """Make the dtype of a tensor type (``torch.DoubleTensor`` or its name) the default. Deprecated in PyTorch."""
     from .tensor_types import as_dtype
 
+    warnings.warn(
+        "torch.set_default_tensor_type() is deprecated as of PyTorch 2.1, please use torch.set_default_dtype() and "
+        "torch.set_default_device() as alternatives.",
+        stacklevel=2,
+    )
     dtype = as_dtype(t)
     if not dtype.is_floating_point:
         raise TypeError("only floating-point types are supported as the default type")

@@ -387,10 +387,18 @@ class Tensor(Methods):
         return self.item()
 
     def __float__(self) -> float:
-        return float(self._number())
+        return float(self._real_number("double"))
 
     def __int__(self) -> int:
-        return int(self._number())
+        return int(self._real_number("int64_t"))
+
+    def _real_number(self, kind: str) -> Any:
+        found = self._number()
+        if type(found) is complex:
+            if found.imag:
+                raise RuntimeError(f"value cannot be converted to type {kind} without overflow")
+            return found.real
+        return found
 
     __long__, __nonzero__ = __int__, __bool__
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 import rushlight as torch
+from rushlight.nn import functional as F
 
 
 @pytest.mark.parametrize(
@@ -196,7 +198,7 @@ def test_integers_become_the_default_dtype_of_the_moment():
         finally:
             torch.set_default_dtype(torch.float32)
     assert seen == [[dtype] * 5 for dtype in (torch.float32, torch.float64, torch.float16, torch.float32)]
-    with pytest.raises(TypeError, match="invalid dtype object: only floating-point types are supported as the default type"):
+    with pytest.raises(TypeError, match="^only floating-point types are supported as the default type"):
         torch.set_default_dtype(torch.int32)
 
 
@@ -214,3 +216,20 @@ def test_half_precision_is_filled_with_the_rounded_number():
             found = torch.full((3, 2), value, dtype=kind)
             assert str(found.float().tolist()) == str(torch.tensor([[value] * 2] * 3).to(kind).float().tolist())
         assert torch.ones_like(torch.zeros(2, 3, dtype=kind).t()).stride() == (1, 3)
+
+
+def test_numbers_that_a_tensor_cannot_be():
+    assert float(torch.tensor(1 + 0j)) == 1.0 and int(torch.tensor(2 + 0j)) == 2
+    for kind, name in ((float, "double"), (int, "int64_t")):
+        with pytest.raises(RuntimeError, match=f"value cannot be converted to type {name} without overflow"):
+            kind(torch.tensor(1 + 2j))
+    for call in (lambda: torch.tensor([1], requires_grad=True), lambda: torch.arange(3, requires_grad=True)):
+        with pytest.raises(RuntimeError, match="Only Tensors of floating point and complex dtype can require gradients"):
+            call()
+
+
+def test_functions_have_their_public_names_and_are_pickled_by_them():
+    functions = [F.relu, F.softmax, F.log_softmax, F.unfold, torch.Tensor.norm, torch.Tensor.numpy, torch.Tensor.where]
+    assert [f.__name__ for f in functions] == ["relu", "softmax", "log_softmax", "unfold", "norm", "numpy", "where"]
+    functions += [torch.relu, torch.tanh, torch.absolute, torch.atan2, torch.special.expit]
+    assert [pickle.loads(pickle.dumps(f)) for f in functions] == functions

@@ -240,4 +240,7 @@ def where_method(self: Tensor, condition: Tensor, other: Any) -> Tensor:
     return where(condition, self, other)
 
 
+where_method.__name__ = "where"
+
+
 concat, concatenate = alias(cat, "concat"), alias(cat, "concatenate")

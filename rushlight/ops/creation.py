@@ -332,8 +332,7 @@ def given(values: np.ndarray, out: Tensor | None, device: Any, requires_grad: bo
     found = tensor_of_array(values)
     if devices.resolve(device) is devices.META:
         found = fresh(found._layout, device)
-    if requires_grad:
-        found.requires_grad_(True)
+    found = as_leaf(found, requires_grad)
     return found if out is None else write_out(out, found)
 
 

@@ -186,8 +186,13 @@ def binary(name: str, numpy: Callable[..., Any], doc: str, *, result: Any = "sam
     return _public(op, name, doc, card)
 
 
+#: Where a function that is made here is found by its name, as pickle looks it up.
+PUBLIC = "rushlight.ops"
+
+
 def _public(op: Any, name: str, doc: str, card: Pointwise) -> Any:
     op.__name__ = op.__qualname__ = name
+    op.__module__ = PUBLIC
     op.__doc__ = doc
     CARD_OF[op] = card
     return op
@@ -201,6 +206,7 @@ def alias(function: Callable[..., Any], name: str) -> Any:
         return function(*args, **kwargs)
 
     other.__name__ = other.__qualname__ = name
+    other.__module__ = PUBLIC
     other.__doc__ = f"Alias of `{function.__name__}`."
     if function in CARD_OF:
         CARD_OF[other] = CARD_OF[function]

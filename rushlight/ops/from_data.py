@@ -320,6 +320,9 @@ def numpy_of(input: Tensor, *, force: bool = False) -> np.ndarray:
     return share(input)
 
 
+numpy_of.__name__ = "numpy"
+
+
 def new(input: Tensor, *args: Any, device: Any = None) -> Tensor:
     """`torch.Tensor(...)` with the dtype of `input`: the values of a sequence, or an uninitialised tensor of a size."""
     if len(args) == 1 and not isinstance(args[0], (int, tuple)):

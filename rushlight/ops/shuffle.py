@@ -220,6 +220,9 @@ def functional_unfold(input: Tensor, kernel_size: Any, dilation: Any = 1, paddin
     return apply(_im2col, (input,), (kernel, spread, margins, steps))
 
 
+functional_unfold.__name__ = "unfold"
+
+
 def fold(input: Tensor, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> Tensor:
     """Columns of sliding blocks, as `unfold` gives them, added up to (N, C, *output_size).
 

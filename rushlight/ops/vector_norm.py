@@ -176,6 +176,9 @@ def tensor_norm(self: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = F
     return norm(self, p, dim, keepdim, dtype=dtype)
 
 
+tensor_norm.__name__ = "norm"
+
+
 def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:
     """The `p`-norm of ``input - other``.
 

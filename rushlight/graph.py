@@ -41,6 +41,7 @@ class GradState(threading.local):
         self.check_nan = True
         self.backward_pass: Any = None  # the innermost one that is running
         self.tracer: list[Any] | None = None
+        self.exporting = False  # whether the tracer's list becomes a graph for other inputs
         self.autocast: Any = None  # the lower precision while `torch.autocast` is on (autocasting.py)
 
 
@@ -606,13 +607,25 @@ def call_stack() -> str:
 
 
 @contextmanager
-def trace_ops() -> Iterator[list[tuple[str, tuple[Any, ...], dict[str, Any], tuple[Any, ...]]]]:
+def trace_ops(exporting: bool = False) -> Iterator[list[tuple[str, tuple[Any, ...], dict[str, Any], tuple[Any, ...]]]]:
     """Collect ``(card name, operands, static arguments, outputs)`` of each op applied in the block, for exporters."""
     outer, grad_state.tracer = grad_state.tracer, []
+    outside, grad_state.exporting = grad_state.exporting, exporting
     try:
         yield grad_state.tracer
     finally:
-        grad_state.tracer = outer
+        grad_state.tracer, grad_state.exporting = outer, outside
+
+
+def exported_whole(name: str, operands: Sequence[Any], params: dict[str, Any], compute: Callable[[], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+    """What `compute` gives; to an exporter one op of this name, whatever it is made of."""
+    if not grad_state.exporting:
+        return compute()
+    with trace_ops():
+        found = compute()
+    assert grad_state.tracer is not None
+    grad_state.tracer.append((name, tuple(operands), params, found))
+    return found
 
 
 def tracing(card: Card, operands: Sequence[Any], params: dict[str, Any], outputs: Sequence[Any]) -> None:

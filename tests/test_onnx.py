@@ -400,6 +400,37 @@ def test_recurrent_layers_with_given_states(name):
     agrees(model, data, *arguments(9))
 
 
+class OfLengths(nn.Module):
+    """A recurrent layer over sequences of different lengths."""
+
+    def __init__(self, layer, is_sorted, padding=0.0):
+        super().__init__()
+        self.layer, self.is_sorted, self.padding = layer, is_sorted, padding
+
+    def forward(self, x, lengths):
+        first = self.layer.batch_first
+        packed = nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=first, enforce_sorted=self.is_sorted)
+        output, state = self.layer(packed)
+        return *nn.utils.rnn.pad_packed_sequence(output, batch_first=first, padding_value=self.padding), state
+
+
+@pytest.mark.parametrize("name", RECURRENT)
+def test_packed_sequences(name):
+    """The lengths are an input of the graph and of its nodes; sequences in any order, in batches of any size."""
+    model = OfLengths(RECURRENT[name](num_layers=2, bidirectional=True, batch_first=True), is_sorted=False).eval()
+    sizes = {0: "batch", 1: "length"}
+    data = exported(model, torch.randn(2, 5, 3), torch.tensor([2, 5]), dynamic_shapes=(sizes, {0: "batch"}))
+    for lengths in ([2, 5], [4, 1, 7], [3]):
+        agrees(model, data, torch.randn(len(lengths), max(lengths), 3), torch.tensor(lengths))
+    model = OfLengths(RECURRENT[name](bias=False), is_sorted=True, padding=0.7).eval()
+    data = exported(model, torch.randn(5, 2, 3), torch.tensor([5, 2]))
+    for lengths in ([5, 2], [5, 1]):
+        agrees(model, data, torch.randn(5, 2, 3), torch.tensor(lengths))
+    with pytest.raises(torch.onnx.OnnxExporterError, match="total_length can only be the length before packing"):
+        packed = Calls(lambda x, n: nn.utils.rnn.pad_packed_sequence(nn.utils.rnn.pack_padded_sequence(x, n), total_length=9)[0])
+        torch.onnx.export(packed, (torch.randn(5, 2, 3), torch.tensor([5, 2])))
+
+
 def test_recurrent_layers_in_parts():
     """What has no node of its own, or none that onnxruntime runs, is written step by step: projections, float64, cells."""
     for model, x in (
@@ -568,8 +599,9 @@ def test_builders_belong_to_cards():
     from rushlight.onnx.builders import BUILDERS, POINTWISE
     from rushlight.ops.card import CARDS
 
-    reported_by_creation = {"arange", "full"}
-    assert {*BUILDERS, *POINTWISE} - reported_by_creation <= CARDS.keys()
+    packed = {f"packed_{name}" for name in ("lstm_layer", "gru_layer", "rnn_tanh_layer", "rnn_relu_layer")}
+    reported_as_a_whole = {"arange", "full", "pack_padded_sequence", "pad_packed_sequence", *packed}
+    assert {*BUILDERS, *POINTWISE} - reported_as_a_whole <= CARDS.keys()
 
 
 def test_what_cannot_be_exported(tmp_path):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -33,6 +33,15 @@ def tensor_type(dtype: dtype) -> int:
     return helper.np_dtype_to_tensor_dtype(dtype.numpy)
 
 
+class Packed(NamedTuple):
+    """What a packed sequence is in the graph: a padded one, with the lengths."""
+
+    padded: str
+    lengths: str
+    steps: int
+    zeroed: bool  # whether it is known to be zero where it is padded
+
+
 class Graph:
     """Nodes in order, with the constants and named weights that they use."""
 
@@ -49,6 +58,7 @@ class Graph:
         self._weight_of = dict(weights)
         self._regions: dict[int, dict[Region, str]] = {}
         self._refused: dict[int, str] = {}
+        self._packed: dict[int, Packed] = {}
         self._known_constants: dict[tuple[Any, ...], str] = {}
         self._sizes: dict[tuple[int, ...], str] = {}
         self._count = 0
@@ -100,6 +110,13 @@ class Graph:
     def refuse(self, value: Value, op: str) -> None:
         """Note that the graph does not compute `value`, an output of `op`."""
         self._refused[id(value.storage)] = op
+
+    def pack(self, value: Value, packed: Packed) -> None:
+        """Note what stands for a packed sequence, whose rows the graph does not have."""
+        self._packed[id(value.storage)] = packed
+
+    def packed(self, value: Any) -> Packed | None:
+        return self._packed.get(id(value.storage)) if isinstance(value, Value) else None
 
     def is_refused(self, value: Value) -> bool:
         return id(value.storage) in self._refused

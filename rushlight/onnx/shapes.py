@@ -133,6 +133,11 @@ def _to_copy(g: Graph, op: Op) -> str:
 @card("cat")
 def _cat(g: Graph, op: Op) -> str:
     dtype = op.outputs[0].dtype
+    sequences = [g.packed(value) for value in op.inputs]
+    if sequences[0] and op.params["dim"] == 1 and all(s and s.lengths == sequences[0].lengths for s in sequences):
+        joined = g.node("Concat", *(s.padded for s in sequences if s), axis=-1)
+        g.pack(op.outputs[0], sequences[0]._replace(padded=joined, zeroed=all(s.zeroed for s in sequences if s)))
+        return ""
     # PyTorch lets an empty vector join anything.
     parts = [value for value in op.inputs if value.shape != (0,)] or list(op.inputs)
     return g.node("Concat", *(g.read_as(t, dtype) for t in parts), axis=op.params["dim"])

@@ -173,7 +173,7 @@ def tensors_in(tree: Any) -> list[Tensor]:
 
 
 def _run(model: Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> _Run:
-    with no_grad(), trace_ops() as entries:
+    with no_grad(), trace_ops(exporting=True) as entries:
         outputs = model(*args, **kwargs)
     return _Run(list(entries), tensors_in((args, kwargs)), tensors_in(outputs))
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from .. import dtypes as dt
 from ..autocasting import LOWER, autocasts
-from ..graph import grad_state
+from ..graph import exported_whole, grad_state
 from .combine import cat
 from .dropout import dropout as drop
 from .matmul import linear
-from .recurrent_entry import is_entry, run_entry
+from .recurrent_entry import is_entry, name_of, run_entry
 from .recurrent_steps import GRU, LSTM, RNN_RELU, RNN_TANH, Network, Weights, run_steps
 
 if TYPE_CHECKING:
@@ -36,7 +36,17 @@ def _run_layer(network: Network, input: Tensor, state: State, weights: Weights, 
 
 
 def _run_packed_layer(network: Network, data: Tensor, batch_sizes: Sequence[int], initial: State, weights: Weights, reverse: bool) -> tuple[Tensor, State]:
-    """The same over a packed sequence.
+    """The same over a packed sequence."""
+    operands = (data, weights.ih, weights.hh, *(0.0 if bias is None else bias for bias in weights[2:4]), *initial)
+    output, *last = exported_whole(
+        f"packed_{name_of(network)}", operands, {"reverse": reverse, "projected": weights.hr is not None},
+        lambda: _run_stretches(network, data, batch_sizes, initial, weights, reverse),
+    )  # fmt: skip
+    return output, tuple(last)
+
+
+def _run_stretches(network: Network, data: Tensor, batch_sizes: Sequence[int], initial: State, weights: Weights, reverse: bool) -> tuple[Tensor, ...]:
+    """The hidden states of a packed sequence, and the last states.
 
     Row ``i`` of every step belongs to the same sequence. Sequences are sorted by length, so that the last rows drop
     out as their sequences end; backwards in time they join as their sequences begin.
@@ -57,7 +67,7 @@ def _run_packed_layer(network: Network, data: Tensor, batch_sizes: Sequence[int]
         outputs.append(output.reshape(steps * rows, -1))
     if ended:
         state = tuple(cat(found, 1) for found in zip(state, *reversed(ended), strict=True))
-    return cat(outputs[::-1] if reverse else outputs), state
+    return cat(outputs[::-1] if reverse else outputs), *state
 
 
 def _stretches(batch_sizes: Sequence[int]) -> list[tuple[int, int]]:

@@ -265,3 +265,8 @@ _LAYERS = {
     RNN_TANH: _cards("rnn_tanh_layer", RNN_TANH, 2, _tanh_forward, _tanh_slopes),
     RNN_RELU: _cards("rnn_relu_layer", RNN_RELU, 2, _relu_forward, _relu_slopes),
 }
+
+
+def name_of(network: Network) -> str:
+    """What a layer of this kind is called as an entry."""
+    return _LAYERS[network].name

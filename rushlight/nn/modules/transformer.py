@@ -33,8 +33,8 @@ def _causal_mask(size: int, device: DeviceLike = None, dtype: DType | None = Non
 
 
 def _is_causal(mask: Tensor | None, is_causal: bool | None, sequence: Tensor, batch_first: bool) -> bool:
-    """Whether the mask is the causal one; None means to look. A graph that is recorded takes any mask."""
-    if is_causal is not None or mask is None or grad_state.tracer is not None:
+    """Whether the mask is the causal one; None means to look. An exported graph takes any mask."""
+    if is_causal is not None or mask is None or grad_state.exporting:
         return is_causal is True
     length = sequence.size(1 if batch_first and sequence.dim() == 3 else 0)
     causal = _causal_mask(length, mask.device, mask.dtype)

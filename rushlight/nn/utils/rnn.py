@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Self
 
 from ... import ops
 from ...dtypes import dtype as DType, float16, float32, float64, int8, int16, int32, int64, uint8
+from ...graph import exported_whole, grad_state
 from ...tensor import Tensor
 
 __all__ = [
@@ -135,7 +136,7 @@ def invert_permutation(permutation: Tensor | None) -> Tensor | None:
     if permutation is None:
         return None
     positions = ops.arange(permutation.numel(), device=permutation.device, dtype=permutation.dtype)
-    return ops.empty_like(permutation).scatter_(0, permutation, positions)
+    return ops.zeros_like(permutation).scatter_(0, permutation, positions)
 
 
 def pack_padded_sequence(
@@ -162,6 +163,13 @@ def pack_padded_sequence(
     if input.numel() == 0:
         raise RuntimeError("Cannot pack empty tensors.")
     steps = input.transpose(0, 1) if batch_first else input
+    pack = _pack_whole if grad_state.exporting else _pack
+    data, batch_sizes = exported_whole("pack_padded_sequence", (steps, lengths), {}, lambda: pack(steps, lengths))
+    return PackedSequence(data, batch_sizes, sorted_indices, None)
+
+
+def _pack(steps: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """The rows of (T, B, *) that are within their sequences' lengths, and how many each step has."""
     max_length, batch_size = steps.shape[:2]
     sizes = lengths.tolist()
     _check_lengths(sizes, max_length, batch_size)
@@ -169,14 +177,22 @@ def pack_padded_sequence(
     data = steps.reshape(max_length * batch_size, *steps.shape[2:])
     if set(batch_sizes) != {batch_size} or len(batch_sizes) != max_length:
         data = data.index_select(0, _packed_positions(batch_sizes, batch_size))
-    return PackedSequence(data, ops.tensor(batch_sizes, dtype=int64), sorted_indices, None)
+    return data, ops.tensor(batch_sizes, dtype=int64)
+
+
+def _pack_whole(steps: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """The same as if all sequences were as long as they can be: an exported graph takes any lengths, and tells its layers."""
+    _check_count(lengths.numel(), steps.shape[1])
+    return steps.flatten(0, 1).clone(), ops.full(steps.shape[:1], steps.shape[1], dtype=int64)
+
+
+def _check_count(count: int, batch_size: int) -> None:
+    if count != batch_size:
+        raise RuntimeError(f"Expected `len(lengths)` to be equal to batch_size, but got {count} (batch_size={batch_size})")
 
 
 def _check_lengths(lengths: list[int], max_length: int, batch_size: int) -> None:
-    if len(lengths) != batch_size:
-        raise RuntimeError(
-            f"Expected `len(lengths)` to be equal to batch_size, but got {len(lengths)} (batch_size={batch_size})"
-        )
+    _check_count(len(lengths), batch_size)
     if any(longer < shorter for longer, shorter in pairwise(lengths)):
         raise RuntimeError(
             "`lengths` array must be sorted in decreasing order when `enforce_sorted` is True. You can pass "
@@ -214,7 +230,19 @@ def pad_packed_sequence(
             [3, 0]]), tensor([2, 1]))
     """
     data, batch_sizes, _, unsorted_indices = sequence
-    sizes = batch_sizes.tolist()
+    padded, lengths = exported_whole(
+        "pad_packed_sequence", (data,), {"padding_value": padding_value},
+        lambda: _padded(data, batch_sizes.tolist(), padding_value, total_length),
+    )  # fmt: skip
+    if batch_first:
+        padded = padded.transpose(0, 1)
+    if unsorted_indices is None:
+        return padded, lengths
+    return padded.index_select(0 if batch_first else 1, unsorted_indices), lengths[unsorted_indices.cpu()]
+
+
+def _padded(data: Tensor, sizes: list[int], padding_value: float, total_length: int | None) -> tuple[Tensor, Tensor]:
+    """The sequences as (T, B, *), and their lengths."""
     length = len(sizes)
     if total_length is not None:
         if total_length < length:
@@ -227,12 +255,7 @@ def pad_packed_sequence(
     padding = ops.full((length * batch_size, *data.shape[1:]), padding_value, dtype=data.dtype, device=data.device)
     padded = padding.index_copy(0, _packed_positions(sizes, batch_size), data)
     padded = padded.view(length, batch_size, *data.shape[1:])
-    lengths = ops.tensor([sum(size > row for size in sizes) for row in range(batch_size)], dtype=int64)
-    if batch_first:
-        padded = padded.transpose(0, 1)
-    if unsorted_indices is None:
-        return padded, lengths
-    return padded.index_select(0 if batch_first else 1, unsorted_indices), lengths[unsorted_indices.cpu()]
+    return padded, ops.tensor([sum(size > row for size in sizes) for row in range(batch_size)], dtype=int64)
 
 
 def pad_sequence(

@@ -426,11 +426,14 @@ class Calls:
     def columns_width(self, columns: int) -> int:
         return -(-columns // -(-columns // _MOST_COLUMNS))
 
-    def prefers_places(self, across: int, columns: int, depth: int, dense: bool) -> bool:
-        """Whether vectors of places next to each other take less time than vectors of columns; the estimates are cycles for a place and k."""
+    def prefers_places(self, across: int, columns: int, depth: int, by_masks: bool) -> bool:
+        """Whether vectors of places next to each other take less time than vectors of columns; the estimates are cycles for a place and k.
+
+        `by_masks`: whether results need not be scattered.
+        """
         wide = -(-columns // self.lanes)
         by_columns = (0.5 * wide if wide > 1 else 0.75) + 0.3 * columns / depth
-        by_places = 0.6 * columns * -(-across // self.lanes) / across + (0 if dense else 1.2 * columns / depth)
+        by_places = 0.6 * columns * -(-across // self.lanes) / across + (0 if by_masks else 1.2 * columns / depth)
         return by_places < by_columns
 
     def planes(self, shape: Shape) -> Image:

@@ -93,7 +93,7 @@ class _Gathering:
         """How results are written, and whether as rows of channels that are turned afterwards."""
         out, b = self.out, self.b
         part = self.along[2][0]
-        if by_places and self.c.prefers_places(part.places, b.columns, max(b.depth // part.stride, 1), self.dense and out.stride[4] == 1):
+        if by_places and self.c.prefers_places(part.places, b.columns, max(b.depth // part.stride, 1), part.stride * out.stride[4] in (1, 2)):
             return "places", False
         if out.stride[1] == 1 and out.shape[1] > 1:
             return "rows", False

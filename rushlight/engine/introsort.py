@@ -5,16 +5,14 @@ Items are integers: a rank in the upper 32 bits, which alone is compared, and wh
 
 from __future__ import annotations
 
-import ctypes
-import struct
 from collections.abc import Callable
 from functools import cache
 
 import numpy as np
 
 from ..buffers import address_of
-from . import llvm
-from .emit import Builder, Value, module
+from .by_hand import functions
+from .emit import Builder, Value
 
 #: Pieces of so many items are left to an insertion sort.
 PIECE = 16
@@ -37,19 +35,14 @@ def partition(rows: np.ndarray) -> np.ndarray:
     done = np.empty(count, bool)
     for row in range(count):
         work[: len(begin)] = begin
-        run(struct.pack("2q", first + row * size * 8, place), 0)
+        run(first + row * size * 8, place)
         done[row] = not work[_FAILED]
     return done
 
 
-_kept: list[llvm.Code] = []
-
-
 @cache
-def _function() -> Callable[[bytes, int], None]:
-    code = llvm.load(module([_kernel()]), ["introsort"])
-    _kept.append(code)
-    return ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(code.addresses["introsort"])
+def _function() -> Callable[..., None]:
+    return functions([_kernel()])[0]
 
 
 def _kernel() -> Builder:

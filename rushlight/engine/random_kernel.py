@@ -6,7 +6,6 @@ without this file where there is no compiler. The words come from the state of N
 
 from __future__ import annotations
 
-import ctypes
 import struct
 import threading
 from collections.abc import Callable, Sequence
@@ -14,8 +13,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ..buffers import address_of
-from . import llvm
-from .emit import LANES, Builder, Value, module
+from .by_hand import functions
+from .emit import LANES, Builder, Value
 
 #: Words of the generator's state, and how far apart those that make a new one lie.
 _STATE, _MIDDLE = 624, 397
@@ -29,7 +28,6 @@ _COS = (2.443315711809948e-5, -1.388731625493765e-3, 4.166664568298827e-2)
 _LN2_LOW, _LN2_HIGH = -2.12194440e-4, 0.693359375
 _QUARTER_PI = (-0.78515625, -2.4187564849853515625e-4, -3.77489497744594108e-8)
 
-_Function = Callable[[bytes, int], None]
 _lock = threading.Lock()
 
 
@@ -93,23 +91,19 @@ def _floats_as_words(*numbers: float) -> tuple[int, ...]:
 
 
 def _run(name: str, *arguments: int) -> None:
-    _functions()[name](struct.pack(f"{len(arguments)}q", *arguments), 0)
+    _functions()[name](*arguments)
 
 
-def _functions() -> dict[str, _Function]:
+def _functions() -> dict[str, Callable[..., None]]:
     if not _known:
         with _lock:
             if not _known:
                 builders = [_words(), _floats(), _doubles(), _normals(), _scale(), _integers(), _permutation()]
-                code = llvm.load(module(builders), [b.name for b in builders])
-                prototype = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)
-                _kept.append(code)
-                _known.update((b.name, prototype(code.addresses[b.name])) for b in builders)
+                _known.update(zip([k.name for k in builders], functions(builders), strict=True))
     return _known
 
 
-_known: dict[str, _Function] = {}
-_kept: list[llvm.Code] = []
+_known: dict[str, Callable[..., None]] = {}
 
 
 def _begin(name: str, *types: str) -> tuple[Builder, list[Value]]:

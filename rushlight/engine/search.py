@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import struct
 from collections.abc import Callable
 from functools import cache
 
@@ -11,7 +9,8 @@ import numpy as np
 
 from ..buffers import address_of
 from . import llvm
-from .emit import LANES, Builder, module
+from .by_hand import functions
+from .emit import LANES, Builder
 
 _TYPES = {"f4": "float", "f8": "double", "i4": "i32", "i8": "i64"}
 #: Below so many values NumPy does it: native code has to be loaded.
@@ -26,19 +25,13 @@ def places(ordered: np.ndarray, values: np.ndarray, right: bool) -> np.ndarray:
     ordered, values = np.ascontiguousarray(ordered), np.ascontiguousarray(values)
     found = np.empty(values.shape, np.int64)
     steps = (ordered.size - 1).bit_length()
-    _function(type, right)(struct.pack("6q", address_of(ordered), address_of(values), address_of(found), values.size, steps, ordered.size), 0)
+    _function(type, right)(address_of(ordered), address_of(values), address_of(found), values.size, steps, ordered.size)
     return found
 
 
-_kept: list[llvm.Code] = []
-
-
 @cache
-def _function(type: str, right: bool) -> Callable[[bytes, int], None]:
-    k = _kernel(type, right)
-    code = llvm.load(module([k]), [k.name])
-    _kept.append(code)
-    return ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(code.addresses[k.name])
+def _function(type: str, right: bool) -> Callable[..., None]:
+    return functions([_kernel(type, right)])[0]
 
 
 def _kernel(type: str, right: bool) -> Builder:

@@ -35,6 +35,12 @@ def split_and_fill(whole: Any) -> Any:
     return whole
 
 
+def started_before(tensor: Any) -> Any:
+    """The gradient of a view of all memory, with weights 1 to 3, of which two places are not the tensor's."""
+    (tensor.as_strided((3,), (1,), 0) * torch.arange(1.0, 4.0)).sum().backward()
+    return tensor.grad
+
+
 INF = float("inf")
 X, Y, Z = torch.arange(2), torch.arange(10, 13), torch.arange(4)
 
@@ -83,6 +89,7 @@ CASES: dict[str, tuple[Callable[[], Any], Any]] = {
     "empty rows written in place": (lambda: torch.zeros(3, 1, 0).expand(3, 2, 0).exp_().shape, [3, 2, 0]),
     "batch_norm's weight in a matrix": (lambda: F.batch_norm(torch.ones(1, 2), torch.zeros(2), torch.ones(2), torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0], [4.0]]), eps=0.0), [[4.0, 6.0]]),
     "linear of two vectors": (lambda: [F.linear(torch.ones(3), torch.ones(3)), *gradients(F.linear, [1.0, 2.0], [3.0, 4.0])], [3.0, [3.0, 4.0], [1.0, 2.0]]),
+    "as_strided from before the tensor": (lambda: started_before(torch.arange(4.0)[2:].requires_grad_()), [3.0, 0.0]),
     "transposes of a number": (lambda: [torch.tensor(1.0).mT, torch.tensor(1j).mH, torch.adjoint(torch.tensor(1j))], [1.0, -1j, -1j]),
     "cross_entropy, negative smoothing": (lambda: F.cross_entropy(torch.ones(1, 3), torch.tensor([0]), label_smoothing=-1.0), 1.0986),
 }

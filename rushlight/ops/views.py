@@ -119,11 +119,10 @@ def as_strided_backward(grad: Tensor, base: Layout, view: Layout, delta: int) ->
         dims = [d for d, (n, s) in enumerate(zip(view.shape, view.stride, strict=True)) if s == 0 and n > 1]
         grad = grad.sum(dims, keepdim=True)
         view = layout(tuple(1 if d in dims else n for d, n in enumerate(view.shape)), view.stride, view.dtype)
-    memory = max(base.extent, delta + view.extent)
-    flat = zeros(memory, dtype=grad.dtype)
-    positions = flat_positions(view, delta)
-    flat = flat.index_add(0, positions, grad.reshape(-1))
-    return flat.as_strided(base.shape, base.stride, 0)
+    before = max(-delta, 0)  # how far the view starts before the base, in memory that has no gradient
+    flat = zeros(max(before + base.extent, before + delta + view.extent), dtype=grad.dtype)
+    flat = flat.index_add(0, flat_positions(view, before + delta), grad.reshape(-1))
+    return flat.as_strided(base.shape, base.stride, before)
 
 
 def flat_positions(view: Layout, delta: int) -> Tensor:

@@ -486,6 +486,17 @@ def test_images_of_any_size_that_divides():
         agrees(model, data, torch.randn(batch, 2, height, width))
 
 
+@pytest.mark.parametrize("padding", ["zeros", "border", "reflection"])
+@pytest.mark.parametrize("mode", ["bilinear", "nearest", "bicubic"])
+def test_grid_sample(mode, padding):
+    """Images of any size are read by one node."""
+    model = Calls(lambda x, grid: F.grid_sample(x, grid, mode, padding, align_corners=padding == "border"))
+    sizes = {"x": {2: "height", 3: "width"}, "grid": {1: "rows"}}
+    data = exported(model, torch.randn(1, 2, 4, 4), torch.rand(1, 3, 5, 2), input_names=["x", "grid"], dynamic_axes=sizes)
+    assert [node.op_type for node in onnx.load_from_string(data).graph.node] == ["GridSample", "Identity"]
+    agrees(model, data, torch.randn(1, 2, 5, 7), torch.rand(1, 8, 5, 2) * 2.4 - 1.2)
+
+
 def test_a_dynamic_size_at_the_end_of_a_table():
     """The first longer size that is tried, eight, is more than there are positions."""
 
@@ -600,7 +611,7 @@ def test_builders_belong_to_cards():
     from rushlight.ops.card import CARDS
 
     packed = {f"packed_{name}" for name in ("lstm_layer", "gru_layer", "rnn_tanh_layer", "rnn_relu_layer")}
-    reported_as_a_whole = {"arange", "full", "pack_padded_sequence", "pad_packed_sequence", *packed}
+    reported_as_a_whole = {"arange", "full", "grid_sampler", "pack_padded_sequence", "pad_packed_sequence", *packed}
     assert {*BUILDERS, *POINTWISE} - reported_as_a_whole <= CARDS.keys()
 
 
@@ -623,6 +634,14 @@ def test_what_cannot_be_exported(tmp_path):
 
     with pytest.raises(torch.onnx.OnnxExporterError, match="other operations when a dynamic axis has another size"):
         torch.onnx.export(Calls(count), (torch.ones(2),), input_names=["x"], dynamic_axes={"x": [0]})
+    for function, message in (
+        (lambda x: x / x.size(0) ** 0.5, "not an integer depends on a dynamic size; compute it from torch.full"),
+        (lambda x: x + torch.tensor(x.size(0)), "made from a dynamic size is a constant of the graph; use torch.full"),
+    ):
+        with pytest.raises(torch.onnx.OnnxExporterError, match=message):
+            torch.onnx.export(Calls(function), (torch.ones(2),), input_names=["x"], dynamic_axes={"x": [0]})
+    whole = Calls(lambda x: x / torch.full((), x.size(0)).sqrt())
+    agrees(whole, exported(whole, torch.ones(2), input_names=["x"], dynamic_axes={"x": [0]}), torch.randn(5))
     with (
         pytest.raises(ValueError, match="dynamic shapes through parameter dynamic_axes when dynamo=False"),
         warnings.catch_warnings(),

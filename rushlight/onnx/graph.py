@@ -181,7 +181,10 @@ class Graph:
         name = self._weight_names.get((id(value.storage), value.region))
         if name is None:
             self.static(value.shape, "a tensor made inside the model by other means than arange, zeros, ones or full")
-            name = self.constant(value.tensor.detach().numpy())
+            array = value.tensor.detach().numpy()
+            if any(other.detach().numpy().tobytes() != array.tobytes() for other in value.others):
+                raise OnnxExporterError("a tensor made from a dynamic size is a constant of the graph; use torch.full((), size)")
+            name = self.constant(array)
         else:
             self.weights[name] = self._weight_of[name]
         self.bind(value, name)

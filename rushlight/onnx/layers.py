@@ -305,6 +305,17 @@ def _channel_shuffle(g: Graph, op: Op) -> str:
     return g.node("Reshape", name, g.shape(shape, infer=True))
 
 
+@card("grid_sampler")
+def _grid_sampler(g: Graph, op: Op) -> str:
+    mode = op.params["mode"]
+    if len(op.inputs[0].shape) > 4 and g.opset < 20:
+        raise UnsupportedOperatorError(op.name, g.opset, "volumes are sampled from opset 20 on")
+    if g.opset >= 20:  # where two of the three modes were renamed
+        mode = {"bilinear": "linear", "bicubic": "cubic"}.get(mode, mode)
+    options = {"padding_mode": op.params["padding_mode"], "align_corners": int(op.params["align_corners"])}
+    return g.node("GridSample", *map(g.read, op.inputs), mode=mode, **options)
+
+
 _INTERPOLATING = ("linear1d", "bilinear2d", "bicubic2d", "trilinear3d", "bilinear2d_aa", "bicubic2d_aa", "lanczos2d_aa")
 _NEAREST = [f"{mode}{n}d" for mode in ("nearest", "nearest_exact") for n in (1, 2, 3)]
 

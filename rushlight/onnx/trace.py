@@ -71,6 +71,7 @@ class Value:
 
     tensor: Tensor
     region: Region
+    others: tuple[Tensor, ...] = ()  # the tensor in the other runs
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -233,9 +234,13 @@ def _merge(value: Any, others: Sequence[Any]) -> Any:
         here, *there = (_place(tensor) for tensor in (value, *others))
         offset, shape, stride = _merge(here, there)
         variation = tuple(there) if any(other != here for other in there) else ()
-        return Value(cast("Tensor", value), Region(offset, shape, stride, value._layout.dtype, variation))
+        return Value(cast("Tensor", value), Region(offset, shape, stride, value._layout.dtype, variation), tuple(others))
     if type(value) is int:
         return value if all(other == value for other in others) else Varying.of(value, others)
+    if type(value) is float and any(other != value and other == other for other in others):
+        raise OnnxExporterError(
+            "a number that is not an integer depends on a dynamic size; compute it from torch.full((), size)"
+        )
     if isinstance(value, (tuple, list)):
         if any(len(other) != len(value) for other in others):
             raise OnnxExporterError("the number of dimensions or arguments of an operation depends on a dynamic axis")

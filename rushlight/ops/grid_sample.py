@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..autocasting import SINGLE, autocasts
 from ..errors import sizes
+from ..graph import exported_whole
 from ..shape import Layout, Shape
 from .combine import stack, where
 from .creation import arange, linspace, ones
@@ -137,12 +138,17 @@ def grid_sampler(input: Tensor, grid: Tensor, interpolation_mode: int, padding_m
     >>> torch.grid_sampler(torch.arange(4.).reshape(1, 1, 2, 2), torch.zeros(1, 1, 1, 2), 0, 0, False)
     tensor([[[[1.5000]]]])
     """
-    mode = _MODES[interpolation_mode]
+    mode, padding = _MODES[interpolation_mode], _PADDING_MODES[padding_mode]
     _check(as_tensor_argument(input, "grid_sampler")._layout, as_tensor_argument(grid, "grid_sampler", "grid", 2)._layout, mode)
+    params: dict[str, Any] = {"mode": mode, "padding_mode": padding, "align_corners": align_corners}
+    return exported_whole("grid_sampler", (input, grid), params, lambda: (_sampled(input, grid, **params),))[0]
+
+
+def _sampled(input: Tensor, grid: Tensor, mode: str, padding_mode: str, align_corners: bool) -> Tensor:
     spatial = input.shape[2:]
     # The grid names the last dim first.
     positions = [_position(grid.select(-1, len(spatial) - 1 - d), size, align_corners) for d, size in enumerate(spatial)]
-    return _sample(input, positions, mode, _PADDING_MODES[padding_mode], align_corners)
+    return _sample(input, positions, mode, padding_mode, align_corners)
 
 
 #: PyTorch has them one by one too.

@@ -634,6 +634,9 @@ def test_what_cannot_be_exported(tmp_path):
 
     with pytest.raises(torch.onnx.OnnxExporterError, match="other operations when a dynamic axis has another size"):
         torch.onnx.export(Calls(count), (torch.ones(2),), input_names=["x"], dynamic_axes={"x": [0]})
+    with pytest.raises(torch.onnx.OnnxExporterError, match="a size does not grow evenly with 'n', because of a rounded division"):
+        pad = Calls(lambda x: F.pad(F.max_pool2d(x, 2), (0, x.size(3) - x.size(3) // 2)))
+        torch.onnx.export(pad, (torch.ones(1, 1, 4, 7),), input_names=["x"], dynamic_axes={"x": {3: "n"}})
     for function, message in (
         (lambda x: x / x.size(0) ** 0.5, "not an integer depends on a dynamic size; compute it from torch.full"),
         (lambda x: x + torch.tensor(x.size(0)), "made from a dynamic size is a constant of the graph; use torch.full"),

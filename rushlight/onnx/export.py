@@ -279,7 +279,7 @@ def _build_model(
     graph = Graph(opset, {**dict(model.named_parameters()), **dict(model.named_buffers())}, symbols)
     graph.input_names = list(names)
     graph.base_sizes = {s.name: int(trace.inputs[s.axes[0][0]].shape[s.axes[0][1]]) for s in symbols}
-    graph.steps = trace.steps
+    graph.steps, graph.checks = trace.steps, trace.checks
     for name, value in zip(names, trace.inputs, strict=True):
         graph.bind(value, name)
     for op in trace.ops:

@@ -252,13 +252,16 @@ class Graph:
 
     def _size_from_symbols(self, value: Varying) -> str:
         """A sum of multiples of dynamic sizes, or a multiple of their product. Multiples may be fractions, rounded down."""
-        changes = [value.others[n] - value for n in range(len(self.symbols))]
+        count = len(self.symbols)
+        changes = [value.others[n] - value for n in range(count)]
+        is_sum = value + sum(changes) == value.others[count if count > 1 else 0]
         used = [(symbol, change) for symbol, change in zip(self.symbols, changes, strict=True) if change]
         sizes = [self._symbol_size(symbol) for symbol, _ in used]
         bases = [self.base_sizes[symbol.name] for symbol, _ in used]
         slopes = [Fraction(change, self.steps[symbol.name]) for symbol, change in used]
+        self._check_slopes(value, {symbol.name: slope for (symbol, _), slope in zip(used, slopes, strict=True)})
         rest = int(value)
-        if value + sum(changes) == value.others[-1] or len(used) == 1:
+        if is_sum or len(used) == 1:
             found = ""
             for size, base, slope in zip(sizes, bases, slopes, strict=True):
                 # What is added before the division makes it exact for the size of the trace.
@@ -274,6 +277,15 @@ class Graph:
             product = self.node("Mul", product, size)
         return self._multiple(product, Fraction(rest, int(np.prod(bases))), 0)
 
+    def _check_slopes(self, value: Varying, slopes: Mapping[str, Fraction]) -> None:
+        """Compare sizes with those of the runs that are there to check them."""
+        for (name, longer), found in zip(reversed(self.checks), reversed(value.others), strict=False):
+            if found != value + slopes.get(name, Fraction(0)) * longer:
+                raise OnnxExporterError(
+                    f"a size does not grow evenly with {name!r}, because of a rounded division say; "
+                    f"export with an example whose {name!r} is a power of two, or make that axis static"
+                )
+
     def _multiple(self, size: str, factor: Fraction, added: int) -> str:
         """``(size * numerator + added) // denominator`` of a factor."""
         if factor.numerator != 1:
@@ -282,9 +294,11 @@ class Graph:
             size = self.node("Add", size, self.integers(added))
         return size if factor.denominator == 1 else self.node("Div", size, self.integers(factor.denominator))
 
-    #: The symbols' sizes in the trace, and by how much they were longer in its other runs; set by the exporter.
+    #: The symbols' sizes in the trace, by how much they were longer in its other runs, and in those that check; set by
+    #: the exporter.
     base_sizes: Mapping[str, int] = {}
     steps: Mapping[str, int] = {}
+    checks: Sequence[tuple[str, int]] = ()
 
     def _symbol_size(self, symbol: Symbol) -> str:
         position, axis = symbol.axes[0]

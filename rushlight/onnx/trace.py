@@ -104,6 +104,7 @@ class Trace:
     inputs: list[Value]
     outputs: list[Value]
     steps: dict[str, int]  # by how much each dynamic size was longer in the other runs
+    checks: list[tuple[str, int]]  # of the last of the other runs, which size was longer and by how much
 
 
 @dataclass
@@ -124,7 +125,10 @@ def traced(tensor: TensorBase) -> Value:
 
 
 def trace_model(model: Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], symbols: Sequence[Symbol]) -> Trace:
-    """Run `model` once, and once more for each symbol; with several symbols also with all of them changed."""
+    """Run `model` once, and once more for each symbol; with several symbols also with all of them changed.
+
+    Where the model takes it, a third run for each symbol shows whether sizes follow it as the second one says.
+    """
     base = _run(model, args, kwargs)
     runs: list[_Run] = []
     steps: dict[str, int] = {}
@@ -139,7 +143,17 @@ def trace_model(model: Module, args: tuple[Any, ...], kwargs: Mapping[str, Any],
                 "the model does other operations when a dynamic axis has another size; "
                 "mark that axis as static, or write the model so that its operations do not depend on it"
             )
-    return _compare(base, runs, steps)
+    checks = []
+    for symbol in symbols:
+        further = {symbol.name: 2 * steps[symbol.name]}
+        try:
+            run = _run(model, *_lengthened(args, kwargs, [symbol], further))
+        except Exception:  # a size that the model does not take tells nothing
+            continue
+        if run.is_like(base):
+            runs.append(run)
+            checks += further.items()
+    return _compare(base, runs, steps, checks)
 
 
 def _changed(model: Module, args: Any, kwargs: Any, symbol: Symbol, size: int, steps: dict[str, int]) -> _Run:
@@ -208,7 +222,7 @@ def _lengthened(args: Any, kwargs: Any, symbols: Sequence[Symbol], steps: Mappin
     return visit(tuple(args)), visit(dict(kwargs))
 
 
-def _compare(base: _Run, runs: Sequence[_Run], steps: dict[str, int]) -> Trace:
+def _compare(base: _Run, runs: Sequence[_Run], steps: dict[str, int], checks: list[tuple[str, int]]) -> Trace:
     ops = []
     for n, (name, inputs, params, outputs) in enumerate(base.entries):
         others = [run.entries[n] for run in runs]
@@ -225,6 +239,7 @@ def _compare(base: _Run, runs: Sequence[_Run], steps: dict[str, int]) -> Trace:
         [_merge(t, [run.inputs[n] for run in runs]) for n, t in enumerate(base.inputs)],
         [_merge(t, [run.outputs[n] for run in runs]) for n, t in enumerate(base.outputs)],
         steps,
+        checks,
     )
 
 

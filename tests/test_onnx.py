@@ -87,7 +87,7 @@ UNARY = {
     "hardshrink": F.hardshrink, "softshrink": F.softshrink, "tanhshrink": F.tanhshrink, "logsigmoid": F.logsigmoid,
     "threshold": lambda x: F.threshold(x, 0.1, 7.0), "glu": F.glu, "softmax": lambda x: x.softmax(1),
     "log_softmax": lambda x: x.log_softmax(0), "softmin": lambda x: F.softmin(x, 1), "normalize": F.normalize,
-    "logical_not": torch.logical_not, "deg2rad": torch.deg2rad, "isneginf": torch.isneginf,
+    "rrelu": F.rrelu, "logical_not": torch.logical_not, "deg2rad": torch.deg2rad, "isneginf": torch.isneginf,
     "count_nonzero": torch.count_nonzero,
 }  # fmt: skip
 POSITIVE = {
@@ -135,7 +135,7 @@ SHAPES = {
     "logsumexp": lambda x: x.logsumexp(1), "any": lambda x: (x > 1).any(1), "all": lambda x: (x > -1).all(),
     "norm": lambda x: x.norm(dim=1), "cumsum": lambda x: x.cumsum(1), "topk": lambda x: x.topk(2, 2),
     "sort": lambda x: x.sort(1, descending=True), "full_like": lambda x: x + torch.full_like(x, 0.3),
-    "index_fill": lambda x: x.index_fill(1, torch.tensor([2, 0]), 0.3), "median": lambda x: x.median(2),
+    "cumprod": lambda x: torch.cat([x, x[:1] * 0], 0).cumprod(0), "index_fill": lambda x: x.index_fill(1, torch.tensor([2, 0]), 0.3), "median": lambda x: x.median(2),
     "kthvalue": lambda x: x.kthvalue(2, 1, keepdim=True), "unfold image": lambda x: F.unfold(x, 2, padding=1, stride=2),
     "fold": lambda x: F.fold(x[:, :1].expand(2, 4, 4), (3, 2), 2, stride=(1, 2), padding=(0, 1)),
     "arange": lambda x: x + torch.arange(4), "one_hot": lambda x: F.one_hot((x > 0).long(), 2),

@@ -280,7 +280,7 @@ def _gelu(g: Graph, op: Op, input: str) -> str:
     return g.node("Mul", half, g.node("Add", bent, _scalar(g, op, 1.0)))
 
 
-@pointwise("leaky_relu")
+@pointwise("leaky_relu", "rrelu_at_rest")
 def _leaky_relu(g: Graph, op: Op, input: str, *_: str) -> str:
     return g.node("LeakyRelu", input, alpha=float(argument(op, "negative_slope")))
 

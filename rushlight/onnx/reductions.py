@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import INTEGER, bool_, int64
+from ..dtypes import FLOAT, INTEGER, bool_, int64
 from .builders import card
 from .errors import UnsupportedOperatorError
 from .graph import Graph
@@ -125,6 +125,19 @@ def _spread(g: Graph, op: Op) -> Any:
 @card("cumsum")
 def _cumsum(g: Graph, op: Op) -> str:
     return g.node("CumSum", g.read_as(op.inputs[0], op.outputs[0].dtype), g.constant(op.params["dim"], np.int64))
+
+
+@card("cumprod")
+def _cumprod(g: Graph, op: Op) -> str:
+    """ONNX has running sums only: of logarithms, and of how many factors are negative."""
+    dtype = op.outputs[0].dtype
+    if dtype.category != FLOAT:
+        raise UnsupportedOperatorError(op.name, g.opset, "running products are of floats only")
+    source, axis = g.read_as(op.inputs[0], dtype), g.constant(op.params["dim"], np.int64)
+    size = g.node("Exp", g.node("CumSum", g.node("Log", g.node("Abs", source)), axis))
+    negative = g.node("CumSum", g.cast(g.node("Less", source, g.number(0, dtype)), int64), axis)
+    is_odd = g.cast(g.node("Mod", negative, g.constant(2, np.int64)), bool_)
+    return g.node("Where", is_odd, g.node("Neg", size), size)
 
 
 @card("median_dim", "kthvalue")

@@ -143,7 +143,7 @@ def trace_model(model: Module, args: tuple[Any, ...], kwargs: Mapping[str, Any],
                 "the model does other operations when a dynamic axis has another size; "
                 "mark that axis as static, or write the model so that its operations do not depend on it"
             )
-    checks = []
+    checks: list[tuple[str, int]] = []
     for symbol in symbols:
         further = {symbol.name: 2 * steps[symbol.name]}
         try:

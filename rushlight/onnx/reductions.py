@@ -39,11 +39,37 @@ def _reduction(g: Graph, op: Op) -> str:
     return reduce(g, _REDUCTIONS[op.name.removesuffix("_all")], source, op.params["dims"], op.params["keepdim"])
 
 
-@card("mse_loss")
-def _mse_loss(g: Graph, op: Op) -> str:
-    error = g.node("Sub", *map(g.read, op.inputs))
-    square, reduction = g.node("Mul", error, error), op.params["reduction"]
-    return square if reduction == "none" else reduce(g, "ReduceMean" if reduction == "mean" else "ReduceSum", square, None, False)
+@card("mse_loss", "smooth_l1_loss", "huber_loss", "binary_cross_entropy_with_logits")
+def _elementwise_loss(g: Graph, op: Op) -> str:
+    values, reduction = _LOSSES[op.name](g, op, *map(g.read, op.inputs[:2])), op.params["reduction"]
+    return values if reduction == "none" else reduce(g, "ReduceMean" if reduction == "mean" else "ReduceSum", values, None, False)
+
+
+def _mse(g: Graph, op: Op, input: str, target: str) -> str:
+    error = g.node("Sub", input, target)
+    return g.node("Mul", error, error)
+
+
+def _huber(g: Graph, op: Op, input: str, target: str) -> str:
+    """``near * (error - near / 2)`` with ``near = min(error, bound)``, which `smooth_l1_loss` divides by the bound."""
+    bound = g.number(float(op.inputs[2]), op.outputs[0].dtype)
+    error = g.node("Abs", g.node("Sub", input, target))
+    near = g.node("Min", error, bound)
+    half = g.node("Mul", near, g.number(0.5, op.outputs[0].dtype))
+    value = g.node("Mul", near, g.node("Sub", error, half))
+    return g.node("Div", value, bound) if op.name == "smooth_l1_loss" else value
+
+
+def _with_logits(g: Graph, op: Op, input: str, target: str) -> str:
+    return g.node("Sub", g.node("Softplus", input), g.node("Mul", input, target))
+
+
+_LOSSES = {
+    "mse_loss": _mse,
+    "smooth_l1_loss": _huber,
+    "huber_loss": _huber,
+    "binary_cross_entropy_with_logits": _with_logits,
+}
 
 
 @card("logsumexp")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from operator import is_
 from string import Template
 from typing import Any
@@ -167,6 +167,9 @@ def _code() -> llvm.Code | None:
     return load(Template(_SOURCE).substitute(names), "hold")
 
 
+_NOTHING = object()
+
+
 class Checks:
     """Looks at objects, in the order in which they were noted. All are held, and so is what was found there.
 
@@ -206,7 +209,7 @@ class Checks:
     def item(self, owner: dict[Any, Any], key: Any) -> None:
         """What a dictionary has under a key must stay the same object."""
         value = owner[key]
-        self._note(lambda: owner.get(key, self) is value, _ITEM, owner, id(key), id(value), key, value)
+        self._note(lambda: owner.get(key, _NOTHING) is value, _ITEM, owner, id(key), id(value), key, value)
 
     def absent(self, owner: dict[Any, Any], key: Any) -> None:
         """A dictionary must not have a key."""
@@ -231,7 +234,7 @@ class Checks:
         """`hold`, without a frame of Python's around it. It is of no use once a look is added."""
         code = _code()
         if code is None:
-            self._hold = self._hold_in_python
+            self._hold = functools.partial(_hold_in_python, self._looks)
             return self._hold
         tables = [row[2] for row in self._rows if isinstance(row[2], list)]
         words = np.zeros(1 + _ROW * len(self._rows) + sum(map(len, tables)), np.int64)
@@ -248,11 +251,11 @@ class Checks:
         return self._hold
 
 
-    def _hold_in_python(self) -> bool:
-        try:
-            return all(look() for look in self._looks)
-        except Exception:  # such as that of a key's own hash
-            return False
+def _hold_in_python(looks: Sequence[Callable[[], bool]]) -> bool:
+    try:
+        return all(look() for look in looks)
+    except Exception:  # such as that of a key's own hash
+        return False
 
 
 def _contents(owner: dict[Any, Any] | list[Any]) -> list[Any]:

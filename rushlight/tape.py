@@ -117,16 +117,17 @@ def runs_directly(routine: Routine) -> bool:
     return routine.direct not in (None, False) and not (pending or state.running or state.immediate or config.DEBUG) and state.compile
 
 
-def record_routine(routine: Routine, outputs: Sequence[Operand], inputs: Sequence[Operand]) -> None:
-    """Record an entry that could run by itself; once that has been so often enough, a native call of its own is compiled."""
-    if routine.direct is None and not (pending or state.running) and state.compile:
+def record_routine(routine: Routine, outputs: Sequence[Operand], inputs: Sequence[Operand], alone: bool = False) -> None:
+    """Record a routine's entry over outputs that no tensor holds yet. One that could run `alone` gets a native call of its own, once it has been often enough."""
+    if alone and routine.direct is None and not (pending or state.running) and state.compile:
         start = time.perf_counter()
         with _running:
             prepare(routine, outputs, inputs)
         seconds = time.perf_counter() - start
         execute.counts.lookup_seconds += seconds
         state.seconds += seconds
-    record(routine, outputs, inputs)
+    # Tuples of the entry's own: those of the caller are somebody who may read the outputs, if the tape runs before there are tensors.
+    record(routine, tuple([(storage, offset, layout) for storage, offset, layout in outputs]), inputs)
 
 
 def run_directly(routine: Routine, regions: Sequence[Operand], numbers: Sequence[Operand], outputs: Sequence[Operand]) -> bool:

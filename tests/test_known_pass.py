@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import rushlight as torch
-from rushlight import nn, tape
+from rushlight import config, nn, tape
 from rushlight.autograd import known_pass
 from rushlight.nn import functional as F
 
@@ -306,3 +306,16 @@ def test_training_goes_on_as_without(replays: list[Any]) -> None:
 
     assert train(True) == train(False)
     assert len(replays) == 18
+
+
+@pytest.mark.parametrize("captured", [False, True])
+def test_what_a_pass_makes_is_there_when_too_much_is_owed_at_once(captured: bool, compiled_at_once: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tape runs while the pass is being recorded: before there are tensors for its gradients."""
+    layer = nn.Linear(3, 3)
+    forward = torch.compile(layer) if captured else layer
+    for n in range(12):
+        monkeypatch.setattr(config, "OWED_BYTES", 0 if n > 5 else 1 << 20)
+        layer.weight.grad = layer.bias.grad = None
+        forward(torch.full((2, 3), n + 1.0)).sum().backward()
+        assert layer.weight.grad.tolist() == [[2.0 * (n + 1)] * 3] * 3
+        assert layer.bias.grad.tolist() == [2.0] * 3

@@ -159,7 +159,7 @@ def replay(known: Known, graph: Graph, retain_graph: bool) -> list[tuple[Tensor,
     assert routine is not None
     outputs = routine.fresh_outputs()
     inputs = (*graph.regions, *routine.numbers)
-    tape.record(routine, outputs, inputs)
+    tape.record_routine(routine, outputs, inputs)
     if not retain_graph:
         for node in graph.nodes:
             node.release()

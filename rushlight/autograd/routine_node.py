@@ -60,7 +60,7 @@ class RoutineNode(Node):
         routine = self.gradient.routine
         outputs = routine.fresh_outputs()
         inputs = (*given, *routine.numbers)
-        tape.record(routine, outputs, inputs)
+        tape.record_routine(routine, outputs, inputs)
         operands = (*inputs, *outputs)
         return [None if place is None else make_tensor(*routine.region(place, operands)) for place in self.gradient.places]
 

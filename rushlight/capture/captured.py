@@ -210,7 +210,7 @@ class Captured:
             if tape.run_directly(routine, regions, numbers, outputs):
                 return outputs
         outputs = routine.fresh_outputs()
-        (tape.record_routine if self.backward is None else tape.record)(routine, outputs, (*regions, *numbers))
+        tape.record_routine(routine, outputs, (*regions, *numbers), alone=self.backward is None)
         return outputs
 
     def _outputs(self, sources: Sequence[Any]) -> Sequence[Region]:

@@ -529,3 +529,13 @@ def test_an_option_that_changes_between_steps_is_noticed() -> None:
         optimizer.step()
     assert w.tolist() == [1.0 - 3 * 0.125 - 0.125 - 0.1875]
     assert optimizer.state[w]["momentum_buffer"].tolist() == [0.375]
+
+
+def test_parameters_of_a_group_may_be_in_a_tuple() -> None:
+    weight = torch.nn.Parameter(torch.ones(2))
+    optimizer = torch.optim.SGD([weight], lr=0.1)
+    optimizer.param_groups[0]["params"] = (weight,)
+    for _ in range(4):
+        weight.grad = torch.ones(2)
+        optimizer.step()
+    assert torch.allclose(weight.detach(), torch.full((2,), 0.6))

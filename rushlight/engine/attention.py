@@ -432,6 +432,20 @@ class HeadKernel(Writer):
         """How many keys a block of queries looks at."""
         return self.least(self.keys, self.add(query, self.index(LANES))) if self.causal else self.keys
 
+    def raised(self, weights: Value, rows: Value, maximum: Value) -> tuple[Value, Value, Value]:
+        """The maximum over more rows of scores, what these are reduced by before the exponential, and the factor of what was summed up before."""
+        with self.loop(0, rows, 2, [maximum]) as loop:
+            highest = loop.carried[0]
+            for r in range(2):
+                score = self.get(self.row_of(weights, self.plus(loop.index, r)))
+                highest = self.select(self.compare("ogt", score, highest), score, highest)  # nan shows in the weights
+            loop.next = [highest]
+        highest = loop.results[0]
+        nothing = self.compare("oeq", highest, self.like(-math.inf, highest))
+        subtracted = self.select(nothing, self.zero(), highest)
+        factor = self.exp2(self.sub(maximum, subtracted))
+        return highest, subtracted, factor
+
     def restrict(self, scores: Value, query: Value, key: Value, mask: Rows | None) -> None:
         """Add the mask to a tile of scores; -inf for keys that do not exist or come after the query."""
         if mask is not None:
@@ -492,16 +506,7 @@ def _forward_kernel(head: int, causal: bool, mask_type: str) -> Kernel:
                 k.call(k.scores, keys.base, k.index(keys.step), across, scores)
                 k.restrict(scores, blocks.index, position, operands.get("mask"))
             rows = k.and_(k.add(count, k.index(LANES - 1)), k.index(-LANES))
-            with k.loop(0, rows, 2, [maximum]) as loop:
-                highest = loop.carried[0]
-                for r in range(2):
-                    score = k.get(k.row_of(weights, k.plus(loop.index, r)))
-                    highest = k.select(k.compare("ogt", score, highest), score, highest)  # nan shows in the weights
-                loop.next = [highest]
-            highest = loop.results[0]
-            nothing = k.compare("oeq", highest, k.like(-math.inf, highest))
-            subtracted = k.select(nothing, k.zero(), highest)
-            factor = k.exp2(k.sub(maximum, subtracted))
+            highest, subtracted, factor = k.raised(weights, rows, maximum)
             with k.loop(0, rows, 2, [k.mul(total, factor)]) as loop:
                 total = loop.carried[0]
                 for r in range(2):

@@ -268,16 +268,7 @@ def _forward_kernel(head: int, causal: bool, mask_type: str) -> Kernel:
                     k.scaled(tile)
                     k.restrict(tile, blocks.index, position, operands.get("mask"))
                 rows = _whole(k, count)
-                with k.loop(0, rows, 2, [maximum]) as loop:
-                    highest = loop.carried[0]
-                    for r in range(2):
-                        score = k.get(k.row_of(weights, k.plus(loop.index, r)))
-                        highest = k.select(k.compare("ogt", score, highest), score, highest)  # nan shows in the weights
-                    loop.next = [highest]
-                highest = loop.results[0]
-                nothing = k.compare("oeq", highest, k.like(-math.inf, highest))
-                subtracted = k.select(nothing, k.zero(), highest)
-                factor = k.exp2(k.sub(maximum, subtracted))
+                highest, subtracted, factor = k.raised(weights, rows, maximum)
                 with k.loop(0, rows, 2, [k.mul(total, factor)]) as loop:
                     found = [k.exp2(k.sub(k.get(k.row_of(weights, k.plus(loop.index, r))), subtracted)) for r in range(2)]
                     k.store(paired(k, *(round_sums(k, weight) for weight in found)), k.row_of(pairs, k.lshr(loop.index, 1)))

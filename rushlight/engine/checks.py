@@ -189,9 +189,6 @@ class Checks:
         self._kept: list[Any] = []
         self._hold: Callable[[], bool] | None = None
 
-    def __len__(self) -> int:
-        return len(self._looks)
-
     def _note(self, look: Callable[[], bool], kind: int, owner: Any, a: Any, b: Any, *kept: Any) -> None:
         self._looks.append(look)
         self._rows.append((kind, id(owner), a, b))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ..shape import Layout, Shape, as_one_dim, contiguous_strides
+from .claims import claims
 from .contraction import (
     CHUNK_WORK,
     MOST_CHUNKS,
@@ -279,7 +280,7 @@ class _Call:
         chunks = min(g.chunks, jobs)
         words[Word.WORKSPACE], words[Word.WORKSPACE_BYTES] = c.room(self.room.used * chunks), self.room.used
         words[Word.PANELS : Word.PANELS + 2] = shares(self.packed.panels, self.slabs)
-        words[Word.JOBS : Word.JOBS + 2] = shares(jobs, chunks)
+        words[Word.JOBS : Word.PARTS] = claims(jobs, chunks)
         words[Word.BRING : Word.PART] = bring_words(self.source, self.left.extents, self.left.stride, g.low[2], 1)
         packs = "" if packing is None else "columns" if packing.columns else "k"
         kernel = gather_kernel(Gather(variant, self.source.kind, g.lying, target.turned, packs, self.b.kind if packs else ""))

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import IntEnum, auto
 from functools import lru_cache
 
+from .claims import WORDS, claimed
 from .contraction_kernel import DIMS, NO_PAIR, Variant, multiply, panels, write_rows, write_table
 from .conv_copies import (
     BringWord,
@@ -66,8 +67,8 @@ class Word(IntEnum):
     BLOCK_SAMPLES = auto()  # samples between blocks
     SLABS = auto()  # of panels
     PANELS = auto()  # in a slab: two words
-    JOBS = PANELS + 2  # type: ignore[operator]  # in a chunk: two words
-    PARTS = JOBS + 2
+    JOBS = PANELS + 2  # type: ignore[operator]  # see claims.py
+    PARTS = JOBS + WORDS
     # What is brought.
     SAMPLES = auto()
     SAMPLES_EACH = auto()  # at most in a job
@@ -260,10 +261,10 @@ def _gather(g: Gather) -> Builder:
         return k.constant(n, "i64")
 
     room = k.address(read_word(k, Word.WORKSPACE, "ptr"), k.mul(chunk, read_word(k, Word.WORKSPACE_BYTES)), "i8")
-    with k.loop(0, parts) as each:
-        part = _Part(k, room, each.index)
-        write_table(k, k.address(part.words, PartWord.K_DIMS, "i64"), part.table(), part.word(PartWord.COUNT))
-    with k.loop(*share(k, chunk, Word.JOBS), carried=[number(0)]) as turn:
+    with claimed(k, Word.JOBS, carried=[number(0)]) as turn:
+        with k.loop(0, k.select(k.compare("eq", turn.carried[0], number(0)), parts, number(0))) as each:
+            part = _Part(k, room, each.index)
+            write_table(k, k.address(part.words, PartWord.K_DIMS, "i64"), part.table(), part.word(PartWord.COUNT))
         job = _Job(k, g, room, turn.index)
         a = job.image()
         # The last block may have fewer rows: 2, if the tables are for these, 1 for the others'.

@@ -336,10 +336,30 @@ class Builder:
         start_text = str(start) if isinstance(start, int) else start.text
         assert len(found.next) == len(carried), "loop.next must have one value for each carried one"
         phis = [f"  {found.index.text} = phi i64 [{start_text}, %{before}], [{following.text}, %{self.block}]"]
-        phis += [f"  {c.text} = phi {c.ir} [{first.text}, %{before}], [{last.text}, %{self.block}]" for c, first, last in zip(found.carried, carried, found.next, strict=True)]
-        self.lines[at:at] = phis
+        self.lines[at:at] = [*phis, *self._carry(found, carried, before)]
         self.jump(head)
         self.label(done)
+
+    @contextmanager
+    def repeat(self, claim: Callable[[], Value], stop: Value, carried: Sequence[Value] = ()) -> Iterator[Loop]:
+        """The same over the numbers that `claim` gives anew for each turn, until one is not less than `stop`: that is `loop.index` afterwards."""
+        head, body, done = self.fresh("head"), self.fresh("body"), self.fresh("done")
+        before = self.block
+        self.jump(head)
+        self.label(head)
+        at = len(self.lines)
+        found = Loop(claim(), [Value(f"%c{next(self._next)}", c.type, c.lanes) for c in carried])
+        self.branch(self.compare("slt", found.index, stop), body, done)
+        self.label(body)
+        yield found
+        assert len(found.next) == len(carried), "loop.next must have one value for each carried one"
+        self.lines[at:at] = self._carry(found, carried, before)
+        self.jump(head)
+        self.label(done)
+
+    def _carry(self, loop: Loop, carried: Sequence[Value], before: str) -> list[str]:
+        """What the head of a loop carries from the block `before` it, or from this one."""
+        return [f"  {c.text} = phi {c.ir} [{first.text}, %{before}], [{last.text}, %{self.block}]" for c, first, last in zip(loop.carried, carried, loop.next, strict=True)]
 
     def rarely(self, mask: Value, usual: Sequence[Value], rare: Callable[[], Sequence[Value]]) -> list[Value]:
         """`rare` in the lanes in `mask` and `usual` elsewhere; nothing of `rare` is computed when the mask is empty."""

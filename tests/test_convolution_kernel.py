@@ -13,7 +13,15 @@ import pytest
 import rushlight as torch
 import rushlight.nn.functional as F
 from rushlight import config, dtypes as dt, tape
-from rushlight.engine import contraction, conv_gather, conv_sum, convolution, llvm
+from rushlight.engine import (
+    contraction,
+    conv_gather,
+    conv_gather_kernel,
+    conv_sum,
+    conv_sum_kernel,
+    convolution,
+    llvm,
+)
 from rushlight.engine.kernel import Lowered, Pointer
 from rushlight.engine.run import code_of
 from rushlight.ops.card import CARDS, Plan
@@ -29,16 +37,27 @@ def layout_of(array: np.ndarray) -> Layout:
     return layout(array.shape, tuple(s // array.itemsize for s in array.strides), dt.from_numpy(array.dtype))
 
 
+#: Where the words are by which chunks claim jobs.
+CLAIMS = {"gather": int(conv_gather_kernel.Word.JOBS), "summed": int(conv_sum_kernel.Word.JOBS)}
+
+
 def run(lowered: Lowered, arrays: list[np.ndarray], backwards: bool = False) -> None:
-    """The calls over these operands, chunk by chunk in either order, in a workspace full of nan."""
+    """The calls over these operands, chunk by chunk, or job by job, in either order, in a workspace full of nan."""
     workspace = np.full(lowered.workspace + GUARD, 0xFF, np.uint8)
     for call in lowered.calls:
         code = code_of(call.kernel)
         kernel = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(code.addresses[call.kernel.name])
         bases = [a.ctypes.data for a in arrays] + [workspace.ctypes.data]
         words = np.array([bases[w.operand] + w.offset if isinstance(w, Pointer) else w for w in call.words], np.int64)
+        claims = CLAIMS.get(call.kernel.name)
+        if backwards and claims is not None:
+            for job in reversed(range(words[claims + 1])):
+                words[claims : claims + 2] = job, job + 1
+                kernel(words.ctypes.data, job % call.chunks)
+            continue
         for chunk in sorted(range(call.chunks), reverse=backwards):
             kernel(words.ctypes.data, chunk)
+        assert claims is None or words[claims] == 0, "claims are not set back"
     assert (workspace[lowered.workspace :] == 0xFF).all(), "written behind the workspace"
 
 

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 import rushlight as torch
-from rushlight.engine import llvm, pool
+from rushlight.engine import claims, llvm, pool
+from rushlight.engine.emit import Builder, module
+from rushlight.engine.gemm_kernel import read_word
 from rushlight.engine.kernel import Call, Kernel, Pointer
 from rushlight.engine.run import Program
 
@@ -78,6 +80,29 @@ def test_every_chunk_of_100_000_regions_runs_once(count):
     for _ in range(100):
         program.run([counts.ctypes.data])
     assert counts.tolist() == [100_000] * 7
+
+
+def claiming(jobs: int, chunks: int) -> Call:
+    """counts[job] += 1 for each job that a chunk claims, and counts[jobs] += the chunk's number of turns."""
+    k = Builder("claiming", [("ptr", "args"), ("i64", "chunk")])
+    counts, one = read_word(k, 0, "ptr"), k.constant(1, "i64")
+    with claims.claimed(k, 1, carried=[k.constant(0, "i64")]) as turn:
+        at = k.address(counts, turn.index, "i64")
+        k.store(k.add(k.load(at, "i64"), one), at)
+        turn.next = [k.add(turn.carried[0], one)]
+    k.do(f"atomicrmw add ptr {k.address(counts, jobs, 'i64').text}, {turn.results[0].typed} monotonic")
+    return Call(Kernel("claiming", module([k])), (Pointer(0), *claims.claims(jobs, chunks)), chunks)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+@pytest.mark.parametrize("jobs, chunks", [(1, 1), (23, 4), (4, 4), (3, 7)])
+def test_every_job_is_claimed_once_in_each_run(count, jobs, chunks):
+    pool.set_threads(count)
+    counts = np.zeros(jobs + 1, np.int64)
+    program = Program([claiming(jobs, chunks)] * 3, 1)
+    for _ in range(2_000):
+        program.run([counts.ctypes.data])
+    assert counts.tolist() == [6_000] * jobs + [6_000 * jobs]
 
 
 def test_a_region_sees_what_the_region_before_wrote():

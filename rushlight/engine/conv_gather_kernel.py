@@ -4,7 +4,7 @@ A job has some samples, or some planes or lines of one, in one group of channels
 near, with zeros around it; then panel after panel it multiplies part after part: rows that see the same taps of the window.
 Parts write where their places are, or all of them write rows of channels, near as well, which are turned at the end.
 
-A job may also pack its panels, if no other job needs them.
+A job may also pack its panels, if no other job needs them. Chunks claim jobs one by one (claims.py).
 """
 
 from __future__ import annotations

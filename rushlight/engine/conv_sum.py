@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ..shape import Shape, as_one_dim, contiguous_strides
+from .claims import claims
 from .contraction import CHUNK_WORK, MOST_CHUNKS, MOST_ROWS, Calls, Image, Packing, Room, bring_words, tile_rows
 from .contraction_kernel import TOGETHER, Variant
 from .conv_copies import Source
@@ -203,7 +204,7 @@ class _Summing:
         jobs = g.groups * self.slices
         chunks = min(jobs, MOST_CHUNKS)
         words[Word.WORKSPACE], words[Word.WORKSPACE_BYTES] = c.room(self.room.used * chunks), self.room.used
-        words[Word.JOBS : Word.JOBS + 2] = shares(jobs, chunks)
+        words[Word.JOBS : Word.STAGES] = claims(jobs, chunks)
         words[Word.STAGES : Word.STAGES + 2] = shares(self.stages.count, self.slices)
         words[Word.ROW_DIMS : Word.K_DIMS] = self._row_dims()
         words[Word.K_DIMS : Word.BRING] = self._k_dims()

@@ -4,7 +4,7 @@
              adds what they give to sums of its own, block of k after block of k
     merged   the slices' sums, added in their order, to the weight's layout
 
-A row is a channel of the input and a place in the window, a column is a channel of the output.
+A row is a channel of the input and a place in the window, a column is a channel of the output. Chunks claim slices one by one (claims.py).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import IntEnum, auto
 from functools import lru_cache
 
+from .claims import WORDS, claimed
 from .contraction_kernel import DIMS, NO_PAIR, Variant, multiply, panels, write_rows, write_table
 from .conv_copies import (
     BringWord,
@@ -52,8 +53,8 @@ class Word(IntEnum):
     GROUP_GRAD = auto()
     TOTAL_STEP = auto()  # between sums
     SLICES = auto()
-    JOBS = auto()  # in a chunk: two words; groups times slices
-    STAGES = JOBS + 2  # type: ignore[operator]  # in a slice: two words
+    JOBS = auto()  # groups times slices; see claims.py
+    STAGES = JOBS + WORDS  # type: ignore[operator]  # in a slice: two words
     # A stage: some samples, or some planes or lines of one.
     BLOCKS = STAGES + 2  # of a sample
     BLOCK = auto()  # samples, planes or lines of each
@@ -156,9 +157,11 @@ def _summed(s: Sum) -> Builder:
     row_a = k.address(table, word(Word.ROWS_AT), "i8")
     row_out = k.address(row_a, word(Word.ROWS_BYTES), "i8")
     rows, k_block = word(Word.ROWS), word(Word.K_BLOCK)
-    write_table(k, k.address(args, Word.K_DIMS, "i64"), table, k.mul(word(Word.BLOCK), word(Word.UNIT)))
-    write_rows(k, k.address(args, Word.ROW_DIMS, "i64"), [row_a, row_out, row_out], rows, number(0))
-    with k.loop(*share(k, chunk, Word.JOBS)) as job:
+    with claimed(k, Word.JOBS, carried=[number(1)]) as job:
+        job.next = [number(0)]
+        with k.loop(0, job.carried[0]):
+            write_table(k, k.address(args, Word.K_DIMS, "i64"), table, k.mul(word(Word.BLOCK), word(Word.UNIT)))
+            write_rows(k, k.address(args, Word.ROW_DIMS, "i64"), [row_a, row_out, row_out], rows, number(0))
         group, part = divide(k, job.index, word(Word.SLICES))
         total = k.address(word(Word.TOTAL), k.mul(job.index, word(Word.TOTAL_STEP)), variant.out)
         start, stop = share(k, part, Word.STAGES)

@@ -173,12 +173,12 @@ class _Gathering:
         near = b.channels * math.prod(self.extents(blocks)) * (1 if blocks.dim else blocks.each)
         panel = b.depth * self.packed.width
         copied = 0.3 * near if self.lying else 0.0
-        if self.turned:
-            copied += 0.6 * b.columns * sum(self.rows(blocks, part) for part in self.parts)
+        if self.turned or self.store == "columns":
+            copied += (0.6 if self.turned else 0.15) * b.columns * sum(self.rows(blocks, part) for part in self.parts)
         read = b.depth * b.columns * self.c.size / 16 + near * self.c.size / 32
         over = 1.0 + 0.06 * min(3.0, max(0.0, (near + panel) * self.c.size / _NEAR_BYTES - 1))
-        used = min(self.chunks, jobs)
-        uneven = -(-used // _THREADS) * -(-jobs // used) * _THREADS / jobs if self.chunks > 1 else 1.0
+        # Threads end apart from each other, the more so the longer a job takes.
+        uneven = (-(-jobs // _THREADS) + 0.25) * _THREADS / jobs if self.chunks > 1 else 1.0
         rows = max(self.rows(blocks, part) for part in self.parts)
         many = 1.0 if rows <= _MOST_ROWS else 2.0
         return jobs * (products * over + copied + read + 500 * len(self.parts)) * (1 + 0.5 * (uneven - 1)) * many

@@ -5,7 +5,13 @@ from __future__ import annotations
 import os
 import sys
 
+from .overrides import (
+    DisableTorchFunction as DisableTorchFunction,
+    DisableTorchFunctionSubclass as DisableTorchFunctionSubclass,
+    asking as _asking,
+)
 from .random import Generator as Generator
+from .tensor import _disabled_torch_function_impl as _disabled_torch_function_impl
 
 _logged: set[str] = set()
 
@@ -19,3 +25,12 @@ def _log_api_usage_once(event: str) -> None:
         _logged.add(event)
         if os.environ.get("PYTORCH_API_USAGE_STDERR"):
             print(f"PYTORCH_API_USAGE {event}", file=sys.stderr)
+
+
+def _is_torch_function_enabled() -> bool:
+    """Whether ``__torch_function__`` of classes is asked here.
+
+    >>> torch._C._is_torch_function_enabled()
+    True
+    """
+    return _asking.subclasses

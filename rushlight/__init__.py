@@ -831,7 +831,7 @@ cfloat, cdouble = complex64, complex128
 #: Submodules that load when first used. Everything else that is public is above.
 _SUBMODULES = frozenset((
     "_C", "accelerator", "amp", "autograd", "backends", "capture", "compiler", "cpu", "cuda", "distributed", "distributions", "fft", "func", "functional",
-    "jit", "linalg", "metrics", "mps", "multiprocessing", "nn", "onnx", "ops", "optim", "random", "return_types",
+    "jit", "linalg", "metrics", "mps", "multiprocessing", "nn", "onnx", "ops", "optim", "overrides", "random", "return_types",
     "serialization", "signal", "special", "storage", "testing", "types", "utils", "version", "xpu",
 ))  # fmt: skip
 

@@ -103,7 +103,12 @@ def autocasts(policy: str) -> Callable[[F], F]:
         @functools.wraps(function)
         def casting(*args: Any, **kwargs: Any) -> Any:
             if grad_state.autocast is None:
-                return function(*args, **kwargs)
+                try:
+                    return function(*args, **kwargs)
+                except (TypeError, AttributeError):
+                    if any(hasattr(type(value), "__torch_function__") for value in (*args, *kwargs.values())) and _ask_first():
+                        return casting(*args, **kwargs)
+                    raise
             names = [*kwargs]
             values = _cast_nested(policy, [*args, *kwargs.values()])
             with casting_to(None):
@@ -112,6 +117,13 @@ def autocasts(policy: str) -> Callable[[F], F]:
         return casting  # type: ignore[return-value]
 
     return decorate
+
+
+def _ask_first() -> bool:
+    """Have functions ask ``__torch_function__`` from now on (overrides.py). Whether they have not so far."""
+    from . import overrides
+
+    return overrides.ask_first()
 
 
 def _cast_nested(policy: str, values: Sequence[Any]) -> Sequence[Any]:

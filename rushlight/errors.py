@@ -10,6 +10,15 @@ class OutOfMemoryError(RuntimeError):
     """Raised when a device has no memory left."""
 
 
+class NoOverride(TypeError):
+    """Raised where every ``__torch_function__`` that was asked has answered NotImplemented; an operator then answers the same."""
+
+
+# Tracebacks show it as what PyTorch raises.
+NoOverride.__name__ = NoOverride.__qualname__ = "TypeError"
+NoOverride.__module__ = "builtins"
+
+
 class LinAlgError(RuntimeError):
     """Raised by linear algebra on a matrix that the algorithm cannot treat, such as a singular one."""
 

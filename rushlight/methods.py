@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from . import dtypes as dt, ops
+from . import dtypes as dt, operators, ops
 from .operators import Operators
 from .ops.define import inplace
 
@@ -32,11 +32,11 @@ class Methods(Operators):
     # ops/arithmetic.py
     add, add_, sub, sub_, rsub = ops.add, ops.add_, ops.sub, ops.sub_, ops.rsub
     subtract, subtract_ = ops.subtract, ops.subtract_
-    mul, mul_ = ops.mul, inplace(ops.mul)
+    mul, mul_ = ops.mul, operators.mul_
     multiply, multiply_ = ops.multiply, inplace(ops.multiply)
     div, div_, divide, divide_, true_divide, true_divide_ = ops.div, ops.div_, ops.divide, ops.divide_, ops.true_divide, inplace(ops.true_divide)
     floor_divide, floor_divide_ = ops.floor_divide, ops.floor_divide_
-    remainder, remainder_ = ops.remainder, inplace(ops.remainder)
+    remainder, remainder_ = ops.remainder, operators.remainder_
     fmod, fmod_ = ops.fmod, inplace(ops.fmod)
     neg, neg_, negative, negative_ = ops.neg, inplace(ops.neg), ops.negative, inplace(ops.negative)
     clone, copy_ = ops.clone, ops.copy_
@@ -114,7 +114,7 @@ class Methods(Operators):
     # ops/pointwise.py
     abs, abs_, exp, exp_, log, log_, sqrt, sqrt_ = ops.abs, inplace(ops.abs), ops.exp, inplace(ops.exp), ops.log, inplace(ops.log), ops.sqrt, inplace(ops.sqrt)
     relu, relu_, isnan = ops.relu, inplace(ops.relu), ops.isnan
-    pow, pow_ = ops.pow, inplace(ops.pow)
+    pow, pow_ = ops.pow, operators.pow_
     absolute, absolute_ = ops.absolute, inplace(ops.absolute)
     eq, eq_, ne, ne_, lt, lt_ = ops.eq, inplace(ops.eq), ops.ne, inplace(ops.ne), ops.lt, inplace(ops.lt)
     le, le_, gt, gt_, ge, ge_ = ops.le, inplace(ops.le), ops.gt, inplace(ops.gt), ops.ge, inplace(ops.ge)
@@ -182,12 +182,12 @@ class Methods(Operators):
     logical_or, logical_or_ = ops.logical_or, inplace(ops.logical_or)
     logical_xor, logical_xor_ = ops.logical_xor, inplace(ops.logical_xor)
     logical_not, logical_not_ = ops.logical_not, inplace(ops.logical_not)
-    bitwise_and, bitwise_and_ = ops.bitwise_and, inplace(ops.bitwise_and)
-    bitwise_or, bitwise_or_ = ops.bitwise_or, inplace(ops.bitwise_or)
-    bitwise_xor, bitwise_xor_ = ops.bitwise_xor, inplace(ops.bitwise_xor)
+    bitwise_and, bitwise_and_ = ops.bitwise_and, operators.bitwise_and_
+    bitwise_or, bitwise_or_ = ops.bitwise_or, operators.bitwise_or_
+    bitwise_xor, bitwise_xor_ = ops.bitwise_xor, operators.bitwise_xor_
     bitwise_not, bitwise_not_ = ops.bitwise_not, inplace(ops.bitwise_not)
-    bitwise_left_shift, bitwise_left_shift_ = ops.bitwise_left_shift, inplace(ops.bitwise_left_shift)
-    bitwise_right_shift, bitwise_right_shift_ = ops.bitwise_right_shift, inplace(ops.bitwise_right_shift)
+    bitwise_left_shift, bitwise_left_shift_ = ops.bitwise_left_shift, operators.bitwise_left_shift_
+    bitwise_right_shift, bitwise_right_shift_ = ops.bitwise_right_shift, operators.bitwise_right_shift_
     gcd, gcd_ = ops.gcd, inplace(ops.gcd)
     lcm, lcm_ = ops.lcm, inplace(ops.lcm)
     isfinite, isinf, isposinf, isneginf, isreal, isclose, allclose, equal = ops.isfinite, ops.isinf, ops.isposinf, ops.isneginf, ops.isreal, ops.isclose, ops.allclose, ops.equal

@@ -21,6 +21,14 @@ if TYPE_CHECKING:
     from .dtypes import dtype as dtype_
 
 
+def _disabled_torch_function_impl(func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    """The ``__torch_function__`` of a class that is not asked, and whose ops give ordinary Tensors."""
+    from .overrides import DisableTorchFunctionSubclass
+
+    with DisableTorchFunctionSubclass():
+        return func(*args, **(kwargs or {}))
+
+
 class Tensor(Methods):
     """A multi-dimensional array of one dtype: a layout over a storage at an offset.
 
@@ -37,24 +45,33 @@ class Tensor(Methods):
         if not data:
             found = ops.empty(0, device=device)
         elif len(data) == 1 and isinstance(data[0], TensorBase):
-            found = ops.detach(data[0])  # type: ignore[arg-type]
+            found = ops.alias_view(data[0])  # type: ignore[arg-type]
         else:
             found = ops.legacy_tensor(data, dt.get_default_dtype(), device)
-        return found if cls is Tensor else found.as_subclass(cls)
+        return found if cls is Tensor else as_class(found, cls)
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if cls.__torch_function__ is not _disabled_torch_function_impl:
+            from .overrides import ask_first
+
+            ask_first()
+
+    @classmethod
+    def __torch_function__(cls, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """What a call with instances of the class gives: what it gives for ordinary tensors, as instances of the class (overrides.py)."""
+        from .overrides import default
+
+        return default(cls, func, types, args, kwargs)
 
     def as_subclass(self, cls: type) -> Any:
-        """The same memory and history as an instance of `cls`, a subclass of Tensor."""
-        out: Any = graph.new(cls)
-        out._storage, out._offset, out._layout = self._storage, self._offset, self._layout
-        out._node, out._requires_grad, out._base = self._node, self._requires_grad, self._base
-        if self._output_nr:
-            out._output_nr = self._output_nr
-        return out
+        """A view of the whole tensor as an instance of `cls`, a subclass of Tensor."""
+        return as_class(ops.alias_view(self), cls)
 
     @staticmethod
     def _make_subclass(cls: type, data: Tensor, require_grad: bool = False) -> Any:  # noqa: PLW0211
         """The memory of `data` as a leaf of a subclass of Tensor."""
-        return ops.detach(data).as_subclass(cls).requires_grad_(require_grad)
+        return as_class(ops.detach(data), cls).requires_grad_(require_grad)
 
     # What a tensor is
 
@@ -460,7 +477,7 @@ class Tensor(Methods):
         out = make_tensor(fresh, self._offset, self._layout)
         out._requires_grad = self._requires_grad
         if type(self) is not Tensor:
-            out = out.as_subclass(type(self))
+            out = as_class(out, type(self))
         memo[id(self)] = out
         if self._grad is not None:
             out._grad = copy.deepcopy(self._grad, memo)
@@ -606,6 +623,15 @@ class Tensor(Methods):
 
 #: Entries of a tensor's `__dict__` that are the engine's, not the user's.
 _BOOKKEEPING = frozenset(("_hooks", "_post_accumulate_hooks", "_accumulator", "_accumulator_with_hooks", "_output_nr", "_tracks_version", "_seen_version", "_own_version", "_view_kind", "_grad", "_inference", "_retains_grad"))
+
+def as_class(tensor: Tensor, cls: type) -> Any:
+    """A tensor that nobody else has, as an instance of `cls`."""
+    out: Any = graph.new(cls)
+    out._storage, out._offset, out._layout = tensor._storage, tensor._offset, tensor._layout
+    out._node, out._requires_grad, out._base = tensor._node, tensor._requires_grad, tensor._base
+    out.__dict__.update(tensor.__dict__)
+    return out
+
 
 def c_dtype_name(tensor: TensorBase) -> str:
     return tensor._layout.dtype.type_name.lower()

@@ -8,7 +8,7 @@ from typing import Any, NoReturn, Self
 from .. import ops
 from ..devices import device as Device
 from ..dtypes import dtype as DType
-from ..tensor import Tensor
+from ..tensor import Tensor, _disabled_torch_function_impl, as_class
 
 __all__ = [
     "Buffer",
@@ -23,7 +23,7 @@ __all__ = [
 def _leaf(cls: type[Any], data: Tensor, requires_grad: bool) -> Any:
     """A leaf of class ``cls`` over the memory of ``data``."""
     # `.data` because what `detach` returns is a view, and a parameter is none.
-    leaf = data.detach().data.as_subclass(cls)
+    leaf = as_class(data.detach().data, cls)
     if requires_grad and not (leaf.is_floating_point() or leaf.is_complex()):
         raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
     return leaf.requires_grad_(requires_grad)
@@ -37,6 +37,8 @@ class Parameter(Tensor):
     Parameter containing:
     tensor([0., 0.], requires_grad=True)
     """
+
+    __torch_function__ = _disabled_torch_function_impl  # type: ignore[assignment]
 
     def __new__(cls, data: Tensor | None = None, requires_grad: bool = True) -> Self:
         return _leaf(cls, ops.empty(0) if data is None else data, requires_grad)
@@ -59,6 +61,7 @@ class Buffer(Tensor):
     ['mean']
     """
 
+    __torch_function__ = _disabled_torch_function_impl  # type: ignore[assignment]
     persistent: bool
 
     def __new__(cls, data: Tensor | None = None, *, persistent: bool = True) -> Self:

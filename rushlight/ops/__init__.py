@@ -493,6 +493,7 @@ from .padding import (
     pad as pad,
 )
 from .parts import (
+    alias_view as alias_view,
     chunk as chunk,
     diagonal as diagonal,
     narrow as narrow,

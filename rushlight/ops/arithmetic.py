@@ -20,10 +20,12 @@ from .define import (
     as_operand,
     as_tensor_argument,
     binary,
+    call_again,
     either_operand,
     kernel_for,
     refuse_zero,
     unary,
+    wants_to_be_asked,
     write_out,
 )
 
@@ -99,7 +101,10 @@ def add(input: Tensor, other: Any, *, alpha: Any = 1, out: Tensor | None = None)
     """
     if alpha is _ONE and out is None and isinstance(input, TensorBase) and isinstance(other, TensorBase):
         return apply(_add, (input, other))
-    input, other = either_operand(input, other, "add")
+    if not isinstance(input, TensorBase) or (type(other) not in NUMBERS and not isinstance(other, TensorBase)):
+        if wants_to_be_asked(input) or wants_to_be_asked(other):
+            return call_again(add, input, other, alpha=alpha, out=out)
+        input, other = either_operand(input, other, "add")
     if type(alpha) is int and alpha == 1:
         found = apply(_add, (input, other))
     else:
@@ -110,7 +115,10 @@ def add(input: Tensor, other: Any, *, alpha: Any = 1, out: Tensor | None = None)
 
 def add_(self: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
     """In-place version of `add`."""
-    other = as_operand(other, "add_")
+    if type(other) not in NUMBERS and not isinstance(other, TensorBase):
+        if wants_to_be_asked(other):
+            return call_again(add_, self, other, alpha=alpha)
+        other = as_operand(other, "add_")
     if type(alpha) is int and alpha == 1:
         return write_into(_add, self, (self, other))
     _check_alpha(self, other, alpha)
@@ -130,7 +138,10 @@ def sub(input: Tensor, other: Any, *, alpha: Any = 1, out: Tensor | None = None)
     >>> torch.sub(torch.tensor([1, 2]), 1)
     tensor([0, 1])
     """
-    input, other = either_operand(input, other, "sub")
+    if not isinstance(input, TensorBase) or (type(other) not in NUMBERS and not isinstance(other, TensorBase)):
+        if wants_to_be_asked(input) or wants_to_be_asked(other):
+            return call_again(sub, input, other, alpha=alpha, out=out)
+        input, other = either_operand(input, other, "sub")
     _check_subtraction(input, other)
     if type(alpha) is int and alpha == 1:
         found = apply(_sub, (input, other))
@@ -142,7 +153,10 @@ def sub(input: Tensor, other: Any, *, alpha: Any = 1, out: Tensor | None = None)
 
 def sub_(self: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
     """In-place version of `sub`."""
-    other = as_operand(other, "sub_")
+    if type(other) not in NUMBERS and not isinstance(other, TensorBase):
+        if wants_to_be_asked(other):
+            return call_again(sub_, self, other, alpha=alpha)
+        other = as_operand(other, "sub_")
     _check_subtraction(self, other)
     if type(alpha) is int and alpha == 1:
         return write_into(_sub, self, (self, other))
@@ -292,10 +306,13 @@ def div(input: Tensor, other: Any, *, rounding_mode: str | None = None, out: Ten
     >>> torch.div(torch.tensor([-7, 7]), 2), torch.div(torch.tensor([-7, 7]), 2, rounding_mode="trunc")
     (tensor([-3.5000,  3.5000]), tensor([-3,  3]))
     """
-    card, operands = _division(rounding_mode), either_operand(input, other, "div")
+    if not isinstance(input, TensorBase) or (type(other) not in NUMBERS and not isinstance(other, TensorBase)):
+        if wants_to_be_asked(input) or wants_to_be_asked(other):
+            return call_again(div, input, other, rounding_mode=rounding_mode, out=out)
+        input, other = either_operand(input, other, "div")
     if rounding_mode is not None:
-        refuse_zero(*operands)
-    found = _check_now(apply(card, operands), other)
+        refuse_zero(input, other)
+    found = _check_now(apply(_division(rounding_mode), (input, other)), other)
     return found if out is None else write_out(out, found, input, other)
 
 

@@ -14,7 +14,7 @@ from ..errors import sizes, type_name
 from ..shape import Layout, broadcast_shapes, contiguous, layout, wrap_dim
 from ..storage import TensorBase
 from .card import Card, apply, pointwise_strides, write_into
-from .define import alias, as_operand, as_tensor_argument, by_numpy_names, write_out
+from .define import alias, as_operand, as_tensor_argument, by_numpy_names, call_again, wants_to_be_asked, write_out
 from .scalars import fitting
 
 if TYPE_CHECKING:
@@ -79,7 +79,12 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None, *
     """
     if names:
         return by_numpy_names(cat, locals())
-    tensors = _tuple_of_tensors(tensors, "cat")
+    try:
+        tensors = _tuple_of_tensors(tensors, "cat")
+    except TypeError:
+        if any(map(wants_to_be_asked, tensors if isinstance(tensors, (tuple, list)) else (tensors,))):
+            return call_again(cat, tensors, dim, out=out)
+        raise
     if not tensors:
         raise ValueError("torch.cat(): expected a non-empty list of Tensors")
     for n, t in enumerate(tensors):
@@ -116,7 +121,12 @@ def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None,
     """
     if names:
         return by_numpy_names(stack, locals())
-    tensors = _tuple_of_tensors(tensors, "stack")
+    try:
+        tensors = _tuple_of_tensors(tensors, "stack")
+    except TypeError:
+        if any(map(wants_to_be_asked, tensors if isinstance(tensors, (tuple, list)) else (tensors,))):
+            return call_again(stack, tensors, dim, out=out)
+        raise
     if not tensors:
         raise RuntimeError("stack expects a non-empty TensorList")
     first = tensors[0]._layout

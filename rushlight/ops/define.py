@@ -110,6 +110,28 @@ def as_operand(value: Any, function: str, name: str = "other", position: int = 2
     raise TypeError(f"{function}(): argument '{name}' (position {position}) must be Tensor, not {type(value).__name__}")
 
 
+def wants_to_be_asked(value: Any) -> bool:
+    """Whether a value that is no Tensor is the first with ``__torch_function__``: then the call is to be made again, by `call_again`."""
+    if not hasattr(type(value), "__torch_function__"):
+        return False
+    from .. import overrides
+
+    return overrides.ask_first()
+
+
+def call_again(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call a function that has only now begun to ask its arguments, with what it was given: not with its defaults."""
+    import inspect
+
+    parameters = inspect.signature(function).parameters
+    given = [*args]
+    for parameter in reversed([*parameters.values()][: len(given)]):
+        if given[-1] is not parameter.default:
+            break
+        del given[-1]
+    return function(*given, **{name: value for name, value in kwargs.items() if value is not parameters[name].default})
+
+
 def either_operand(input: Any, other: Any, function: str) -> tuple[Any, Any]:
     """Two operands, each a Tensor or a number; one of two numbers becomes a 0-dim tensor."""
     if not isinstance(input, TensorBase):
@@ -131,6 +153,8 @@ def unary(name: str, numpy: Callable[..., Any], doc: str, *, result: Any = "same
 
     def op(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         if not isinstance(input, TensorBase):
+            if wants_to_be_asked(input):
+                return call_again(op, input, out=out)
             as_tensor_argument(input, name)
         found = apply(card, (input,))
         if out is None:
@@ -141,6 +165,8 @@ def unary(name: str, numpy: Callable[..., Any], doc: str, *, result: Any = "same
 
     def op_without_out(input: Tensor) -> Tensor:
         if not isinstance(input, TensorBase):
+            if wants_to_be_asked(input):
+                return call_again(op_without_out, input)
             as_tensor_argument(input, name)
         return apply(card, (input,))
 
@@ -171,10 +197,14 @@ def binary(name: str, numpy: Callable[..., Any], doc: str, *, result: Any = "sam
 
     def op(input: Tensor, other: Any, *, out: Tensor | None = None) -> Tensor:
         if not isinstance(input, TensorBase):
+            if wants_to_be_asked(input):
+                return call_again(op, input, other, out=out)
             if numbers != "either":
                 as_tensor_argument(input, name)
             input, other = either_operand(input, other, name)
-        if not isinstance(other, TensorBase):
+        if not isinstance(other, TensorBase) and (type(other) not in NUMBERS or numbers == "none"):
+            if wants_to_be_asked(other):
+                return call_again(op, input, other, out=out)
             other = as_operand(other, name, second) if numbers != "none" else as_tensor_argument(other, name, second, 2)
         if divides:
             refuse_zero(input, other)
@@ -227,6 +257,8 @@ def inplace(function: Callable[..., Any]) -> Callable[..., Any]:
 
         def method(self: Any, other: Any) -> Any:  # type: ignore[misc]
             if not isinstance(other, TensorBase):
+                if wants_to_be_asked(other):
+                    return call_again(method, self, other)
                 other = as_tensor_argument(other, name, "other", 1) if card in _TENSORS_ONLY else as_operand(other, name, "other", 1)
             if card in _DIVIDING:
                 refuse_zero(self, other)

@@ -432,6 +432,10 @@ def getitem(input: Tensor, index: Any) -> Tensor:
     return view
 
 
+# By these names ``__torch_function__`` knows them.
+getitem.__name__, getitem.__qualname__ = "__getitem__", "Tensor.__getitem__"
+
+
 def _assigned(input: TensorBase, value: Any) -> Any:
     """The value of an assignment as a tensor or a number that `input` can hold."""
     if isinstance(value, TensorBase):
@@ -475,6 +479,9 @@ def setitem(input: Tensor, index: Any, value: Any) -> None:
     if isinstance(value, TensorBase):
         value = _without_leading_ones(value, value._layout.shape)
     put_at(view, advanced, value, False)
+
+
+setitem.__name__, setitem.__qualname__ = "__setitem__", "Tensor.__setitem__"
 
 
 def put_at(view: Any, advanced: Sequence[tuple[int, Any]], value: Any, accumulate: bool) -> None:

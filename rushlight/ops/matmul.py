@@ -17,7 +17,7 @@ from ..graph import grad_state
 from ..shape import Layout, broadcast_shapes, can_broadcast_to, contiguous, layout
 from ..storage import TensorBase
 from .card import Card, apply
-from .define import EXACT, as_tensor_argument, titled, write_out
+from .define import EXACT, as_tensor_argument, call_again, titled, wants_to_be_asked, write_out
 from .gradient_entry import apply_masked, masked, results, through
 from .reduction import widened
 from .scalars import C_NAMES, overflow
@@ -197,7 +197,12 @@ def matmul(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor
     >>> torch.matmul(torch.ones(2, 1, 3), torch.ones(3, 4)).shape
     torch.Size([2, 1, 4])
     """
-    found = product_of_tensors(as_tensor_argument(input, "matmul"), as_tensor_argument(other, "matmul", "other", 2))
+    if not isinstance(input, TensorBase) or not isinstance(other, TensorBase):
+        if wants_to_be_asked(input) or wants_to_be_asked(other):
+            return call_again(matmul, input, other, out=out)
+        as_tensor_argument(input, "matmul")
+        as_tensor_argument(other, "matmul", "other", 2)
+    found = product_of_tensors(input, other)
     return found if out is None else write_out(out, found, exact=EXACT)
 
 
@@ -339,7 +344,10 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     >>> F.linear(torch.ones(1, 2), torch.tensor([[1., 2.]]), torch.tensor([10.]))
     tensor([[13.]])
     """
-    as_tensor_argument(input, "linear")
+    if not isinstance(input, TensorBase):
+        if wants_to_be_asked(input):
+            return call_again(linear, input, weight, bias)
+        as_tensor_argument(input, "linear")
     return apply(_linear, (input, weight) if bias is None else (input, weight, bias))
 
 

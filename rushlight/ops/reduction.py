@@ -16,9 +16,10 @@ from ..engine.lowering import AS_FLOAT, LOOPED, ROW_BLOCK, Calls, Column, Loop, 
 from ..engine.terms import FLOATS
 from ..errors import sizes
 from ..shape import Layout, Shape, as_one_dim, can_broadcast_to, contiguous, wrap_dims
+from ..storage import TensorBase
 from .card import Card, apply
 from .combine import cat
-from .define import NO_DIM, as_tensor_argument, by_numpy_names, write_out
+from .define import NO_DIM, as_tensor_argument, by_numpy_names, call_again, wants_to_be_asked, write_out
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -163,8 +164,11 @@ def sum(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = F
     """
     if names:
         return by_numpy_names(sum, locals())
-    here = as_tensor_argument(input, "sum")._layout
-    return _sum(input, dim, keepdim, dtype or (out._layout.dtype if out is not None else sum_dtype(here.dtype)), out)
+    if not isinstance(input, TensorBase):
+        if wants_to_be_asked(input):
+            return call_again(sum, input, dim, keepdim, dtype=dtype, out=out)
+        as_tensor_argument(input, "sum")
+    return _sum(input, dim, keepdim, dtype or (out._layout.dtype if out is not None else sum_dtype(input._layout.dtype)), out)
 
 
 def _mean_rule(input: np.ndarray, dims: Shape, keepdim: bool, dtype: dt.dtype) -> Any:
@@ -189,7 +193,11 @@ def mean(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = 
     """
     if names:
         return by_numpy_names(mean, locals())
-    wanted = dtype or as_tensor_argument(input, "mean")._layout.dtype
+    if not isinstance(input, TensorBase):
+        if wants_to_be_asked(input):
+            return call_again(mean, input, dim, keepdim, dtype=dtype, out=out)
+        as_tensor_argument(input, "mean")
+    wanted = dtype or input._layout.dtype
     if wanted.category < dt.FLOAT:
         which = "Optional" if dtype else "Input"
         raise RuntimeError(f"mean(): could not infer output dtype. {which} dtype must be either a floating point or complex dtype. Got: {wanted.type_name}")

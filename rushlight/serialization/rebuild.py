@@ -199,9 +199,11 @@ def rebuild_parameter_with_state(data: Tensor, requires_grad: bool, backward_hoo
 def rebuild_from_type(
     function: Callable[..., Tensor], new_type: type[Tensor], args: tuple[Any, ...], state: Any
 ) -> Tensor:
+    from ..tensor import as_class
+
     tensor = function(*args)
     if type(tensor) is not new_type:
-        tensor = tensor.as_subclass(new_type)
+        tensor = as_class(tensor, new_type)
     restore = getattr(tensor, "__setstate__", None)
     if restore is not None:
         restore(state)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import numpy as np
@@ -88,3 +89,21 @@ def test_large_tensors_give_the_values_of_their_pieces() -> None:
     for f in (F.gelu, torch.erf, torch.erfc, lambda x: F.gelu(x, approximate="tanh")):
         assert torch.equal(f(x), torch.cat([f(part) for part in x.split(7000)]))
         assert torch.equal(f(x.reshape(200, 250).t()), f(x).reshape(200, 250).t())
+
+
+def test_softmax_of_rows_with_what_is_no_number():
+    """A nan makes its row nan wherever it stands, infinity too; so does a row of nothing but -inf."""
+    nan, inf = math.nan, math.inf
+    rows = torch.randn(7, 70)
+    rows[0, 0], rows[1, 69], rows[2, 40], rows[3], rows[4], rows[5, 3] = nan, nan, inf, -inf, nan, -inf
+    for x, dim in ((rows, 1), (rows.t().contiguous(), 0)):
+        for function in (F.softmax, F.log_softmax):
+            found = function(x, dim).isnan()
+            assert found.all(dim).tolist() == found.any(dim).tolist() == [True] * 5 + [False] * 2
+    assert F.softmax(rows, 1)[5, 3] == 0 and F.log_softmax(rows, 1)[5, 3] == -inf
+    losses = F.cross_entropy(rows, torch.zeros(7, dtype=torch.int64), reduction="none")
+    assert losses.isnan().tolist() == [True] * 5 + [False] * 2
+    assert rows.logsumexp(1).isnan().tolist() == [True, True, False, False, True, False, False]
+    # Further below the largest than a normal number reaches.
+    near, further, none = F.softmax(torch.tensor([0.0, -87.0, -95.0, -200.0]), 0).tolist()[1:]
+    assert near == pytest.approx(math.exp(-87), rel=1e-6) and 0 <= further < 2.0**-126 and none == 0

@@ -41,15 +41,15 @@ trace of 3 entries: 4 regions of 4 storages, 1 numbers
     2 softmax(%2, dim=1) -> %3 float32[3, 4]
 native part of 3 entries: 1 units, 1 kernels, arena of 128 B
   unit 0, loops over 3 rows of 4: 0 sub, 1 exp, 2 softmax; writes %3; fused away %1, %2; workspace 128 B
-    loop_sub_exp_rowmax_sub_exp_rowsum_1more: 3 rows of 4
+    loop_sub_exp_rowlargest_sub_exp_below_rowsum_1more: 3 rows of 4
       a = %0 float, strides [4, 1]
       b = %4 double
       c = %3 float, strides [4, 1]
       pass 1: t4 = exp(a - float(b)), kept
-      pass 1: t5 = rowmax(t4)
-      pass 2: t7 = exp(t4 - t5), kept
+      pass 1: t5 = rowlargest(t4)
+      pass 2: t7 = exp_below(t4 - t5), kept
       pass 2: t8 = rowsum(t7)
-      pass 3: c = t7 / t8 N us  native part of 1 kernels N us  loop_sub_exp_rowmax_sub_exp_rowsum_1more
+      pass 3: c = t7 / t8 N us  native part of 1 kernels N us  loop_sub_exp_rowlargest_sub_exp_below_rowsum_1more
 run of 3 entries compiled: 1 native parts with 1 kernels, 0 interpreted"""
 
 

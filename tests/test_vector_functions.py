@@ -69,6 +69,18 @@ def test_large_arguments_of_sine_and_cosine_are_reduced_exactly():
     assert ulps(compute("cos", x), cosine).max() < 1
 
 
+def test_the_exponential_of_what_is_not_positive():
+    x = sample(997)
+    x = np.where(x > 0, -x, x)
+    with np.errstate(invalid="ignore"):
+        exact = np.exp(x.astype(np.float64))
+    found = compute("exp_below", x)
+    normal = ~(exact < 2.0**-126)
+    assert ulps(found, exact)[normal].max() <= BOUNDS["exp_below"]
+    assert (np.abs(found - exact)[~normal] < 2.0**-126).all() and not found[exact < 2.0**-127].any()
+    np.testing.assert_array_equal(bits(compute("exp_below", x, lanes=1)), bits(found))
+
+
 def test_pow():
     random = np.random.default_rng(0)
     x = np.exp(random.uniform(-40, 40, 1 << 16)).astype(np.float32)

@@ -136,9 +136,9 @@ def forward(plan: Plan) -> Lowered | None:
     own = loss.weight_of(k, kept, t, 2)
     found = k.at(0, type, k.select(kept, t, 0))
     if loss.logits:
-        top = k.max(x)
+        top = k.largest(x)
         shifted = x - top
-        norm = k.log(k.sum(k.exp(shifted)))
+        norm = k.log(k.sum(k.exp_below(shifted)))
         found = (found - top) - norm
     found = k.select(kept, -found, 0) if loss.weight is None else k.select(k.compare("eq", own, 0), 0, -found * own)
     if loss.smoothing:
@@ -181,7 +181,7 @@ def backward(plan: Plan) -> Lowered | None:
     chosen = k.compare("eq", k.position(), k.convert(t, "i32"))
     if loss.logits:
         x = k.load(1, type, type)
-        e = k.exp(x - k.max(x))
+        e = k.exp_below(x - k.largest(x))
         total = scale
         if loss.smoothing:
             # Of the loss, `scale` is on the target and `spread` on every class.

@@ -196,6 +196,17 @@ def exp(k: Builder, x: Value) -> Value:
     return _unscale(k, small, k.mul(_twice(k, fraction), half_scale))
 
 
+def exp_below(k: Builder, x: Value) -> Value:
+    """``e ** x`` for ``x <= 0``; 0 where that is less than 2^-126.5. Within 0.90 ulp of what is not."""
+    check(x)
+    rounder = k.like(_ROUNDER, x)
+    bounded = at_least(k, x, -88.0)  # where the bits of the scale are 0
+    rounded = k.fma(bounded, k.like(_LOG2_E, x), rounder)
+    n = k.sub(rounded, rounder)
+    r = k.fma(n, k.like(-_LN2_LOW, x), k.fma(n, k.like(-_LN2_HIGH, x), bounded))
+    return k.mul(polynomial(k, r, (1.0, 1.0, *_EXP)), k.bitcast(k.shl(k.bitcast(rounded, "i32"), 23), "float"))
+
+
 def _twice(k: Builder, fraction: Value) -> Value:
     """``2 * (1 + fraction)``, for a scale that would overflow if it were not halved."""
     two = k.like(2, fraction)

@@ -32,6 +32,8 @@ _EXTREMUM_VECTORS = 4
 #: at most.
 _AHEAD = 2048
 _ROWS_AHEAD = 8
+#: Rows of more elements do not find the next one's beside themselves in the nearest caches.
+_FETCHED_AT_MOST = 4096
 
 
 class Access(NamedTuple):
@@ -158,6 +160,27 @@ def scratch_rows(nest: Nest) -> int:
     return len(passes(nest, Stages(nest))[1])
 
 
+class Fetch(NamedTuple):
+    """What one pass over the row fetches for others: without that, memory rests while the passes over what is in the cache compute."""
+
+    run: Pass | None = None
+    next_row: Sequence[int] = ()  # operands whose next row it fetches
+    stored: Sequence[int] = ()  # operands that later passes write
+
+
+def fetched(nest: Nest, found: Sequence[Pass]) -> Fetch:
+    """The second pass fetches, where rows follow each other."""
+    runs = [run for run in found if run.targets]
+    if len(runs) < 2 or not nest.outer or nest.shared != "outer":
+        return Fetch()
+
+    def near(op: str, terms: Sequence[int]) -> list[int]:
+        operands = [int(nest.nodes[n].detail) for n in terms if nest.nodes[n].op == op]
+        return [n for n in operands if nest.operands[n].along == "1"]
+
+    return Fetch(runs[1], near("load", runs[0].needed), near("store", [t for run in runs[2:] for t in run.targets]))
+
+
 @lru_cache(maxsize=768)
 def kernel(nest: Nest) -> Kernel:
     """The kernel of a nest. See nests.py for its words."""
@@ -167,7 +190,7 @@ def kernel(nest: Nest) -> Kernel:
 
 #: What a kernel's name does not tell, and how it tells the rest.
 _UNNAMED = frozenset(("load", "store", "constant", "number", "convert"))
-_NAMES = {"sum": "rowsum", "prod": "rowprod", "max": "rowmax", "min": "rowmin", "column_sum": "colsum"}
+_NAMES = {"sum": "rowsum", "prod": "rowprod", "max": "rowmax", "largest": "rowlargest", "min": "rowmin", "column_sum": "colsum"}
 _NAMED_AT_MOST = 6
 
 
@@ -189,6 +212,7 @@ class _Writer:
         self.nest = nest
         self.shape = Stages(nest)
         self.passes, self.rows = passes(nest, self.shape)
+        self.fetch = fetched(nest, self.passes)
         self.k = Builder(name_of(nest), [("ptr", "args"), *(_BOX if nest.shared == "box" else [("i64", "chunk")])])
         self.ahead: list[Value | None] = [None] * len(nest.operands)
         self._word = 0
@@ -220,6 +244,7 @@ class _Writer:
             self.strides.append([self.word() for _ in range(nest.outer)])
             self.along.append(self.word() if operand.along == "s" else None if operand.along in ("0", "1") else k.constant(int(operand.along), "i64"))
         self.columns = {int(node.detail) for node in nest.nodes if node.op == "column_sum"}
+        self.fetches = k.select(k.compare("sle", self.row, k.constant(_FETCHED_AT_MOST, "i64")), k.constant(-1, "i64"), k.constant(0, "i64"))
         if nest.shared == "box":
             self._box(pointers)
             return k
@@ -369,6 +394,8 @@ class _Writer:
         """The terms of a pass at 16 places along the row; stores are carried out."""
         k, nest = self.k, self.nest
         values = dict(spread)
+        if run is self.fetch.run and mask is None:
+            self._fetch(place)
         for n, row in run.saved_before.items():
             values[n] = k.load(self._scratch(row, place), "float", LANES)
         for n in run.needed:
@@ -391,6 +418,15 @@ class _Writer:
                 before = self._load(operand, place, mask)
                 self._store(operand, k.add(before, values[node.args[0]]), place, mask)
         return values
+
+    def _fetch(self, place: Value) -> None:
+        k = self.k
+        place = k.and_(place, self.fetches)
+        for writes, operands in ((False, self.fetch.next_row), (True, self.fetch.stored)):
+            for n in operands:
+                pointer = self.pointers[n]
+                assert pointer is not None
+                k.prefetch(k.address(pointer, place if writes else k.add(place, k.and_(self.strides[n][-1], self.fetches)), self.nest.operands[n].type), writes)
 
     def _scratch(self, row: int, place: Value) -> Value:
         k = self.k
@@ -462,7 +498,7 @@ def identity(node: Node) -> float:
     if node.op == "prod":
         return 1
     if node.type in FLOATS:
-        return float("-inf") if node.op == "max" else float("inf")
+        return float("-inf") if node.op in ("max", "largest") else float("inf")
     bits = BITS[node.type]
     return -(1 << (bits - 1)) if node.op == "max" else (1 << (bits - 1)) - 1
 
@@ -472,6 +508,8 @@ def combined(k: Builder, op: str, a: Value, b: Value) -> Value:
         return k.add(a, b)
     if op == "prod":
         return k.mul(a, b)
+    if op == "largest":
+        return k.select(k.compare("ogt", b, a), b, a)
     found = k.maximum(a, b) if op == "max" else k.minimum(a, b)
     if not a.floating:
         return found

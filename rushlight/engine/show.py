@@ -180,7 +180,7 @@ def _operand(number: int) -> str:
 
 
 _SIGNS = {"add": "+", "sub": "-", "mul": "*", "div": "/", "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!=", "and": "&", "or": "|", "xor": "^"}
-_ROW_NAMES = {"sum": "rowsum", "prod": "rowprod", "max": "rowmax", "min": "rowmin"}
+_ROW_NAMES = {"sum": "rowsum", "prod": "rowprod", "max": "rowmax", "largest": "rowlargest", "min": "rowmin"}
 
 
 def _formulas(nest: Nest, nodes: Sequence[Node]) -> list[str]:

@@ -1,7 +1,7 @@
 """Terms: what a loop computes for each element, as a list of operations.
 
-A card's lowering is a formula over terms: ``lambda k, x: k.exp(x)``, or, over rows, ``e = k.exp(x - k.max(x)); return
-e / k.sum(e)``. It knows nothing of loops, strides or vectors. Equal operations are one term, so what several entries of a
+A card's lowering is a formula over terms: ``lambda k, x: k.exp(x)``, or, over rows, ``e = k.exp_below(x - k.largest(x));
+return e / k.sum(e)``. It knows nothing of loops, strides or vectors. Equal operations are one term, so what several entries of a
 fused group have in common is computed once.
 
 A term varies along the row (the last dim of the loop nest), or is one value for each row: reductions over the row, numbers,
@@ -34,10 +34,10 @@ EXACT_FUNCTIONS = frozenset(["fmod", "quotient", "rest", "nextafter"])
 #: Operations whose result IEEE or two's complement fixes: NumPy's bits are the same.
 EXACT = frozenset(["load", "number", "constant", "store", "add", "sub", "mul", "div", "neg", "abs", "sqrt", "maximum", "minimum", "floor", "ceil", "rint", "trunc", "and", "or", "xor", "lt", "le", "gt", "ge", "eq", "ne", "select", "convert", "position", "at", "copysign", "shl", "ashr", "from_bf16", "to_bf16", "from_f16", "to_f16", "from_u8", *EXACT_FUNCTIONS])
 #: Functions of float32 (functions.py), worth keeping rather than computing twice.
-FUNCTIONS = frozenset(["exp", "expm1", "exp2", "log", "log1p", "log2", "log10", "tanh", "erf", "erfc", "sigmoid", "gelu", "gelu_tanh", "silu", "sin", "cos", "tan", "sinh", "cosh", "rsqrt", "pow", "log_sigmoid", "log1p_exp", "mish", "gelu_gradient", "gelu_tanh_gradient", "hypot", "asin", "acos", "atan", "atan2", "asinh", "acosh", "atanh"])
+FUNCTIONS = frozenset(["exp", "exp_below", "expm1", "exp2", "log", "log1p", "log2", "log10", "tanh", "erf", "erfc", "sigmoid", "gelu", "gelu_tanh", "silu", "sin", "cos", "tan", "sinh", "cosh", "rsqrt", "pow", "log_sigmoid", "log1p_exp", "mish", "gelu_gradient", "gelu_tanh_gradient", "hypot", "asin", "acos", "atan", "atan2", "asinh", "acosh", "atanh"])
 #: Those of them that float64 has too (double_functions.py).
 DOUBLE_FUNCTIONS = frozenset(["exp", "expm1", "exp2", "log", "log1p", "tanh", "sigmoid", "silu", "log_sigmoid", "log1p_exp", "erf", "erfc", "gelu", "gelu_gradient", "sin", "cos"])
-REDUCTIONS = frozenset(("sum", "prod", "max", "min"))
+REDUCTIONS = frozenset(("sum", "prod", "max", "min", "largest"))
 
 
 _NO_BOOLS = frozenset(["add", "sub", "mul", "neg", "abs", "lt", "le", "gt", "ge"])
@@ -212,6 +212,10 @@ class Terms:
     def exp(self, x: Term) -> Term:
         return self.apply("exp", x)
 
+    def exp_below(self, x: Term) -> Term:
+        """The exponential of what is below 0, or nan, in a sum that has exp(0): what is no normal number may be 0."""
+        return self.apply("exp_below" if x.type == "float" else "exp", x)
+
     def log(self, x: Term) -> Term:
         return self.apply("log", x)
 
@@ -225,6 +229,10 @@ class Terms:
 
     def max(self, x: Term) -> Term:
         return self.node("max", (x.number,), x.type)
+
+    def largest(self, x: Term) -> Term:
+        """The maximum of the numbers; nan does not count, and which zero it is stays open."""
+        return self.node("largest", (x.number,), x.type)
 
     def min(self, x: Term) -> Term:
         return self.node("min", (x.number,), x.type)

@@ -424,7 +424,7 @@ def _logsumexp_rule(input: np.ndarray, dims: Shape, keepdim: bool) -> Any:
 
 
 def _logsumexp_terms(k: Any, input: Any, dims: Shape, keepdim: bool) -> Any:
-    largest = k.max(input)
+    largest = k.largest(input)
     largest = k.select(k.abs(largest) < math.inf, largest, 0)
     return k.log(k.sum(k.exp(input - largest))) + largest
 

@@ -55,13 +55,13 @@ def _space(plan: Any) -> Space | None:
 
 
 def _softmax_terms(k: Any, input: Any, dim: int) -> Any:
-    e = k.exp(input - k.max(input))
+    e = k.exp_below(input - k.largest(input))
     return e / k.sum(e)
 
 
 def _log_softmax_terms(k: Any, input: Any, dim: int) -> Any:
-    shifted = input - k.max(input)
-    return shifted - k.log(k.sum(k.exp(shifted)))
+    shifted = input - k.largest(input)
+    return shifted - k.log(k.sum(k.exp_below(shifted)))
 
 
 def _softmax_backward_terms(k: Any, grad_output: Any, output: Any, dim: int) -> Any:

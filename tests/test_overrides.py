@@ -139,6 +139,13 @@ def test_parameters_give_ordinary_tensors() -> None:
         assert type(x + 1) is torch.Tensor and type(x[0]) is torch.Tensor
 
 
+def test_writes_to_a_parameter_count() -> None:
+    weight = nn.Parameter(torch.ones(2))
+    with torch.no_grad():
+        weight.add_(1)
+    assert weight._version == 1 and not weight._is_view()
+
+
 def test_what_is_told(asked: list[Any]) -> None:
     x = torch.ones(2, 3).as_subclass(Logging)
     for call, told in [

@@ -8,6 +8,7 @@ from typing import Any, NoReturn, Self
 from .. import ops
 from ..devices import device as Device
 from ..dtypes import dtype as DType
+from ..graph import make_tensor
 from ..tensor import Tensor, _disabled_torch_function_impl, as_class
 
 __all__ = [
@@ -22,8 +23,7 @@ __all__ = [
 
 def _leaf(cls: type[Any], data: Tensor, requires_grad: bool) -> Any:
     """A leaf of class ``cls`` over the memory of ``data``."""
-    # `.data` because what `detach` returns is a view, and a parameter is none.
-    leaf = as_class(data.detach().data, cls)
+    leaf = as_class(make_tensor(data._storage, data._offset, data._layout), cls)
     if requires_grad and not (leaf.is_floating_point() or leaf.is_complex()):
         raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
     return leaf.requires_grad_(requires_grad)

@@ -219,7 +219,7 @@ class Node:
     def next_functions(self) -> tuple[tuple[Any, int], ...]:
         """The nodes that gradients go to, with the number of their output, as PyTorch lists them."""
         return tuple(
-            (None, 0) if edge is None else (edge if type(edge) is tuple else (AccumulateGrad.of(edge), 0)) for edge in self.edges
+            (None, 0) if edge is None else ((shown(edge[0]), edge[1]) if type(edge) is tuple else (AccumulateGrad.of(edge), 0)) for edge in self.edges
         )
 
     @property
@@ -397,6 +397,44 @@ class CardNode(Node):
             self.saved = None
 
 
+_SHOWN: dict[tuple[Card, str], type[CardNode]] = {}
+
+
+def shown(node: Node) -> Node:
+    """The node, as users see it: of a class with PyTorch's name for it and with what is saved as attributes.
+
+    Nodes are made without, which costs nothing at each op, and given it when somebody first looks at them.
+    """
+    if type(node) is CardNode:
+        key = (node.plan.card, node.name())
+        found = _SHOWN.get(key)
+        if found is None:
+            found = _SHOWN[key] = type(key[1], (CardNode,), {"__slots__": (), "__module__": "builtins", **_saved_attributes(key[0])})
+        node.__class__ = found
+    return node
+
+
+def _saved_attributes(card: Card) -> dict[str, property]:
+    """What a node of the card says was saved: operands and outputs, None for those that its gradients do not need."""
+    if card.variadic or not card.saves_anything:
+        return {}
+    named = card.named_by_rules()
+    places = {**{name: n for n, name in enumerate(card.operands)}, **{name: -1 - n for n, name in enumerate(card.outputs)}}
+    return {f"_saved_{_PYTORCHS_NAMES.get(name, name)}": property(_saved_at(place)) for name, place in places.items() if name in named}
+
+
+_PYTORCHS_NAMES = {"input": "self", "output": "result"}
+
+
+def _saved_at(place: int) -> Callable[[CardNode], Any]:
+    def saved(node: CardNode) -> Any:
+        if node.saved is None:
+            raise RuntimeError(FREED)
+        return node.get(place) if place in node.saved else None
+
+    return saved
+
+
 class AsStridedNode(Node):
     """The gradient of a view of a tensor that an in-place write has given a new history: through as_strided of the base."""
 
@@ -413,6 +451,10 @@ class AsStridedNode(Node):
         from .ops.views import as_strided_backward
 
         return (None if grads[0] is None else as_strided_backward(grads[0], self.base_layout, self.layouts[0], self.delta),)
+
+
+# As PyTorch calls it, for whoever draws the graph.
+AsStridedNode.__name__ = AsStridedNode.__qualname__ = "AsStridedBackward0"
 
 
 class CopySlices(Node):

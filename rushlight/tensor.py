@@ -242,7 +242,7 @@ class Tensor(Methods):
     def grad_fn(self) -> Any:
         if self._base is not None:
             refresh_view(self)
-        return self._node
+        return None if self._node is None else graph.shown(self._node)
 
     @property
     def output_nr(self) -> int:

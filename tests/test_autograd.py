@@ -937,3 +937,31 @@ def test_the_repr_of_a_grad_mode_that_is_set_says_which():
 def test_tensors_of_the_common_shape_are_broadcast_to_themselves():
     x, y = torch.ones(2, requires_grad=True), torch.ones(2)
     assert torch.broadcast_tensors(x, y)[0] is x and torch.broadcast_tensors(x, torch.ones(3, 2))[0].shape == (3, 2)
+
+
+def test_the_class_of_a_node_has_pytorchs_name_and_shows_what_is_saved() -> None:
+    """Programs that draw the graph go by `type(node).__name__`, `next_functions`, `variable` and `_saved_...`."""
+    x = torch.ones(2, 3, requires_grad=True)
+    y = (x * x).exp().sum()
+    names = []
+    node = y.grad_fn
+    while node is not None:
+        names.append(type(node).__name__)
+        assert node.__class__.__name__ == names[-1] and isinstance(node, torch.autograd.graph.Node)
+        leaf = node
+        node = node.next_functions[0][0] if node.next_functions else None
+    assert names == ["SumBackward0", "ExpBackward0", "MulBackward0", "AccumulateGrad"] and leaf.variable is x
+    assert y.grad_fn is y.grad_fn and type(y.grad_fn) is type((x + 1).sum().grad_fn)
+    exp = y.grad_fn.next_functions[0][0]
+    assert exp._saved_result.tolist() == torch.exp(x).tolist()
+    assert exp.next_functions[0][0]._saved_self is x
+    product = (x * 2).grad_fn
+    assert product._saved_self is None and [name for name in dir(product) if name.startswith("_saved_")] == ["_saved_other", "_saved_self"]
+    assert type(torch.autograd.graph.get_gradient_edge(x * 2).node).__name__ == "MulBackward0"
+    assert [type((x * 1)[:1].add_(1).grad_fn).__name__, type(x.split(1)[0].grad_fn).__name__] == ["AsStridedBackward0", "SplitBackward0"]
+    # Whether somebody has looked makes no difference to a pass.
+    grads = torch.autograd.grad(y, x, retain_graph=True)[0]
+    y.backward()
+    assert x.grad.tolist() == grads.tolist()
+    with raises("Trying to backward through the graph a second time"):
+        exp._saved_result  # noqa: B018

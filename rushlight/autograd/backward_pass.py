@@ -208,7 +208,7 @@ class _Pass:
 
     def step(self, node: Node, grads: list[Tensor | None]) -> None:
         """Run one node and send its gradients on."""
-        if type(node) not in OWN_NODES or node.hooks or node.prehooks or grad_state.anomaly:
+        if (type(node) not in OWN_NODES and not isinstance(node, OWN_NODES)) or node.hooks or node.prehooks or grad_state.anomaly:
             self.step_with_hooks(node, grads)
             return
         tape.thread.position = self.position

@@ -14,6 +14,7 @@ from ..graph import (
     edge_of,
     grad_state,
     requires_grad,
+    shown,
     written,
 )
 from ..storage import TensorBase
@@ -92,7 +93,7 @@ def get_gradient_edge(tensor: Tensor) -> GradientEdge:
     if not requires_grad(tensor):
         raise RuntimeError("It is not possible to get the gradient edge for a Tensor that does not require gradients")
     edge = edge_of(tensor)
-    return GradientEdge(*edge) if type(edge) is tuple else GradientEdge(AccumulateGrad.of(edge), 0)
+    return GradientEdge(shown(edge[0]), edge[1]) if type(edge) is tuple else GradientEdge(AccumulateGrad.of(edge), 0)
 
 
 def increment_version(tensor: Tensor | Iterable[Tensor]) -> None:

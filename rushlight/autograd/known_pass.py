@@ -63,7 +63,7 @@ def read(root: Edge, grad: Tensor) -> Graph | None:
     in_use = AccumulateGrad.in_use
     while heap:
         node = waiting[heapq.heappop(heap)]
-        if type(node) not in OWN_NODES or node.__dict__:
+        if (type(node) not in OWN_NODES and not isinstance(node, OWN_NODES)) or node.__dict__:
             return None
         saved = node.saved
         if saved is None:

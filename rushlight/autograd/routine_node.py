@@ -68,5 +68,7 @@ class RoutineNode(Node):
         self.saved = None
 
 
+RoutineNode.__name__ = RoutineNode.__qualname__ = "CompiledFunctionBackward"  # PyTorch's name
+
 #: Nodes whose gradients this package's rules give, and nobody else's code.
 OWN_NODES = (CardNode, RoutineNode)

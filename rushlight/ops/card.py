@@ -172,16 +172,19 @@ class Card:
         self.onnx = onnx
         self.lowering = lowering
         self.autocast = autocast
-        rules = [backward] if backward is not None else self.grads.values()
-        named = {p for rule in rules for p in parameters_of(rule)}
         # Without `infer` the op runs at once; a pointwise card infers by its own rule.
         self.deferred = infer is not None or isinstance(self, Pointwise)
-        self.saves_anything = bool(named & ({*self.operands} | {*self.outputs}))
+        self.saves_anything = bool(self.named_by_rules() & ({*self.operands} | {*self.outputs}))
 
     rounds_numbers = True  # of a pointwise card; see there
 
     def __repr__(self) -> str:
         return f"<card {self.name}>"
+
+    def named_by_rules(self) -> set[str]:
+        """What the gradient rules take besides the gradient."""
+        rules = [self.joint] if self.joint is not None else self.grads.values()
+        return {p for rule in rules for p in parameters_of(rule)}
 
     def plan(self, operands: Sequence[Any], static: Static, target: Layout | None) -> Plan:
         """Infer the plan for these operands (a first time; `apply` caches it)."""

@@ -346,7 +346,7 @@ def resize(tensor: Any, shape: tuple[int, ...]) -> None:
 
 def titled(found: Any, title: str) -> Any:
     """The result of a composite, whose node goes by the name that PyTorch's own op would give it."""
-    if type(found._node) is CardNode:
+    if isinstance(found._node, CardNode):
         found._node.title = title
     return found
 

@@ -9,7 +9,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from rushlight.engine import gemm, llvm
+from rushlight.engine import gemm, gemm_kernel, llvm
 from rushlight.engine.kernel import WORKSPACE, Lowered, Pointer
 
 pytestmark = pytest.mark.skipif(not llvm.AVAILABLE, reason="no native code here")
@@ -21,7 +21,7 @@ ERROR = {np.dtype(np.float32): 1e-6, np.dtype(np.float64): 1e-14}
 
 
 def run(lowered: Lowered, arrays: list[np.ndarray]) -> None:
-    """All chunks, the last one first: their order must not matter. The workspace is nan before."""
+    """All chunks, or jobs that chunks claim, the last one first: their order must not matter. The workspace is nan before."""
     workspace = np.full(lowered.workspace // 8 + 1, np.nan)
     for call in lowered.calls:
         words = [
@@ -30,8 +30,14 @@ def run(lowered: Lowered, arrays: list[np.ndarray]) -> None:
         ]
         args = np.array(words, np.int64)
         code = llvm.load(call.kernel.source, [call.kernel.name])
+        kernel = FUNCTION(code.addresses[call.kernel.name])
+        if call.kernel.name == "product":
+            for job in reversed(range(args[gemm_kernel.Word.JOBS + 1])):
+                args[gemm_kernel.Word.JOBS : gemm_kernel.Word.JOBS + 2] = job, job + 1
+                kernel(args.ctypes.data, job % call.chunks)
+            continue
         for chunk in reversed(range(call.chunks)):
-            FUNCTION(code.addresses[call.kernel.name])(args.ctypes.data, chunk)
+            kernel(args.ctypes.data, chunk)
 
 
 def strides(array: np.ndarray) -> tuple[int, ...]:

@@ -13,7 +13,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from .emit import Builder, Loop, Value
-from .gemm_kernel import read_word
 
 #: How many words there are.
 WORDS = 3
@@ -27,8 +26,8 @@ def claims(jobs: int, chunks: int) -> tuple[int, int, int]:
 @contextmanager
 def claimed(k: Builder, word: int, carried: Sequence[Value] = ()) -> Iterator[Loop]:
     """``for index in the jobs that this chunk claims``: see `Builder.loop`; the words begin with `word`."""
-    counter = k.address(k.parameters["args"], word, "i64")
-    jobs, last = read_word(k, word + 1), read_word(k, word + 2)
+    counter, *others = (k.address(k.parameters["args"], word + n, "i64") for n in range(WORDS))
+    jobs, last = (k.load(address, "i64") for address in others)
     one_claim = f"atomicrmw add ptr {counter.text}, i64 1 monotonic, align 8"
     with k.repeat(lambda: k.new(one_claim, "i64"), jobs, carried) as turn:
         yield turn

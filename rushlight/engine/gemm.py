@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from ..shape import as_one_dim
 from . import gemm_amx, llvm
+from .claims import claims
 from .elements import HALVES, bytes_of, memory_type, register_type
 from .emit import BITS
 from .gemm_kernel import BATCH_DIMS, PairWord, Word, pair_kernel, product_kernel, shares
@@ -337,8 +338,9 @@ class _Plan:
             }
             for word, value in settings.items():
                 words[word] = value
-            for word, whole, divided in ((Word.BLOCKS, blocks, slabs), (Word.PANELS, panels, panel_slabs), (Word.JOBS, jobs, parts)):
+            for word, whole, divided in ((Word.BLOCKS, blocks, slabs), (Word.PANELS, panels, panel_slabs)):
                 words[word : word + 2] = shares(whole, divided)
+            words[Word.JOBS : Word.BATCH] = claims(jobs, parts)
             result = None
             matrices = as_one_dim(self.batch, tuple(out.batch))
             tailed = parts > 1 and self.n >= _TAILED_COLUMNS and products * self.m * self.n * self.size <= _TAILED_BYTES

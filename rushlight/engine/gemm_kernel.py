@@ -20,6 +20,7 @@ from enum import IntEnum, auto
 from functools import lru_cache, partial
 
 from . import gemm_amx, llvm
+from .claims import WORDS as CLAIM_WORDS, claimed
 from .elements import add_products, load, memory_type
 from .emit import LANES, Builder, Value, module
 from .gemm_pack import PairOfLines, packing
@@ -57,8 +58,8 @@ class Word(IntEnum):
     # Shares, each two words; see `shares`.
     BLOCKS = TAIL + 2  # type: ignore[operator]  # of rows in a slab
     PANELS = BLOCKS + 2  # in a slab
-    JOBS = PANELS + 2  # in a chunk: the batch's products times their row slabs times their panel slabs
-    BATCH = JOBS + 2  # BATCH_DIMS extents, then as many strides of a, of b, of the bias and of the output
+    JOBS = PANELS + 2  # the batch's products times their row slabs times their panel slabs; see claims.py
+    BATCH = JOBS + CLAIM_WORDS  # BATCH_DIMS extents, then as many strides of a, of b, of the bias and of the output
 
 
 @lru_cache(maxsize=256)
@@ -239,7 +240,7 @@ def _product(variant: Variant) -> Builder:
 
     if variant.amx:
         gemm_amx.configure(k)
-    with k.loop(*share(k, chunk, Word.JOBS)) as job:
+    with claimed(k, Word.JOBS) as job:
         rest, panel_slab = divide(k, job.index, panel_slabs)
         rest, row_slab = divide(k, rest, row_slabs)
         a, b, bias, out = at_batch(k, (variant.a_memory, type, out_type, out_type), rest, [word(w) for w in (Word.A, Word.B, Word.BIAS, Word.OUT)], Word.BATCH)

@@ -32,7 +32,21 @@ class device:
         if isinstance(type, int):
             # A number means an accelerator.
             raise RuntimeError("Device index must not be negative" if type < 0 else NO_ACCELERATOR)
+        if not isinstance(type, str):
+            raise TypeError(
+                f"device() received an invalid combination of arguments - got ({type.__class__.__name__}), but expected one of:\n"
+                " * (torch.device device)\n * (str type, int index = -1)"
+            )
+        if not type:
+            raise RuntimeError("Device string must not be empty")
+        if index is not None:
+            if not isinstance(index, int):
+                raise TypeError(f"device(): argument 'index' (position 2) must be int, not {index.__class__.__name__}")
+            if index < 0:
+                raise RuntimeError("Device index must not be negative")
         name, _, number = type.partition(":")
+        if not all(c.isalpha() or c == "_" for c in name):
+            raise RuntimeError(f"Invalid device string: '{type}'")
         if name not in _TYPES:
             raise RuntimeError(
                 f"Expected one of {', '.join(_TYPES)} device type at start of device string: {name}"

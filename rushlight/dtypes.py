@@ -8,6 +8,7 @@ class only wins on a higher category. Source: https://docs.pytorch.org/docs/stab
 from __future__ import annotations
 
 import builtins
+import math
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -48,7 +49,9 @@ class dtype:
 
     def to_complex(self) -> dtype:
         """The complex dtype with this real dtype's precision."""
-        return {"float64": complex128, "complex128": complex128}.get(self.name, complex64)
+        if self.category < FLOAT or self in _FLOAT8:
+            raise RuntimeError(f"Unknown Complex ScalarType for {self.type_name}")
+        return complex128 if self.name in ("float64", "complex128") else complex64
 
     def to_real(self) -> dtype:
         """The real dtype with this complex dtype's precision."""
@@ -233,7 +236,23 @@ class PromotionState:
         return found
 
 
-class finfo:
+class _Limits:
+    """What a dtype can hold: equal for dtypes of equal limits, and no keys of dictionaries."""
+
+    __hash__ = None  # type: ignore[assignment]
+    dtype: str
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and other.dtype == self.dtype
+
+
+def _dtype_of(type: Any, function: str) -> dtype:
+    if not isinstance(type, dtype):
+        raise TypeError(f"{function}(): argument 'type' (position 1) must be torch.dtype, not {type.__class__.__name__}")
+    return type
+
+
+class finfo(_Limits):
     """Numerical limits of a floating-point dtype (`bits eps max min tiny smallest_normal resolution dtype`).
 
     >>> torch.finfo(torch.float32).eps
@@ -241,14 +260,14 @@ class finfo:
     """
 
     def __init__(self, type: dtype | None = None) -> None:
-        d = get_default_dtype() if type is None else type
+        d = get_default_dtype() if type is None else _dtype_of(type, "finfo")
         if d.category < FLOAT:
-            raise TypeError(f"torch.finfo() requires a floating point input type. Use torch.iinfo to handle '{d!r}'")
+            raise TypeError("torch.finfo() requires a floating point input type. Use torch.iinfo to handle 'torch.finfo'")
         info = ml_dtypes.finfo(d.to_real().numpy)
         self.bits = d.to_real().itemsize * 8
         self.eps, self.max, self.min = float(info.eps), float(info.max), float(info.min)
         self.tiny = self.smallest_normal = float(info.smallest_normal)
-        self.resolution = float(info.resolution)
+        self.resolution = 10.0 ** -math.floor(-math.log10(self.eps))  # by the decimal digits that the dtype keeps
         self.dtype = d.to_real().name
 
     def __repr__(self) -> str:
@@ -258,7 +277,7 @@ class finfo:
         )
 
 
-class iinfo:
+class iinfo(_Limits):
     """Numerical limits of an integer dtype (`bits max min dtype`).
 
     >>> torch.iinfo(torch.int8).max
@@ -266,11 +285,11 @@ class iinfo:
     """
 
     def __init__(self, type: dtype) -> None:
-        if type.category != INTEGER:
-            raise TypeError(f"torch.iinfo() requires an integer input type. Use torch.finfo to handle '{type!r}'" if type.category >= FLOAT else '"bool" not supported')
+        if _dtype_of(type, "iinfo").category != INTEGER:
+            raise TypeError("torch.iinfo() requires an integer input type. Use torch.finfo to handle 'torch.iinfo'" if type.category >= FLOAT else "torch.bool is not supported by torch.iinfo")
         info = np.iinfo(type.numpy)
         self.bits, self.max, self.min = type.itemsize * 8, int(info.max), int(info.min)
         self.dtype = type.name
 
     def __repr__(self) -> str:
-        return f"iinfo(min={self.min}, max={self.max}, dtype={self.dtype})"
+        return f"iinfo(min={self.min:g}, max={self.max:g}, dtype={self.dtype})"

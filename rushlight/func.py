@@ -320,7 +320,7 @@ def _jacobian(func: Callable[..., Any], argnums: ArgNums, has_aux: bool, api: st
                 rows = [_gradients([element], leaves) for element in out.reshape(-1).unbind()]
                 columns = zip(*rows, strict=True) if rows else [()] * len(leaves)
                 jacobians = [
-                    ops.stack(column).view(*out.shape, *leaf.shape) if column else ops.zeros(*out.shape, *leaf.shape, dtype=leaf.dtype)
+                    ops.stack(column).view((*out.shape, *leaf.shape)) if column else ops.zeros((*out.shape, *leaf.shape), dtype=leaf.dtype)
                     for column, leaf in zip(columns, leaves, strict=True)
                 ]
                 below = rebuild(jacobians)
@@ -513,7 +513,8 @@ def stack_module_state(models: Sequence[Module]) -> tuple[dict[str, Tensor], dic
         raise RuntimeError("stack_module_state: Expected all models to be of the same class.")
     params = [dict(model.named_parameters()) for model in models]
     buffers = [dict(model.named_buffers()) for model in models]
-    return ({name: _stacked_leaf([each[name] for each in group], name) for name in group[0]} for group in (params, buffers))  # type: ignore[return-value]
+    stacked, kept = ({name: _stacked_leaf([each[name] for each in group], name) for name in group[0]} for group in (params, buffers))
+    return stacked, kept
 
 
 def _stacked_leaf(tensors: list[Tensor], name: str) -> Tensor:

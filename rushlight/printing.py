@@ -217,10 +217,10 @@ def _values(tensor: Tensor) -> np.ndarray:
 def tensor_repr(tensor: Tensor, contents: str | None = None) -> str:
     """What `repr(tensor)` is. `contents` replaces the values, as in PyTorch's ``Tensor.__repr__(tensor_contents=...)``.
 
-    A subclass prints under its own name, `Parameter` apart.
+    A subclass prints under its own name, `Parameter` and `Buffer` apart.
     """
     name = type(tensor).__name__
-    prefix = "tensor(" if name in ("Tensor", "Parameter") else f"{name}("
+    prefix = "tensor(" if name in ("Tensor", "Parameter", "Buffer") else f"{name}("
     indent = len(prefix)
     suffixes: list[str] = []
     default, kind = dt.get_default_dtype(), tensor.dtype

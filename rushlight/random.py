@@ -103,7 +103,7 @@ class Generator:
 
         return tensor_of_array(self.state_bytes())
 
-    def set_state(self, new_state: Tensor) -> None:
+    def set_state(self, new_state: Tensor) -> Generator:
         """Return to a state that `get_state` gave, here or in PyTorch."""
         from .ops.card import array_of
 
@@ -112,6 +112,7 @@ class Generator:
         if new_state._layout.dtype is not uint8:
             raise TypeError("RNG state must be a torch.ByteTensor")
         self.load_state_bytes(array_of(new_state))
+        return self
 
     def clone_state(self) -> Generator:
         """A new generator that continues from here independently."""

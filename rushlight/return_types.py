@@ -34,7 +34,7 @@ class NamedResult(tuple[Any, ...]):
 def _named(name: str, fields: str) -> type[NamedResult]:
     names = tuple(fields.split())
     parts: dict[str, Any] = {field: property(itemgetter(n)) for n, field in enumerate(names)}
-    return type(name, (NamedResult,), {"__slots__": (), "__module__": "torch.return_types", "_fields": names, "n_fields": len(names), **parts})
+    return type(name, (NamedResult,), {"__slots__": (), "__module__": "torch.return_types", "_fields": names, "n_fields": len(names), "n_sequence_fields": len(names), "n_unnamed_fields": 0, "__match_args__": names, **parts})
 
 
 max = _named("max", "values indices")

@@ -563,11 +563,14 @@ class Tensor(Methods):
     def resize_(self, *size: Any, memory_format: Any = None) -> Tensor:
         """Give this tensor another shape in row-major order; the storage grows if it must."""
         from .ops.define import resize
-        from .ops.views import shape_argument
+        from .ops.views import sequence_argument
 
         if self.requires_grad:
             raise RuntimeError("cannot resize variables that require grad")
-        resize(self, shape_argument(size))
+        shape = sequence_argument("resize_", size, {}, "size")
+        if any(n < 0 for n in shape):
+            raise RuntimeError("numel: integer multiplication overflow")
+        resize(self, shape)
         return self
 
     def resize_as_(self, tensor: Tensor, memory_format: Any = None) -> Tensor:

@@ -219,6 +219,103 @@ CASES: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
         RuntimeError,
         "invalid value of debug_mode, expected 0, 1, or 2, but got 4",
     ),
+    "view of nothing": (
+        lambda: SINGLE.view(),
+        TypeError,
+        "view() received an invalid combination of arguments - got (), but expected one of:\n * (torch.dtype dtype)\n * (tuple of ints size)",
+    ),
+    "view, second size": (
+        lambda: SINGLE.view(2, "a"),
+        TypeError,
+        "view(): argument 'size' failed to unpack the object at pos 2 with error \"type must be tuple of ints,but got str\"",
+    ),
+    "reshape of nothing": (lambda: SINGLE.reshape(), TypeError, 'reshape() missing 1 required positional arguments: "shape"'),
+    "permute of nothing": (lambda: torch.tensor(1.0).permute(), TypeError, 'permute() missing 1 required positional arguments: "dims"'),
+    "expand, string": (lambda: SINGLE.expand("a"), TypeError, "expand(): argument 'size' (position 1) must be tuple of ints, not str"),
+    "repeat, list": (lambda: SINGLE.repeat([1.5, 1]), TypeError, "repeat(): argument 'repeats' (position 1) must be tuple of ints, but found element of type float at pos 0"),
+    "reshape, first size": (lambda: SINGLE.reshape(2.0, 2), TypeError, "reshape() takes 1 positional argument but 2 were given"),
+    "expand, leading": (
+        lambda: SINGLE.expand(-1, 2, 2),
+        RuntimeError,
+        "The expanded size of the tensor (-1) isn't allowed in a leading, non-existing dimension 0",
+    ),
+    "resize_ to less than nothing": (lambda: torch.ones(2).resize_(-1), RuntimeError, "numel: integer multiplication overflow"),
+    "linspace, steps": (lambda: torch.linspace(0, 1, 2.5), TypeError, "linspace(): argument 'steps' must be int, not float"),
+    "arange, complex": (lambda: torch.arange(3j), RuntimeError, "value cannot be converted to type double without overflow"),
+    "eye, float": (lambda: torch.eye(2.5), TypeError, "eye(): argument 'n' (position 1) must be int, not float"),
+    "device, index": (lambda: torch.device("cpu", -2), RuntimeError, "Device index must not be negative"),
+    "device, empty": (lambda: torch.device(""), RuntimeError, "Device string must not be empty"),
+    "device, dtype's name": (lambda: SINGLE.to("float64"), RuntimeError, "Invalid device string: 'float64'"),
+    "finfo of a number": (lambda: torch.finfo(3), TypeError, "finfo(): argument 'type' (position 1) must be torch.dtype, not int"),
+    "iinfo of bools": (lambda: torch.iinfo(torch.bool), TypeError, "torch.bool is not supported by torch.iinfo"),
+    "to_complex of integers": (lambda: torch.int64.to_complex(), RuntimeError, "Unknown Complex ScalarType for Long"),
+    "masked_fill, mask of integers": (
+        lambda: SINGLE.masked_fill(WHOLE, 3),
+        RuntimeError,
+        "masked_fill_ only supports boolean masks, but got mask with dtype long int",
+    ),
+    "masked_scatter, few": (lambda: SINGLE.masked_scatter(BOOLS, torch.ones(2)), RuntimeError, "Number of elements of source < number of ones in mask"),
+    "scatter, index": (lambda: torch.zeros(3).scatter(0, torch.tensor([1.0]), 2.0), RuntimeError, "scatter(): Expected dtype int32/int64 for index"),
+    "index_copy, int32": (
+        lambda: torch.zeros(3).index_copy(0, torch.tensor([1], dtype=torch.int32), torch.ones(1)),
+        RuntimeError,
+        "index_copy_(): Expected a long tensor for index, but got Int",
+    ),
+    "index_fill, int32": (
+        lambda: torch.zeros(3).index_fill(0, torch.tensor([1], dtype=torch.int32), 1.0),
+        IndexError,
+        "index_fill_(): Expected dtype int64 for index.",
+    ),
+    "sum as integers": (lambda: torch.ones(2, requires_grad=True).sum(dtype=torch.int32), RuntimeError, "Autograd not support dtype: Int"),
+    "cumsum as integers": (lambda: torch.ones(2, requires_grad=True).cumsum(0, dtype=torch.int64), RuntimeError, "Autograd not support dtype: Long"),
+    "nansum, complex": (lambda: torch.nansum(SINGLE, dtype=torch.complex64), NotImplementedError, "\"nansum_cpu\" not implemented for 'ComplexFloat'"),
+    "ctc_loss, short rows": (
+        lambda: F.ctc_loss(torch.ones(3, 1, 2), torch.tensor([[1, 1]]), (3,), (3,)),
+        RuntimeError,
+        "Expected tensor to have size at least 3 at dimension 1, but got size 2 for argument #2 'targets' (while checking arguments for ctc_loss_allocate_outputs)",
+    ),
+    "ctc_loss, labels": (
+        lambda: F.ctc_loss(torch.ones(3, 2, 2), torch.tensor([1, 1, 1]), (3, 3), (2, 2)),
+        RuntimeError,
+        "Expected tensor to have size 4 at dimension 0, but got size 3 for argument #2 'targets' (while checking arguments for ctc_loss_allocate_outputs)",
+    ),
+    "tensordot, from the end": (
+        lambda: torch.tensordot(torch.ones(2, 3), torch.ones(2, 3), dims=1),
+        RuntimeError,
+        "contracted dimensions need to match, but first has size 3 in dim -1 and second has size 2 in dim 0",
+    ),
+    "ConvTranspose2d, output_size": (
+        lambda: nn.ConvTranspose2d(1, 1, 3, stride=2)(torch.ones(1, 1, 3, 3), output_size=(9, 9)),
+        ValueError,
+        "requested an output size of (9, 9), but valid sizes range from [7, 7] to [8, 8] (for an input of torch.Size([3, 3]))",
+    ),
+    "assert_close, one tolerance": (
+        lambda: torch.testing.assert_close(1.0, 1.0, rtol=0.1),
+        ValueError,
+        "Both 'rtol' and 'atol' must be either specified or omitted, but got no atol.",
+    ),
+    "assert_close, a number and a tensor": (
+        lambda: torch.testing.assert_close(1, torch.tensor(1)),
+        TypeError,
+        f"No comparison pair was able to handle inputs of type <class 'int'> and {torch.Tensor}.",
+    ),
+    "assert_close, bools": (lambda: torch.testing.assert_close(True, False), AssertionError, "Booleans mismatch: True is not False"),
+    "assert_close, types of numbers": (
+        lambda: torch.testing.assert_close(1, 1.0),
+        AssertionError,
+        "The (d)types do not match: <class 'int'> != <class 'float'>.",
+    ),
+    "assert_close, deep inside": (
+        lambda: torch.testing.assert_close({"a": [torch.ones(1, dtype=torch.int64)]}, {"a": [torch.zeros(1, dtype=torch.int64)]}),
+        AssertionError,
+        "Tensor-likes are not equal!\n\nMismatched elements: 1 / 1 (100.0%)\nGreatest absolute difference: 1 at index (0,)\n"
+        "Greatest relative difference: inf at index (0,)\n\nThe failure occurred for item ['a'][0]",
+    ),
+    "assert_close, numbers of dim 0": (
+        lambda: torch.testing.assert_close(torch.tensor(1.0), torch.tensor(2.0), rtol=0.1, atol=0.1),
+        AssertionError,
+        "Scalars are not close!\n\nExpected 2.0 but got 1.0.\nAbsolute difference: 1.0 (up to 0.1 allowed)\nRelative difference: 0.5 (up to 0.1 allowed)",
+    ),
 }
 
 

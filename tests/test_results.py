@@ -35,6 +35,16 @@ def split_and_fill(whole: Any) -> Any:
     return whole
 
 
+def written_part(whole: Any) -> Any:
+    whole.tensor_split(2)[0].add_(1)
+    return whole
+
+
+def made(dtype: Any) -> Any:
+    torch.manual_seed(0)
+    return torch.testing.make_tensor((2,), dtype=dtype, device="cpu")
+
+
 def started_before(tensor: Any) -> Any:
     """The gradient of a view of all memory, with weights 1 to 3, of which two places are not the tensor's."""
     (tensor.as_strided((3,), (1,), 0) * torch.arange(1.0, 4.0)).sum().backward()
@@ -91,6 +101,15 @@ CASES: dict[str, tuple[Callable[[], Any], Any]] = {
     "linear of two vectors": (lambda: [F.linear(torch.ones(3), torch.ones(3)), *gradients(F.linear, [1.0, 2.0], [3.0, 4.0])], [3.0, [3.0, 4.0], [1.0, 2.0]]),
     "as_strided from before the tensor": (lambda: started_before(torch.arange(4.0)[2:].requires_grad_()), [3.0, 0.0]),
     "transposes of a number": (lambda: [torch.tensor(1.0).mT, torch.tensor(1j).mH, torch.adjoint(torch.tensor(1j))], [1.0, -1j, -1j]),
+    "take_along_dim, int32": (lambda: torch.take_along_dim(torch.tensor([1.5, 2.5]), torch.tensor([1, 0], dtype=torch.int32)), [2.5, 1.5]),
+    "resolution of floats": (lambda: [1 / torch.finfo(d).resolution for d in (torch.float32, torch.float16, torch.bfloat16, torch.float8_e5m2)], [1e6, 1e3, 1e2, 1.0]),
+    "limits are equal": (lambda: [torch.finfo(torch.float32) == torch.finfo(torch.complex64), torch.iinfo(torch.int8) == torch.iinfo(torch.uint8)], [True, False]),
+    "limits as text": (lambda: [repr(torch.iinfo(torch.int32)), repr(torch.iinfo(torch.uint8))], ["iinfo(min=-2.14748e+09, max=2.14748e+09, dtype=int32)", "iinfo(min=0, max=255, dtype=uint8)"]),
+    "set_state gives the generator": (lambda: (g := torch.Generator()).set_state(g.get_state()) is g, True),
+    "stack_module_state": (lambda: list(torch.func.stack_module_state([torch.nn.Identity()])), [{}, {}]),
+    "buffers print as tensors": (lambda: repr(torch.nn.Buffer(torch.ones(1))), "tensor([1.])"),
+    "parts of tensor_split may be written": (lambda: written_part(torch.tensor([1.0, 2.0], requires_grad=True) * 3), [4.0, 6.0]),
+    "make_tensor draws as PyTorch's": (lambda: [made(torch.float32), made(torch.int64), made(torch.complex64)], [[-0.0674, 4.828], [6, -5], [-0.0674 + 4.828j, -7.4074 - 6.6235j]]),
     "cross_entropy, negative smoothing": (lambda: F.cross_entropy(torch.ones(1, 3), torch.tensor([0]), label_smoothing=-1.0), 1.0986),
 }
 
@@ -147,6 +166,10 @@ NAMES: dict[str, Callable[[Any], Any]] = {
     "FftR2CBackward0": lambda x: torch.fft.rfft(x),
     "GluBackward0": F.glu,
     "DistBackward0": lambda x: torch.dist(x, 2 * x),
+    "UnsafeViewBackward0": lambda x: x.expand(2, 2).reshape(4),
+    "SplitWithSizesBackward0": lambda x: x.split([1, 1])[0],
+    "SliceBackward0": lambda x: x.tensor_split(2)[0],
+    "NansumBackward0": torch.nansum,
     "TraceBackward0": lambda x: torch.trace(x.reshape(1, 2)),
 }
 

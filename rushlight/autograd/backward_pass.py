@@ -566,6 +566,8 @@ def grad(
     if not wanted:
         raise RuntimeError("`inputs` argument to `grad()` cannot be empty.")
     if is_grads_batched:
+        if not any(g is not None and g.dim() for g in grads):
+            raise ValueError("vmap(vjp, in_dims=0, ...)(<inputs>): Got in_dim=0 for some input, but that input is a Tensor of dimensionality 0 so expected in_dim to satisfy 0 <= in_dim < 0.")
         count = next(g for g in grads if g is not None).shape[0]
         rows = [
             grad(outs, wanted, tuple(None if g is None else g[n] for g in grads), True, create_graph, True, allow_unused, False, materialize_grads)

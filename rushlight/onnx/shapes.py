@@ -19,7 +19,7 @@ def _same(g: Graph, op: Op) -> str:
     return g.read(op.inputs[0])
 
 
-@card("view")
+@card("view", "unsafe_view")
 def _view(g: Graph, op: Op) -> str:
     return g.node("Reshape", g.read(op.inputs[0]), g.shape(op.outputs[0].shape, infer=True), allowzero=_allow_zero(op))
 
@@ -108,7 +108,7 @@ def _end(start: int, length: int, step: int, size: int) -> int:
     return Varying.of(stops[0], stops[1:])
 
 
-@card("split")
+@card("split", "split_with_sizes")
 def _split(g: Graph, op: Op) -> tuple[str, ...]:
     lengths, dim = op.params["lengths"], op.params["dim"]
     source = g.read(op.inputs[0])

@@ -454,7 +454,7 @@ def _check_classes(target: TensorBase, classes: int) -> None:
     if target._layout.numel and target._storage.special != ON_META:
         values = array_of(target)
         if values.min() < 0 or values.max() >= classes:
-            raise RuntimeError("target out of range")
+            raise RuntimeError("argument #2 'target' is out of range")
 
 
 @autocasts(SINGLE)
@@ -474,7 +474,7 @@ def multilabel_margin_loss(input: Tensor, target: Tensor, size_average: bool | N
     if target._layout.numel and target._storage.special != ON_META:
         values = array_of(target)
         if values.min() < -1 or values.max() >= input.shape[-1] if input.dim() else values.max() >= 1:
-            raise RuntimeError("target out of range")
+            raise RuntimeError("argument #2 'target' is out of range")
     refuse_dtypes("multilabel_margin_loss_forward_out_frame", input._layout.dtype, NOT_SINGLE)
     logits, labels = (t.reshape(1, -1) if t.dim() < 2 else t for t in (input, target))
     classes = logits.shape[1]

@@ -289,10 +289,10 @@ def _contract(a: Tensor, a_labels: _Labels, b: Tensor, b_labels: _Labels, kept: 
     a, (batch_shape, row_shape, sum_shape) = arranged(a, a_labels, batch, rows, summed)
     b, (_, _, column_shape) = arranged(b, b_labels, batch, summed, columns)
     if not summed:
-        return a.reshape(*batch_shape, *row_shape, *(1 for _ in columns)) * b.reshape(*batch_shape, *(1 for _ in rows), *column_shape), batch + rows + columns
+        return a.reshape((*batch_shape, *row_shape, *(1 for _ in columns))) * b.reshape((*batch_shape, *(1 for _ in rows), *column_shape)), batch + rows + columns
     left_matrices = a.reshape(numel(batch_shape), numel(row_shape), numel(sum_shape))
     right_matrices = b.reshape(numel(batch_shape), numel(sum_shape), numel(column_shape))
-    return left_matrices.bmm(right_matrices).reshape(*batch_shape, *row_shape, *column_shape), batch + rows + columns
+    return left_matrices.bmm(right_matrices).reshape((*batch_shape, *row_shape, *column_shape)), batch + rows + columns
 
 
 # Other contractions and products
@@ -321,11 +321,12 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2, out: Tensor | None = None) ->
         raise RuntimeError("both dimension lists should have same length")
     if a._layout.dtype is not b._layout.dtype:
         raise RuntimeError("both inputs should have same dtype")
+    given = tuple(zip(left, right, strict=True))
     left, right = [wrap_dim(d, a._layout.ndim) for d in left], [wrap_dim(d, b._layout.ndim) for d in right]
-    for one, other in zip(left, right, strict=True):
+    for n, (one, other) in enumerate(zip(left, right, strict=True)):
         have, want = a._layout.shape[one], b._layout.shape[other]
         if have != want and 1 not in (have, want):
-            raise RuntimeError(f"contracted dimensions need to match, but first has size {have} in dim {one} and second has size {want} in dim {other}")
+            raise RuntimeError(f"contracted dimensions need to match, but first has size {have} in dim {given[n][0]} and second has size {want} in dim {given[n][1]}")
         if want == 1 != have:
             a = a.sum(one, True, dtype=a._layout.dtype)
         elif have == 1 != want:

@@ -292,11 +292,18 @@ def arange(*ends: Any, start: Any = None, end: Any = None, step: Any = 1, out: T
     """
     if len(ends) == 1 and start is None and end is None:
         end = ends[0]
+    elif len(ends) > 3 or (not ends and end is None):
+        raise TypeError(
+            f"arange() received an invalid combination of arguments - got ({', '.join(type_name(v) for v in ends)}), but expected one of:\n"
+            " * (Number end, *, Tensor out = None, torch.dtype dtype = None)\n * (Number start, Number end, Number step = 1, *, Tensor out = None, torch.dtype dtype = None)"
+        )
     elif ends:
         start, end, step = (*ends, *(start, end, step)[len(ends) :])
     start, end, step = _numbers("arange", start=0 if start is None else start, end=end, step=step)
     if dtype is None:
         dtype = out._layout.dtype if out is not None else dt.int64 if all(isinstance(v, int) for v in (start, end, step)) else dt.get_default_dtype()
+    if any(isinstance(v, complex) for v in (start, end, step)):
+        raise RuntimeError("value cannot be converted to type double without overflow")
     _check_range(start, end, step)
     if dtype.category in (dt.BOOL, dt.COMPLEX):
         raise NotImplementedError(f"\"arange_cpu\" not implemented for '{dtype.type_name}'")
@@ -364,6 +371,8 @@ def _check_steps(start: Any, end: Any, steps: int, function: str) -> None:
             if isinstance(start, TensorBase) and isinstance(end, TensorBase):
                 raise RuntimeError(f"{function} only supports 0-dimensional start and end tensors, but got start with {s} dimension(s) and end with {e} dimension(s).")
             raise RuntimeError(f"{function} only supports 0-dimensional start and end tensors, but got {name} with {value._layout.ndim} dimension(s).")
+    if not hasattr(steps, "__index__") or isinstance(steps, TensorBase) and steps._layout.dtype.category > dt.INTEGER:
+        raise TypeError(f"{function}(): argument 'steps' must be int, not {type_name(steps)}")
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")
 
@@ -445,6 +454,9 @@ def eye(n: int, m: int | None = None, *, out: Tensor | None = None, dtype: dt.dt
     tensor([[1., 0.],
             [0., 1.]])
     """
+    for name, size in (("n", n), ("m", 0 if m is None else m)):
+        if not hasattr(size, "__index__"):
+            raise TypeError(f"eye(): argument '{name}' (position {'nm'.index(name) + 1}) must be int, not {type_name(size)}")
     if n < 0:
         raise RuntimeError(f"n must be greater or equal to 0, got {n}")
     if m is not None and m < 0:

@@ -129,6 +129,17 @@ def _finite(loss: np.ndarray, zero_infinity: bool) -> np.ndarray:
     return np.where(np.isinf(loss), 0, loss) if zero_infinity else loss
 
 
+def _check_labels(targets: Tensor, lengths: tuple[int, ...], single: bool) -> None:
+    """Labels lie one after the other, or padded in a row for each sample."""
+    rows = targets.dim() == 2
+    wanted = [(0, len(lengths), True), (1, max(lengths), False)] if rows else [(0, max(lengths) if single else sum(lengths), True)]
+    for dim, size, exact in wanted:
+        if targets.shape[dim] != size if exact else targets.shape[dim] < size:
+            raise RuntimeError(
+                f"Expected tensor to have size {'' if exact else 'at least '}{size} at dimension {dim}, but got size {targets.shape[dim]} for argument #2 'targets' (while checking arguments for ctc_loss_allocate_outputs)"
+            )
+
+
 def _lengths(lengths: Any, name: str) -> tuple[int, ...]:
     if isinstance(lengths, TensorBase):
         if lengths._layout.dtype.category != dt.INTEGER:
@@ -161,6 +172,7 @@ def ctc_loss(log_probs: Tensor, targets: Tensor, input_lengths: Any, target_leng
     for n in inputs:
         if n < 0 or n > steps:
             raise RuntimeError(f"Expected input_lengths to have value at most {steps}, but got value {n} (while checking arguments for ctc_loss_allocate_outputs)")
+    _check_labels(targets, outputs, log_probs.dim() == 2)
     labels = targets.unsqueeze(0) if log_probs.dim() == 2 and targets.dim() == 1 else targets
     loss = apply(_ctc, (batched, labels.to(dt.int64)), (inputs, outputs, blank, bool(zero_infinity)))
     if reduction == "mean":

@@ -157,9 +157,9 @@ def embedding_bag(input: Tensor, weight: Tensor, offsets: Tensor | None = None, 
             raise ValueError("offsets has to be a 1D Tensor")
         starts = array_of(offsets)
         if starts.size and starts[0] != 0:
-            raise RuntimeError(f"offsets[0] has to be 0, i.e., the first sequence in the mini-batch has to start from position 0. However, got {starts[0]}")
+            raise RuntimeError(f"offsets[0] has to be 0, i.e., the first sequence in the mini-batch has to start from position 0. However, got {starts[0]}\n[ torch.{offsets._layout.dtype.type_name}Tensor{{}} ]")
         if starts.size and starts[-1] > input.numel():
-            raise RuntimeError(f"offsets[-1] can not be greater than input's length({input.numel()}) but got offsets[-1] of {starts[-1]}")
+            raise RuntimeError(f"offsets[-1] can not be greater than input's length {input.numel()} but got offsets[-1] of {starts[-1]}")
         bags = len(starts) - (1 if include_last_offset else 0)
         ends = np.append(starts[1:], input.numel()) if not include_last_offset else starts[1:]
         bag_of = np.repeat(np.arange(bags), ends[:bags] - starts[:bags])

@@ -73,7 +73,7 @@ def _check_index(function: str, index: Layout) -> None:
             if function == "index_copy"
             else f"{function}_(): Index is supposed to be a vector, but got dim: {index.ndim} with type: {index.dtype.type_name} and size: {sizes(index.shape)}"
         )
-    if index.dtype not in (dt.int64, dt.int32):
+    if index.dtype is not dt.int64 and (index.dtype is not dt.int32 or function == "index_copy"):
         wanted = "a long tensor for index, but got" if function == "index_copy" else "dtype int32/int64 for index but got:"
         raise RuntimeError(f"{function}_(): Expected {wanted} {index.dtype.type_name}")
 
@@ -232,7 +232,7 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
     """
     as_tensor_argument(input, "index_fill")
     dim = wrap_dim(dim, input._layout.ndim)
-    if index._layout.dtype not in (dt.int64, dt.int32):
+    if index._layout.dtype is not dt.int64:
         raise IndexError("index_fill_(): Expected dtype int64 for index.")
     if index._layout.ndim > 1:
         raise IndexError("Index has to be a vector/scalar")

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def _check_mask(mask: TensorBase, function: str) -> None:
     if mask._layout.dtype is not dt.bool_:
         raise RuntimeError(
-            f"{function} only supports boolean masks, but got mask with dtype {mask._layout.dtype.type_name}"
+            f"{function} only supports boolean masks, but got mask with dtype {dt.c_name(mask._layout.dtype) if function == 'masked_fill_' else mask._layout.dtype.type_name}"
             if function != "masked_select"
             else "masked_select: expected BoolTensor for mask"
         )
@@ -67,13 +67,13 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     tensor([9, 2])
     """
     as_tensor_argument(input, "masked_fill")
-    _check_mask(as_tensor_argument(mask, "masked_fill", "mask", 2), "masked_fill")
+    _check_mask(as_tensor_argument(mask, "masked_fill", "mask", 2), "masked_fill_")
     return apply(_masked_fill, (input, mask, _mask_value(input, value)))
 
 
 def masked_fill_(self: Tensor, mask: Tensor, value: Any) -> Tensor:
     """In-place version of `masked_fill`."""
-    _check_mask(as_tensor_argument(mask, "masked_fill_", "mask", 1), "masked_fill")
+    _check_mask(as_tensor_argument(mask, "masked_fill_", "mask", 1), "masked_fill_")
     if not can_broadcast_to(mask._layout.shape, self._layout.shape):
         broadcast_shapes(self._layout.shape, mask._layout.shape)
         raise RuntimeError(f"output with shape {sizes(self._layout.shape)} doesn't match the broadcast shape {sizes(broadcast_shapes(self._layout.shape, mask._layout.shape))}")
@@ -139,7 +139,7 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     if mask._storage.special != ON_META:
         wanted = np.count_nonzero(np.broadcast_to(array_of(mask), broadcast_shapes(input._layout.shape, mask._layout.shape)))
         if wanted > source._layout.numel:
-            raise RuntimeError(f"masked_scatter: expected self to have number of ones in mask ({wanted}) to be no more than number of elements in source ({source._layout.numel})")
+            raise RuntimeError("Number of elements of source < number of ones in mask")
     return apply(_masked_scatter, (input, mask, source))
 
 

@@ -530,5 +530,5 @@ def inner(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
             found = dot(input, other)
         else:
             rows, columns = input.reshape(_rows(a.shape), a.shape[-1]), other.reshape(_rows(b.shape), b.shape[-1])
-            found = mm(rows, columns.t()).reshape(*a.shape[:-1], *b.shape[:-1])
+            found = mm(rows, columns.t()).reshape((*a.shape[:-1], *b.shape[:-1]))
     return found if out is None else write_out(out, found, exact="tensordot: Expected the output tensor to have dtype {want}, but got an output tensor with dtype {have}" if a.ndim and b.ndim else None)

@@ -238,7 +238,9 @@ def _split_geometry(input: Layout, lengths: Shape, dim: int) -> list[tuple[Layou
     return found
 
 
-_split = View("split", geometry=_split_geometry, statics="lengths dim", backward=_split_backward, multi=True)
+_split, _split_with_sizes = (
+    View(name, geometry=_split_geometry, statics="lengths dim", backward=_split_backward, multi=True) for name in ("split", "split_with_sizes")
+)
 _unbind = View(
     "unbind",
     geometry=lambda input, dim: [_select.infer(input, dim, n) for n in range(input.shape[dim])],  # type: ignore[misc]
@@ -276,7 +278,8 @@ def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Te
     if not tensor._layout.ndim:
         raise RuntimeError("split expects at least a 1-dimensional tensor")
     dim = wrap_dim(dim, tensor._layout.ndim)
-    return apply_view(_split, tensor, (split_lengths(tensor, split_size_or_sections, dim), dim))
+    card = _split_with_sizes if isinstance(split_size_or_sections, (tuple, list)) else _split
+    return apply_view(card, tensor, (split_lengths(tensor, split_size_or_sections, dim), dim))
 
 
 def split_with_sizes(input: Tensor, split_sizes: Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
@@ -323,9 +326,8 @@ def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0, **names:
         if indices_or_sections <= 0:
             raise RuntimeError(f"number of sections must be larger than 0, got {indices_or_sections}")
         small, rest = divmod(size, indices_or_sections)
-        return split(input, tuple(small + (n < rest) for n in range(indices_or_sections)), dim)
-    cuts = [0, *indices_or_sections, size]
-    return tuple(slice_view(input, dim, a, b) for a, b in zip([0, *indices_or_sections], [*indices_or_sections, None], strict=True)) if cuts else ()
+        indices_or_sections = [n * small + min(n, rest) for n in range(1, indices_or_sections)]
+    return tuple(slice_view(input, dim, a, b) for a, b in zip([0, *indices_or_sections], [*indices_or_sections, None], strict=True))
 
 
 def unbind(input: Tensor, dim: int = 0, **names: Any) -> tuple[Tensor, ...]:

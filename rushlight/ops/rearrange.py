@@ -161,7 +161,7 @@ def flip(input: Tensor, *dims: Any, **kwargs: Any) -> Tensor:
     >>> torch.flip(torch.tensor([1, 2, 3]), (0,))
     tensor([3, 2, 1])
     """
-    wanted = views.sequence_argument(dims, kwargs, "dims")
+    wanted = views.sequence_argument("flip", dims, kwargs, "dims")
     return apply(_flip, (input,), (wrap_dims(wanted, input._layout.ndim) if wanted else (),))
 
 
@@ -253,7 +253,7 @@ def repeat(input: Tensor, *repeats: Any, **kwargs: Any) -> Tensor:
     tensor([[1, 2, 1, 2],
             [1, 2, 1, 2]])
     """
-    times = views.sequence_argument(repeats, kwargs, "repeats")
+    times = views.sequence_argument("repeat", repeats, kwargs, "repeats")
     shape = input._layout.shape
     lead = len(times) - len(shape)
     if lead < 0:
@@ -279,7 +279,7 @@ def tile(input: Tensor, *dims: Any, **kwargs: Any) -> Tensor:
     >>> torch.tile(torch.tensor([[1, 2]]), (2,))
     tensor([[1, 2, 1, 2]])
     """
-    times = views.sequence_argument(dims, kwargs, "dims")
+    times = views.sequence_argument("tile", dims, kwargs, "dims")
     return repeat(input, (1,) * (input._layout.ndim - len(times)) + times)
 
 

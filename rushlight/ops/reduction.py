@@ -15,11 +15,12 @@ from ..engine.kernel import Lowered
 from ..engine.lowering import AS_FLOAT, LOOPED, ROW_BLOCK, Calls, Column, Loop, Space
 from ..engine.terms import FLOATS
 from ..errors import sizes
+from ..grad_mode import grad_state
 from ..shape import Layout, Shape, as_one_dim, can_broadcast_to, contiguous, wrap_dims
 from ..storage import TensorBase
 from .card import Card, apply
 from .combine import cat
-from .define import NO_DIM, as_tensor_argument, by_numpy_names, call_again, wants_to_be_asked, write_out
+from .define import NO_DIM, as_tensor_argument, by_numpy_names, call_again, titled, wants_to_be_asked, write_out
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -134,6 +135,12 @@ def _mean_space(plan: Any) -> Space | None:
     return _space(plan) if input.dtype in LOOPED and (not dims or input.ndim - 1 in dims) else None
 
 
+def refuse_under_grad(input: Tensor, dtype: dt.dtype) -> None:
+    """Values that are summed as integers have no gradient, which PyTorch refuses rather than forgets."""
+    if input.requires_grad and grad_state.enabled:
+        raise RuntimeError(f"Autograd not support dtype: {dtype.type_name}")
+
+
 class _Reduction:
     """A card for the whole tensor and one for given dims: PyTorch has a node of its own for each."""
 
@@ -143,6 +150,8 @@ class _Reduction:
         self.over_dims = Card(name, "input", statics="dims keepdim dtype", infer=_infer, numpy=rule, grads={"input": grad}, node_name=f"{title}Backward1", onnx=onnx, lowering=lowering)
 
     def __call__(self, input: Tensor, dim: Any, keepdim: bool, dtype: dt.dtype, out: Tensor | None) -> Tensor:
+        if dtype.category < dt.FLOAT:
+            refuse_under_grad(input, dtype)
         card = self.over_all if dim is None else self.over_dims
         found = apply(card, (input,), (reduction_dims(dim, input._layout.ndim), bool(keepdim), dtype))
         return found if out is None else write_out(out, found)
@@ -266,9 +275,11 @@ def nansum(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool 
     here = as_tensor_argument(input, "nansum")._layout
     if here.dtype.is_complex:
         raise RuntimeError("nansum on CPU does not support complex inputs")
+    if dtype is not None and dtype.is_complex:
+        raise NotImplementedError(f"\"nansum_cpu\" not implemented for '{dtype.type_name}'")
     if here.dtype.is_floating_point:
         input = input.masked_fill(input.isnan(), 0)
-    return sum(input, dim, keepdim, dtype=dtype, out=out)
+    return titled(sum(input, dim, keepdim, dtype=dtype, out=out), "NansumBackward0")
 
 
 def nanmean(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = False, *, dtype: dt.dtype | None = None, out: Tensor | None = None, **names: Any) -> Tensor:

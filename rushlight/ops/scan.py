@@ -17,7 +17,7 @@ from .card import Card, apply
 from .combine import cat, where
 from .define import NO_DIM, as_tensor_argument, assign, by_numpy_names, write_out
 from .extrema import refuse_complex, with_a_dim
-from .reduction import accumulation_dtype, sum_dtype, widened
+from .reduction import accumulation_dtype, refuse_under_grad, sum_dtype, widened
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -76,7 +76,10 @@ def _scan(card: Card, input: Tensor, dim: int, dtype: dt.dtype | None, out: Tens
     here = as_tensor_argument(input, card.name)._layout
     if dtype is dt.bool_ and here.ndim and here.numel:
         raise NotImplementedError(f"\"{card.name}_out_cpu\" not implemented for 'Bool'")
-    found = apply(card, (input,), (wrap_dim(dim, here.ndim), dtype or (out._layout.dtype if out is not None else sum_dtype(here.dtype))))
+    wanted = dtype or (out._layout.dtype if out is not None else sum_dtype(here.dtype))
+    if wanted.category < dt.FLOAT:
+        refuse_under_grad(input, wanted)
+    found = apply(card, (input,), (wrap_dim(dim, here.ndim), wanted))
     return found if out is None else write_out(out, found)
 
 

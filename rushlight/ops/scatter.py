@@ -163,8 +163,8 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None, *, ou
     """
     if names:
         return by_numpy_names(take_along_dim, locals())
-    if indices._layout.dtype is not dt.int64:
-        raise RuntimeError(f"torch.take_along_dim(): dtype of indices should be Long but got {indices._layout.dtype.type_name}")
+    if indices._layout.dtype not in (dt.int64, dt.int32):
+        raise RuntimeError("gather(): Expected dtype int32/int64 for index")
     size = input._layout.numel if dim is None else input._layout.shape[wrap_dim(dim, input._layout.ndim)] if input._layout.ndim else 1
     check_bounds(indices, size, 0 if dim is None else wrap_dim(dim, input._layout.ndim))
     indices = where_negative(indices, size)
@@ -357,7 +357,7 @@ def _scatter_arguments(function: str, input: Any, dim: int, index: Any, src: Any
     as_tensor_argument(input, function)
     dim = wrap_dim(dim, input._layout.ndim)
     if index._layout.dtype not in (dt.int64, dt.int32):
-        raise RuntimeError(f"{function}(): Expected dtype int64 for index" if index._layout.numel else f"{function}(): Expected dtype int64 for index")
+        raise RuntimeError("scatter(): Expected dtype int32/int64 for index")
     layouts = src._layout if isinstance(src, TensorBase) else None
     if layouts is not None and layouts.dtype is not input._layout.dtype:
         raise RuntimeError("scatter(): Expected self.dtype to be equal to src.dtype")

@@ -87,7 +87,7 @@ def _quantile(function: str, input: Tensor, q: Any, dim: int | None, keepdim: bo
         above = ordered.gather(-1, ranks.detach().ceil().long())
         weights = ranks * 0 + 0.5 if interpolation == "midpoint" else ranks - below
         found = found.lerp(above, weights)
-    found = found.movedim(-1, 0).reshape(*q._layout.shape, *rest)
+    found = found.movedim(-1, 0).reshape((*q._layout.shape, *rest))
     return found if out is None else write_out(out, found, exact="quantile() out tensor must be same dtype as the input tensor")
 
 
@@ -254,7 +254,8 @@ def histogramdd(input: Tensor, bins: Any, *, range: Sequence[float] | None = Non
     if len(bins) != here.shape[-1]:
         raise RuntimeError("histogramdd: The size of bins must be equal to the innermost dimension of the input.")
     _check_histogram("histogramdd", input, weight, density, here.shape[:-1])
-    return return_types.histogramdd(*_dd(array_of(input).reshape(-1, here.shape[-1]), bins, range, weight, density, here.dtype))
+    hist, edges = _dd(array_of(input).reshape(-1, here.shape[-1]), bins, range, weight, density, here.dtype)
+    return return_types.histogramdd(hist, tuple(edges))
 
 
 def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:

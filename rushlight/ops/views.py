@@ -43,13 +43,32 @@ def shape_argument(shape: tuple[Any, ...]) -> Shape:
     return shape
 
 
-def sequence_argument(given: tuple[Any, ...], kwargs: dict[str, Any], name: str) -> Shape:
+def sequence_argument(function: str, given: tuple[Any, ...], kwargs: dict[str, Any], name: str) -> Shape:
     """Ints given one by one, as one sequence, or by keyword."""
     if name in kwargs and not given:
         given = (kwargs.pop(name),)
     if kwargs:
-        raise TypeError(f"got an unexpected keyword argument '{next(iter(kwargs))}'")
-    return shape_argument(given)
+        raise TypeError(f"{function}() got an unexpected keyword argument '{next(iter(kwargs))}'")
+    if not given:
+        raise TypeError(f'{function}() missing 1 required positional arguments: "{name}"')
+    try:
+        return shape_argument(given)
+    except TypeError:
+        raise _wrong_sequence(function, given, name) from None
+
+
+def _wrong_sequence(function: str, given: tuple[Any, ...], name: str) -> TypeError:
+    """PyTorch's error for what is no shape: it names the first entry that is no int."""
+    listed = isinstance(given[0], (tuple, list))
+    entries = given[0] if listed else given
+    place, wrong = next((n, type(value).__name__) for n, value in enumerate(entries) if not hasattr(value, "__index__") or isinstance(value, TensorBase))
+    if place:
+        return TypeError(f"{function}(): argument '{name}' failed to unpack the object at pos {place + 1} with error \"type must be tuple of ints,but got {wrong}\"")
+    if listed:
+        return TypeError(f"{function}(): argument '{name}' (position 1) must be tuple of ints, but found element of type {wrong} at pos 0")
+    if len(given) > 1:
+        return TypeError(f"{function}() takes 1 positional argument but {len(given)} were given")
+    return TypeError(f"{function}(): argument '{name}' (position 1) must be tuple of ints, not {wrong}")
 
 
 def as_int(value: Any) -> int:
@@ -162,6 +181,10 @@ _view = View(
 )
 
 
+# What `reshape` makes of a copy: a node of its own in PyTorch.
+_unsafe_view = View("unsafe_view", geometry=_reshaped, statics="shape", grads=_view.grads)
+
+
 def view(input: Tensor, *shape: Any, dtype: dt.dtype | None = None) -> Tensor:
     """The same values seen with another shape, or the same bytes seen as another dtype. Never copies.
 
@@ -173,7 +196,17 @@ def view(input: Tensor, *shape: Any, dtype: dt.dtype | None = None) -> Tensor:
         dtype = shape[0]
     if dtype is not None:
         return view_dtype(input, dtype)
-    return apply_view(_view, input, (_seen_as(input._layout, shape_argument(shape))[0],))
+    if not shape or not isinstance(shape[0], (int, tuple, list)) and not hasattr(shape[0], "__index__"):
+        raise _wrong_view(shape)
+    return apply_view(_view, input, (_seen_as(input._layout, sequence_argument("view", shape, {}, "size"))[0],))
+
+
+def _wrong_view(given: tuple[Any, ...]) -> TypeError:
+    types = ", ".join(type(value).__name__ for value in given)
+    why = f"\n      didn't match because some of the arguments have invalid types: (!{types}!)" if len(given) == 1 else ""
+    return TypeError(
+        f"view() received an invalid combination of arguments - got ({types}), but expected one of:\n * (torch.dtype dtype){why}\n * (tuple of ints size){why}"
+    )
 
 
 def view_as(input: Tensor, other: Tensor) -> Tensor:
@@ -192,13 +225,13 @@ def reshape(input: Tensor, *shape: Any, **kwargs: Any) -> Tensor:
     tensor([0, 2, 1, 3])
     """
     as_tensor_argument(input, "reshape")
-    wanted, possible = _seen_as(input._layout, sequence_argument(shape, kwargs, "shape"))
+    wanted, possible = _seen_as(input._layout, sequence_argument("reshape", shape, kwargs, "shape"))
     if possible:
         return apply_view(_view, input, (wanted,))
     from .arithmetic import clone
 
     fresh = clone(input, memory_format=formats.contiguous_format)
-    out = apply_view(_view, fresh, (wanted,))
+    out = apply_view(_unsafe_view, fresh, (wanted,))
     # The copy is nobody else's: the result is not a view of anything the user has.
     out._base = None
     return out
@@ -289,7 +322,7 @@ def permute(input: Tensor, *dims: Any, **kwargs: Any) -> Tensor:
     torch.Size([5, 2, 3])
     """
     as_tensor_argument(input, "permute")
-    order = sequence_argument(dims, kwargs, "dims")
+    order = sequence_argument("permute", dims, kwargs, "dims")
     if len(order) != input._layout.ndim:
         raise RuntimeError(
             f"permute(sparse_coo): number of dimensions in the tensor input does not match the length of the desired ordering of dimensions i.e. input.dim() = {input._layout.ndim} is not equal to len(dims) = {len(order)}"
@@ -453,7 +486,7 @@ def expand(input: Tensor, *size: Any, implicit: bool = False) -> Tensor:
     tensor([[1, 1, 1],
             [2, 2, 2]])
     """
-    wanted = list(shape_argument(size))
+    wanted = list(sequence_argument("expand", size, {}, "size"))
     shape = input._layout.shape
     lead = len(wanted) - len(shape)
     if lead < 0:
@@ -463,9 +496,7 @@ def expand(input: Tensor, *size: Any, implicit: bool = False) -> Tensor:
     for d, n in enumerate(wanted):
         if n == -1:
             if d < lead:
-                raise RuntimeError(
-                    f"expand({_type_name(input)}{{{sizes(shape)}}}, size={sizes(shape_argument(size))}): The expanded size of the tensor ({n}) isn't allowed in a leading, non-existing dimension {d}"
-                )
+                raise RuntimeError(f"The expanded size of the tensor ({n}) isn't allowed in a leading, non-existing dimension {d}")
             wanted[d] = shape[d - lead]
         elif n < 0:
             raise RuntimeError(f"expand({_type_name(input)}{{{sizes(shape)}}}, size={sizes(wanted)}): invalid expanded size {n}")
@@ -498,7 +529,7 @@ def broadcast_to(input: Tensor, *size: Any, **kwargs: Any) -> Tensor:
     tensor([[1, 2],
             [1, 2]])
     """
-    return expand(input, sequence_argument(size, kwargs, "size"))
+    return expand(input, sequence_argument("broadcast_to", size, kwargs, "size"))
 
 
 def broadcast_shapes(*shapes: int | Sequence[int]) -> Size:

@@ -270,9 +270,7 @@ class _ConvTransposeNd(_ConvNd):
             return self.output_padding
         dims = self._num_spatial_dims
         leading = input.dim() - dims
-        sizes = list(output_size)
-        if len(sizes) == leading + dims:
-            sizes = sizes[leading:]
+        sizes = output_size[leading:] if len(output_size) == leading + dims else output_size
         if len(sizes) != dims:
             raise ValueError(
                 f"ConvTranspose{dims}D: for {input.dim()}D input, output_size must have {dims} "

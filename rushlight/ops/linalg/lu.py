@@ -130,7 +130,7 @@ def linalg_lu(A: Tensor, *, pivot: bool = True, out: Any = None) -> Any:
     tensor([[4., 4.],
             [0., 1.]])
     """
-    LU, pivots, _ = _factor("linalg.lu", A, pivot)
+    LU, pivots, _ = _factor("linalg.lu_factor", A, pivot)
     found = return_types.linalg_lu(*lu_unpack(LU, pivots))
     return found if out is None else write_out(out, found, exact=EXACT)
 

@@ -192,7 +192,7 @@ def linalg_tensorinv(A: Tensor, ind: int = 2, *, out: Tensor | None = None) -> T
     rows, columns = numel(shape[:ind]), numel(shape[ind:])
     if rows != columns:
         raise RuntimeError(f"Expected self to satisfy the requirement prod(self.shape[ind:]) == prod(self.shape[:ind]), but got {columns} != {rows}")
-    found = _invert("inv", A.reshape(rows, columns), True)[0].reshape(*shape[ind:], *shape[:ind])
+    found = _invert("inv", A.reshape(rows, columns), True)[0].reshape((*shape[ind:], *shape[:ind]))
     return found if out is None else write_out(out, found, exact=EXACT)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -10,12 +9,13 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
+from chunks import run_chunks
 
 import rushlight as torch
 import rushlight.nn.functional as F
 from rushlight import dtypes as dt
 from rushlight.autograd import gradcheck, gradgradcheck
-from rushlight.engine import attention, attention_pairs, llvm
+from rushlight.engine import attention, attention_pairs, claims, llvm
 from rushlight.engine.kernel import WORKSPACE, Lowered, Pointer
 from rushlight.nn.attention import SDPBackend, sdpa_kernel
 from rushlight.ops.card import CARDS
@@ -35,12 +35,9 @@ def run(lowered: Lowered | None, arrays: list[np.ndarray], backwards: bool = Fal
     assert lowered is not None
     workspace = np.full(lowered.workspace + 64, 0xFF, np.uint8)
     for call in lowered.calls:
-        code = llvm.load(call.kernel.source, (call.kernel.name,))
-        kernel = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(code.addresses[call.kernel.name])
         bases = {WORKSPACE: workspace.ctypes.data, **{n: a.ctypes.data for n, a in enumerate(arrays)}}
         words = np.array([bases[w.operand] + w.offset if isinstance(w, Pointer) else w for w in call.words], np.int64)
-        for chunk in sorted(range(call.chunks), reverse=backwards):
-            kernel(words.ctypes.data, chunk)
+        run_chunks(call, words, backwards, len(words) - claims.WORDS if call.kernel.name.startswith("attention_pairs") else None)
     assert (workspace[lowered.workspace :] == 0xFF).all(), "written behind the workspace"
 
 

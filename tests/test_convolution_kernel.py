@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
 import itertools
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 import pytest
+from chunks import run_chunks
 
 import rushlight as torch
 import rushlight.nn.functional as F
@@ -23,7 +23,6 @@ from rushlight.engine import (
     llvm,
 )
 from rushlight.engine.kernel import Lowered, Pointer
-from rushlight.engine.run import code_of
 from rushlight.ops.card import CARDS, Plan
 from rushlight.shape import Layout, layout
 
@@ -45,19 +44,9 @@ def run(lowered: Lowered, arrays: list[np.ndarray], backwards: bool = False) -> 
     """The calls over these operands, chunk by chunk, or job by job, in either order, in a workspace full of nan."""
     workspace = np.full(lowered.workspace + GUARD, 0xFF, np.uint8)
     for call in lowered.calls:
-        code = code_of(call.kernel)
-        kernel = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(code.addresses[call.kernel.name])
         bases = [a.ctypes.data for a in arrays] + [workspace.ctypes.data]
         words = np.array([bases[w.operand] + w.offset if isinstance(w, Pointer) else w for w in call.words], np.int64)
-        claims = CLAIMS.get(call.kernel.name)
-        if backwards and claims is not None:
-            for job in reversed(range(words[claims + 1])):
-                words[claims : claims + 2] = job, job + 1
-                kernel(words.ctypes.data, job % call.chunks)
-            continue
-        for chunk in sorted(range(call.chunks), reverse=backwards):
-            kernel(words.ctypes.data, chunk)
-        assert claims is None or words[claims] == 0, "claims are not set back"
+        run_chunks(call, words, backwards, CLAIMS.get(call.kernel.name))
     assert (workspace[lowered.workspace :] == 0xFF).all(), "written behind the workspace"
 
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import ctypes
 import itertools
 from fractions import Fraction
 
 import numpy as np
 import pytest
+from chunks import run_chunks
 
 from rushlight.engine import gemm, gemm_kernel, llvm
 from rushlight.engine.kernel import WORKSPACE, Lowered, Pointer
 
 pytestmark = pytest.mark.skipif(not llvm.AVAILABLE, reason="no native code here")
 
-FUNCTION = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)
 TYPES = {np.dtype(np.float32): "float", np.dtype(np.float64): "double"}
 #: For each dtype, the error that an element may have, as a part of the sum of its terms' magnitudes.
 ERROR = {np.dtype(np.float32): 1e-6, np.dtype(np.float64): 1e-14}
@@ -29,15 +28,7 @@ def run(lowered: Lowered, arrays: list[np.ndarray]) -> None:
             for word in call.words
         ]
         args = np.array(words, np.int64)
-        code = llvm.load(call.kernel.source, [call.kernel.name])
-        kernel = FUNCTION(code.addresses[call.kernel.name])
-        if call.kernel.name == "product":
-            for job in reversed(range(args[gemm_kernel.Word.JOBS + 1])):
-                args[gemm_kernel.Word.JOBS : gemm_kernel.Word.JOBS + 2] = job, job + 1
-                kernel(args.ctypes.data, job % call.chunks)
-            continue
-        for chunk in reversed(range(call.chunks)):
-            kernel(args.ctypes.data, chunk)
+        run_chunks(call, args, backwards=True, jobs_at=int(gemm_kernel.Word.JOBS) if call.kernel.name == "product" else None)
 
 
 def strides(array: np.ndarray) -> tuple[int, ...]:

@@ -3,13 +3,15 @@
     scores                pairs are elements of a head, next to each other: keys and values as rows, queries and gradients across the lanes
     what weights add up   pairs are two keys or two queries: rows of these, two and two as one, and weights rounded to bfloat16
 
-A job is a head, or some of its queries. It first makes its keys and values dense, in both forms as it needs them, in the chunk's own
-part of the workspace; there the gradients of keys and values are summed, too. Sums, maxima, exponentials and the logsumexp are float32.
+A job is a head, or some of its queries; chunks claim them one by one (claims.py). It first makes its keys and values dense, in both forms as
+it needs them, in the chunk's own part of the workspace; there the gradients of keys and values are summed, too. Sums, maxima, exponentials
+and the logsumexp are float32.
 """
 
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager
 from functools import cache
 
 from .. import dtypes as dt
@@ -31,10 +33,11 @@ from .attention import (
     strided,
     words_of,
 )
+from .claims import claimed, claims
 from .elements import add_products, paired, round_sums
-from .emit import LANES, Builder, Value, module
+from .emit import LANES, Builder, Loop, Value, module
 from .functions import log
-from .gemm_kernel import divide, share, shares
+from .gemm_kernel import divide
 from .gemm_pack import PairOfLines
 from .kernel import WORKSPACE, Call, Kernel, Lowered, Pointer
 
@@ -72,7 +75,7 @@ def _lowered(kernel: Kernel, operands: dict[str, Layout], groups: int, scale: fl
     jobs = batch * heads * groups
     chunks = min(jobs, _MOST_CHUNKS)
     own = keys * head * room
-    words = (*words_of(operands, groups, scale), Pointer(WORKSPACE), own, *shares(jobs, chunks))
+    words = (*words_of(operands, groups, scale), Pointer(WORKSPACE), own, *claims(jobs, chunks))
     return Lowered((Call(kernel, words, chunks),), own * chunks)
 
 
@@ -207,8 +210,8 @@ class _Kernel(HeadKernel):
     def functions(self) -> list[Builder]:
         return [self.scores, self.accumulate_across, self.across, self.dense, self.paired_rows]
 
-    def jobs(self) -> tuple[Value, Value]:
-        return share(self, self.parameters["chunk"], self.own_words + 2)
+    def jobs(self) -> AbstractContextManager[Loop]:
+        return claimed(self, self.own_words + 2)
 
     def bf16_at(self, rows: Rows, row: Index) -> Value:
         return self.address(rows.base, self.times(row, rows.step), "i16")
@@ -245,7 +248,7 @@ def _forward_kernel(head: int, causal: bool, mask_type: str) -> Kernel:
     key_rows, value_pairs = k.forms((2, 2))
     # Whole blocks of queries in a group.
     blocks_each = k.binary("udiv", k.add(k.lshr(_whole(k, k.queries), 4), k.sub(groups, k.index(1))), groups)
-    with k.loop(*k.jobs()) as job:
+    with k.jobs() as job:
         pair, group = divide(k, job.index, groups)
         operands = k.open(pair)
         query, key, value, output = (operands[n] for n in ("query", "key", "value", "output"))
@@ -300,7 +303,7 @@ def _backward_kernel(head: int, causal: bool, mask_type: str) -> Kernel:
     query_pairs, grad_pairs, sums = k.scratch(LANES // 2 * head), k.scratch(LANES // 2 * head), k.block_of_rows()
     key_rows, key_pairs, value_rows, key_sums, value_sums = k.forms((2, 2, 2, 4, 4))
     log2_e, scale = k.constant(math.log2(math.e), "float", LANES), k.splat(k.convert(k.scale, "float"))
-    with k.loop(*k.jobs()) as job:
+    with k.jobs() as job:
         operands = k.open(job.index)
         grad, query, key, value, output = (operands[n] for n in ("grad", "query", "key", "value", "output"))
         for function, rows, target in ((k.dense, key, key_rows), (k.paired_rows, key, key_pairs), (k.dense, value, value_rows)):

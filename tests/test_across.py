@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import rushlight as torch
-from rushlight.engine import across, llvm
+from rushlight.engine import across_kernel, llvm
 from rushlight.ops.card import CARDS
 
 pytestmark = [pytest.mark.skipif(not llvm.AVAILABLE, reason="needs llvmlite"), pytest.mark.usefixtures("compiled_at_once")]
@@ -64,8 +64,67 @@ def test_values_over_any_dims(shape: tuple[int, ...], dtype: Any) -> None:
             found, want = ours(x, dims).numpy(), theirs(exact, dims)
             assert found.shape == want.shape, (name, dims)
             np.testing.assert_allclose(found, want, rtol=tolerance, atol=tolerance * max(1.0, np.abs(want).max()), err_msg=f"{name} over {dims}")
-            if dims[-1] != len(shape) - 1:  # the bits do not depend on strides
-                np.testing.assert_array_equal(ours(turned, dims).numpy(), found, err_msg=f"{name} over {dims}")
+            np.testing.assert_array_equal(ours(turned, dims).numpy(), found, err_msg=f"{name} over {dims}, the bits of which do not depend on strides")
+
+
+def lying_differently(x: torch.Tensor) -> list[torch.Tensor]:
+    """The same values in other orders of the dims, with gaps between them, and with a stride along each dim."""
+    found = []
+    for order in itertools.permutations(range(x.ndim)):
+        back = [order.index(d) for d in range(x.ndim)]
+        found.append(x.permute(order).contiguous().permute(back))
+    wide = x.new_zeros([2 * n for n in x.shape])
+    every_other, corner = wide[(slice(None, None, 2),) * x.ndim], wide.clone()[tuple(slice(1, n + 1) for n in x.shape)]
+    return [*found, every_other.copy_(x), corner.copy_(x)]
+
+
+#: Each over one dim, with results of each kind: for each row, for each element, two of them.
+BY_ROW: dict[str, Function] = {
+    "sum": lambda x, dim: x.sum(dim),
+    "prod": lambda x, dim: x.prod(dim),
+    "amax": lambda x, dim: x.amax(dim),
+    "max": lambda x, dim: torch.stack([x.max(dim).values.double(), x.max(dim).indices.double()]),
+    "argmin": lambda x, dim: x.argmin(dim),
+    "any": lambda x, dim: (x > 6).any(dim),
+    "var": lambda x, dim: x.var(dim),
+    "logsumexp": lambda x, dim: x.logsumexp(dim),
+    "softmax": lambda x, dim: x.softmax(dim),
+    "log_softmax": lambda x, dim: x.log_softmax(dim),
+    "scaled": lambda x, dim: ((x * 1.3).exp() / (x * x).sum(dim, keepdim=True)).amin(dim),
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("shape", [(5, 41), (70, 45), (3, 34, 20), (17, 33, 2), (2, 5, 19, 18)], ids=str)
+def test_bits_do_not_depend_on_strides(shape: tuple[int, ...], dtype: Any) -> None:
+    """Rows one after another and rows side by side, in whole squares of 16 and in rests of them, add up in one order."""
+    x = torch.tensor(np.random.default_rng(1).standard_normal(shape) * 3).to(dtype)
+    others = lying_differently(x)
+    for name, function in BY_ROW.items():
+        for dim in range(len(shape)):
+            wanted = function(x, dim)
+            for other in others:
+                assert torch.equal(function(other, dim), wanted), (name, dim, other.stride())
+    for other in others:
+        assert torch.equal(other.contiguous(), x)
+        assert torch.equal(other + x, x + x)
+        assert torch.equal(x.sum(), other.sum())
+        norms = [torch.nn.functional.layer_norm(t, shape[-1:]) for t in (x, other)]
+        assert torch.equal(*norms)
+
+
+def test_extrema_of_zeros_and_nans_do_not_depend_on_strides() -> None:
+    values = np.array([0.0, -0.0, np.nan, -np.nan, np.inf, -np.inf, 1.5, -1.5], np.float32)
+    x = torch.tensor(np.random.default_rng(2).choice(values, (80, 40), p=[0.4, 0.4, 0.01, 0.01, 0.02, 0.02, 0.07, 0.07]))
+    turned = x.t().contiguous().t()
+    zeros = torch.tensor(values[np.random.default_rng(3).integers(0, 2, (80, 40))])
+    for dim in (0, 1):
+        for function in (torch.amax, torch.amin):
+            found, other = function(x, dim), function(turned, dim)
+            assert torch.equal(found.isnan(), x.isnan().any(dim))
+            assert torch.equal(found.nan_to_num(7), other.nan_to_num(7))
+            signs = [function(z, dim).signbit() for z in (zeros, zeros.t().contiguous().t())]
+            assert torch.equal(*signs)
 
 
 def test_what_one_nan_reaches() -> None:
@@ -109,4 +168,4 @@ def test_each_of_these_has_kernel_calls() -> None:
         assert lowering.space(plan) is None or name == "sum", name
         assert lowering.otherwise.make(plan) is not None, name
     assert torch.tensor(3.0).softmax(0) == 1
-    assert across.BLOCK == 128, "the bits of sums depend on it"
+    assert across_kernel.BLOCK == 128, "the bits of sums depend on it"

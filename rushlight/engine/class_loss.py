@@ -76,11 +76,11 @@ class _Loss:
 
     def weights(self) -> list[Operand]:
         """One for each class."""
-        return [] if self.weight is None else [Operand(Pointer(self.first + 2), self.type, 0, self.weight.stride[0], False)]
+        return [] if self.weight is None else [Operand(Pointer(self.first + 2), self.type, 0, self.weight.stride[0], 0)]
 
     def one(self, pointer: Pointer) -> Operand:
         """One number for all."""
-        return Operand(pointer, self.type, 0, 0, False)
+        return Operand(pointer, self.type, 0, 0, 0)
 
     def each(self, pointer: Pointer) -> Operand:
         """Results for each sample."""

@@ -130,8 +130,7 @@ def _place(units: list[Unit], trace: Trace, step: Step, earliest: int) -> int:
         if join(group, trace.slots, step, lowering, space):
             units.append(group)
             return len(units) - 1
-        lowering = None
-    elif isinstance(lowering, Loop):
+    if isinstance(lowering, Loop):
         lowering = lowering.otherwise
     if isinstance(lowering, Calls) and _native_operands(step, trace) and (lowered := _calls(lowering, step)) is not None:
         units.append(Library(step, lowered))

@@ -27,6 +27,7 @@ from .terms import EXACT_FUNCTIONS, FLOATS, FUNCTIONS, REDUCTIONS, Node
 #: Rows that one chunk adds up for a sum over all rows.
 COLUMN_BLOCK = 128
 _SUM_VECTORS = 2
+SUM_LANES = _SUM_VECTORS * LANES
 _EXTREMUM_VECTORS = 4
 #: A tail's rows are pieces of larger ones, which the processor does not foresee: they are fetched about so many elements ahead, and so many rows
 #: at most.
@@ -41,6 +42,7 @@ class Access(NamedTuple):
 
     type: str
     along: str  # "1" by one element, "0" not at all, "2" by two, "-1" backwards, "s" by a stride; "number" for an operand that is no memory
+    lanes: str = ""  # where rows are side by side (across_kernel.py), how it moves from one to the next: "0", "1", "s", or "t" by a stride and along the row by one
 
 
 class Nest(NamedTuple):

@@ -143,7 +143,7 @@ def _lower_group(group: Group, needed: Callable[[int], bool]) -> Lowered | None:
     if any(node.op == "column_sum" for node in form.nodes):
         return sums_over_rows(form) if len(form.outer) <= 1 else None
     if group.space.blocked and any(node.op in REDUCTIONS for node in form.nodes):
-        return _in_blocks(form)
+        return in_blocks(form)
     if not form.outer and not any(node.op in REDUCTIONS for node in form.nodes):
         return Lowered((elementwise_call(form),))
     return row_call(form)
@@ -214,6 +214,11 @@ def _regrouped(shape: Shape, strides: Sequence[Shape], order: Shape, extents: Se
 
 def row_call(form: Form, used: int = 0) -> Lowered:
     """The call of a loop over rows, which are shared out; its scratch rows come after `used` bytes of the workspace."""
+    from .across import rows_apart  # it is made of what is here
+
+    apart = rows_apart(form, used)
+    if apart is not None:
+        return apart
     extent = form.outer[0] if form.outer else 1
     call, end = _call(form, "outer", extent, _share(extent, form.cost() * form.row * math.prod(form.outer[1:])), used)
     return Lowered((call,), max(end, used))
@@ -231,7 +236,7 @@ def strided_copy(type: str, shape: Shape, source: tuple[Pointer, Shape], target:
     through: an operation on each element, and the type of what it gives.
     """
     dims = sorted((d for d, n in enumerate(shape) if n != 1), key=lambda d: -target[1][d])
-    loops = _merged(shape, dims, [source[1], target[1]])
+    loops = merged_loops(shape, dims, [source[1], target[1]])
     row, along = loops.pop() if loops else (1, [1, 1])
     if len(loops) > OUTER_AT_MOST:
         return None
@@ -282,11 +287,11 @@ def _loops(group: Group, nodes: list[Node], operands: Sequence[Operand]) -> Form
     dims = [d for d, n in enumerate(shape) if n != 1]
     if split is None:
         target = next(o.strides for o in operands if o.slot in group.written and len(o.strides) == len(shape))
-        loops = _merged(shape, sorted(dims, key=lambda d: -target[d]), strides)
+        loops = merged_loops(shape, sorted(dims, key=lambda d: -target[d]), strides)
         row = loops.pop() if loops else None
     else:
-        loops = _merged(shape, [d for d in dims if d < split], strides)
-        rows = _merged(shape, [d for d in dims if d >= split], strides)
+        loops = merged_loops(shape, [d for d in dims if d < split], strides)
+        rows = merged_loops(shape, [d for d in dims if d >= split], strides)
         if len(rows) > 1:
             return None
         row = rows[0] if rows else None
@@ -299,7 +304,7 @@ def _loops(group: Group, nodes: list[Node], operands: Sequence[Operand]) -> Form
     return Form(tuple(n for n, _ in loops), extent, nodes, bound)
 
 
-def _merged(shape: Shape, dims: Sequence[int], strides: Sequence[Shape]) -> list[tuple[int, list[int]]]:
+def merged_loops(shape: Shape, dims: Sequence[int], strides: Sequence[Shape]) -> list[tuple[int, list[int]]]:
     """Loops over `dims`, outermost first: each an extent and the operands' strides."""
     loops: list[tuple[int, list[int]]] = []
     for d in dims:
@@ -453,17 +458,17 @@ def sums_over_rows(form: Form, used: int = 0) -> Lowered:
     return Lowered((first, *finals), end)
 
 
-def _in_blocks(form: Form) -> Lowered:
-    """Reductions of one long row: for each that depends on no other, then for those that depend on these and so on, a kernel
+def in_blocks(form: Form, used: int = 0) -> Lowered:
+    """Reductions of one long row, behind the first `used` bytes of the workspace: for each that depends on no other, then for those that depend on these and so on, a kernel
     for the blocks and one for the totals; the last one also computes what follows from them."""
     blocks = -(-form.row // ROW_BLOCK)
     reductions = [n for n, node in enumerate(form.nodes) if node.op in REDUCTIONS]
     stage: list[int] = []
     for node in form.nodes:
         stage.append(max((stage[a] for a in node.args), default=0) + (node.op in REDUCTIONS))
-    totals = {r: Bound(Pointer(WORKSPACE, n * 8), form.nodes[r].type) for n, r in enumerate(reductions)}
-    partials = {r: Bound(Pointer(WORKSPACE, (len(reductions) + n * blocks) * 8), form.nodes[r].type, (), 1) for n, r in enumerate(reductions)}
-    used = len(reductions) * (blocks + 1) * 8
+    totals = {r: Bound(Pointer(WORKSPACE, used + n * 8), form.nodes[r].type) for n, r in enumerate(reductions)}
+    partials = {r: Bound(Pointer(WORKSPACE, used + (len(reductions) + n * blocks) * 8), form.nodes[r].type, (), 1) for n, r in enumerate(reductions)}
+    used += len(reductions) * (blocks + 1) * 8
     calls: list[Call] = []
     last = max(stage)
     for now in range(1, last + 1):

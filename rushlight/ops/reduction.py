@@ -105,8 +105,9 @@ def _space(plan: Any) -> Space | None:
     if not _keeps_dtype(plan):
         return None
     count = len(dims)
-    leading = dims and sorted(dims) == list(range(count)) and as_one_dim(input.shape[:count], input.stride[:count]) and as_one_dim(input.shape[count:], input.stride[count:])
-    return row_space(input, dims) or (Space(input.shape, count) if leading else None)
+    leading = dims and sorted(dims) == list(range(count)) and as_one_dim(input.shape[:count], input.stride[:count])
+    rows = leading and as_one_dim(input.shape[count:], input.stride[count:])
+    return row_space(input, dims) or (Space(input.shape, count) if rows and rows[1] in (0, 1, 2) else None)
 
 
 def _sum_terms(k: Any, input: Any, dims: Shape, keepdim: bool, dtype: dt.dtype) -> Any:

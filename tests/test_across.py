@@ -108,9 +108,18 @@ def test_bits_do_not_depend_on_strides(shape: tuple[int, ...], dtype: Any) -> No
     for other in others:
         assert torch.equal(other.contiguous(), x)
         assert torch.equal(other + x, x + x)
-        assert torch.equal(x.sum(), other.sum())
+        assert torch.equal(x.sum(), other.sum()) and torch.equal(x.amax(), other.amax()) and torch.equal(x.std(), other.std())
         norms = [torch.nn.functional.layer_norm(t, shape[-1:]) for t in (x, other)]
         assert torch.equal(*norms)
+
+
+def test_long_sums_of_everything_do_not_depend_on_strides() -> None:
+    """Of more elements than one block has, also where a dim of one element is kept."""
+    x = torch.tensor(np.random.default_rng(4).standard_normal((1, 40, 30, 20)).astype(np.float32))
+    for other in lying_differently(x)[:6]:
+        assert torch.equal(other.sum(), x.sum())
+        assert torch.equal(other.var((1, 2, 3)), x.var((1, 2, 3)))
+        assert torch.equal(other.prod(), x.prod())
 
 
 def test_extrema_of_zeros_and_nans_do_not_depend_on_strides() -> None:

@@ -49,3 +49,50 @@ def test_second_order(norm):
     step = 1e-5
     ahead, behind = (slope((x.detach() + sign * step * v).requires_grad_()).item() for sign in (1, -1))
     assert (second * v).sum().item() == pytest.approx((ahead - behind) / (2 * step), rel=1e-5)
+
+
+@pytest.mark.parametrize("norm", ["group", "layer", "instance"])
+@pytest.mark.parametrize("shape", [(3, 8, 5, 7), (2, 32, 21, 18)], ids=str)
+def test_bits_do_not_depend_on_strides(norm, shape):
+    """Of results and of gradients, for images with their channels last, and with other orders of dims."""
+    torch.manual_seed(1)
+    x, grad, weight, bias = torch.randn(shape), torch.randn(shape), torch.randn(shape[1]), torch.randn(shape[1])
+    places = torch.randn(shape[1:])
+    call = {
+        "group": lambda x, w, b: F.group_norm(x, 4, w, b),
+        "layer": lambda x, w, b: F.layer_norm(x, shape[1:], places * w.view(-1, 1, 1), places + b.view(-1, 1, 1)),
+        "instance": lambda x, w, b: F.instance_norm(x, None, None, w, b),
+    }[norm]
+    wanted = None
+    for dims in ((1, 1), (1, 3), (2, 3), (0, 2)):
+        operands = [t.clone().requires_grad_() for t in (x.transpose(*dims).contiguous().transpose(*dims), weight, bias)]
+        found = call(*operands)
+        gradients = torch.autograd.grad(found, operands, grad.transpose(*dims).contiguous().transpose(*dims))
+        results = [found.detach(), *gradients]
+        if wanted is None:
+            wanted = results
+            centred = x.double().view(shape[0], 4, -1) if norm == "group" else None
+            if centred is not None:
+                exact = (centred - centred.mean(2, keepdim=True)) / (centred.var(2, correction=0, keepdim=True) + 1e-5).sqrt()
+                exact = exact.view(shape) * weight.view(-1, 1, 1) + bias.view(-1, 1, 1)
+                assert torch.allclose(found.double(), exact, rtol=1e-5, atol=1e-5)
+        for result, other in zip(results, wanted, strict=True):
+            assert torch.equal(result, other), dims
+
+
+def test_gradients_of_group_norm():
+    """Against those of its formula, in double precision: with and without a weight, and of many samples, whose sums go by blocks."""
+    torch.manual_seed(2)
+    for shape, groups in (((3, 8, 5, 7), 4), ((300, 6, 2, 2), 3), ((2, 6), 2)):
+        x, grad = torch.randn(shape) + 0.5, torch.randn(shape)
+        weight, bias = torch.randn(shape[1]), torch.randn(shape[1])
+        for parameters in ((weight, bias), ()):
+            operands = [t.clone().requires_grad_() for t in (x, *parameters)]
+            found = torch.autograd.grad(F.group_norm(operands[0], groups, *operands[1:]), operands, grad)
+            exact = [t.double().requires_grad_() for t in (x, *parameters)]
+            rows = exact[0].reshape(shape[0], groups, -1)
+            normalized = ((rows - rows.mean(2, keepdim=True)) / (rows.var(2, correction=0, keepdim=True) + 1e-5).sqrt()).reshape(shape)
+            scale, shift = [t.view(-1, *[1] * (len(shape) - 2)) for t in exact[1:]] or (1, 0)
+            wanted = torch.autograd.grad(normalized * scale + shift, exact, grad.double())
+            for ours, theirs in zip(found, wanted, strict=True):
+                assert torch.allclose(ours.double(), theirs, rtol=1e-4, atol=1e-4 * theirs.abs().max().item()), (shape, len(parameters))

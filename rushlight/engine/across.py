@@ -22,7 +22,7 @@ from .kernel import WORKSPACE, Call, Lowered, Pointer, joined
 from .loops import Access, Nest
 from .lowering import LOOPED, ROW_BLOCK, Space
 from .nests import Bound, Form, constants_as_words, in_blocks, merged_loops, needed_nodes, row_call, strided_copy
-from .terms import MEMORY, REDUCTIONS, REGISTER, Node, Terms
+from .terms import FLOATS, MEMORY, REDUCTIONS, REGISTER, Node, Terms
 
 if TYPE_CHECKING:
     from ..ops.card import Plan
@@ -36,7 +36,7 @@ _SCRATCH_STEPS = 1 << 12
 def reduction(plan: Plan, body: Callable[..., Any], floats: bool) -> Lowered | None:
     """The calls of an entry whose operands have one shape, reduced over its static `dims` or `dim`."""
     shape = plan.operands[0].shape
-    given = plan.params["dims"] if "dims" in plan.params else (plan.params["dim"],)
+    given = _dims_of(plan)
     if not shape or None in given:
         return None
     dims = sorted(d for d in given if shape[d] != 1)
@@ -59,6 +59,10 @@ def reduction(plan: Plan, body: Callable[..., Any], floats: bool) -> Lowered | N
     # Which of the two it is the shape says, since they add up in different orders.
     one_row = rows or dims[-1] < kept[-1] or dims[0] > kept[0] or any(kept[0] < d < kept[-1] for d in dims) or _depends_twice(terms.nodes)
     return _brought_together(plan, terms, kept, dims) if one_row else _in_two(plan, terms, kept)
+
+
+def _dims_of(plan: Plan) -> Sequence[int]:
+    return plan.params["dims"] if "dims" in plan.params else (plan.params["dim"],)
 
 
 def _in_two(plan: Plan, terms: Terms, kept: Sequence[int]) -> Lowered | None:
@@ -118,7 +122,11 @@ def _brought_together(plan: Plan, terms: Terms, kept: Sequence[int], dims: Seque
     calls: list[Call] = []
     bound: list[Bound] = []
     used = 0
+    in_any_order = not any(node.op == "position" or (node.op in ("sum", "prod") and node.type in FLOATS) for node in terms.nodes)
     for n, layout in enumerate(plan.operands):
+        if not kept and in_any_order and layout.dense and len(plan.operands) == 1:
+            bound.append(Bound(Pointer(n), MEMORY[layout.dtype], (size,), 1))
+            break
         lying = tuple(shape[d] for d in order)
         copied = strided_copy(MEMORY[layout.dtype], lying, (Pointer(n), tuple(layout.stride[d] for d in order)), (Pointer(WORKSPACE, used), contiguous_strides(lying)))
         if copied is None:
@@ -127,7 +135,7 @@ def _brought_together(plan: Plan, terms: Terms, kept: Sequence[int], dims: Seque
         bound.append(Bound(Pointer(WORKSPACE, used), MEMORY[layout.dtype], (size,), 1))
         used += -(-layout.numel * layout.dtype.itemsize // 64) * 64
     bound += [Bound(Pointer(n), MEMORY[out.dtype], (1,), 0) for n, out in enumerate(plan.outs, len(plan.operands))]
-    if size > ROW_BLOCK and not kept:
+    if size > ROW_BLOCK and len(_dims_of(plan)) == len(shape):
         rows = in_blocks(Form((), size, terms.nodes, [b._replace(outer=()) for b in bound]), used)
     else:
         rows = row_call(Form((math.prod(shape[d] for d in kept),), size, terms.nodes, bound), used)

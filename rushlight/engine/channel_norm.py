@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 from .. import dtypes as dt
 from ..shape import Layout, as_one_dim, contiguous_strides
 from . import half
+from .copied import as_contiguous
 from .kernel import WORKSPACE, Call, Lowered, Pointer, joined
 from .lowering import FLOATING
-from .nests import Bound, Form, elementwise_call, row_call, sums_over_rows
+from .nests import Bound, Form, elementwise_call, row_call, sum_over_rows, sums_over_rows
 from .terms import HALF, LOOP_MEMORY, MEMORY, REGISTER, Term, Terms
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ def batch_norm(plan: Plan) -> Lowered | None:
     c = _Channels(input)
     x, out = c.elements(0, input), c.elements(3, plan.outs[0])
     if x is None or out is None:
-        return None
+        return as_contiguous(plan, batch_norm)
     mean, rstd, variance = (c.vector(Pointer(n)) for n in (4, 5, 6))
     total, scale = c.scratch(), c.scratch()
     eps = plan.params["eps"]
@@ -186,7 +187,7 @@ def batch_norm_backward(plan: Plan) -> Lowered | None:
     g, x = c.elements(0, grad_output), c.elements(1, input)
     grad_input = c.elements(*targets[0]) if mask[0] else x
     if g is None or x is None or grad_input is None:
-        return None
+        return as_contiguous(plan, batch_norm_backward)
     mean, rstd = c.parameter(3, plan.operands[3]), c.parameter(4, plan.operands[4])
     along, total = _parameter_sums(c, g, x, mean, rstd, targets)
     if mask[0]:
@@ -210,7 +211,7 @@ def batch_norm_eval_backward(plan: Plan) -> Lowered | None:
     g, x = c.elements(0, grad_output), c.elements(1, input)
     grad_input = c.elements(*targets[0]) if mask[0] else x
     if g is None or x is None or grad_input is None:
-        return None
+        return as_contiguous(plan, batch_norm_eval_backward)
     rstd, scale, eps = c.scratch(), c.scratch(), plan.params["eps"]
 
     def scales(k: Terms, variance: Term, weight: Term) -> list[Term]:
@@ -238,33 +239,97 @@ def _parameter_sums(c: _Channels, g: Bound, x: Bound, mean: Bound, rstd: Bound, 
     return found[0], found[1]
 
 
+class _Groups:
+    """Groups of channels of every sample, of contiguous elements: loops over samples, groups and channels of a group, around the places."""
+
+    def __init__(self, input: Layout, groups: int) -> None:
+        self.dtype, self.type = input.dtype, MEMORY[input.dtype]
+        self.samples, self.groups, self.each = input.shape[0], groups, input.shape[1] // groups
+        self.places = math.prod(input.shape[2:])
+        self.size = self.each * self.places
+        self.outer = (self.samples, groups, self.each)
+
+    def elements(self, operand: int) -> Bound:
+        return Bound(Pointer(operand), self.type, (self.groups * self.size, self.size, self.places), 1)
+
+    def statistic(self, pointer: Pointer) -> Bound:
+        """One for every group of every sample."""
+        return Bound(pointer, self.type, (self.groups, 1, 0), 0)
+
+    def channel(self, pointer: Pointer) -> Bound:
+        """One for every channel of every sample."""
+        return Bound(pointer, self.type, (self.groups * self.each, self.each, 1), 0)
+
+    def parameter(self, operand: int, given: Any) -> Bound:
+        """A number, or a vector with one element for every channel."""
+        if not isinstance(given, Layout):
+            return _number(operand, given)
+        return Bound(Pointer(operand), self.type, (0, self.each * given.stride[0], given.stride[0]), 0)
+
+    def by_place(self, inputs: Sequence[Bound], outputs: Sequence[Bound], body: Body) -> Lowered:
+        return row_call(_form(self.dtype, self.outer, self.places, inputs, outputs, body))
+
+    def by_channel(self, inputs: Sequence[Bound], outputs: Sequence[Bound], body: Body) -> Lowered:
+        """Rows of the channels of a group, from one for every channel or every group."""
+        along = [b if b.number else b._replace(outer=b.outer[:2], along=b.outer[2]) for b in (*inputs, *outputs)]
+        return row_call(_form(self.dtype, self.outer[:2], self.each, along[: len(inputs)], along[len(inputs) :], body))
+
+
 def group_norm(plan: Plan) -> Lowered | None:
     """The output, and the mean and the reciprocal deviation of every group of channels of every sample."""
     input, weight, bias = plan.operands
     out = plan.outs[0]
-    if input.dtype not in FLOATING or not _floats(plan, (input, out)) or not input.contiguous or not out.contiguous:
+    if input.dtype not in FLOATING or not _floats(plan, (input, out)):
         return None
-    type, groups, eps = MEMORY[input.dtype], plan.params["groups"], plan.params["eps"]
-    rows, each = input.shape[0] * groups, input.shape[1] // groups
-    places = math.prod(input.shape[2:])
-    size = each * places
-    mean, rstd = (Bound(Pointer(n), type, (1,), 0) for n in (4, 5))
+    if not input.contiguous or not out.contiguous:
+        return as_contiguous(plan, group_norm)
+    c, eps = _Groups(input, plan.params["groups"]), plan.params["eps"]
+    mean, rstd = c.statistic(Pointer(4)), c.statistic(Pointer(5))
 
     def statistics(k: Terms, x: Term) -> list[Term]:
-        average = k.sum(x) / float(size)
+        average = k.sum(x) / float(c.size)
         centred = x - average
-        return [average, 1 / k.sqrt(k.sum(centred * centred) / float(size) + eps)]
+        return [average, 1 / k.sqrt(k.sum(centred * centred) / float(c.size) + eps)]
 
     def output(k: Terms, x: Term, mean: Term, rstd: Term, weight: Term, bias: Term) -> list[Term]:
         return [(x - mean) * rstd * weight + bias]
 
-    def parameter(operand: int, given: Any) -> Bound:
-        if not isinstance(given, Layout):
-            return _number(operand, given)
-        return Bound(Pointer(operand), type, (0, each * given.stride[0], given.stride[0]), 0)
+    rows = [Bound(Pointer(n), c.type, (of_row,), along) for n, of_row, along in ((0, c.size, 1), (4, 1, 0), (5, 1, 0))]
+    first = row_call(_form(input.dtype, (c.samples * c.groups,), c.size, rows[:1], rows[1:], statistics))
+    return joined([first, c.by_place([c.elements(0), mean, rstd, c.parameter(1, weight), c.parameter(2, bias)], [c.elements(3)], output)])
 
-    first = row_call(_form(input.dtype, (rows,), size, [Bound(Pointer(0), type, (size,), 1)], [mean, rstd], statistics))
-    strides = (groups * size, size, places)
-    inputs = [Bound(Pointer(0), type, strides, 1), *(b._replace(outer=(groups, 1, 0)) for b in (mean, rstd)), parameter(1, weight), parameter(2, bias)]
-    second = row_call(_form(input.dtype, (input.shape[0], groups, each), places, inputs, [Bound(Pointer(3), type, strides, 1)], output))
-    return joined([first, second])
+
+def group_norm_backward(plan: Plan) -> Lowered | None:
+    """The gradients of the input, the weight and the bias, as far as they are wanted."""
+    grad_output, input, weight, *statistics = plan.operands
+    mask = plan.params["output_mask"]
+    if input.dtype not in FLOATING or not _floats(plan, (grad_output, input, *plan.outs[: int(mask[0])])):
+        return None
+    if not all(o.contiguous for o in (grad_output, input, *statistics, *plan.outs)):
+        return as_contiguous(plan, group_norm_backward)
+    c, targets = _Groups(input, plan.params["groups"]), _targets(plan, 5)
+    g, x, mean, rstd, scale = c.elements(0), c.elements(1), c.statistic(Pointer(3)), c.statistic(Pointer(4)), c.parameter(2, weight)
+    channels, count = c.samples * c.groups * c.each * 8, c.samples * c.groups * 8
+    products, totals, along = (c.channel(Pointer(WORKSPACE, n * channels)) for n in range(3))
+    slope, shift = (c.statistic(Pointer(WORKSPACE, 3 * channels + n * count)) for n in range(2))
+    used = 3 * channels + 2 * count
+
+    def sums(k: Terms, g: Term, x: Term, mean: Term, rstd: Term) -> list[Term]:
+        return [k.sum(g * x), k.sum(g), k.sum((x - mean) * rstd * g)]
+
+    def lines(k: Terms, products: Term, totals: Term, mean: Term, rstd: Term, scale: Term) -> list[Term]:
+        share = k.sum(totals * scale) / float(c.size)
+        slope = (share * mean - k.sum(products * scale) / float(c.size)) * rstd * rstd * rstd
+        return [slope, slope * mean + share * rstd]
+
+    parts = [c.by_place([g, x, mean, rstd], [products, totals, along], sums)]
+    if mask[0]:
+        parts.append(c.by_channel([products, totals, mean, rstd, scale], [slope, shift], lines))
+        inputs = [g, x, rstd, scale, slope, shift]
+        parts.append(c.by_place(inputs, [c.elements(targets[0][0])], lambda k, g, x, rstd, scale, slope, shift: [g * scale * rstd + slope * x - shift]))
+    for n, source in ((1, along), (2, totals)):
+        if n in targets:
+            width = c.groups * c.each
+            each, target = (Bound(p, c.type, (step,), 1) for p, step in ((source.pointer, width), (Pointer(targets[n][0]), 0)))
+            parts.append(sum_over_rows(each, target, c.samples, width, used=used))
+    return Lowered(joined(parts).calls, max(used, joined(parts).workspace))

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from .. import dtypes as dt
 from ..shape import Layout, Shape, as_one_dim, expand_strides, is_injective
 from .kernel import Lowered
-from .lowering import Calls, Column, Loop, Space
+from .lowering import AS_GIVEN, Calls, Column, Loop, Space
 from .terms import FLOATS, HALF, LOOP_MEMORY, REDUCTIONS, REGISTER, WIDENED, Term, Terms, Unsupported
 from .trace import Slot, Step, Trace
 
@@ -130,6 +131,8 @@ def _place(units: list[Unit], trace: Trace, step: Step, earliest: int) -> int:
         if join(group, trace.slots, step, lowering, space):
             units.append(group)
             return len(units) - 1
+        if lowering.otherwise is None and space.split is not None and not step.plan.card.in_place:
+            lowering = Calls(partial(_over_copies, lowering=lowering), half=AS_GIVEN)
     if isinstance(lowering, Loop):
         lowering = lowering.otherwise
     if isinstance(lowering, Calls) and _native_operands(step, trace) and (lowered := _calls(lowering, step)) is not None:
@@ -137,6 +140,12 @@ def _place(units: list[Unit], trace: Trace, step: Step, earliest: int) -> int:
     else:
         units.append(Interpreted(step))
     return len(units) - 1
+
+
+def _over_copies(plan: Plan, lowering: Loop) -> Lowered | None:
+    from .copied import loop_over_copies  # it makes groups
+
+    return loop_over_copies(plan, lowering)
 
 
 def _calls(lowering: Calls, step: Step) -> Lowered | None:

@@ -7,20 +7,18 @@ where these do not apply, they too go through float32.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .. import dtypes as dt
 from ..shape import Layout, contiguous, layout
-from .kernel import WORKSPACE, Call, Lowered, Pointer
+from .copied import through_copies, with_layouts
+from .kernel import Lowered
 from .lowering import AS_BITS, AS_FLOAT, AS_GIVEN, Calls
-from .nests import strided_copy
 from .terms import HALF, WIDENED
 
 if TYPE_CHECKING:
     from ..ops.card import Plan
-
-_ALIGNMENT = 64
 
 
 def is_half(plan: Plan) -> bool:
@@ -39,47 +37,14 @@ def calls_in_half(plan: Plan, lowering: Calls) -> Lowered | None:
     return as_float(plan, lowering.make) if lowering.half is AS_FLOAT else as_bits(plan, lowering.make)
 
 
-def _twin(plan: Plan, form: Callable[[Any], Any]) -> Plan:
-    return type(plan)(plan.card, tuple(plan.params.values()), tuple(map(form, plan.operands)), tuple(map(form, plan.outs)))
-
-
 def as_bits(plan: Plan, make: Callable[[Plan], Lowered | None]) -> Lowered | None:
     """The calls that move elements as integers of their size."""
-    return make(_twin(plan, _as_bits))
+    return make(with_layouts(plan, _as_bits))
 
 
 def as_float(plan: Plan, make: Callable[[Plan], Lowered | None]) -> Lowered | None:
     """The calls for float32, between copies of operands and of results."""
-    twin = _twin(plan, _widened)
-    lowered = make(twin)
-    if lowered is None:
-        return None
-    places: dict[int, int] = {}  # by the number of an operand: where its float32 form is in the workspace
-    used = lowered.workspace
-    before: list[Call] = []
-    after: list[Call] = []
-    count = len(plan.operands)
-    pairs: Sequence[tuple[Any, Any]] = list(zip((*plan.operands, *plan.outs), (*twin.operands, *twin.outs), strict=True))
-    for n, (given, wide) in enumerate(pairs):
-        if given is wide:
-            continue
-        places[n] = used = -(-used // _ALIGNMENT) * _ALIGNMENT
-        narrow, float32 = (Pointer(n), given.stride), (Pointer(WORKSPACE, used), wide.stride)
-        used += wide.numel * 4
-        name = HALF[given.dtype]
-        if n < count:
-            found = strided_copy("i16", given.shape, narrow, float32, (f"from_{name}", "float"))
-        else:
-            found = strided_copy("float", given.shape, float32, narrow, (f"to_{name}", "i16"))
-        if found is None:
-            return None
-        (before if n < count else after).extend(found.calls)
-
-    def name_of(pointer: Pointer) -> Pointer:
-        place = places.get(pointer.operand)
-        return pointer if place is None else Pointer(WORKSPACE, place + pointer.offset)
-
-    return Lowered((*before, *(call.renamed(name_of) for call in lowered.calls), *after), used)
+    return through_copies(plan, _widened, make)
 
 
 def _widened(operand: Any) -> Any:

@@ -248,11 +248,11 @@ def strided_copy(type: str, shape: Shape, source: tuple[Pointer, Shape], target:
     return row_call(form) if loops else Lowered((elementwise_call(form),))
 
 
-def sum_over_rows(source: Bound, target: Bound, rows: int, columns: int, half: str = "") -> Lowered:
-    """The sum of a matrix over its rows. half: what its elements are ("bf16", "f16") if they are bits of half precision."""
+def sum_over_rows(source: Bound, target: Bound, rows: int, columns: int, half: str = "", used: int = 0) -> Lowered:
+    """The sum of a matrix over its rows; the first bytes of the workspace are used. half: what its elements are ("bf16", "f16") if they are bits of half precision."""
     nodes = [Node("load", (), source.type, 0), *([Node(f"from_{half}", (0,), "float")] if half else [])]
     nodes.append(Node("column_sum", (len(nodes) - 1,), half or source.type, 1))
-    return sums_over_rows(Form((rows,), columns, nodes, [source, target]))
+    return sums_over_rows(Form((rows,), columns, nodes, [source, target]), used)
 
 
 def _pruned(nodes: Sequence[Node], operands: Sequence[Operand]) -> tuple[list[Node], list[Operand]]:

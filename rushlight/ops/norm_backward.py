@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..engine import channel_norm
-from ..engine.lowering import AS_GIVEN, Calls, Column, Loop, Space, rows
+from ..engine.lowering import AS_FLOAT, AS_GIVEN, Calls, Column, Loop, Space, rows
 from ..shape import Layout, Shape, contiguous
 from .card import Card
 from .gradient_entry import masked, results, through
@@ -232,7 +232,7 @@ def _group_norm_formula(grad_output: Tensor, input: Tensor, weight: Any, groups:
 
 
 group_norm_backward = _card(
-    "group_norm", "groups eps",
+    "group_norm", "groups eps", lowering=Calls(channel_norm.group_norm_backward, half=AS_FLOAT),
     infer=_infer_group_norm, numpy=_group_norm_rule,
     backward=lambda g, grad_output, input, weight, needs, groups, eps, output_mask: _through(_group_norm_formula, g, needs, (grad_output, input, weight), groups, eps, output_mask),
 )  # fmt: skip

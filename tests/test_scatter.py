@@ -155,3 +155,60 @@ def test_looking_at_indices_runs_nothing_that_is_pending() -> None:
     for refused in (lambda: x.gather(0, i), lambda: x[i[0]], lambda: x.take(i + 9)):
         with pytest.raises((IndexError, RuntimeError), match="out of"):
             refused()
+
+THREE = torch.tensor([0, 1, 2])
+COLUMNS = torch.tensor([[0, 1, 2]] * 3)
+SOURCE = torch.tensor([[1.0], [10.0], [100.0]]).expand(3, 3).contiguous()
+EYE = torch.eye(3) > 0
+
+
+@pytest.mark.parametrize("window", [lambda base: base.as_strided((3, 3), (1, 1)), lambda base: base.unfold(0, 3, 1)[:3]])
+@pytest.mark.parametrize(
+    ("write", "expected"),
+    [
+        (lambda v: v.index_add_(0, THREE, SOURCE), [1, 12, 113, 113, 104, 5]),
+        (lambda v: v.index_add_(1, THREE, SOURCE, alpha=2), [2, 23, 224, 223, 204, 5]),
+        (lambda v: v.index_add_(0, torch.tensor([0, 0, 2]), SOURCE), [11, 12, 113, 103, 104, 5]),
+        (lambda v: v.index_copy_(0, torch.tensor([2, 1, 0]), SOURCE), [100, 100, 100, 10, 1, 5]),
+        (lambda v: v.index_copy_(1, THREE, SOURCE), [1, 10, 100, 100, 100, 5]),
+        (lambda v: v.index_fill_(0, THREE[:2], 7.0), [7, 7, 7, 7, 4, 5]),
+        (lambda v: v.index_reduce_(0, THREE, SOURCE, "prod"), [0, 10, 2000, 3000, 400, 5]),
+        (lambda v: v.scatter_add_(0, COLUMNS.t().contiguous(), SOURCE), [1, 12, 113, 113, 104, 5]),
+        (lambda v: v.scatter_add_(1, COLUMNS, SOURCE), [1, 12, 113, 113, 104, 5]),
+        (lambda v: v.scatter_(1, COLUMNS, SOURCE), [1, 10, 100, 100, 100, 5]),
+        (lambda v: v.scatter_(0, COLUMNS, 7.0), [7, 1, 7, 3, 7, 5]),
+        (lambda v: v.scatter_reduce_(0, COLUMNS.t().contiguous(), SOURCE, "sum"), [1, 12, 113, 113, 104, 5]),
+        (lambda v: v.index_put_((THREE,), SOURCE, accumulate=True), [1, 12, 113, 113, 104, 5]),
+        (lambda v: v.index_put_((torch.tensor([0, 0, 1]),), SOURCE, accumulate=True), [11, 112, 113, 103, 4, 5]),
+        (lambda v: v.put_(torch.tensor([2, 4, 8]), SOURCE[:, 0].contiguous(), accumulate=True), [0, 1, 13, 3, 104, 5]),
+        (lambda v: v.masked_fill_(EYE, 7.0), [7, 1, 7, 3, 7, 5]),
+        (lambda v: v.masked_scatter_(EYE, SOURCE), [1, 1, 1, 3, 1, 5]),
+    ],
+)
+def test_windows_that_overlap_are_written_one_element_after_the_other(window: Any, write: Any, expected: list[int]) -> None:
+    """Expected values are PyTorch's."""
+    base = torch.arange(6.0)
+    view = window(base)
+    assert write(view) is view and base.tolist() == expected
+
+
+def test_gradients_through_windows_that_overlap() -> None:
+    base = torch.zeros(5, requires_grad=True)
+    source = torch.ones(3, 3, requires_grad=True)
+    whole = base * 1
+    whole.as_strided((3, 3), (1, 1)).index_add_(0, THREE, source)
+    (whole * torch.arange(1.0, 6.0)).sum().backward()
+    assert base.grad.tolist() == [1, 2, 3, 4, 5] and source.grad.tolist() == [[1, 2, 3], [2, 3, 4], [3, 4, 5]]
+
+
+def test_expanded_tensors_may_be_filled_with_a_warning_and_nothing_else() -> None:
+    base = torch.arange(4.0)
+    with pytest.warns(UserWarning, match="Use of masked_fill_ on expanded tensors is deprecated"):
+        base[:3].expand(3, 3).masked_fill_(EYE, 7.0)
+    assert base.tolist() == [7, 7, 7, 3]
+    with pytest.warns(UserWarning, match="Use of index_fill_ on expanded tensors is deprecated"):
+        base[:2].expand(3, 2).index_fill_(0, THREE[:1], 8.0)
+    assert base.tolist() == [8, 8, 7, 3]
+    for write in (lambda v: v.index_add_(0, THREE, SOURCE), lambda v: v.scatter_(0, COLUMNS, SOURCE), lambda v: v.masked_scatter_(EYE, SOURCE)):
+        with pytest.raises(RuntimeError, match="more than one element of the written-to tensor refers to a single memory location"):
+            write(base[:3].expand(3, 3))

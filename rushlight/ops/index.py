@@ -26,6 +26,7 @@ from ..shape import (
     contiguous_strides,
     expand_strides,
     has_internal_overlap,
+    is_injective,
     layout,
     preserved_strides,
     stride_order,
@@ -47,6 +48,7 @@ from .card import (
     write_into,
 )
 from .define import NUMBERS
+from .overlapping import memory_of
 from .parts import _select, slice_view
 from .scalars import fitting
 from .views import _unsqueeze
@@ -509,6 +511,11 @@ def put_at(view: Any, advanced: Sequence[tuple[int, Any]], value: Any, accumulat
 
         value = full((), value, dtype=view._layout.dtype)
     check_overlap(view, (value, *(i for _, i in advanced)), disjoint=True)
+    if accumulate and not is_injective(view._layout.shape, view._layout.stride):
+        memory, places = memory_of(view)
+        positions, indices = _expanded(places, advanced)
+        memory.index_put_((apply(_index, (places, *indices), (positions,)),), value, True)
+        return
     positions, indices = _expanded(view, advanced)
     write_into(_index_put, view, (view, value, *indices), (positions, accumulate))
 

@@ -285,4 +285,4 @@ def index_reduce(input: Tensor, dim: int, index: Tensor, source: Tensor, reduce:
 
 
 index_add_, index_copy_ = in_place_disjoint(index_add), in_place_disjoint(index_copy)
-index_fill_, index_reduce_ = in_place_disjoint(index_fill), in_place_disjoint(index_reduce)
+index_fill_, index_reduce_ = in_place_disjoint(index_fill, fills=True), in_place_disjoint(index_reduce)

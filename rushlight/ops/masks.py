@@ -10,11 +10,12 @@ import numpy as np
 from .. import dtypes as dt
 from ..engine.lowering import Loop
 from ..errors import sizes
-from ..shape import Layout, broadcast_shapes, can_broadcast_to, contiguous
+from ..shape import Layout, broadcast_shapes, can_broadcast_to, contiguous, is_injective
 from ..storage import ON_META, TensorBase
 from .card import Card, apply, array_of, write_into
 from .define import as_operand, as_tensor_argument, write_out
 from .index import nonzero_places
+from .overlapping import memory_of, warn_of_expanded
 from .scalars import C_NAMES, fitting
 from .scatter import in_place_disjoint, zeros_of
 
@@ -77,6 +78,11 @@ def masked_fill_(self: Tensor, mask: Tensor, value: Any) -> Tensor:
     if not can_broadcast_to(mask._layout.shape, self._layout.shape):
         broadcast_shapes(self._layout.shape, mask._layout.shape)
         raise RuntimeError(f"output with shape {sizes(self._layout.shape)} doesn't match the broadcast shape {sizes(broadcast_shapes(self._layout.shape, mask._layout.shape))}")
+    if not is_injective(self._layout.shape, self._layout.stride):
+        warn_of_expanded(self, "masked_fill_")
+        memory, places = memory_of(self)
+        memory.index_fill_(0, places.masked_select(mask), _mask_value(self, value))
+        return self
     return write_into(_masked_fill, self, (self, mask, _mask_value(self, value)))
 
 

@@ -13,11 +13,12 @@ from ..engine import half, indexing
 from ..engine.lowering import AS_BITS, AS_FLOAT, AS_GIVEN, Calls
 from ..errors import sizes
 from ..graph import check_in_place, grad_state, requires_grad
-from ..shape import Layout, Shape, broadcast_shapes, contiguous, layout, preserved_strides, wrap_dim
+from ..shape import Layout, Shape, broadcast_shapes, contiguous, is_injective, layout, preserved_strides, wrap_dim
 from ..storage import ON_META, TensorBase
-from .card import Card, apply, check_overlap, checking_values, value_range
+from .card import Card, apply, check_overlap, check_overlap_with, checking_values, value_range
 from .define import EXACT, as_operand, as_tensor_argument, assign, by_numpy_names, write_out
 from .index import add_along, check_bounds
+from .overlapping import warn_of_expanded, write_in_order
 from .scalars import fitting
 
 if TYPE_CHECKING:
@@ -491,13 +492,22 @@ def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) 
     return apply(_put, (input, index, source), (bool(accumulate),))
 
 
-def in_place_disjoint(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The in-place method of a function whose index and source must not lie in the memory that it writes."""
+def in_place_disjoint(function: Callable[..., Any], fills: bool = False) -> Callable[..., Any]:
+    """The in-place method of a function whose index and source must not lie in the memory that it writes.
+
+    fills: whether it writes one value everywhere; PyTorch lets it write expanded tensors.
+    """
 
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
         others = (*args, *kwargs.values())
         check_in_place(self, grad_state.enabled and any(isinstance(t, TensorBase) and requires_grad(t) for t in others))
-        check_overlap(self, others, disjoint=True)
+        if fills:
+            warn_of_expanded(self, method.__name__)
+            check_overlap_with(self, others, disjoint=True)
+        else:
+            check_overlap(self, others, disjoint=True)
+        if not is_injective(self._layout.shape, self._layout.stride) and self._layout.numel:
+            return write_in_order(function, self, args, kwargs)
         return assign(self, function, args, kwargs)
 
     method.__name__ = method.__qualname__ = f"{function.__name__}_"

@@ -399,6 +399,25 @@ def test_leaf_hooks_run_as_soon_as_the_gradient_is_complete():
     assert log == ["out", "second", "hidden", "first"]
 
 
+@pytest.mark.parametrize(
+    ("layer", "shape", "order"),
+    [
+        (nn.Linear(2, 2), (3, 2), "bias weight"),
+        (nn.BatchNorm1d(2), (3, 2), "weight bias"),
+        (nn.GRU(2, 2), (3, 1, 2), "bias_hh_l0 weight_hh_l0 bias_ih_l0 weight_ih_l0"),
+        (nn.LSTM(2, 2), (3, 1, 2), "weight_ih_l0 weight_hh_l0 bias_hh_l0 bias_ih_l0"),
+    ],
+)
+def test_gradients_of_a_layer_are_complete_in_pytorchs_order(layer, shape, order):
+    """Hooks that print or collect show it."""
+    log = []
+    for name, parameter in layer.named_parameters():
+        parameter.register_hook(lambda g, name=name: log.append(name))
+    found = layer(torch.ones(shape))
+    (found[0] if isinstance(found, tuple) else found).sum().backward()
+    assert log == order.split()
+
+
 @pytest.mark.parametrize("on_leaf", [True, False])
 @pytest.mark.parametrize(
     ("hook", "kind", "message"),

@@ -227,7 +227,11 @@ class _Pass:
                 self.shared.update([id(g._storage) for g in found if g is not None])
             if not self.retain_graph:
                 node.release()
-            for nr, (edge, g) in enumerate(zip(node.edges, found, strict=True)):
+            turns: Iterable[tuple[int, tuple[Edge, Tensor | None]]] = enumerate(zip(node.edges, found, strict=True))
+            if self.uses is not None and isinstance(node, CardNode) and 0 < len(node.plan.card.sends) <= len(node.edges):
+                gradients, order = list(turns), node.plan.card.sends
+                turns = [*(gradients[nr] for nr in order), *gradients[len(order) :]]
+            for nr, (edge, g) in turns:
                 if edge is not None and (not wanted or wanted[nr]):
                     self.send(edge, g if g is None else self.fitted(g, edge, node, nr))
         finally:

@@ -138,6 +138,7 @@ class Card:
         onnx: str | None = None,
         lowering: Lowering | None = None,
         autocast: str | None = None,
+        sends: Sequence[int] = (),
     ) -> None:
         """
         operands: names of the operands, separated by spaces; with `variadic`, the last name stands for all the rest, as a tuple.
@@ -151,6 +152,7 @@ class Card:
         lowering: the native form (engine/lowering.py); the same bits wherever it runs.
         no_grad_reason: why there is no gradient, for an op on floats that has none; backward raises it.
         autocast: which list of `torch.autocast` the op is in (autocasting.py).
+        sends: the order in which gradients of the first operands are complete, where it is not theirs: hooks on leaves see it.
         in_place: whether all outputs are among the operands and the NumPy rule writes them itself.
         """
         if name in CARDS:
@@ -172,6 +174,7 @@ class Card:
         self.onnx = onnx
         self.lowering = lowering
         self.autocast = autocast
+        self.sends = tuple(sends)
         # Without `infer` the op runs at once; a pointwise card infers by its own rule.
         self.deferred = infer is not None or isinstance(self, Pointwise)
         self.saves_anything = bool(self.named_by_rules() & ({*self.operands} | {*self.outputs}))

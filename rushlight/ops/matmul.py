@@ -334,7 +334,7 @@ _linear = Card(
     "linear", "input weight bias",
     infer=_infer_linear, numpy=_linear_rule, backward=_linear_gradient, node_name="AddmmBackward0",
     lowering=Calls(library.linear, half=AS_GIVEN), autocast=LOWER,
-    onnx="Gemm",
+    onnx="Gemm", sends=(2, 0, 1),  # in PyTorch the weight has a node of its own on the way, its transpose
 )  # fmt: skip
 
 

@@ -216,7 +216,7 @@ def _lower_backward(plan: Plan) -> Lowered | None:
     return lower_layer_backward(plan)
 
 
-def _cards(name: str, network: Network, blocks: int, step: Callable[..., Any], slopes: Callable[..., Any]) -> Card:
+def _cards(name: str, network: Network, blocks: int, step: Callable[..., Any], slopes: Callable[..., Any], sends: tuple[int, ...] = (4, 2, 3, 1, 0)) -> Card:
     """The card of a layer and that of its gradient. The order of the operands is input, weights, biases, states."""
     states = ("hidden", "cell")[: network.states]
 
@@ -255,12 +255,12 @@ def _cards(name: str, network: Network, blocks: int, step: Callable[..., Any], s
     return Card(
         name, "input weight_ih weight_hh bias_ih bias_hh states", variadic=True,
         statics="reverse keep", outputs=" ".join(["output", *(f"last_{state}" for state in states), "saved"]),
-        differentiable=range(1 + len(states)), infer=infer, numpy=rule, backward=gradient, lowering=Calls(_lower),
+        differentiable=range(1 + len(states)), infer=infer, numpy=rule, backward=gradient, lowering=Calls(_lower), sends=sends,
     )  # fmt: skip
 
 
 _LAYERS = {
-    LSTM: _cards("lstm_layer", LSTM, 6, _lstm_forward, _lstm_slopes),
+    LSTM: _cards("lstm_layer", LSTM, 6, _lstm_forward, _lstm_slopes, (0, 1, 2, 4, 3)),
     GRU: _cards("gru_layer", GRU, 5, _gru_forward, _gru_slopes),
     RNN_TANH: _cards("rnn_tanh_layer", RNN_TANH, 2, _tanh_forward, _tanh_slopes),
     RNN_RELU: _cards("rnn_relu_layer", RNN_RELU, 2, _relu_forward, _relu_slopes),

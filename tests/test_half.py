@@ -350,3 +350,25 @@ def test_writes_by_index_are_those_of_float32_rounded_once(dtype: str, monkeypat
     ]  # fmt: skip
     for n, call in enumerate(calls):
         assert torch.equal(call(x, source), call(x.float(), source.float()).to(kind)), n
+
+
+WHOLE_QUOTIENTS = {  # dividends, divisors, quotients, and these where the divisor is one element: PyTorch's
+    ("float16", "trunc"): ([29.171875, -47.28125, 45.5, -69.9375], [5.8359375, -0.06280517578125, 0.2022705078125, -0.77734375], [5.0, 753.0, 225.0, 90.0], [4.0, 752.0, 224.0, 89.0]),
+    ("float16", "floor"): ([67.5625, 66.0625, -39.1875, 55.09375], [-0.0711669921875, -0.0982666015625, -0.046966552734375, -0.0240631103515625], [-951.0, -674.0, 833.0, -2292.0], [-950.0, -673.0, 834.0, -2290.0]),
+    ("bfloat16", "trunc"): ([-63.5, 62.0, -25.125, -48.0], [0.34765625, -8.875, 3.59375, -2.53125], [-183.0, -7.0, -7.0, 19.0], [-182.0, -6.0, -6.0, 18.0]),
+    ("bfloat16", "floor"): ([14.75, -95.0, 99.5, 37.75], [0.01470947265625, 0.82421875, 0.0673828125, -0.201171875], [1004.0, -117.0, 1480.0, -187.0], [1000.0, -116.0, 1472.0, -188.0]),
+}
+
+
+@pytest.mark.parametrize("repeats", [1, 300])
+@pytest.mark.parametrize(("dtype", "mode"), WHOLE_QUOTIENTS)
+def test_whole_quotients_are_rounded_at_each_step_unless_the_divisor_is_one_element(dtype: str, mode: str, repeats: int) -> None:
+    kind = getattr(torch, dtype)
+    dividends, divisors, steps, once = WHOLE_QUOTIENTS[dtype, mode]
+    a, b = torch.tensor(dividends, dtype=kind).repeat(repeats), torch.tensor(divisors, dtype=kind).repeat(repeats)
+    assert torch.div(a, b, rounding_mode=mode).tolist() == steps * repeats
+    assert a.clone().div_(b, rounding_mode=mode).tolist() == steps * repeats
+    assert [torch.div(a[n : n + 1], b[n], rounding_mode=mode).item() for n in range(4)] == once
+    assert [torch.div(a[:4], divisors[n], rounding_mode=mode)[n].item() for n in range(4)] == once
+    if mode == "floor":
+        assert (a // b).tolist() == steps * repeats

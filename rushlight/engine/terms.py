@@ -180,6 +180,10 @@ class Terms:
             raise Unsupported("two roundings")
         return self.node(f"to_{HALF[dtype]}", (self.convert(value, "float").number,), "i16")
 
+    def rounded(self, value: Term, dtype: dt.dtype) -> Term:
+        """A value as it would come back from memory of a dtype."""
+        return self.widen(self.narrow(value, dtype), dtype)
+
     # Elementwise
 
     def sqrt(self, x: Term) -> Term:

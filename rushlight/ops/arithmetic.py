@@ -28,6 +28,7 @@ from .define import (
     wants_to_be_asked,
     write_out,
 )
+from .half_division import FLOOR_STEPWISE, TRUNC_STEPWISE, Division
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -269,14 +270,14 @@ def _floor_divide_terms(k: Any, input: Any, other: Any) -> Any:
     return k.select(k.compare("eq", other, 0), plain, whole)
 
 
-_floor_divide = Pointwise(
-    "floor_divide", "input other",
+_floor_divide = Division(
+    "floor_divide", "input other", stepwise=FLOOR_STEPWISE,
     numpy=_floor_divide_rule, result=kernel_for("div_floor_cpu", bools="none", integers="same", complex=False), rounds_numbers=False,
     grads={"input": lambda g: g * 0, "other": lambda g: g * 0},
     lowering=Loop(_floor_divide_terms, _by_number),
 )  # fmt: skip
-_trunc_divide = Pointwise(
-    "trunc_divide", "input other",
+_trunc_divide = Division(
+    "trunc_divide", "input other", stepwise=TRUNC_STEPWISE,
     numpy=_trunc_divide_rule, result=kernel_for("div_trunc_cpu", bools="none", integers="same", complex=False), rounds_numbers=False,
     grads={"input": lambda g: g * 0, "other": lambda g: g * 0},
     node_name="DivBackward2", overloads="232", lowering=Loop(_trunc_divide_terms, _by_number),

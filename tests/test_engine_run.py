@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from rushlight.engine import llvm, run
-from rushlight.engine.kernel import Call, Kernel, Pointer
+from rushlight.engine.emit import Builder
+from rushlight.engine.kernel import Call, Kernel, Pointer, kernel_of, subroutine
 from rushlight.engine.run import Program, code_of
 
 pytestmark = pytest.mark.skipif(not llvm.AVAILABLE, reason="needs native code")
@@ -118,6 +119,33 @@ def test_machine_code_lives_as_long_as_a_program_uses_it(monkeypatch):
     assert out[0] == 0.3
     del program
     assert used() is None
+
+
+def adding(number: int) -> Kernel:
+    """counts[chunk] += number, by a subroutine that moves the address."""
+    moved = Builder("add_at", [("ptr", "counts"), ("i64", "index"), ("i64", "number")])
+    p = moved.parameters
+    at = moved.address(p["counts"], p["index"], "i64")
+    moved.store(moved.add(moved.load(at, "i64"), p["number"]), at)
+    k = Builder("adding", [("ptr", "args"), ("i64", "chunk")])
+    counts = k.load(k.parameters["args"], "ptr")
+    k.do(f"call void @add_at({counts.typed}, {k.parameters['chunk'].typed}, i64 {number})")
+    return kernel_of("adding", [k, subroutine([moved])])
+
+
+def test_kernels_share_a_subroutine_that_lives_as_long_as_they(monkeypatch):
+    monkeypatch.setattr(run, "_codes", type(run._codes)())
+    before = llvm.counts.compiled + llvm.counts.loaded
+    counts = np.zeros(3, np.int64)
+    program = Program([Call(adding(n), (Pointer(0),), 3) for n in (5, 8)], 1)
+    assert llvm.counts.compiled + llvm.counts.loaded == before + 3
+    shared = weakref.ref(code_of(adding(5).subroutines[0]))
+    run._codes.clear()
+    gc.collect()
+    program.run([counts.ctypes.data])
+    assert counts.tolist() == [13] * 3 and shared() is not None
+    del program
+    assert shared() is None
 
 
 def test_threads_that_ask_first_at_once_share_one_driver(monkeypatch: pytest.MonkeyPatch) -> None:

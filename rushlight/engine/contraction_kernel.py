@@ -20,15 +20,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum, auto
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Literal, NamedTuple
 
 from . import llvm
 from .conv_copies import numbers, square, square_name
 from .elements import add_products, load, memory_type, register_type, round_sums, store, store_sums, stored
-from .emit import BITS, Builder, Value, module
+from .emit import BITS, Builder, Value
 from .gemm_kernel import divide, invoke, read_word, share
-from .kernel import Kernel
+from .kernel import Kernel, Subroutine, kernel_of, subroutine
 
 #: Dims of a row, and of k.
 DIMS = 4
@@ -132,13 +132,13 @@ class Variant:
 
 @lru_cache(maxsize=256)
 def contraction_kernel(variant: Variant) -> Kernel:
-    return Kernel("contraction", module([_contraction(variant), *panels(variant, tables=False)]))
+    return kernel_of("contraction", [_contraction(variant), *panels(variant, tables=False)])
 
 
-def panels(variant: Variant, tables: bool = True) -> list[Builder]:
+def panels(variant: Variant, tables: bool = True) -> list[Builder | Subroutine]:
     """The functions that multiply, what they call, and those that write tables, of rows only if `tables` says so."""
     write = _places if variant.store == "places" else _panel
-    functions = [_k_table(), *([] if variant.store == "sum" and not tables else [_row_tables(variant)]), write(variant, "panel", variant.vectors)]
+    functions: list[Builder | Subroutine] = [_k_table(), *([] if variant.store == "sum" and not tables else [_row_tables(variant)]), write(variant, "panel", variant.vectors)]
     if variant.tail:
         functions.append(write(variant, "tail", variant.tail))
     if variant.store == "columns":
@@ -427,18 +427,19 @@ def write_rows(k: Builder, dims: Value, tables: Sequence[Value], count: Value, l
     invoke(k, "row_tables", [dims, *tables, count, length])
 
 
-def _k_table() -> Builder:
+@cache
+def _k_table() -> Subroutine:
     k = Builder("k_table", _K_TABLE, cold=True)
     p = k.parameters
     _write_table(k, p["table"], Dims.read(k, p["dims"], 0), p["count"])
-    return k
+    return subroutine([k])
 
 
-def _row_tables(variant: Variant) -> Builder:
+def _row_tables(variant: Variant) -> Subroutine:
     k = Builder("row_tables", _ROW_TABLES, cold=True)
     p = k.parameters
     _write_rows(k, variant, [p["row_a"], p["row_out"], p["lengths"]], Dims.read(k, p["dims"], 0), p["count"], p["length"])
-    return k
+    return subroutine([k])
 
 
 def _write_table(k: Builder, table: Value, dims: Dims, count: Value) -> None:

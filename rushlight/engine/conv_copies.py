@@ -1,10 +1,10 @@
 """What convolutions copy, as machine code.
 
-    square    16 lines of 16 elements, transposed in registers: what the others are made of, one function in a module
+    square    16 lines of 16 elements, transposed in registers: what the others are made of
     bring     part of an image as planes of channels, with zeros around it
     relayout  a matrix to panels of columns, or from channels last to channels first
 
-`bring` and `square` are functions that a module calls; for each there is a kernel of its own, too.
+`bring` and `square` are subroutines; for each there is a kernel of its own, too.
 
 Elements are read as their kind says (elements.py): as they are, half precision as float32, or as pairs of bfloat16. The two of a pair lie
 `second` elements apart, and where there is but one of them the other counts as zero.
@@ -19,10 +19,10 @@ from typing import Any, Literal, NamedTuple
 
 from . import llvm
 from .elements import PAIRS, load, memory_type, register_type, stored, value
-from .emit import BITS, Builder, Value, module
+from .emit import BITS, Builder, Value
 from .gemm_kernel import divide, invoke, read_word, share
 from .gemm_pack import PairOfLines, transpose
-from .kernel import Kernel
+from .kernel import Kernel, Subroutine, kernel_of, subroutine
 
 #: How an image lies: places of a line next to each other, channels next to each other, or anything else.
 Source = Literal["lines", "channels", "any"]
@@ -112,7 +112,8 @@ def copy_rows_name(kind: str) -> str:
     return f"copy_rows_{kind}"
 
 
-def square(kind: str, out: str = "") -> Builder:
+@lru_cache(maxsize=32)
+def square(kind: str, out: str = "") -> Subroutine:
     """``target[column, line] = source[line, column]`` for as many columns as a line has, and for lines from `begin` to `end`.
 
     `out` is the kind of the target, if it is not that of a value of the source.
@@ -158,10 +159,11 @@ def square(kind: str, out: str = "") -> Builder:
             at = k.address(at, p["target_step"], memory_type(out))
         k.jump(done)
     k.label(done)
-    return k
+    return subroutine([k])
 
 
-def copy_rows(kind: str) -> Builder:
+@lru_cache(maxsize=8)
+def copy_rows(kind: str) -> Subroutine:
     """One vector of each of some rows: `width` elements of it are there, and lanes before `end` are written."""
     k = Builder(copy_rows_name(kind), _COPY_ROWS)
     p, lanes = k.parameters, lanes_of(kind)
@@ -171,7 +173,7 @@ def copy_rows(kind: str) -> Builder:
         pair = _pair(k, kind, k.compare("slt", row.index, p["full"]))
         k.masked_store(_read(k, source, kind, lanes, read, pair), target, written)
         row.next = [k.address(source, p["source_step"], memory_type(kind)), k.address(target, p["target_step"], register_type(kind))]
-    return k
+    return subroutine([k])
 
 
 class BringWord(IntEnum):
@@ -228,7 +230,8 @@ class _Bring:
         return Pair.of(k, self.second, there)
 
 
-def bring(kind: str, source: Source) -> Builder:
+@lru_cache(maxsize=16)
+def bring(kind: str, source: Source) -> Subroutine:
     """Some samples and channels of an image, from a place on, with zeros where the image has no places."""
     k = Builder("bring", _BRING)
     b = _Bring(k, kind)
@@ -238,7 +241,7 @@ def bring(kind: str, source: Source) -> Builder:
             _bring_channels(k, b, n.index, from_n, to_n)
         else:
             _bring_lines(k, b, n.index, from_n, to_n, source == "lines")
-    return k
+    return subroutine([k, *([square(kind)] if source == "channels" else [])])
 
 
 def _bring_channels(k: Builder, b: _Bring, sample: Value, source: Value, target: Value) -> None:
@@ -340,11 +343,6 @@ class Work:
         return near
 
 
-def functions_for(kind: str, source: Source) -> list[Builder]:
-    """`bring`, and what it calls."""
-    return [bring(kind, source), *([square(kind)] if source == "channels" else [])]
-
-
 class BroughtWord(IntEnum):
     """The words of a whole image that is brought: in a job some channels of a sample."""
 
@@ -374,7 +372,7 @@ def brought_kernel(kind: str, source: Source) -> Kernel:
         from_ = k.address(image, k.add(k.mul(n, b[0]), k.mul(first, b[1])), memory_type(kind))
         to = k.address(target, k.add(k.mul(n, b[2]), k.mul(first, b[3])), register_type(kind))
         invoke(k, "bring", [words, from_, to, k.constant(1, "i64"), count, depth, height, k.sub(full[0], n), k.sub(full[1], first)])
-    return Kernel("brought", module([k, *functions_for(kind, source)]))
+    return kernel_of("brought", [k, bring(kind, source)])
 
 
 class RelayoutWord(IntEnum):
@@ -425,7 +423,7 @@ def relayout_kernel(kind: str, rows: bool, packs: bool, out: str = "") -> Kernel
             from_p = k.address(from_o, k.mul(p.index, word[RelayoutWord.SOURCE_P]), type)
             to_p = k.address(to_o, k.mul(p.index, word[RelayoutWord.TARGET_P]), to_type)
             relayout_vector(k, kind, from_p, to_p, steps, left, rows, packs, (word[RelayoutWord.SECOND], full), out)
-    return Kernel("relayout", module([k, copy_rows(kind) if rows else square(kind, out)]))
+    return kernel_of("relayout", [k, copy_rows(kind) if rows else square(kind, out)])
 
 
 def full_rows(k: Builder, o: Value, words: Sequence[Value]) -> Value:

@@ -20,17 +20,17 @@ from .conv_copies import (
     BringWord,
     Source,
     Work,
+    bring,
     copy_rows,
     full_rows,
-    functions_for,
     relayout_vector,
     square,
     square_name,
 )
 from .elements import PAIRS, memory_type
-from .emit import Builder, Value, module
+from .emit import Builder, Value
 from .gemm_kernel import call_tail, divide, invoke, read_word, share
-from .kernel import Kernel
+from .kernel import Kernel, Subroutine, kernel_of
 
 #: Rows of a weight that are fetched beforehand, while it is packed.
 _ROWS_AHEAD = 3
@@ -136,14 +136,14 @@ class Gather:
 
 @lru_cache(maxsize=256)
 def gather_kernel(g: Gather) -> Kernel:
-    functions = [_gather(g), *panels(g.variant)]
+    functions: list[Builder | Subroutine] = [_gather(g), *panels(g.variant)]
     if g.source is not None:
-        functions.extend(functions_for(g.image, g.source))
+        functions.append(bring(g.image, g.source))
     if g.turned:
         functions.append(square(g.variant.sum, g.variant.type))
     if g.packs:
         functions.append(copy_rows(g.weight) if g.packs == "columns" else square(g.weight))
-    return Kernel("gather", module(list({f.name: f for f in functions}.values())))
+    return kernel_of("gather", functions)
 
 
 class _Job(Work):

@@ -19,17 +19,17 @@ from .conv_copies import (
     BringWord,
     Source,
     Work,
+    bring,
     copy_rows,
     full_rows,
-    functions_for,
     relayout_vector,
     square,
     square_name,
 )
 from .elements import memory_type
-from .emit import Builder, Value, module
+from .emit import Builder, Value
 from .gemm_kernel import divide, invoke, read_word, share
-from .kernel import Kernel
+from .kernel import Kernel, Subroutine, kernel_of
 
 
 class Word(IntEnum):
@@ -106,11 +106,11 @@ class Sum:
 
 @lru_cache(maxsize=128)
 def summed_kernel(s: Sum) -> Kernel:
-    functions = [_summed(s), *panels(s.variant)]
+    functions: list[Builder | Subroutine] = [_summed(s), *panels(s.variant)]
     if s.source is not None:
-        functions.extend(functions_for(s.image, s.source))
+        functions.append(bring(s.image, s.source))
     functions.append(copy_rows(s.grad) if s.columns else square(s.grad))
-    return Kernel("summed", module(list({f.name: f for f in functions}.values())))
+    return kernel_of("summed", functions)
 
 
 class _Stage(Work):
@@ -221,4 +221,4 @@ def merged_kernel(type: str, lanes: int, out: str) -> Kernel:
             left = k.intrinsic("smin", k.sub(columns, column.index), number)
             to = k.address(target, k.mul(column.index, column_step), out_type)
             invoke(k, square_name(type, out), [k.address(source, column.index, type), width, to, column_step, zero, count, left, left, zero, count, *NO_PAIR])
-    return Kernel("merged", module([k, square(type, out)]))
+    return kernel_of("merged", [k, square(type, out)])

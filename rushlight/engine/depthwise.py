@@ -23,10 +23,10 @@ from typing import NamedTuple
 
 from ..shape import Shape, as_one_dim
 from .contraction import ALIGNMENT, Calls, Image, bring_words
-from .conv_copies import BringWord, Source, functions_for, lanes_of
-from .emit import LANES, Builder, Value, module
+from .conv_copies import BringWord, Source, bring, lanes_of
+from .emit import LANES, Builder, Value
 from .gemm_kernel import call_tail, divide, invoke, read_word, share, shares
-from .kernel import Call, Kernel, Pointer, Result
+from .kernel import Call, Kernel, Pointer, Result, Subroutine, kernel_of
 
 #: Lines that are worked on together; or places with channels last, of which the number is chosen: what a tap takes beside them is
 #: about as much as so many.
@@ -181,7 +181,7 @@ def _near(c: Calls, image: Image, parts: Sequence[Part], moves: Shape, by_channe
 @lru_cache(maxsize=64)
 def _windows_kernel(variant: _Variant) -> Kernel:
     k = Builder("depthwise", [("ptr", "args"), ("i64", "chunk")])
-    functions = [k, *(functions_for(variant.type, variant.source) if variant.source else [])]
+    functions: list[Builder | Subroutine] = [k, *([bring(variant.type, variant.source)] if variant.source else [])]
     type, count = variant.type, variant.together
     a, b, bias, out = (read_word(k, n, "ptr") for n in (_Word.A, _Word.B, _Word.BIAS, _Word.OUT))
     a_step, out_step, size, move = ([read_word(k, first + d) for d in range(n)] for first, n in ((_Word.A_STEP, 5), (_Word.OUT_STEP, 5), (_Word.SIZE, 3), (_Word.MOVE, 3)))
@@ -272,7 +272,7 @@ def _windows_kernel(variant: _Variant) -> Kernel:
         rows = read_word(k, _Word.TAIL_ROWS)
         row = k.mul(first, rows)
         call_tail(k, _Word.TAIL, [sample, row, k.add(row, rows), zero, read_word(k, _Word.TAIL_COLUMNS)])
-    return Kernel("depthwise", module(functions))
+    return kernel_of("depthwise", functions)
 
 
 def _within(k: Builder, index: Value, move: Value, first: Value, size: Value) -> Value:
@@ -425,7 +425,7 @@ def _sums_kernel(type: str, source: Source | None, a_how: int, g_how: int) -> Ke
                 turn.next = along(d + 1, (here, there), offsets, turn.carried)
         return turn.results
 
-    def bring(word: int, image: Value, near: Value, channels: Value, first: Sequence[Value]) -> None:
+    def bring_near(word: int, image: Value, near: Value, channels: Value, first: Sequence[Value]) -> None:
         invoke(k, "bring", [k.address(args, word, "i64"), image, near, one, channels, *first, zero, zero])
 
     def write(block: Value, channel: Value, found: Sequence[Value]) -> None:
@@ -444,7 +444,7 @@ def _sums_kernel(type: str, source: Source | None, a_how: int, g_how: int) -> Ke
                 here, there = moved(a, (n.index, _SumWord.SAMPLE_A)), moved(g, (n.index, _SumWord.SAMPLE_G), (job.index, _SumWord.CHANNEL_G))
                 if source:
                     step = read_word(k, _SumWord.BRING + BringWord.STEP + 1)
-                    bring(_SumWord.BRING, k.address(here, k.mul(job.index, step), type), room, one, begin)
+                    bring_near(_SumWord.BRING, k.address(here, k.mul(job.index, step), type), room, one, begin)
                     here = room
                 else:
                     here = moved(here, (job.index, _SumWord.CHANNEL_A))
@@ -463,12 +463,12 @@ def _sums_kernel(type: str, source: Source | None, a_how: int, g_how: int) -> Ke
                 for at, total in zip(held(channel.index), nothing, strict=True):
                     k.store(total, at)
             with k.loop(0, samples) as n:
-                bring(_SumWord.BRING, k.address(moved(a, (n.index, _SumWord.SAMPLE_A)), first, type), room, count, begin)
-                bring(_SumWord.BRING_GRADS, k.address(moved(g, (n.index, _SumWord.SAMPLE_G)), first, type), grads, count, [zero, zero])
+                bring_near(_SumWord.BRING, k.address(moved(a, (n.index, _SumWord.SAMPLE_A)), first, type), room, count, begin)
+                bring_near(_SumWord.BRING_GRADS, k.address(moved(g, (n.index, _SumWord.SAMPLE_G)), first, type), grads, count, [zero, zero])
                 with k.loop(0, count) as channel:
                     here, there = moved(room, (channel.index, _SumWord.CHANNEL_A)), moved(grads, (channel.index, _SumWord.CHANNEL_G))
                     for at, more in zip(held(channel.index), along(0, (here, there), offsets, nothing), strict=True):
                         k.store(k.add(k.load(at, type, LANES), more), at)
             with k.loop(0, count) as channel:
                 write(block.index, k.add(first, channel.index), [k.load(at, type, LANES) for at in held(channel.index)])
-    return Kernel("depthwise_sums", module([k, *(functions_for(type, source) if source else [])]))
+    return kernel_of("depthwise_sums", [k, *([bring(type, source)] if source else [])])

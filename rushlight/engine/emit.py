@@ -70,6 +70,11 @@ class Builder:
         self._next = itertools.count()
         self._head = f"define void @{name}({', '.join(f'{type} noalias %{p}' if type == 'ptr' else f'{type} %{p}' for type, p in parameters)})"
 
+    @property
+    def declaration(self) -> str:
+        """What another module says that calls the function."""
+        return f"declare void @{self.name}({', '.join(p.type for p in self.parameters.values())})"
+
     def finish(self) -> str:
         """The function's text. `declarations` has what it calls."""
         cold = "noinline optnone " if self.cold else ""
@@ -394,7 +399,7 @@ class Loop:
         return self.carried
 
 
-def module(functions: Sequence[Builder]) -> str:
-    """The text of a module with these functions and what they call."""
-    declarations = dict.fromkeys(d for f in functions for d in f.declarations)
+def module(functions: Sequence[Builder], declared: Sequence[str] = ()) -> str:
+    """The text of a module with these functions and what they call; `declared` is what they call in others."""
+    declarations = dict.fromkeys((*declared, *(d for f in functions for d in f.declarations)))
     return "\n".join((*declarations, *(f.finish() for f in functions), ""))

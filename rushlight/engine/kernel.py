@@ -6,13 +6,17 @@ and the result's bits do not depend on how many there are.
 
 A tail is a function ``void name(ptr args, i64 matrix, i64 row, i64 row_end, i64 column, i64 column_end)`` that another kernel calls
 for each box of its result.
+
+A subroutine is a function that many kernels call: it has a module of its own, which is compiled once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
+
+from .emit import Builder, module
 
 if TYPE_CHECKING:
     from .loops import Nest
@@ -23,6 +27,33 @@ class Kernel(NamedTuple):
 
     name: str
     source: str  # LLVM IR of the module; see emit.py
+    subroutines: tuple[Kernel, ...] = ()  # of these only the modules count
+
+
+class Subroutine(NamedTuple):
+    """A function in a module of its own, and what modules say that call it."""
+
+    kernel: Kernel
+    declaration: str
+
+    @property
+    def name(self) -> str:
+        return self.kernel.name
+
+
+def subroutine(functions: Sequence[Builder | Subroutine]) -> Subroutine:
+    """The first of these functions, with what it calls."""
+    first = functions[0]
+    assert isinstance(first, Builder)
+    return Subroutine(kernel_of(first.name, functions), first.declaration)
+
+
+def kernel_of(name: str, functions: Iterable[Builder | Subroutine]) -> Kernel:
+    """A kernel and what it calls; of functions that have one name, the last one."""
+    each = {f.name: f for f in functions}.values()
+    subroutines = [f for f in each if isinstance(f, Subroutine)]
+    source = module([f for f in each if isinstance(f, Builder)], [s.declaration for s in subroutines])
+    return Kernel(name, source, tuple(s.kernel for s in subroutines))
 
 
 class Pointer(NamedTuple):

@@ -54,6 +54,7 @@ class Code:
 
     addresses: dict[str, int]
     _tracker: Any = field(repr=False)
+    _callees: Sequence[Code] = field(default=(), repr=False)  # other modules, whose functions it calls
 
 
 class _Machine:
@@ -129,8 +130,8 @@ def _sha256(content: bytes) -> Any:
     return hashlib.sha256(content)
 
 
-def load(source: str, names: Sequence[str]) -> Code:
-    """The machine code of a module, with the addresses of the functions `names`."""
+def load(source: str, names: Sequence[str], callees: Sequence[Code] = ()) -> Code:
+    """The machine code of a module, with the addresses of the functions `names`; it may call those of `callees`."""
     machine = _machine()
     start = time.perf_counter()
     digest = _sha256(machine.identity + source.encode()).hexdigest()[:40]
@@ -139,14 +140,14 @@ def load(source: str, names: Sequence[str]) -> Code:
     with _lock:
         if image is not None:
             try:
-                code = _link(machine, image, names)
+                code = _link(machine, image, names, callees)
                 counts.loaded += 1
                 return code
             except RuntimeError:
                 image = None  # not the object it was: compile it again
     image = _compile(machine, source)
     with _lock:
-        code = _link(machine, image, names)
+        code = _link(machine, image, names, callees)
         counts.compiled += 1
         counts.seconds += time.perf_counter() - start
     _write(path, digest, image)
@@ -166,13 +167,16 @@ def _compile(machine: _Machine, source: str) -> bytes:
         return machine.target.emit_object(module)
 
 
-def _link(machine: _Machine, image: bytes, names: Sequence[str]) -> Code:
+def _link(machine: _Machine, image: bytes, names: Sequence[str], callees: Sequence[Code]) -> Code:
     machine.count += 1
     builder = machine.llvm.JITLibraryBuilder().add_object_img(image).add_current_process()
     for name in names:
         builder.export_symbol(name)
+    for callee in callees:
+        for name, address in callee.addresses.items():
+            builder.import_symbol(name, address)
     tracker = builder.link(machine.jit, f"rushlight{machine.count}")
-    return Code({name: tracker[name] for name in names}, tracker)
+    return Code({name: tracker[name] for name in names}, tracker, callees)
 
 
 # Files: digest of the object, then the object, so that half a file or a damaged one counts as none.

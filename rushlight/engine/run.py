@@ -156,7 +156,7 @@ def code_of(kernel: Kernel) -> llvm.Code:
         if code is not None:
             _codes.move_to_end(kernel)
             return code
-    code = llvm.load(kernel.source, (kernel.name,))
+    code = llvm.load(kernel.source, (kernel.name,), tuple(code_of(each) for each in kernel.subroutines))
     with _codes_lock:
         code = _codes.setdefault(kernel, code)  # another thread may have been first
         while len(_codes) > KERNELS_KEPT:

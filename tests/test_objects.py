@@ -32,6 +32,17 @@ def looks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
     yield Checks()
 
 
+class _First:
+    pass
+
+
+class _Second(_First):
+    pass
+
+
+_KEPT: list[Any] = []
+
+
 def _cell(value: Any) -> types.CellType:
     return types.CellType(value)
 
@@ -48,6 +59,8 @@ CHANGES: dict[str, tuple[Callable[[Checks, Any], None], Callable[[], Any], Calla
     "a shorter list": (Checks.contents, lambda: [1, 2], lambda it: it.pop()),
     "what a cell holds": (lambda looks, it: looks.slot(it, "cell_contents"), lambda: _cell([1]), lambda it: setattr(it, "cell_contents", [1])),
     "a tensor's layout": (lambda looks, it: looks.slot(it, "_layout"), lambda: torch.zeros(2, 3), lambda it: it.t_()),
+    "an object of another class": (Checks.kind, lambda: _First(), lambda it: setattr(it, "__class__", _Second)),
+    "one more reference": (Checks.references, lambda: _First(), lambda it: _KEPT.append(it)),
     "a parameter's requires_grad": (lambda looks, it: looks.slot(it, "_requires_grad"), lambda: torch.nn.Parameter(torch.zeros(2)), lambda it: it.requires_grad_(False)),
 }
 

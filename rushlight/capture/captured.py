@@ -28,6 +28,7 @@ from ..optim.replayed_step import ReplayedStep, is_settled
 from ..storage import Storage, TensorBase
 from ..tensor import Tensor
 from ..utils._pytree import LeafSpec, tree_flatten, tree_unflatten
+from .again import Again, Settling
 from .backward import Backward
 from .guards import Guards
 from .operands import Operands
@@ -88,6 +89,7 @@ class Captured:
         written = {was.region[0]: t._storage.version - was.version for t, was in zip(sources, before, strict=True)}
         self.written = [(bases[storage], advance) for storage, advance in written.items() if advance]
         self._keep_checks(recorder, regions)
+        self.settling = Settling()
 
     @staticmethod
     def _check_sources(sources: Sequence[Any], before: Sequence[Before]) -> None:
@@ -166,11 +168,14 @@ class Captured:
                     kept.append(argument)
             self.checks.append((function, kept))
 
-    def replay(self, sources: Sequence[Any]) -> Any:
-        """The function's result and effects, with what the guards have found. Raises `Refused`, before anything is done, where tensors lie otherwise."""
+    def replay(self, sources: Sequence[Any], again: Again | None = None) -> Any:
+        """The function's result and effects, with what the guards have found. Raises `Refused`, before anything is done, where tensors lie otherwise.
+
+        again: the operands, where they are known already.
+        """
         if not self.settled and all(map(is_settled, self.optimizers)):
             raise Stale("an optimizer has taken its first step")
-        regions, special = self.operands.find(sources, self.guards.quick)
+        regions, special = self.operands.find(sources, self.guards.quick) if again is None else (again.regions, 0)
         if AccumulateGrad.in_use and any(AccumulateGrad.is_watched(sources[n]) for n, _ in self.grads):
             raise Refused("a parameter has hooks")
         routine = self.routine
@@ -184,7 +189,9 @@ class Captured:
                 numbers[begin:end] = found
         for function, arguments in self.checks:
             function(*[_view(regions, a) if type(a) is tuple else a for a in arguments])
-        outputs = self._run(sources, regions, numbers) if routine.steps else ()
+        outputs = again.run(numbers) if again is not None else None
+        if outputs is None:
+            outputs = self._run(sources, regions, numbers) if routine.steps else ()
         operands = (*regions, *numbers, *outputs)
         for n, advance in self.written:
             sources[n]._storage.version += advance

@@ -71,12 +71,15 @@ class CompiledFunction:
         if runs_as_it_is():
             return self.function(*args, **kwargs)
         for captured in tuple(self.recordings):
-            sources = captured.guards.match(args, kwargs)
+            again = captured.settling.found(args, kwargs)
+            sources = captured.guards.match(args, kwargs) if again is None else again.sources
             if isinstance(sources, str):
                 self.changed = sources
                 continue
             try:
-                found = captured.replay(sources)
+                found = captured.replay(sources, again)
+                if again is None:
+                    captured.settling.note(captured, args, kwargs, sources)
             except Refused as reason:
                 self.changed = str(reason)
                 if isinstance(reason, Stale):

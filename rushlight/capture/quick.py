@@ -185,35 +185,41 @@ class Quick:
         self.pattern = Repeats([ids[n] for n in self.free])
         self.found = Repeats(list(map(id, [*found, *gradients])))
         self.hold = self.checks.prepared()
+        self.only_checks = not (self.views or self.empty or self.sized or self.reads or self.missing or self.arrays)
         return self.found.distinct([*found, *gradients])
+
+    def unchanged(self) -> bool:
+        """Whether everything is as it was but for tensors that may be others. Raises what looking at it raises."""
+        if self.only_checks and self.stamp == nn_module.changes[0]:
+            return self.hold()
+        if self.stamp != nn_module.changes[0]:
+            stamp = nn_module.changes[0]
+            if list(map(len, self.attribute_dicts)) != self.attribute_sizes:
+                return False
+            if not all(map(is_, chain.from_iterable(map(call, self.attributes)), self.attribute_values)):
+                return False
+            self.stamp = stamp
+        for tensor in self.views:
+            refresh_view(tensor)
+        if not self.hold():
+            return False
+        if any(self.empty) or list(map(len, self.sized)) != self.sizes:
+            return False
+        if self.reads and not all(map(is_, chain.from_iterable(map(call, self.reads)), self.values)):
+            return False
+        if self.missing and not all(map(call, self.missing)):
+            return False
+        return all(array.tobytes() == held for array, held in self.arrays) if self.arrays else True
 
     def sources(self, tensors: list[Any]) -> list[Any] | None:
         """The sources now, or None where something may have changed. `tensors` are those of the arguments."""
         try:
-            if self.stamp != nn_module.changes[0]:
-                stamp = nn_module.changes[0]
-                if list(map(len, self.attribute_dicts)) != self.attribute_sizes:
-                    return None
-                if not all(map(is_, chain.from_iterable(map(call, self.attributes)), self.attribute_values)):
-                    return None
-                self.stamp = stamp
-            for tensor in self.views:
-                refresh_view(tensor)
-            if not self.hold():
-                return None
-            if any(self.empty) or list(map(len, self.sized)) != self.sizes:
-                return None
-            if self.reads and not all(map(is_, chain.from_iterable(map(call, self.reads)), self.values)):
-                return None
-            if self.missing and not all(map(call, self.missing)):
+            if not self.unchanged():
                 return None
             found = [*tensors, *map(call, self.loose)]
             same = self.plain is not None and list(map(_plain_state, found)) == self.plain
         except (KeyError, IndexError, AttributeError, ValueError, RuntimeError):
             return None
-        for array, held in self.arrays:
-            if array.tobytes() != held:
-                return None
         if len(found) != len(self.states):
             return None
         for tensor, (kind, layout, requires_grad, is_leaf, inference) in () if same else zip(found, self.states, strict=True):

@@ -6,11 +6,13 @@ again: is this still the value of that key, has this list its items? In Python e
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import types
 from collections.abc import Callable, Sequence
 from operator import is_
 from string import Template
+from sys import getrefcount
 from typing import Any
 
 import numpy as np
@@ -20,7 +22,7 @@ from . import llvm
 from .objects import builtin, fields, load, slot
 
 #: What a row says: its kind, the object, two words.
-_FIELD, _ITEM, _SIZE, _DICTIONARY, _LIST = range(5)
+_FIELD, _ITEM, _SIZE, _DICTIONARY, _LIST, _REFERENCES = range(6)
 _ROW = 4
 
 _SOURCE = r"""
@@ -63,6 +65,7 @@ look:
     i64 $SIZE, label %a_size
     i64 $DICTIONARY, label %a_dictionary
     i64 $LIST, label %a_list
+    i64 $REFERENCES, label %a_count
   ]
 
 a_field:  ; a: how far behind the begin of the object, b: what stands there
@@ -136,6 +139,13 @@ item_good:
   %i_next = add i64 %i, 1
   br label %items_look
 
+a_count:  ; a: how many references to it there are
+  %references_at = getelementptr i8, ptr %object, i64 $references
+  %references = load i32, ptr %references_at
+  %references_wide = zext i32 %references to i64
+  %references_same = icmp eq i64 %references_wide, %a
+  br i1 %references_same, label %good, label %no
+
 good:
   %n_next = add i64 %n, 1
   %row_next = getelementptr i64, ptr %row, i64 $ROW
@@ -163,8 +173,13 @@ def _code() -> llvm.Code | None:
     where = fields()
     if where is None:
         return None
-    names = {"FIELD": _FIELD, "ITEM": _ITEM, "SIZE": _SIZE, "DICTIONARY": _DICTIONARY, "LIST": _LIST, "ROW": _ROW, "size": where.size, "list": where.list}
+    names = {"FIELD": _FIELD, "ITEM": _ITEM, "SIZE": _SIZE, "DICTIONARY": _DICTIONARY, "LIST": _LIST, "REFERENCES": _REFERENCES, "ROW": _ROW, "size": where.size, "list": where.list, "references": where.references}
     return load(Template(_SOURCE).substitute(names), "hold")
+
+
+def available() -> bool:
+    """Whether the looks are machine code's here, and not Python's."""
+    return _code() is not None
 
 
 _NOTHING = object()
@@ -203,6 +218,22 @@ class Checks:
             at = slot(Storage, name, 0) if isinstance(owner, Storage) else slot(TensorBase if isinstance(owner, TensorBase) else types.CellType, name)
         self._note(lambda: getattr(owner, name) is value, _FIELD, owner, at, id(value), value)
 
+    def kind(self, owner: object) -> None:
+        """An object must stay of its class."""
+        kind, where = type(owner), fields()
+        self._note(lambda: type(owner) is kind, _FIELD, owner, where.type if where is not None else 0, id(kind), kind)
+
+    def references(self, owner: object) -> None:
+        """There must be as many references to an object as when `prepared` is called. All that checks hold count."""
+        found: list[int] = []  # what the first look finds
+
+        def look() -> bool:
+            count = getrefcount(owner)
+            found[:] = found or [count]
+            return found == [count]
+
+        self._note(look, _REFERENCES, owner, None, 0)
+
     def item(self, owner: dict[Any, Any], key: Any) -> None:
         """What a dictionary has under a key must stay the same object."""
         value = owner[key]
@@ -239,13 +270,19 @@ class Checks:
         at = 1 + _ROW * len(self._rows)
         words[0] = len(self._rows)
         for n, (kind, owner, a, b) in enumerate(self._rows):
-            word = a
+            word = _references(owner) if kind == _REFERENCES else a
             if isinstance(a, list):
                 word, begin, at = first + words.itemsize * at, at, at + len(a)
                 words[begin:at] = list(map(id, a))
             words[1 + _ROW * n : 1 + _ROW * (n + 1)] = kind, owner, word, b
         self._hold = builtin(code, "hold", words, arguments=0, kept=self._kept)
         return self._hold
+
+
+def _references(address: int) -> int:
+    where = fields()
+    assert where is not None
+    return ctypes.c_int32.from_address(address + where.references).value
 
 
 def _hold_in_python(looks: Sequence[Callable[[], bool]]) -> bool:

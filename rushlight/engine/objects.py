@@ -59,7 +59,9 @@ def slot(kind: type, name: str, *arguments: Any) -> int:
     """Where objects of a class, which these arguments make, have a slot."""
     mark, one = object(), kind(*arguments)
     setattr(one, name, mark)
-    return _only(_places(one, id(mark), kind.__basicsize__))
+    places = _places(one, id(mark), kind.__basicsize__)
+    setattr(one, name, None)  # which whatever lets go of the object can read
+    return _only(places)
 
 
 @functools.cache

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain
-from operator import is_
 from typing import Any, NamedTuple
 
+from ..engine.checks import Checks
 from ..ops.optimizer_step import STEP
 from ..ops.update_program import Formula
 from ..tensor import Tensor
@@ -36,9 +36,25 @@ class ReplayedStep:
     def __init__(self, optimizer: RuleOptimizer, parts: Sequence[_Part]) -> None:
         self.optimizer = optimizer
         self.parts = parts
-        self.groups = [part.group for part in parts]
         self.own_step = optimizer.__dict__.get("step")
         self.counts: list[list[float]] = []  # of the step whose `numbers` were asked for last
+        checks, own = Checks(), optimizer.__dict__
+        for hooks in (_global_step_pre_hooks, _global_step_post_hooks):
+            checks.size(hooks)
+        for name in ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks"):
+            checks.item(own, name)
+            checks.size(own[name])
+        for name in ("grad_scale", "found_inf", "step"):
+            if name in own:
+                checks.item(own, name)
+            else:
+                checks.absent(own, name)
+        checks.item(own, "param_groups")
+        checks.contents(optimizer.param_groups)
+        checks.item(own, "_ready")
+        for part in parts:
+            checks.item(optimizer._ready, id(part.group))
+        self.hold = checks.prepared()
 
     def tensors(self) -> list[Tensor]:
         """All that the step may touch but gradients."""
@@ -46,19 +62,13 @@ class ReplayedStep:
 
     def numbers(self) -> list[float] | None:
         """The numbers of the next step, in the order of the entries' operands; None if it is another step than was recorded."""
-        optimizer = self.optimizer
-        if _has_hooks(optimizer) or optimizer.__dict__.get("step") is not self.own_step:
-            return None
-        groups = optimizer.param_groups
-        if len(groups) != len(self.groups) or not all(map(is_, groups, self.groups)):
+        if not self.hold():
             return None
         found: list[float] = []
         self.counts = []
         for group, ready, formula, entries in self.parts:
-            if optimizer._ready.get(id(group)) is not ready or not ready.holds(optimizer, group):
-                return None
-            coming = ready.coming(optimizer, group)
-            if coming.formula is not formula:
+            coming = ready.next(self.optimizer, group)
+            if coming is None or coming.formula is not formula:
                 return None
             found += coming.numbers * entries
             self.counts.append(coming.counts)
@@ -88,6 +98,8 @@ def replayed_step(optimizer: Any, entries: Sequence[Entry]) -> ReplayedStep | No
         return None
     own_step = optimizer.__dict__.get("step")
     if own_step is not None and not hasattr(own_step, "_wrapped_by_lr_sched"):
+        return None
+    if type(optimizer.param_groups) is not list:
         return None
     parts = []
     at = iter(entries)

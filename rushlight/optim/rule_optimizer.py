@@ -208,6 +208,16 @@ class Ready:
         """Each parameter with its gradient and the tensors of its state."""
         return [[param, grad, *rest] for param, grad, rest in zip(self.params, grads, self.rest, strict=True)]
 
+    def next(self, optimizer: RuleOptimizer, group: dict[str, Any]) -> Coming | None:
+        """`coming`, or None where this does not hold."""
+        if self.hold is not None and self.usable and self.has_options(group):
+            if not self.hold() or list(map(_version, self.counters)) != self.versions:
+                return None
+            found = self.known.get(self.values)
+            if found is not None:
+                return found
+        return self.coming(optimizer, group) if self.holds(optimizer, group) else None
+
     def coming(self, optimizer: RuleOptimizer, group: dict[str, Any]) -> Coming:
         """The step that comes next, for a group of which this `holds`. It is computed anew where options or counters are others.
 

@@ -39,6 +39,28 @@ def test_what_a_stable_sort_puts_first(shape: tuple[int, ...], dtype: Any) -> No
                     assert execute.counts.native_calls > before
 
 
+@pytest.mark.parametrize("count", [1, 5, 16, 17, 31, 50])
+def test_the_best_of_long_and_of_small_rows(count: int) -> None:
+    """Rising rows, whose every element is put before all the others, falling and mixed ones, in all sizes of what is kept."""
+    x = torch.randn(6, 64 * count + 7, dtype=torch.float32)
+    x[0], x[1] = x[0].sort().values, x[1].sort(descending=True).values
+    for source in (x, x.expand(60, *x.shape).reshape(-1, x.shape[1]), x[:, : count + 1], x.t()):
+        dim = 0 if source.shape[0] == x.shape[1] else 1
+        found = source.topk(count, dim)
+        wanted = source.sort(dim, descending=True, stable=True)
+        assert torch.equal(found.values, wanted.values.narrow(dim, 0, count))
+        assert torch.equal(found.indices, wanted.indices.narrow(dim, 0, count))
+
+
+def test_equal_values_behind_the_top_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The emulation of heaps in Python is for those that the result could name; here it would be an error."""
+    monkeypatch.setattr(tie_order, "top", None)
+    x = torch.arange(9000) % 4000
+    x[500], x[8000], x[2] = 7000, 6000, 5000
+    for _ in range(2):
+        assert x.topk(3).indices.tolist() == [500, 8000, 2]
+
+
 def test_many_of_a_row_and_the_gradient() -> None:
     x = torch.randn(40, 600, requires_grad=True)
     found = x.topk(200, 1)  # too many for the kernel

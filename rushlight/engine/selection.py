@@ -11,7 +11,12 @@ from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from ..buffers import address_of
 from ..shape import as_one_dim, contiguous_strides
+from . import llvm
+from .by_hand import functions
 from .emit import LANES, Builder, Value, module
 from .kernel import WORKSPACE, Call, Kernel, Lowered, Pointer
 from .nests import strided_copy
@@ -20,8 +25,11 @@ from .terms import MEMORY
 if TYPE_CHECKING:
     from ..ops.card import Plan
 
-#: More are better found by partitioning.
-_AT_MOST = 32
+#: More are better found by partitioning, and already half as many if they are not few among the row's.
+_AT_MOST = 64
+_FEW_OF = 64
+#: After so many elements of small tensors, native code is worth loading for them.
+_WARM = 1 << 12
 _CHUNK_WORK = 1 << 16
 _CHUNKS_AT_MOST = 16
 
@@ -30,7 +38,7 @@ def top(plan: Plan, above: int) -> Lowered | None:
     """``topk`` of tensors of more than `above` elements."""
     (input,) = plan.operands
     count, dim = plan.params["k"], plan.params["dim"]
-    if input.numel <= above or input.dtype not in MEMORY or not input.ndim or not 0 < count <= _AT_MOST or input.shape[dim] < 2 * count:
+    if input.numel <= above or input.dtype not in MEMORY or not input.ndim or not _few(count, input.shape[dim]) or input.shape[dim] < 2 * count:
         return None
     type = MEMORY[input.dtype]
     size, inner = input.shape[dim], math.prod(input.shape[dim + 1 :])
@@ -51,7 +59,52 @@ def top(plan: Plan, above: int) -> Lowered | None:
     each = -(-rows // min(_CHUNKS_AT_MOST, rows, max(1, input.numel // _CHUNK_WORK)))
     chunks = -(-rows // each)
     words = (source, Pointer(1), Pointer(2), Pointer(WORKSPACE, used), rows, each, step, size, count, inner)
-    return Lowered((*calls, Call(_kernel(type, plan.params["largest"]), words, chunks)), used + chunks * count * 16)
+    return Lowered((*calls, Call(_kernel(type, plan.params["largest"]), words, chunks)), used + chunks * _room_for(count) * 16)
+
+
+def _few(count: int, size: int) -> bool:
+    return 0 < count <= (_AT_MOST if size >= _FEW_OF * count else _AT_MOST // 2)
+
+
+_TYPES = {"f4": "float", "f8": "double", "i1": "i8", "i2": "i16", "i4": "i32", "i8": "i64"}
+_seen = 0
+
+
+def places_of_distinct(slices: np.ndarray, count: int, dim: int, largest: bool) -> np.ndarray | None:
+    """The places of the first `count` along `dim`, if no two of them are equal, nor the last one and the next; None if it is not known."""
+    global _seen
+    size, type = slices.shape[dim], _TYPES.get(slices.dtype.str[1:])
+    if not llvm.AVAILABLE or type is None or not _few(count, size) or not slices.size:
+        return None
+    _seen += slices.size
+    if _seen < _WARM:
+        return None
+    rows = np.ascontiguousarray(slices if dim == slices.ndim - 1 else np.moveaxis(slices, dim, -1))
+    seen = min(count + 1, size)
+    shape = (*rows.shape[:-1], seen)
+    values, indices, scratch = np.empty(shape, slices.dtype), np.empty(shape, np.int64), np.empty(2 * _room_for(seen), np.int64)
+    number = rows.size // size
+    addresses = (address_of(array) for array in (rows, values, indices, scratch))
+    _function(type, largest)(*addresses, number, number, size, size, seen, 1)
+    before, after = values[..., :-1], values[..., 1:]
+    if (before == after).any() or (slices.dtype.kind == "f" and np.isnan(before).any()):
+        return None
+    indices = indices[..., :count]
+    return indices if dim == slices.ndim - 1 else np.moveaxis(indices, -1, dim)
+
+
+def _room_for(count: int) -> int:
+    """Of one of the arrays that hold the best so far: elements of eight bytes."""
+    return -(-count // LANES) * LANES + 2 * LANES
+
+
+def _room(k: Builder, count: Value) -> Value:
+    return k.add(k.and_(k.add(count, k.constant(LANES - 1, "i64")), k.constant(-LANES, "i64")), k.constant(2 * LANES, "i64"))
+
+
+@cache
+def _function(type: str, largest: bool) -> Callable[..., None]:
+    return functions([_builder(type, largest)])[0]
 
 
 def _beats(k: Builder, a: Value, b: Value, largest: bool) -> Value:
@@ -64,24 +117,37 @@ def _beats(k: Builder, a: Value, b: Value, largest: bool) -> Value:
 
 @cache
 def _kernel(type: str, largest: bool) -> Kernel:
+    k = _builder(type, largest)
+    return Kernel(k.name, module([k]))
+
+
+def _builder(type: str, largest: bool) -> Builder:
     k = Builder("top_largest" if largest else "top_smallest", [("ptr", "args"), ("i64", "chunk")])
     words = [k.load(k.address(k.parameters["args"], n, "i64"), "ptr" if n < 4 else "i64") for n in range(10)]
     input, values, indices, scratch, rows, each, step, size, count, inner = words
     chunk, zero, one = k.parameters["chunk"], k.constant(0, "i64"), k.constant(1, "i64")
-    best = k.address(scratch, k.mul(chunk, k.mul(count, k.constant(2, "i64"))), "i64")  # room for eight bytes each
-    places = k.address(best, count, "i64")
+    size_of_room = k.mul(_room(k, count), k.constant(2, "i64"))
+    room = k.address(scratch, k.mul(chunk, size_of_room), "i64")
+    # Of each array there is something before its first element and behind its last one.
+    best, places = (k.address(at, LANES, "i64") for at in (room, k.address(room, _room(k, count), "i64")))
     last = k.address(best, k.sub(count, one), type)
+    lanes = Value("<" + ", ".join(f"i64 {n}" for n in range(LANES)) + ">", "i64", LANES)
 
     def insert(value: Value, place: Value) -> None:
         """Put an element before the first that it beats, and move on the others; the last one falls out."""
-        with k.loop(0, count, carried=[value, place, k.constant(0, "i1")]) as at:
-            moving, where, moved = at.carried
-            here, there = k.address(best, at.index, type), k.address(places, at.index, "i64")
-            old, old_place = k.load(here, type), k.load(there, "i64")
-            taken = k.or_(moved, k.or_(_beats(k, moving, old, largest), k.compare("slt", old_place, zero)))
-            k.store(k.select(taken, moving, old), here)
-            k.store(k.select(taken, where, old_place), there)
-            at.next = [k.select(taken, old, moving), k.select(taken, old_place, where), taken]
+        value, place, none = k.splat(value), k.splat(place), k.constant(0, "i64", LANES)
+        top = k.and_(k.sub(count, one), k.constant(-LANES, "i64"))
+        with k.loop(0, k.add(top, one), LANES) as turn:
+            at = k.sub(top, turn.index)
+            found, behind = [], []
+            for first in (at, k.sub(at, one)):
+                elements, where = k.load(k.address(best, first, type), type, LANES), k.load(k.address(places, first, "i64"), "i64", LANES)
+                behind.append(k.or_(_beats(k, value, elements, largest), k.compare("slt", where, none)))
+                found.append((elements, where))
+            (here, here_place), (before, before_place) = found
+            moves = k.and_(behind[1], k.compare("ne", k.add(lanes, k.splat(at)), none))
+            for old, moved, new, to, kind in ((here, before, value, best, type), (here_place, before_place, place, places, "i64")):
+                k.store(k.select(behind[0], k.select(moves, moved, new), old), k.address(to, at, kind))
 
     def when(condition: Value, then: Callable[[], None]) -> None:
         yes, after = k.fresh("then"), k.fresh("after")
@@ -94,8 +160,8 @@ def _kernel(type: str, largest: bool) -> Kernel:
     begin = k.mul(chunk, each)
     with k.loop(begin, k.intrinsic("smin", k.add(begin, each), rows)) as row:
         start = k.address(input, k.mul(row.index, step), type)
-        with k.loop(0, count) as at:
-            k.store(k.constant(-1, "i64"), k.address(places, at.index, "i64"))
+        with k.loop(0, count, LANES) as at:
+            k.store(k.constant(-1, "i64", LANES), k.address(places, at.index, "i64"))
 
         def one_by_one(first: Value, stop: Value, start: Value = start) -> None:
             with k.loop(first, stop) as at:
@@ -116,4 +182,4 @@ def _kernel(type: str, largest: bool) -> Kernel:
             to = k.add(target, k.mul(at.index, inner))
             k.store(k.load(k.address(best, at.index, type), type), k.address(values, to, type))
             k.store(k.load(k.address(places, at.index, "i64"), "i64"), k.address(indices, to, "i64"))
-    return Kernel(k.name, module([k]))
+    return k

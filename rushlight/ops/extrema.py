@@ -440,8 +440,10 @@ def _choose_top(slices: np.ndarray, k: int, dim: int, largest: bool, sorted: boo
         chosen = np.sort(np.take(places, range(size - k, size) if largest else range(k), dim), dim)
         order = ranks(np.take_along_axis(slices, chosen, dim), dim, largest, stable=True)
         return np.take_along_axis(chosen, order, dim)
+    if sorted and (known := selection.places_of_distinct(slices, k, dim, largest)) is not None:
+        return known
     order = ranks(slices, dim, largest, stable=True)
-    order = tie_order.with_ties_placed(slices, order, dim, lambda items: tie_order.top(items, k, sorted), every=not sorted)
+    order = tie_order.with_ties_placed(slices, order, dim, lambda items: tie_order.top(items, k, sorted), every=not sorted, first=k if sorted else size)
     return np.take(order, range(k), dim)
 
 

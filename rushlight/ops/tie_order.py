@@ -21,22 +21,25 @@ Item = tuple[int, int]  # a value's rank, and where it was
 Algorithm = Callable[[list[Item]], None]
 
 
-def with_ties_placed(slices: np.ndarray, order: np.ndarray, axis: int, algorithm: Algorithm, *, every: bool = False) -> np.ndarray:
-    """`order`, which sorts `slices` along `axis`, with the slices that hold equal values (or `every` one) ordered by `algorithm` instead."""
+def with_ties_placed(slices: np.ndarray, order: np.ndarray, axis: int, algorithm: Algorithm, *, every: bool = False, first: int | None = None) -> np.ndarray:
+    """`order`, which sorts `slices` along `axis`, with the slices that hold equal values (or `every` one) ordered by `algorithm` instead.
+
+    Where only the `first` ones count, only those that are equal to one of these do.
+    """
     size = slices.shape[axis]
     if size < 2 or size > AT_MOST:
         return order
     rows = np.moveaxis(np.take_along_axis(slices, order, axis), axis, -1).reshape(-1, size)
     equal = (rows[:, 1:] == rows[:, :-1]) | ((rows[:, 1:] != rows[:, 1:]) & (rows[:, :-1] != rows[:, :-1]))
-    found = placed(np.moveaxis(order, axis, -1), equal, algorithm, every=every)
+    found = placed(np.moveaxis(order, axis, -1), equal, algorithm, every=every, first=first)
     return np.moveaxis(found, -1, axis)
 
 
-def placed(order: np.ndarray, equal: np.ndarray, algorithm: Algorithm, *, every: bool = False) -> np.ndarray:
+def placed(order: np.ndarray, equal: np.ndarray, algorithm: Algorithm, *, every: bool = False, first: int | None = None) -> np.ndarray:
     """As `with_ties_placed`, along the last axis: `equal` says of each value but the first whether it equals the one before it."""
     size = order.shape[-1]
     equal = equal.reshape(-1, size - 1)
-    tied = np.flatnonzero(equal.any(1) | every)
+    tied = np.flatnonzero(equal[:, :first].any(1) | every)
     if not len(tied) or len(tied) * size > AT_MOST:
         return order
     found = order.reshape(-1, size).copy()

@@ -8,13 +8,19 @@ import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..autocasting import SINGLE, autocasts
+from ..engine import grid_sample as native
+from ..engine.lowering import FLOATING, Calls
 from ..errors import sizes
-from ..graph import exported_whole
-from ..shape import Layout, Shape
+from ..graph import exported_whole, grad_state, requires_grad
+from ..shape import Layout, Shape, contiguous
+from .card import Card, apply
 from .combine import stack, where
 from .creation import arange, linspace, ones
 from .define import alias, as_tensor_argument
+from .gradient_entry import through
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -31,8 +37,8 @@ def _position(coordinate: Tensor, size: int, align_corners: bool) -> Tensor:
 
 
 def _clipped(position: Tensor, size: int) -> Tensor:
-    """Clamped to the image, with no gradient at its edges or beyond."""
-    return where((position > 0) & (position < size - 1), position, position.detach().clamp(0, size - 1))
+    """Clamped to the image, with no gradient at its edges or beyond; nan is the first edge."""
+    return where((position > 0) & (position < size - 1), position, position.detach().nan_to_num(0).clamp(0, size - 1))
 
 
 def _reflected(position: Tensor, size: int, align_corners: bool) -> Tensor:
@@ -70,14 +76,14 @@ def _read(input: Tensor, places: Sequence[Tensor]) -> Tensor:
     return found.masked_fill(~inside.unsqueeze(1), 0)
 
 
-def _cubic_weights(fraction: Tensor) -> list[Tensor]:
+def _cubic_weights(fraction: Any) -> list[Any]:
     """Keys' cubic convolution with a = -0.75, at the four pixels around."""
     a = -0.75
 
-    def near(x: Tensor) -> Tensor:
+    def near(x: Any) -> Any:
         return ((a + 2) * x - (a + 3)) * x * x + 1
 
-    def far(x: Tensor) -> Tensor:
+    def far(x: Any) -> Any:
         return ((a * x - 5 * a) * x + 8 * a) * x - 4 * a
 
     return [far(fraction + 1), near(fraction), near(1 - fraction), far(2 - fraction)]
@@ -145,10 +151,67 @@ def grid_sampler(input: Tensor, grid: Tensor, interpolation_mode: int, padding_m
 
 
 def _sampled(input: Tensor, grid: Tensor, mode: str, padding_mode: str, align_corners: bool) -> Tensor:
+    here = input._layout
+    # Where gradients follow, the formula keeps what they need.
+    follows = grad_state.enabled and (requires_grad(input) or requires_grad(grid))
+    if not follows and here.ndim == 4 and here.dtype in FLOATING and here.numel and grid._layout.numel:
+        return apply(_grid_sampler_2d, (input, grid), (mode, padding_mode, bool(align_corners)))
+    return _by_formula(input, grid, mode, padding_mode, align_corners)
+
+
+def _by_formula(input: Tensor, grid: Tensor, mode: str, padding_mode: str, align_corners: bool) -> Tensor:
     spatial = input.shape[2:]
     # The grid names the last dim first.
     positions = [_position(grid.select(-1, len(spatial) - 1 - d), size, align_corners) for d, size in enumerate(spatial)]
     return _sample(input, positions, mode, padding_mode, align_corners)
+
+
+def _rule(input: np.ndarray, grid: np.ndarray, mode: str, padding_mode: str, align_corners: bool) -> np.ndarray:
+    """`_by_formula` of two dims, on arrays."""
+    one = input.dtype.type(1)
+
+    def padded(position: np.ndarray, size: int) -> np.ndarray:
+        if padding_mode == "zeros":
+            return position
+        if padding_mode == "reflection":
+            low, span = (one * 0, one * (size - 1)) if align_corners else (-one / 2, one * size)
+            distance = np.abs(position - low)
+            rest = np.fmod(distance, span)
+            folded = np.where(np.floor(distance / span) % 2 == 0, rest + low, span - rest + low)
+            position = folded if span else position * 0
+        return np.clip(np.nan_to_num(position, nan=0), 0, size - 1)
+
+    taps = []
+    for coordinate, size in ((grid[..., 1], input.shape[2]), (grid[..., 0], input.shape[3])):
+        position = (coordinate + one) / 2 * (one * (size - 1)) if align_corners else ((coordinate + one) * (one * size) - one) / 2
+        if mode != "bicubic":
+            position = padded(position, size)
+        if mode == "nearest":
+            taps.append([(np.round(position), one)])
+            continue
+        floor = np.floor(position)
+        fraction = position - floor
+        weights = _cubic_weights(fraction) if mode == "bicubic" else [one - fraction, fraction]
+        places = [floor + (one * n) for n in ((-1, 0, 1, 2) if mode == "bicubic" else (0, 1))]
+        taps.append([(padded(place, size) if mode == "bicubic" else place, weight) for place, weight in zip(places, weights, strict=True)])
+    total: Any = None
+    samples = np.arange(input.shape[0])[:, None, None]
+    for (row, row_weight), (column, column_weight) in itertools.product(*taps):
+        inside = (row >= 0) & (row <= input.shape[2] - 1) & (column >= 0) & (column <= input.shape[3] - 1)
+        places = [np.where(inside, place, 0).astype(np.int64) for place in (row, column)]
+        found = np.where(inside[:, None], np.moveaxis(input[samples, :, places[0], places[1]], -1, 1), one * 0)
+        part = found if mode == "nearest" else found * np.asarray(row_weight * column_weight)[:, None]
+        total = part if total is None else total + part
+    return np.asarray(total)
+
+
+_grid_sampler_2d = Card(
+    "grid_sampler_2d", "input grid",
+    statics="mode padding_mode align_corners",
+    infer=lambda input, grid, mode, padding_mode, align_corners: contiguous((*input.shape[:2], *grid.shape[1:3]), input.dtype),
+    numpy=_rule, lowering=Calls(native.sample), node_name="GridSampler2DBackward0",
+    backward=lambda g, input, grid, needs, mode, padding_mode, align_corners: through(_by_formula, g, needs, (input, grid), mode, padding_mode, align_corners),
+)  # fmt: skip
 
 
 #: PyTorch has them one by one too.

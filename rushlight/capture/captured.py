@@ -191,7 +191,7 @@ class Captured:
             function(*[_view(regions, a) if type(a) is tuple else a for a in arguments])
         outputs = again.run(numbers) if again is not None else None
         if outputs is None:
-            outputs = self._run(sources, regions, numbers) if routine.steps else ()
+            again, outputs = None, self._run(sources, regions, numbers) if routine.steps else ()
         operands = (*regions, *numbers, *outputs)
         for n, advance in self.written:
             sources[n]._storage.version += advance
@@ -199,7 +199,10 @@ class Captured:
             tensor._storage.version += 1
         for step, _, _ in self.steps:
             step.done()
-        fresh = self._make_results(sources, operands)
+        wanted = self.pick(operands)
+        fresh = self._make_results(sources, wanted)
+        if again is None:
+            self._give_gradients(sources, wanted)
         if special:
             flush_if_shared([*sources, *self.operands.held])
         for optimizer in self.optimizers:
@@ -235,9 +238,8 @@ class Captured:
             outputs.append((Storage(nbytes), offset, layout))
         return outputs
 
-    def _make_results(self, sources: Sequence[Any], operands: Sequence[Any]) -> list[Tensor]:
-        """The tensors that the function has made, with their history; leaves are given their gradients."""
-        wanted = self.pick(operands)
+    def _make_results(self, sources: Sequence[Any], wanted: Sequence[Region]) -> list[Tensor]:
+        """The tensors that the function has made, with their history."""
         fresh: list[Tensor] = []
         for at in range(self.first, self.first + self.count):
             storage, offset, layout = wanted[at]
@@ -247,6 +249,10 @@ class Captured:
             node = RoutineNode([edge_of(sources[n]) for n in self.targets], self.root_layouts, self.backward.gradient, wanted[self.kept : len(self.places)])
             for n, root in enumerate(fresh[: self.roots]):
                 set_history(root, node, n)
+        return fresh
+
+    def _give_gradients(self, sources: Sequence[Any], wanted: Sequence[Region]) -> None:
+        """Leaves hold the gradients that the function has given them, or have let them go."""
         for n, at_grad in self.grads:
             if at_grad is None:
                 sources[n]._grad = None
@@ -254,7 +260,6 @@ class Captured:
             grad = sources[n]._grad
             if grad is None or grad._storage is not wanted[at_grad][0]:
                 sources[n]._grad = make_tensor(*wanted[at_grad])
-        return fresh
 
 
 def _regions_at(routine: Routine, places: Sequence[int], operands: Sequence[Any]) -> Sequence[Region]:

@@ -77,7 +77,8 @@ class ReplayedStep:
     def done(self) -> None:
         """The step has been recorded, and what it writes has its new versions."""
         for part, counts in zip(self.parts, self.counts, strict=True):
-            part.ready.note(counts)
+            if counts:
+                part.ready.note(counts)
         if self.own_step is not None:
             self.optimizer._opt_called = True  # type: ignore[attr-defined]  # as a schedule's wrapper of `step` does
 

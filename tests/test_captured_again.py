@@ -258,6 +258,15 @@ def test_an_argument_of_another_class() -> None:
     assert type(double(x)) is Marked
 
 
+def test_a_view_whose_base_comes_to_require_grad() -> None:
+    double = torch.compile(lambda x: x * 2)
+    base, weight = torch.ones(2, 3), torch.ones(2, 3, requires_grad=True)
+    view = base[0]
+    settle(lambda: double(view).tolist())
+    base.copy_(weight * 3)
+    assert double(view).requires_grad
+
+
 def test_a_list_with_other_tensors() -> None:
     double = torch.compile(lambda tensors: tensors[0] * 2)
     tensors = [torch.ones(3)]

@@ -135,6 +135,6 @@ def _settled(captured: Captured, sources: Sequence[Any]) -> bool:
     leaves = {leaf for leaf in captured.leaves if leaf is not None}
     if leaves != {n for n, _ in captured.grads} or not {id(sources[n]._grad) for n in leaves} <= set(map(id, sources)):
         return False  # a gradient was not written where the one before it was
-    if any(t._storage.special for t in (*sources, *operands.held)):
-        return False
+    if any(t._base is not None for t in sources) or any(t._storage.special for t in (*sources, *operands.held)):
+        return False  # a view may have a history that it has not been asked for
     return sum(t._storage.nbytes for t in sources if id(t) not in quick.fixed_ids) <= BYTES_AT_MOST

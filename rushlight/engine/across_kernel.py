@@ -15,11 +15,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
-from .emit import BITS, INTEGER_OF, LANES, Builder, Value, module
+from .emit import BITS, LANES, Builder, Value, module
 from .gemm_pack import transpose
 from .kernel import Kernel
-from .loops import SUM_LANES, Nest, Pass, Stages, combined, compute, identity, name_of, passes
-from .terms import FLOATS, FUNCTIONS, REDUCTIONS, Node
+from .loops import SUM_LANES, Nest, Pass, Stages, as_carried, combined, compute, from_carried, identity, name_of, passes
+from .terms import FLOATS, FUNCTIONS, REDUCTIONS
 
 #: Steps that are added up before their total joins the others.
 BLOCK = 128
@@ -27,17 +27,6 @@ BLOCK = 128
 OF_ROWS, ANEW = "rows", "anew"
 
 _Vectors = list[Value]
-
-
-def _ordered(node: Node) -> bool:
-    """Whether what is carried of a reduction is an integer of the same order."""
-    return node.op in ("max", "min") and node.type in FLOATS
-
-
-def _nan_order(node: Node) -> int:
-    """The quiet nan's place among those integers: above all numbers, or below them."""
-    quiet = 0x7FC00000 if node.type == "float" else 0x7FF8000000000000
-    return quiet if node.op == "max" else ~quiet
 
 
 def saved_rows(nest: Nest) -> int:
@@ -159,7 +148,7 @@ class _Writer:
         reductions = [t for t in run.targets if nest.nodes[t].op in REDUCTIONS]
         in_memory = [t for t in reductions if self._in_lanes(t)]
         carried = [t for t in reductions if t not in in_memory]
-        first = [self._as_carried(nest.nodes[t], k.constant(identity(nest.nodes[t]), nest.nodes[t].type, LANES)) for t in carried for _ in range(self.count)]
+        first = [as_carried(k, nest.nodes[t], k.constant(identity(nest.nodes[t]), nest.nodes[t].type, LANES)) for t in carried for _ in range(self.count)]
         if OF_ROWS in nest.shared or not carried:
             for room, t in zip(self.sums, in_memory, strict=False):
                 self._clear(room, t)
@@ -173,21 +162,7 @@ class _Writer:
                 block.next = self._joined(carried, block.carried, parts)
             totals = block.results
         for n, t in enumerate(carried):
-            known[t] = [self._from_carried(nest.nodes[t], total) for total in totals[n * self.count : (n + 1) * self.count]]
-
-    # Extrema of floats are carried as integers of the same order, which one instruction compares: nan beyond all else, 0 above -0.
-
-    def _as_carried(self, node: Node, value: Value) -> Value:
-        if not _ordered(node):
-            return value
-        k, type = self.k, INTEGER_OF[node.type]
-        bits = k.bitcast(value, type)
-        order = k.xor(bits, k.lshr(k.ashr(bits, BITS[type] - 1), 1))
-        return k.select(k.compare("uno", value, value), k.like(_nan_order(node), order), order)
-
-    def _from_carried(self, node: Node, carried: Value) -> Value:
-        k = self.k
-        return k.bitcast(k.xor(carried, k.lshr(k.ashr(carried, BITS[carried.type] - 1), 1)), node.type) if _ordered(node) else carried
+            known[t] = [from_carried(k, nest.nodes[t], total) for total in totals[n * self.count : (n + 1) * self.count]]
 
     def _joined(self, targets: Sequence[int], totals: Sequence[Value], values: Sequence[Value]) -> _Vectors:
         """What is carried of some reductions, with more values."""
@@ -226,7 +201,7 @@ class _Writer:
         k, nest = self.k, self.nest
         with k.loop(begin, end, 1, first) as step:
             values = self._step(run, known, step.index)
-            found = [self._as_carried(nest.nodes[t], v) for t in carried for v in values[nest.nodes[t].args[0]]]
+            found = [as_carried(k, nest.nodes[t], v) for t in carried for v in values[nest.nodes[t].args[0]]]
             for room, t in zip(self.sums, in_memory, strict=False):
                 self._add(room, t, values[nest.nodes[t].args[0]], step.index)
             step.next = self._joined(carried, step.carried, found)

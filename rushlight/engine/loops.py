@@ -366,7 +366,7 @@ class _Writer:
         # What is one value for the row is spread over the lanes before the loop.
         used = {a for n in (*run.needed, *run.targets) for a in nest.nodes[n].args}
         spread = {n: k.splat(v) for n, v in known.items() if n in used}
-        first = [k.constant(identity(nest.nodes[t]), nest.nodes[t].type, LANES) for t in reductions for _ in range(vectors)]
+        first = [as_carried(k, nest.nodes[t], k.constant(identity(nest.nodes[t]), nest.nodes[t].type, LANES)) for t in reductions for _ in range(vectors)]
         step = LANES * vectors
         whole = k.and_(self.row, k.constant(-step, "i64"))
         with k.loop(0, whole, step, first) as loop:
@@ -375,14 +375,15 @@ class _Writer:
                 place = loop.index if v == 0 else k.add(loop.index, k.constant(v * LANES, "i64"))
                 values = self._vector(run, spread, place, None)
                 for m, t in enumerate(reductions):
-                    totals[m * vectors + v] = combined(k, nest.nodes[t].op, totals[m * vectors + v], values[nest.nodes[t].args[0]])
+                    found = as_carried(k, nest.nodes[t], values[nest.nodes[t].args[0]])
+                    totals[m * vectors + v] = combined(k, nest.nodes[t].op, totals[m * vectors + v], found)
             loop.next = totals
         with k.loop(whole, self.row, LANES, loop.results[::vectors]) as rest:
             mask = k.first_lanes(k.sub(self.row, rest.index))
             values = self._vector(run, spread, rest.index, mask)
             totals = []
             for m, t in enumerate(reductions):
-                joint = combined(k, nest.nodes[t].op, rest.carried[m], values[nest.nodes[t].args[0]])
+                joint = combined(k, nest.nodes[t].op, rest.carried[m], as_carried(k, nest.nodes[t], values[nest.nodes[t].args[0]]))
                 totals.append(k.select(mask, joint, rest.carried[m]))
             rest.next = totals
         for m, t in enumerate(reductions):
@@ -390,7 +391,7 @@ class _Writer:
             total = rest.results[m]
             for other in loop.results[m * vectors + 1 : (m + 1) * vectors]:
                 total = combined(k, op, total, other)
-            known[t] = _across(k, op, total)
+            known[t] = from_carried(k, nest.nodes[t], _across(k, op, total))
 
     def _vector(self, run: Pass, spread: dict[int, Value], place: Value, mask: Value | None) -> dict[int, Value]:
         """The terms of a pass at 16 places along the row; stores are carried out."""
@@ -505,20 +506,41 @@ def identity(node: Node) -> float:
     return -(1 << (bits - 1)) if node.op == "max" else (1 << (bits - 1)) - 1
 
 
+# Extrema of floats are carried as integers of the same order, which one instruction compares: nan beyond all else, 0 above -0.
+
+
+def as_carried(k: Builder, node: Node, value: Value) -> Value:
+    """A value as a reduction carries it."""
+    if not _is_ordered(node):
+        return value
+    type = INTEGER_OF[node.type]
+    quiet = 0x7FC00000 if node.type == "float" else 0x7FF8000000000000
+    order = _turned_over(k, k.bitcast(value, type))
+    return k.select(k.compare("uno", value, value), k.like(quiet if node.op == "max" else ~quiet, order), order)
+
+
+def from_carried(k: Builder, node: Node, carried: Value) -> Value:
+    return k.bitcast(_turned_over(k, carried), node.type) if _is_ordered(node) else carried
+
+
+def _is_ordered(node: Node) -> bool:
+    return node.op in ("max", "min") and node.type in FLOATS
+
+
+def _turned_over(k: Builder, bits: Value) -> Value:
+    """The bits of a negative float in their reverse order, and back."""
+    return k.xor(bits, k.lshr(k.ashr(bits, BITS[bits.type] - 1), 1))
+
+
 def combined(k: Builder, op: str, a: Value, b: Value) -> Value:
+    """Two values as a reduction carries them."""
     if op == "sum":
         return k.add(a, b)
     if op == "prod":
         return k.mul(a, b)
     if op == "largest":
         return k.select(k.compare("ogt", b, a), b, a)
-    found = k.maximum(a, b) if op == "max" else k.minimum(a, b)
-    if not a.floating:
-        return found
-    # Of equal zeros 0 is the larger one, so that the result does not depend on the order.
-    bits = [k.bitcast(value, INTEGER_OF[a.type]) for value in (a, b)]
-    both = k.bitcast(k.and_(*bits) if op == "max" else k.or_(*bits), a.type)
-    return k.select(k.compare("oeq", a, b), both, found)
+    return k.maximum(a, b) if op == "max" else k.minimum(a, b)
 
 
 def _across(k: Builder, op: str, total: Value) -> Value:

@@ -288,3 +288,20 @@ def test_low_rank_forms_draw_as_pytorch() -> None:
 
 def test_the_cross_product_of_two_vectors():
     assert torch.linalg.cross(torch.tensor([1.0, 0.3, 0.0]), torch.tensor([0.0, 1.0, 0.7])).tolist() == pytest.approx([0.21, -0.7, 1.0])
+
+
+def test_distances_of_all_pairs_of_rows():
+    """`pdist` is the upper triangle of `cdist`, equal rows among them, and its gradient that of the formula."""
+    torch.manual_seed(0)
+    for rows in (1, 2, 7, 20):
+        x = torch.randn(rows, 5, dtype=torch.float64)
+        x[rows // 2] = x[0]
+        one, other = torch.triu_indices(rows, rows, 1)
+        for p in (0.0, 0.5, 1.0, 2.0, 3.0, float("inf")):
+            found = torch.nn.functional.pdist(x, p)
+            assert torch.allclose(found, torch.cdist(x, x, p, compute_mode="donot_use_mm_for_euclid_dist")[one, other], rtol=1e-12)
+            if rows > 1 and p >= 1:
+                operands = [x.clone().requires_grad_() for _ in range(2)]
+                ways = (torch.nn.functional.pdist(operands[0], p), torch.linalg.vector_norm(operands[1][one] - operands[1][other], p, -1))
+                gradients = [torch.autograd.grad((way * torch.arange(1.0, len(way) + 1)).sum(), operand)[0] for way, operand in zip(ways, operands)]
+                assert torch.allclose(*gradients, rtol=1e-12)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import string
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -68,7 +69,7 @@ def pdist(input: Tensor, p: float = 2.0) -> Tensor:
     >>> F.pdist(torch.tensor([[0., 0.], [3., 4.], [0., 1.]]))
     tensor([5.0000, 1.0000, 4.2426])
     """
-    from .creation import triu_indices
+    from .from_data import tensor
 
     here = as_tensor_argument(input, "pdist")._layout
     if here.ndim != 2:
@@ -79,7 +80,11 @@ def pdist(input: Tensor, p: float = 2.0) -> Tensor:
         raise RuntimeError("pdist only supports non-negative p values")
     if here.shape[0] > 1:
         refuse_dtypes("pdist", here.dtype, NOT_SINGLE)
-    one, other = triu_indices(here.shape[0], here.shape[0], 1).unbind()
+    above = np.flatnonzero(~np.tri(here.shape[0], dtype=np.bool_))
+    if p in (0, 1, 2, math.inf):
+        # All distances take less time, and less memory, than the pairs' rows would; not so where each difference is raised to a power.
+        return vector_norm(input.unsqueeze(1) - input, p, -1).reshape(-1).index_select(0, tensor(above))
+    one, other = (tensor(rows) for rows in divmod(above, max(here.shape[0], 1)))
     return vector_norm(input.index_select(0, one) - input.index_select(0, other), p, -1)
 
 

@@ -40,7 +40,7 @@ class GradState(threading.local):
         self.anomaly = False
         self.check_nan = True
         self.backward_pass: Any = None  # the innermost one that is running
-        self.tracer: list[Any] | None = None
+        self.tracer: Any = None  # a list of all ops that are applied, or what else is told of them (autograd/forward_ad.py)
         self.exporting = False  # whether the tracer's list becomes a graph for other inputs
         self.autocast: Any = None  # the lower precision while `torch.autocast` is on (autocasting.py)
 
@@ -673,6 +673,12 @@ def exported_whole(name: str, operands: Sequence[Any], params: dict[str, Any], c
 def tracing(card: Card, operands: Sequence[Any], params: dict[str, Any], outputs: Sequence[Any]) -> None:
     if grad_state.tracer is not None:
         grad_state.tracer.append((card.name, tuple(operands), params, tuple(outputs)))
+
+
+def dual_level() -> Any:
+    """The level of forward mode that is open, None without."""
+    tracer = grad_state.tracer
+    return None if type(tracer) is list else tracer
 
 
 def flush() -> None:

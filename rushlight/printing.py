@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import dtypes as dt, tape
+from .graph import dual_level
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -249,4 +250,7 @@ def tensor_repr(tensor: Tensor, contents: str | None = None) -> str:
         suffixes.append(f"grad_fn=<{name}>")
     elif tensor.requires_grad:
         suffixes.append("requires_grad=True")
+    level = dual_level()
+    if level is not None and (tangent := level.tangent_of(tensor)) is not None:
+        suffixes.append(f"tangent={tangent}")
     return _append_suffixes(prefix + contents, suffixes, indent)

@@ -625,7 +625,7 @@ class Tensor(Methods):
 
 
 #: Entries of a tensor's `__dict__` that are the engine's, not the user's.
-_BOOKKEEPING = frozenset(("_hooks", "_post_accumulate_hooks", "_accumulator", "_accumulator_with_hooks", "_output_nr", "_tracks_version", "_seen_version", "_own_version", "_view_kind", "_grad", "_inference", "_retains_grad"))
+_BOOKKEEPING = frozenset(("_hooks", "_post_accumulate_hooks", "_accumulator", "_accumulator_with_hooks", "_output_nr", "_tracks_version", "_seen_version", "_own_version", "_view_kind", "_grad", "_inference", "_retains_grad", "_tangent"))
 
 def as_class(tensor: Tensor, cls: type) -> Any:
     """A tensor that nobody else has, as an instance of `cls`."""

@@ -91,6 +91,8 @@ def pointwise() -> None:
     add("clamp_max", lambda t: torch.clamp_max(t, 0.6), real(2, 5))
     add("rsub", lambda t: torch.rsub(t, 2.0), real(2, 3))
     add("trunc_divide", lambda a, b: torch.div(a, b, rounding_mode="trunc"), real(3, low=1, high=5), real(3, low=0.6, high=1.7))
+    for name in ("floor_divide_half", "trunc_divide_half"):
+        add(name, lambda a, b, name=name: apply(CARDS[name], (a.half(), b.half()), (torch.float16,)), whole(5, high=9), whole(5, seed=1) + 1)
     add("heaviside", torch.heaviside, real(3), real(3, seed=1))
     add("lerp", torch.lerp, real(2, 3), real(2, 3, seed=1), real(3, seed=2))
     for name in ("addcmul", "addcdiv"):
@@ -138,6 +140,7 @@ def views() -> None:
     calls: dict[str, Callable[..., Any]] = {
         "as_strided": lambda x: x.as_strided((2, 2), (1, 3), 1),
         "view": lambda x: x.view(6, 4),
+        "alias": lambda x: x.as_subclass(torch.Tensor),
         "permute": lambda x: x.permute(2, 0, 1),
         "transpose": lambda x: x.transpose(0, 2),
         "t": lambda x: x[0].t(),

@@ -11,6 +11,7 @@ from op_samples import SAMPLES, Sample
 
 import rushlight as torch
 from rushlight import tape
+from rushlight.autograd import forward_ad
 from rushlight.graph import trace_ops
 from rushlight.ops.card import CARDS, Pointwise, View, array_of
 
@@ -102,6 +103,24 @@ def test_gradients_by_finite_differences(name, sample):
     assert torch.autograd.gradcheck(call, inputs)
     if name not in ONCE:
         assert torch.autograd.gradgradcheck(call, inputs, atol=1e-4)
+
+
+@pytest.mark.parametrize(("name", "sample"), list(gradient_cases()))
+def test_tangents_agree_with_gradients(name, sample):
+    """Forward mode: the product of the gradient with the tangents is the weighted sum of the outputs' tangents."""
+    if name in ONCE:
+        return
+    inputs = differentiable(sample)
+    outputs = [t for t in tensors_of(sample.call(*inputs)) if t.requires_grad]
+    weights = [torch.ones_like(o) for o in outputs]
+    grads = torch.autograd.grad(outputs, inputs, weights, allow_unused=True)
+    tangents = [torch.cos(t.detach().abs() + n).to(t.dtype) for n, t in enumerate(inputs)]
+    want = sum((g.conj() * t).sum().real for g, t in zip(grads, tangents, strict=True) if g is not None)
+    with torch.no_grad(), forward_ad.dual_level():
+        duals = [forward_ad.make_dual(t.detach(), v) if t.requires_grad else t for t, v in zip(inputs, tangents, strict=True)]
+        found = [t for t in tensors_of(sample.call(*duals)) if t.is_floating_point() or t.is_complex()]
+        got = sum((v.sum().real for t in found if (v := forward_ad.unpack_dual(t).tangent) is not None), torch.zeros(()))
+    torch.testing.assert_close(got, want, check_dtype=False, rtol=1e-6, atol=1e-7)
 
 
 def in_place_cases() -> Iterator[object]:

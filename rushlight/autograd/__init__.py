@@ -10,7 +10,13 @@ from ..grad_mode import (
     no_grad as no_grad,
     set_grad_enabled as set_grad_enabled,
 )
-from . import function as function, functional as functional, grad_mode as grad_mode, graph as graph
+from . import (
+    forward_ad as forward_ad,
+    function as function,
+    functional as functional,
+    grad_mode as grad_mode,
+    graph as graph,
+)
 from .anomaly_mode import (
     detect_anomaly as detect_anomaly,
     is_anomaly_check_nan_enabled as is_anomaly_check_nan_enabled,

@@ -18,6 +18,7 @@ from ..graph import (
     VIEW_MULTI_OUTPUT,
     Edge,
     Node,
+    dual_level,
     edge_of,
     forbidden_write,
     grad_state,
@@ -47,7 +48,7 @@ class FunctionCtx:
         self.to_save = tensors
 
     def save_for_forward(self, *tensors: Tensor | None) -> None:
-        """Keep tensors for ``jvp``. There is no forward mode, so nothing reads them back."""
+        """Keep tensors for ``jvp``, which finds them in ``ctx.saved_tensors``."""
         for tensor in tensors:
             if not (isinstance(tensor, TensorBase) or tensor is None):
                 raise AssertionError("save_for_forward expects all arguments to be tensors; you should save non-tensors as attributes on ctx.")
@@ -71,6 +72,8 @@ class BackwardCFunction(Node, FunctionCtx):
 
     _forward_cls: type[Function]
     needs_input_grad: tuple[bool, ...]
+    saved_for_forward: tuple[Any, ...] = ()
+    _in_jvp = False
 
     def __init__(self, inputs: Sequence[Any], recorded: bool) -> None:
         self._is_tensor = tuple(isinstance(value, TensorBase) for value in inputs)
@@ -85,6 +88,8 @@ class BackwardCFunction(Node, FunctionCtx):
 
     @property
     def saved_tensors(self) -> tuple[Any, ...]:
+        if self._in_jvp:
+            return self.saved_for_forward
         if self._released:
             raise RuntimeError(FREED)
         return tuple(None if kept is None else kept.get(self) for kept in self._saved)
@@ -197,6 +202,11 @@ class Function:
 
     vjp = backward
 
+    @staticmethod
+    def jvp(ctx: Any, *grad_inputs: Any) -> Any:
+        """One tangent for each output, from one for each input (None where there is none)."""
+        raise NotImplementedError("You must implement the jvp function for custom autograd.Function to use it with forward mode AD.")
+
     @classmethod
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
         """Call the function and record it in the graph."""
@@ -210,7 +220,12 @@ class Function:
         inputs = (*args, *kwargs.values())
         recorded = grad_state.enabled and any(isinstance(value, TensorBase) and requires_grad(value) for value in inputs)
         ctx = cls._backward_cls(inputs, recorded)
+        level = dual_level()
+        tangents = () if level is None else level.tangents_of(inputs)
+        if any(t is not None for t in tangents) and cls.jvp is Function.jvp:
+            cls.jvp(ctx)
         before, grad_state.enabled = grad_state.enabled, False
+        tracer, grad_state.tracer = grad_state.tracer, None if level is not None else grad_state.tracer
         try:
             if separate:
                 output = cls.forward(*args, **kwargs)
@@ -218,9 +233,13 @@ class Function:
             else:
                 output = cls.forward(ctx, *args, **kwargs)
         finally:
-            grad_state.enabled = before
+            grad_state.enabled, grad_state.tracer = before, tracer
         single = not isinstance(output, tuple)
         outputs = _wrap_outputs(ctx, inputs, (output,) if single else output, recorded, separate)
+        if any(t is not None for t in tangents):
+            ctx._in_jvp = True
+            level.set_by_function(outputs, lambda: cls.jvp(ctx, *tangents))
+            ctx._in_jvp = False
         if recorded:
             ctx._save()
         else:

@@ -520,8 +520,12 @@ def write_into(card: Card, target: Any, operands: Sequence[Any], static: Static 
         else:
             key.append(type(t))
             entered.append(t)
-    needs = follow and grad_state.enabled and any(isinstance(t, TensorBase) and requires_grad(t) for t in (target, *operands))
+    modes = grad_state.__dict__
+    needs = follow and modes["enabled"] and any(isinstance(t, TensorBase) and requires_grad(t) for t in (target, *operands))
     check_in_place(target, needs)
+    tracer = modes["tracer"]
+    if tracer is not None and type(tracer) is not list:
+        tracer.before_write(target, operands)
     found = tuple(key)
     plan = _PLANS.get(found)
     if plan is None:
@@ -545,7 +549,7 @@ def write_into(card: Card, target: Any, operands: Sequence[Any], static: Static 
     written(target, node, operands[0] is target)
     if node is not None:
         node.save_outputs((target,))
-    if grad_state.tracer is not None:
+    if tracer is not None:
         tracing(card, operands, plan.params, (target,))
     return target
 

@@ -11,7 +11,7 @@ from ..autocasting import SINGLE, autocasts
 from ..engine.lowering import Loop
 from ..shape import Layout, layout
 from .card import Pointwise, View, apply, apply_view
-from .define import CARD_OF, as_tensor_argument, unary, write_out
+from .define import CARD_OF, as_tensor_argument, titled, unary, write_out
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -42,7 +42,7 @@ def conj(input: Tensor) -> Tensor:
     >>> torch.conj(torch.tensor([1 + 2j]))
     tensor([1.-2.j])
     """
-    return conj_physical(input) if input._layout.dtype.is_complex else input
+    return titled(conj_physical(input), "ConjBackward0") if input._layout.dtype.is_complex else input
 
 
 def resolve_conj(input: Tensor) -> Tensor:

@@ -198,10 +198,9 @@ def exit_dual_level(*, level: int | None = None) -> None:
 class dual_level:  # noqa: N801, PyTorch's name
     """A block with a level open.
 
-    >>> from torch.autograd import forward_ad
-    >>> with forward_ad.dual_level():
-    ...     x = forward_ad.make_dual(torch.tensor([1., 2.]), torch.tensor([1., 0.]))
-    ...     forward_ad.unpack_dual(x * x).tangent
+    >>> with torch.autograd.forward_ad.dual_level():
+    ...     x = torch.autograd.forward_ad.make_dual(torch.tensor([1., 2.]), torch.tensor([1., 0.]))
+    ...     torch.autograd.forward_ad.unpack_dual(x * x).tangent
     tensor([2., 0.])
     """
 

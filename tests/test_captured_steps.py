@@ -11,6 +11,7 @@ import pytest
 import rushlight as torch
 from rushlight import nn, tape
 from rushlight.capture.compiled import CompiledFunction
+from rushlight.capture.guards import Guards
 from rushlight.engine import llvm
 from rushlight.engine.direct import BYTES_AT_MOST
 from rushlight.nn import functional as F
@@ -335,3 +336,25 @@ def test_an_argument_that_is_a_view_of_a_parameter() -> None:
         assert scaled(x).tolist() == (x + torch.tensor(before) * 0.5).tolist()
     half = torch.tensor(weight.tolist()) * 0.5
     assert scaled(weight.data).tolist() == (half + half).tolist()
+
+
+def test_recordings_for_arguments_of_other_states_are_told_apart_without_a_walk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a cell in a loop, whose first state requires no grad and whose next ones do."""
+    cell = torch.compile(nn.RNNCell(3, 4))
+
+    def loop(steps: int) -> Tensor:
+        h = torch.zeros(2, 4)
+        for n in range(steps):
+            h = cell(normal(2, 3, seed=n), h)
+        return h
+
+    for _ in range(5):
+        loop(6)
+    function = cell._compiled
+    assert len(function.recordings) == 2
+    monkeypatch.setattr(Guards, "_walk", lambda *_: pytest.fail("a walk"))
+    replays = function.replays
+    assert torch.equal(loop(5), loop(5))
+    assert function.replays == replays + 10
+    monkeypatch.undo()
+    assert function.recordings[0].guards.match((normal(2, 3), torch.zeros(3, 4)), {}).startswith("hx: ")

@@ -72,7 +72,7 @@ class CompiledFunction:
             return self.function(*args, **kwargs)
         for captured in tuple(self.recordings):
             again = captured.settling.found(args, kwargs)
-            sources = captured.guards.match(args, kwargs) if again is None else again.sources
+            sources = captured.guards.match(args, kwargs, words=False) if again is None else again.sources
             if isinstance(sources, str):
                 self.changed = sources
                 continue
@@ -91,6 +91,8 @@ class CompiledFunction:
                 self.recordings.remove(captured)
                 self.recordings.insert(0, captured)
             return found
+        if not self.changed and self.recordings:
+            self.changed = str(self.recordings[-1].guards.match(args, kwargs))
         if self.refusals >= REFUSALS or len(self.recordings) >= LIMIT:
             if len(self.recordings) == LIMIT and self.refusals < REFUSALS:
                 self.refusals = REFUSALS

@@ -32,7 +32,7 @@ from typing import Any
 from ..nn import Module
 from ..tensor import Tensor
 from .facts import MISSING, MODES, Changed, Fact, Unsupported as Unsupported, current_modes, in_words
-from .quick import flatten
+from .quick import Different, flatten
 from .walk import Walk
 from .watch import Named, Watch as Watch
 
@@ -92,8 +92,11 @@ class Guards:
         except RecursionError:
             return False
 
-    def match(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Tensor] | str:
-        """The sources of a call, in the order of `tensors`; or in words what is different from when the guards were made."""
+    def match(self, args: Sequence[Any], kwargs: Mapping[str, Any], words: bool = True) -> list[Tensor] | str:
+        """The sources of a call, in the order of `tensors`; or in words what is different from when the guards were made.
+
+        Without `words` the string may be empty, where it takes a walk to find them.
+        """
         if self.tensors:
             self.tensors = []
         now = current_modes()
@@ -106,7 +109,12 @@ class Guards:
                 walk = Walk(self.named, self.facts)
                 walk.arguments(args, kwargs, self.names)
                 tensors = walk.tensors
-            sources = self.quick.sources(tensors)
+            try:
+                sources = self.quick.sources(tensors)
+            except Different:
+                if not words:
+                    return ""
+                sources = None
             if sources is None:
                 walk = self._walk(args, kwargs, self.facts)
                 self.quick, sources = walk.quick, walk.sources

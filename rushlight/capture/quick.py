@@ -81,6 +81,10 @@ class Repeats:
         return list(map(objects.__getitem__, self.places))
 
 
+class Different(Exception):
+    """A tensor is not of the state that was recorded."""
+
+
 class Quick:
     """What a walk has found, as lists to compare. Tensors that cells, globals and attributes hold may be others of the same state."""
 
@@ -212,7 +216,10 @@ class Quick:
         return all(array.tobytes() == held for array, held in self.arrays) if self.arrays else True
 
     def sources(self, tensors: list[Any]) -> list[Any] | None:
-        """The sources now, or None where something may have changed. `tensors` are those of the arguments."""
+        """The sources now, or None where something may have changed. `tensors` are those of the arguments.
+
+        Raises `Different` where one of those that may be others is of another state than any that a walk would let pass.
+        """
         try:
             if not self.unchanged():
                 return None
@@ -227,7 +234,11 @@ class Quick:
                 return None
             if tensor._base is not None:
                 refresh_view(tensor)
-            if tensor._layout is not layout or tensor._requires_grad is not requires_grad or (tensor._node is None) is not is_leaf:
+            if tensor._requires_grad is not requires_grad or (tensor._node is None) is not is_leaf:
+                raise Different
+            if tensor._layout is not layout:
+                if tensor._layout != layout:
+                    raise Different
                 return None
             if tensor._inference is not inference:
                 return None

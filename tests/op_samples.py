@@ -259,6 +259,8 @@ def layers() -> None:
     ):  # fmt: skip
         add(f"upsample_{card}", lambda t, m=mode: F.interpolate(t, scale_factor=2, mode=m), t)
     add("embedding", lambda w: F.embedding(torch.tensor([[0, 2], [2, 0]]), w, padding_idx=1), real(3, 2))
+    for mode in ("sum", "mean"):
+        add_card("embedding_bag", (mode, 2, 3), real(5, 4), more=(torch.tensor([1, 0, 2, 4, 1, 2]), torch.tensor([0, 4, 4])))
     target = torch.tensor([0, 2, 1])
     for reduction in ("none", "mean", "sum"):
         add("cross_entropy", lambda x, r=reduction: F.cross_entropy(x, target, reduction=r, label_smoothing=0.1), real(3, 4))

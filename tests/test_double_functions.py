@@ -64,6 +64,20 @@ def test_errors_stay_below_the_documented_ones(name: str) -> None:
     assert error[worst] <= bound, f"{error[worst]} ulp at {x[worst]!r}"
 
 
+@pytest.mark.skipif(not EXTENDED, reason="no extended precision here")
+def test_hypot() -> None:
+    """Of sides of all sizes, equal ones and those far apart; what is infinite or nan as IEEE 754 has it."""
+    random = np.random.default_rng(1)
+    x, y = (np.concatenate([random.standard_normal(20000), 10.0 ** random.uniform(-320, 307, 20000), random.uniform(0.9, 1.1, 20000)]) for _ in range(2))
+    found = torch.hypot(torch.tensor(x), torch.tensor(y)).numpy()
+    exact = np.hypot(x.astype(np.longdouble), y.astype(np.longdouble))
+    assert (np.abs(found - exact) / np.spacing(exact.astype(np.float64))).max() < 1
+    pairs = np.array([(a, b) for a in SPECIAL for b in SPECIAL])
+    with np.errstate(all="ignore"):
+        wanted = np.hypot(pairs[:, 0], pairs[:, 1])
+    np.testing.assert_array_equal(torch.hypot(*torch.tensor(pairs).t()).numpy(), wanted)
+
+
 def test_special_values() -> None:
     inf, nan = np.inf, np.nan
     tiny = 5e-324

@@ -303,5 +303,5 @@ def test_distances_of_all_pairs_of_rows():
             if rows > 1 and p >= 1:
                 operands = [x.clone().requires_grad_() for _ in range(2)]
                 ways = (torch.nn.functional.pdist(operands[0], p), torch.linalg.vector_norm(operands[1][one] - operands[1][other], p, -1))
-                gradients = [torch.autograd.grad((way * torch.arange(1.0, len(way) + 1)).sum(), operand)[0] for way, operand in zip(ways, operands)]
+                gradients = [torch.autograd.grad((way * torch.arange(1.0, len(way) + 1)).sum(), operand)[0] for way, operand in zip(ways, operands, strict=True)]
                 assert torch.allclose(*gradients, rtol=1e-12)

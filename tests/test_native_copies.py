@@ -11,7 +11,7 @@ import pytest
 import rushlight as torch
 import rushlight.nn.functional as F
 from rushlight import tape
-from rushlight.engine import llvm
+from rushlight.engine import execute, llvm
 from rushlight.graph import trace_ops
 from rushlight.ops.card import CARDS
 
@@ -146,3 +146,12 @@ def test_many_elements_on_two_threads(monkeypatch: pytest.MonkeyPatch) -> None:
                     np.testing.assert_array_equal(a, b)
     finally:
         torch.set_num_threads(threads)
+
+
+def test_scans_of_dims_that_lie_apart_are_native() -> None:
+    x = torch.randn(3, 5, 21, 34).contiguous(memory_format=torch.channels_last)
+    for dim in range(4):
+        before = execute.counts.native_calls
+        assert torch.equal(x.cumsum(dim), x.contiguous().cumsum(dim))
+        assert execute.counts.native_calls > before
+        np.testing.assert_array_equal(x.cumsum(dim).numpy(), np.cumsum(x.numpy(), dim))

@@ -11,7 +11,7 @@ import pytest
 import rushlight as torch
 import rushlight.nn.functional as F
 from rushlight import tape
-from rushlight.engine import llvm
+from rushlight.engine import execute, llvm
 from rushlight.graph import trace_ops
 from rushlight.ops.card import CARDS
 
@@ -228,3 +228,32 @@ def test_the_gradient_of_a_table_in_any_layout(rows: int, width: int, places: tu
         expected[name] += value if name != 3 else 0  # in order: the bits are the same
     assert table.grad is not None
     np.testing.assert_array_equal(table.grad.numpy(), expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("width", [1, 16, 70, 130])
+def test_bags_of_rows(width: int, dtype: Any) -> None:
+    """Sums and means against loops in Python: empty bags, rows that do not count, a named end, places every other, and the gradient."""
+    random = np.random.default_rng(0)
+    table = torch.tensor(random.standard_normal((9, width))).to(dtype)
+    for kind in (torch.int64, torch.int32):
+        index = torch.tensor(random.integers(0, 9, 24)).to(kind)[::2]
+        offsets = torch.tensor([0, 3, 3, 7, 12], dtype=kind)
+        for named in (False, True):
+            for padding in (None, 4):
+                for mode in ("sum", "mean"):
+                    weight = table.clone().requires_grad_()
+                    before = execute.counts.native_calls
+                    found = F.embedding_bag(index, weight, offsets, mode=mode, include_last_offset=named, padding_idx=padding)
+                    assert found.shape == (5 - named, width)
+                    wanted, slope = [], np.zeros((9, width))
+                    for bag, (begin, end) in enumerate(zip([0, 3, 3, 7, 12], [3, 3, 7, 12, 12], strict=True)):
+                        rows = [i for i in index[begin:end].tolist() if i != padding]
+                        divisor = max(len(rows), 1) if mode == "mean" else 1
+                        wanted.append(sum((table[i].double().numpy() for i in rows), np.zeros(width)) / divisor)
+                        for i in rows:
+                            slope[i] += (bag + 1.5) / divisor
+                    np.testing.assert_allclose(found.detach().numpy(), np.array(wanted)[: 5 - named], rtol=1e-5, atol=1e-5)
+                    assert execute.counts.native_calls > before
+                    (found * torch.arange(1.5, 6.5 - named, dtype=dtype).unsqueeze(1)).sum().backward()
+                    np.testing.assert_allclose(weight.grad.numpy(), slope, rtol=1e-5, atol=1e-5)

@@ -11,6 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from ..shape import as_one_dim
+from .copied import as_contiguous
 from .emit import LANES, Builder, Value, module
 from .kernel import Call, Kernel, Lowered, Pointer
 from .terms import FLOATS, MEMORY
@@ -36,7 +37,7 @@ def scan(plan: Plan, op: str) -> Lowered | None:
         return None
     outer, inner = (as_one_dim(input.shape[part], input.stride[part]) for part in (slice(0, dim), slice(dim + 1, None)))
     if outer is None or inner is None:
-        return None
+        return as_contiguous(plan, lambda twin: scan(twin, op))
     vectors = inner[1] == 1 and inner[0] > 1
     size = input.shape[dim]
     # Without vectors the inner places are part of the outer ones.

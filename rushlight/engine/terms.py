@@ -36,7 +36,7 @@ EXACT = frozenset(["load", "number", "constant", "store", "add", "sub", "mul", "
 #: Functions of float32 (functions.py), worth keeping rather than computing twice.
 FUNCTIONS = frozenset(["exp", "exp_below", "expm1", "exp2", "log", "log1p", "log2", "log10", "tanh", "erf", "erfc", "sigmoid", "gelu", "gelu_tanh", "silu", "sin", "cos", "tan", "sinh", "cosh", "rsqrt", "pow", "log_sigmoid", "log1p_exp", "mish", "gelu_gradient", "gelu_tanh_gradient", "hypot", "asin", "acos", "atan", "atan2", "asinh", "acosh", "atanh"])
 #: Those of them that float64 has too (double_functions.py).
-DOUBLE_FUNCTIONS = frozenset(["exp", "expm1", "exp2", "log", "log1p", "tanh", "sigmoid", "silu", "log_sigmoid", "log1p_exp", "erf", "erfc", "gelu", "gelu_gradient", "sin", "cos"])
+DOUBLE_FUNCTIONS = frozenset(["exp", "expm1", "exp2", "log", "log1p", "tanh", "sigmoid", "silu", "log_sigmoid", "log1p_exp", "erf", "erfc", "gelu", "gelu_gradient", "sin", "cos", "hypot"])
 REDUCTIONS = frozenset(("sum", "prod", "max", "min", "largest"))
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import dtypes as dt
-from ..engine import library
-from ..engine.lowering import AS_BITS, AS_FLOAT, Calls, Loop, Space
+from ..engine import bags as native, library
+from ..engine.lowering import AS_BITS, AS_FLOAT, FLOATING, Calls, Loop, Space
 from ..shape import contiguous
 from ..storage import ON_META, TensorBase
 from .card import Card, apply, array_of, checking_values, value_range
@@ -115,6 +115,38 @@ def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None, max
     return apply(_embedding, (weight, input), (-1 if padding_idx is None else padding_idx, bool(scale_grad_by_freq)))
 
 
+def _bag_sizes(offsets: np.ndarray, bags: int, count: int) -> np.ndarray:
+    return np.diff(offsets if len(offsets) > bags else np.append(offsets, count))
+
+
+def _bags_rule(weight: np.ndarray, index: np.ndarray, offsets: np.ndarray, mode: str, padding_idx: int, bags: int) -> np.ndarray:
+    owner = np.repeat(np.arange(bags), _bag_sizes(offsets, bags, len(index)))
+    flat = index[: len(owner)]
+    owner, flat = owner[flat != padding_idx], flat[flat != padding_idx]
+    found = np.zeros((bags, weight.shape[1]), weight.dtype)
+    np.add.at(found, owner, weight[flat])
+    return found / np.maximum(_counts(owner, bags), 1)[:, None].astype(weight.dtype) if mode == "mean" else found
+
+
+def _bags_gradient(g: Tensor, index: Tensor, offsets: Tensor, layouts: Any, mode: str, padding_idx: int, bags: int) -> Tensor:
+    from .from_data import tensor
+
+    owner = np.repeat(np.arange(bags), _bag_sizes(array_of(offsets), bags, index._layout.numel))
+    flat = index[: len(owner)]
+    if mode == "mean":
+        kept = array_of(flat) != padding_idx
+        g = g / tensor(np.maximum(_counts(owner[kept], bags), 1)).to(g.dtype).unsqueeze(1)
+    return apply(_embedding_backward, (g.index_select(0, tensor(owner)), flat), (layouts[0].shape[0], padding_idx, False))
+
+
+_embedding_bag = Card(
+    "embedding_bag", "weight index offsets",
+    statics="mode padding_idx bags",
+    infer=lambda weight, index, offsets, mode, padding_idx, bags: contiguous((bags, weight.shape[1]), weight.dtype),
+    numpy=_bags_rule, lowering=Calls(native.sums), grads={"weight": _bags_gradient}, node_name="EmbeddingBagBackward0",
+)  # fmt: skip
+
+
 def embedding_bag(input: Tensor, weight: Tensor, offsets: Tensor | None = None, max_norm: float | None = None, norm_type: float = 2, scale_grad_by_freq: bool = False, mode: str = "mean", sparse: bool = False, per_sample_weights: Tensor | None = None, include_last_offset: bool = False, padding_idx: int | None = None) -> Tensor:
     """The sum, mean or max of bags of rows of `weight`: `input` is (B, N), or flat with `offsets` where bags start.
 
@@ -162,6 +194,11 @@ def embedding_bag(input: Tensor, weight: Tensor, offsets: Tensor | None = None, 
             raise RuntimeError(f"offsets[-1] can not be greater than input's length {input.numel()} but got offsets[-1] of {starts[-1]}")
         bags = len(starts) - (1 if include_last_offset else 0)
         ends = np.append(starts[1:], input.numel()) if not include_last_offset else starts[1:]
+        if per_sample_weights is None and mode != "max" and not scale_grad_by_freq and dtype in FLOATING and bags and input.numel() and (starts[:bags] <= ends[:bags]).all():
+            _check_index(input, weight._layout.shape[0])
+            if max_norm is not None:
+                _renormalise(weight, input, max_norm, norm_type)
+            return apply(_embedding_bag, (weight, input, offsets), (mode, -1 if padding_idx is None else padding_idx % weight._layout.shape[0], bags))
         bag_of = np.repeat(np.arange(bags), ends[:bags] - starts[:bags])
         flat = input[: len(bag_of)]
     else:

@@ -46,14 +46,17 @@ __all__ = [
 
 
 class _Asking(threading.local):
-    """Per thread: who is asked."""
+    """Per thread: who is asked. What is on the path of every call reads `__dict__` once (graph.GradState)."""
 
-    subclasses = True
-    modes_too = True
-    modes: tuple[TorchFunctionMode, ...] = ()
+    def __init__(self) -> None:
+        self.subclasses = True
+        self.modes_too = True
+        self.modes: tuple[TorchFunctionMode, ...] = ()
 
 
 asking = _Asking()
+#: The modes that are open in any thread.
+_open_modes: list[TorchFunctionMode] = []
 
 #: Arguments of these types are not looked at any further.
 _ORDINARY = frozenset((Tensor, Parameter, Buffer, int, float, bool, complex, str, type(None), dtypes.dtype, shape.Size))
@@ -71,10 +74,13 @@ def _overriding(values: Iterable[Any]) -> list[Any]:
             continue
         for each in value if isinstance(value, (list, tuple)) else (value,):
             kind = type(each)
-            if kind in _ORDINARY or not _overrides(each) or any(type(other) is kind for other in found):
+            if kind in _ORDINARY or not _overrides(each):
                 continue
-            before = next((n for n, other in enumerate(found) if issubclass(kind, type(other))), len(found))
-            found.insert(before, each)
+            if not found:
+                found.append(each)
+            elif all(type(other) is not kind for other in found):
+                before = next((n for n, other in enumerate(found) if issubclass(kind, type(other))), len(found))
+                found.insert(before, each)
     return found
 
 
@@ -89,7 +95,7 @@ def _refuse(public: Callable[..., Any], asked: Sequence[Any]) -> NoOverride:
 def _dispatch(public: Callable[..., Any], overriding: Sequence[Any], args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> Any:
     """What the innermost mode, or else the first class that knows the function, makes of the call."""
     tape.not_replayed("a subclass or a mode is asked by __torch_function__")
-    types = tuple(type(value) for value in overriding)
+    types = tuple([type(value) for value in overriding])
     asked: list[Any] = []
     if asking.modes and asking.modes_too:
         mode = asking.modes[-1]
@@ -117,16 +123,20 @@ def _entrance(public: Callable[..., Any], plain: Callable[..., Any], subclasses:
             if type(value) not in _ORDINARY:
                 break
         else:
-            if not kwargs and not asking.modes:
+            if not kwargs and not _open_modes:
                 return plain(*args)
-        if not asking.modes_too or (grad_state.backward_pass is not None and tape.thread.position is not None):
-            return plain(*args, **kwargs)  # inside a gradient rule nobody is asked
-        if not subclasses and not asking.modes:
+        state = asking.__dict__
+        modes = state["modes"] if state["modes_too"] else ()
+        if not modes and not state["subclasses"]:
+            return plain(*args, **kwargs)
+        overriding = _overriding((*args, *kwargs.values()) if kwargs else args) if subclasses and state["subclasses"] else []
+        if not overriding and not modes:
+            if subclasses:
+                return plain(*args, **kwargs)
             with DisableTorchFunctionSubclass():
                 return plain(*args, **kwargs)
-        overriding = _overriding((*args, *kwargs.values())) if subclasses and asking.subclasses else []
-        if not overriding and not asking.modes:
-            return plain(*args, **kwargs)
+        if grad_state.backward_pass is not None and tape.thread.position is not None:
+            return plain(*args, **kwargs)  # inside a gradient rule nobody is asked
         return _dispatch(public, overriding, args, kwargs or None)
 
     return enter
@@ -215,11 +225,18 @@ def _convert(found: Any, cls: type) -> Any:
 
 def default(cls: type, func: Callable[..., Any], types: Sequence[type], args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> Any:
     """`Tensor.__torch_function__`: run the function without asking anybody, and give its result the class."""
-    if not all(issubclass(cls, kind) for kind in types):
-        return NotImplemented
-    with DisableTorchFunctionSubclass():
-        found = func(*args, **(kwargs or {}))
-    return found if func in get_default_nowrap_functions() else _convert(found, cls)
+    for kind in types:
+        if not issubclass(cls, kind):
+            return NotImplemented
+    state = asking.__dict__  # as the switch below does it
+    before, state["subclasses"] = state["subclasses"], False
+    try:
+        found = func(*args, **kwargs) if kwargs else func(*args)
+    finally:
+        state["subclasses"] = before
+    if isinstance(found, (TensorBase, tuple, list)) and func not in get_default_nowrap_functions():
+        return _convert(found, cls)
+    return found
 
 
 # Switches
@@ -278,9 +295,11 @@ class TorchFunctionMode:
     def __enter__(self) -> Self:
         ask_first()
         asking.modes = (*asking.modes, self)
+        _open_modes.append(self)
         return self
 
     def __exit__(self, *_: object) -> None:
+        _open_modes.remove(self)
         asking.modes = asking.modes[:-1]
 
     @classmethod

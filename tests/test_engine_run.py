@@ -122,7 +122,7 @@ def test_machine_code_lives_as_long_as_a_program_uses_it(monkeypatch):
 
 
 def adding(number: int) -> Kernel:
-    """counts[chunk] += number, by a subroutine that moves the address."""
+    """counts[chunk] += number, by a subroutine."""
     moved = Builder("add_at", [("ptr", "counts"), ("i64", "index"), ("i64", "number")])
     p = moved.parameters
     at = moved.address(p["counts"], p["index"], "i64")

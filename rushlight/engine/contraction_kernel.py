@@ -132,7 +132,7 @@ class Variant:
 
 @lru_cache(maxsize=256)
 def contraction_kernel(variant: Variant) -> Kernel:
-    return kernel_of("contraction", [_contraction(variant), *panels(variant, tables=False)])
+    return kernel_of("contraction", [_contraction(variant), _sum_rows(), *panels(variant, tables=False)])
 
 
 def panels(variant: Variant, tables: bool = True) -> list[Builder | Subroutine]:
@@ -337,7 +337,7 @@ def _store_columns(k: Builder, variant: Variant, vectors: int, sums: list[Value]
 
 def _contraction(variant: Variant) -> Builder:
     """A chunk: some of the jobs, each a strip of tiles against a slab of panels in one group."""
-    k = Builder("contraction", [("ptr", "args"), ("i64", "chunk")])
+    k = Builder("contraction", [("ptr", "args"), ("i64", "chunk")], cold=True)
     type, to_type, number = variant.packed, memory_type(variant.out), lambda n: k.constant(n, "i64")
 
     def word(n: int) -> Value:
@@ -348,7 +348,6 @@ def _contraction(variant: Variant) -> Builder:
     row_a = k.address(table, word(Word.TABLE_BYTES), "i8")
     row_out = k.address(row_a, word(Word.STRIP_BYTES), "i8")
     write_table(k, k.address(k.parameters["args"], Word.K_DIMS, "i64"), table, word(Word.BLOCK))
-    row_dims = Dims.read(k, k.parameters["args"], Word.ROW_DIMS)
     row_count, column_count, panel_step, column_step = (word(w) for w in (Word.ROWS, Word.COLUMNS, Word.PANEL_STEP, Word.COLUMN_STEP))
     scratch = k.address(row_out, word(Word.STRIP_BYTES), "i8")
     depth, block, blocks, outers = word(Word.DEPTH), word(Word.BLOCK), word(Word.BLOCKS), word(Word.OUTER)
@@ -357,7 +356,7 @@ def _contraction(variant: Variant) -> Builder:
         group, strip = divide(k, rest, word(Word.STRIPS))
         tile, tile_stop = share(k, strip, Word.TILES)
         start, stop = k.mul(tile, number(variant.rows)), k.mul(tile_stop, number(variant.rows))
-        write_sum_rows(k, [row_a, row_out], row_dims, start, stop, row_count)
+        invoke(k, "sum_rows", [k.address(k.parameters["args"], Word.ROW_DIMS, "i64"), row_a, row_out, start, stop, row_count])
         rows = k.sub(k.intrinsic("smin", stop, row_count), start)
         bases = [
             k.address(word(base), k.mul(group, word(step)), each)
@@ -516,8 +515,12 @@ def _write_rows(k: Builder, variant: Variant, tables: Sequence[Value], dims: Dim
             k.store(following, k.address(k.address(table, count, "i64"), n, "i64"))
 
 
-def write_sum_rows(k: Builder, tables: Sequence[Value], dims: Dims, start: Value, stop: Value, count: Value) -> None:
-    """The same for some rows of a sum. Behind the last row it is repeated, but not to be added twice."""
+@cache
+def _sum_rows() -> Subroutine:
+    """The same for rows of a sum from `start` to `stop`. Behind row `count` - 1 it is repeated, but not to be added twice."""
+    k = Builder("sum_rows", [("ptr", "dims"), ("ptr", "row_a"), ("ptr", "row_out"), ("i64", "start"), ("i64", "stop"), ("i64", "count")])
+    p = k.parameters
+    tables, dims, start, stop, count = [p["row_a"], p["row_out"]], Dims.read(k, p["dims"], 0), p["start"], p["stop"], p["count"]
     one, zero = k.constant(1, "i64"), k.constant(0, "i64")
     place: list[Value] = []
     rest = start
@@ -540,3 +543,4 @@ def write_sum_rows(k: Builder, tables: Sequence[Value], dims: Dims, start: Value
             following.insert(0, k.select(over, zero, moved))
             carry = k.select(over, one, zero)
         turn.next = following
+    return subroutine([k])

@@ -8,12 +8,12 @@ import numpy as np
 
 from rushlight.engine import claims
 from rushlight.engine.kernel import Call
-from rushlight.engine.run import code_of
+from rushlight.engine.run import load
 
 
 def run_chunks(call: Call, words: np.ndarray, backwards: bool = False, jobs_at: int | None = None) -> None:
     """All chunks in either order, over words without pointers; if they claim jobs, by the words from `jobs_at` on: all jobs."""
-    code = code_of(call.kernel)
+    code = load(call.kernel)
     kernel = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(code.addresses[call.kernel.name])
     if backwards and jobs_at is not None:
         claimed, jobs, last = (int(n) for n in words[jobs_at : jobs_at + claims.WORDS])

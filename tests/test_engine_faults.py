@@ -537,9 +537,9 @@ def test_all_code_compiles_for_another_machine(monkeypatch: pytest.MonkeyPatch) 
     sources: dict[str, str] = {}
     load = llvm.load
 
-    def seen(source: str, found: Any) -> Any:
+    def seen(source: str, found: Any, *others: Any) -> Any:
         sources[source] = found[0]
-        return load(source, found)
+        return load(source, found, *others)
 
     monkeypatch.setattr(llvm, "load", seen)
     monkeypatch.setattr(run_module, "_codes", type(run_module._codes)())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -64,11 +65,11 @@ def amx(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.skip("what is beside the products needs AVX-512 for bfloat16")
     loops, load = written_out(), llvm.load
 
-    def load_written_out(source: str, names: list[str]) -> llvm.Code:
+    def load_written_out(source: str, *others: Any) -> llvm.Code:
         if "llvm.x86.t" in source:
             source = re.sub(rf"declare void @llvm\.x86\.({'|'.join(INTRINSICS)})\(.*\)\n", "", source)
             source = re.sub(rf"@llvm\.x86\.({'|'.join(INTRINSICS)})\(", r"@\1(", source) + "\n" + loops
-        return load(source, names)
+        return load(source, *others)
 
     monkeypatch.setattr(llvm, "load", load_written_out)
     monkeypatch.setattr(gemm, "multiplies_amx", lambda: True)
@@ -114,7 +115,7 @@ def test_a_process_uses_it_only_after_a_right_product(amx: None, monkeypatch: py
     assert gemm._comes_out_right()
     multiply = llvm.load
     wrong = ("call void @llvm.x86.tdpbf16ps(i8 3, i8 5, i8 7)", "call void @llvm.x86.tdpbf16ps(i8 3, i8 5, i8 6)")
-    monkeypatch.setattr(llvm, "load", lambda source, names: multiply(source.replace(*wrong), names))
+    monkeypatch.setattr(llvm, "load", lambda source, *others: multiply(source.replace(*wrong), *others))
     assert not gemm._comes_out_right()
 
 

@@ -28,6 +28,7 @@ from .emit import Builder, Value
 from .gemm_pack import PairOfLines, transpose
 from .gemm_variant import Variant, finish, masks_of, smaller
 from .kernel import WORKSPACE, Lowered, Pointer
+from .run import load as load_kernel
 
 #: Rows and columns of a block: twice those of a register.
 BLOCK = 32
@@ -81,7 +82,7 @@ def agrees(lowered: Lowered, a: np.ndarray, b: np.ndarray) -> bool:
     workspace, arrays = np.zeros(lowered.workspace + 1, np.uint8), (a, b, out)
     for call in lowered.calls:
         words = [(workspace if w.operand == WORKSPACE else arrays[w.operand]).ctypes.data + w.offset if isinstance(w, Pointer) else w for w in call.words]
-        args, code = np.array(words, np.int64), llvm.load(call.kernel.source, [call.kernel.name])
+        args, code = np.array(words, np.int64), load_kernel(call.kernel)
         function = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(code.addresses[call.kernel.name])
         for chunk in range(call.chunks):
             function(args.ctypes.data, chunk)

@@ -25,7 +25,7 @@ from .elements import add_products, load, memory_type
 from .emit import LANES, Builder, Value, module
 from .gemm_pack import PairOfLines, packing
 from .gemm_variant import Variant, finish, masks_of, smaller
-from .kernel import Kernel
+from .kernel import Kernel, kernel_of
 
 #: Bytes of a line of the cache.
 LINE = 64
@@ -65,11 +65,11 @@ class Word(IntEnum):
 @lru_cache(maxsize=256)
 def product_kernel(variant: Variant) -> Kernel:
     if variant.amx:
-        return Kernel("product", module([_product(variant), gemm_amx.panel(variant), gemm_amx.gather(variant), *packing(variant)]))
+        return kernel_of("product", [_product(variant), gemm_amx.panel(variant), gemm_amx.gather(variant), *packing(variant)])
     functions = [_product(variant), panel(variant, "panel", variant.vectors)]
     if variant.tail:
         functions.append(panel(variant, "tail", variant.tail))
-    return Kernel("product", module([*functions, *packing(variant)]))
+    return kernel_of("product", [*functions, *packing(variant)])
 
 
 # Arithmetic on the words of a call.

@@ -11,21 +11,22 @@ from typing import NamedTuple
 from .elements import load
 from .emit import BITS, LANES, Builder, Value
 from .gemm_variant import Variant, has_masks, masks_of, smaller
+from .kernel import Subroutine, subroutine
 
-# Functions that a module calls within itself. A call lists the arguments in the order of these parameters.
+# A call lists the arguments in the order of these parameters.
 
 _PACK = (("ptr", "source"), ("i64", "step"), ("ptr", "packed"), ("i64", "k"), ("i64", "columns"))
 _GATHER = (("ptr", "source"), ("i64", "step"), ("ptr", "packed"), ("i64", "packed_step"), ("i64", "lines"), ("i64", "length"))
 
 
-def packing(variant: Variant) -> list[Builder]:
+def packing(variant: Variant) -> list[Subroutine]:
     """The functions that pack what a product's kernel has packed."""
     functions = []
     if variant.b_packed:
         functions.append(_pack_rows(variant) if variant.b_rows else _pack_columns(variant))
     if variant.a_packed and not variant.amx:
         functions.append(_gather(variant))
-    return functions
+    return [subroutine([f]) for f in functions]
 
 
 def _pack_rows(variant: Variant) -> Builder:

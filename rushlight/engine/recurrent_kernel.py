@@ -21,7 +21,7 @@ from .functions import sigmoid, tanh
 from .gemm_kernel import invoke, panel, read_word, share
 from .gemm_pack import packing
 from .gemm_variant import Variant, panel_bytes
-from .kernel import Kernel
+from .kernel import Kernel, kernel_of
 
 #: Each kernel's words: addresses, then numbers. Steps are in elements.
 PACK = (("source", "packed"), ("source_step", "depth", "columns", "panel_size", "panels", "more_panels"))
@@ -278,7 +278,7 @@ def pack_kernel(vectors: int, b_rows: bool) -> Kernel:
         packed = k.at(k["packed"], (turn.index, k["panel_size"]))
         columns = k.intrinsic("smin", k.number(variant.width), k.sub(k["columns"], column))
         invoke(k, "pack", [source, k["source_step"], packed, k["depth"], columns])
-    return Kernel(k.name, module([k, *packing(variant)]))
+    return kernel_of(k.name, [k, *packing(variant)])
 
 
 @lru_cache(maxsize=64)

@@ -145,6 +145,11 @@ def _driver() -> _Driver:
         return _driver_loaded[0]
 
 
+def load(kernel: Kernel) -> llvm.Code:
+    """The machine code of a kernel, loaded anew."""
+    return llvm.load(kernel.source, (kernel.name,), tuple(code_of(each) for each in kernel.subroutines))
+
+
 def code_of(kernel: Kernel) -> llvm.Code:
     """The machine code of a kernel, made once for all equal ones.
 
@@ -156,7 +161,7 @@ def code_of(kernel: Kernel) -> llvm.Code:
         if code is not None:
             _codes.move_to_end(kernel)
             return code
-    code = llvm.load(kernel.source, (kernel.name,), tuple(code_of(each) for each in kernel.subroutines))
+    code = load(kernel)
     with _codes_lock:
         code = _codes.setdefault(kernel, code)  # another thread may have been first
         while len(_codes) > KERNELS_KEPT:

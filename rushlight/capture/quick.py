@@ -6,10 +6,11 @@ Where the lists agree a walk would find what it found before. Where they do not,
 from __future__ import annotations
 
 import functools
+import gc
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from operator import attrgetter, call, is_, itemgetter
-from types import BuiltinFunctionType, FunctionType, ModuleType
+from types import BuiltinFunctionType, FunctionType, MappingProxyType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -81,6 +82,14 @@ class Repeats:
         return list(map(objects.__getitem__, self.places))
 
 
+def _dictionary(namespace: Any) -> Any:
+    """The dictionary behind a class's `__dict__`, which `Checks` can look at; anything else as it is."""
+    if type(namespace) is not MappingProxyType:
+        return namespace
+    behind = gc.get_referents(namespace)
+    return behind[0] if len(behind) == 1 and type(behind[0]) is dict else namespace
+
+
 class Different(Exception):
     """A tensor is not of the state that was recorded."""
 
@@ -113,6 +122,7 @@ class Quick:
 
     def items(self, namespace: Mapping[str, Any], names: Sequence[str]) -> None:
         """What a namespace has under these names must be the same objects."""
+        namespace = _dictionary(namespace)
         if type(namespace) is dict:
             for name in names:
                 self.checks.item(namespace, name)
@@ -121,6 +131,7 @@ class Quick:
 
     def absent(self, namespace: Mapping[str, Any], names: Sequence[str]) -> None:
         """A namespace must not have these names."""
+        namespace = _dictionary(namespace)
         if type(namespace) is dict:
             for name in names:
                 self.checks.absent(namespace, name)
@@ -136,6 +147,7 @@ class Quick:
 
     def as_long(self, container: Any) -> None:
         """A container must stay as long as it is."""
+        container = _dictionary(container)
         if isinstance(container, dict):
             self.checks.size(container)
         else:

@@ -365,7 +365,7 @@ class Walk:
             if name not in _CLASS_BOOKKEEPING and (name in self.named.attributes or isinstance(value, methods))
         ]
         self.namespace(namespace, names, f"{cls.__qualname__}.")
-        self.quick.sized.append(namespace)
+        self.quick.as_long(namespace)
         for base in cls.__bases__:
             if not trusted_class(base):
                 self.visit(base, base.__qualname__)

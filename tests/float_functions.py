@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from rushlight.engine import functions, inverse_functions, llvm
+from rushlight.engine import functions, gamma_functions, inverse_functions, llvm
 from rushlight.engine.emit import LANES, Builder, module
 
 Array = np.ndarray
@@ -23,7 +23,7 @@ def native(name: str, lanes: int = LANES, operands: int = 1) -> Callable[..., No
     pointers = [k.load(k.address(words, i, "ptr"), "ptr") for i in range(operands + 1)]
     with k.loop(0, k.load(k.address(words, operands + 1, "i64"), "i64"), lanes) as loop:
         inputs = [k.load(k.address(p, loop.index, "float"), "float", lanes) for p in pointers[:-1]]
-        function = getattr(functions if hasattr(functions, name) else inverse_functions, name)
+        function = next(getattr(file, name) for file in (functions, inverse_functions, gamma_functions) if hasattr(file, name))
         k.store(function(k, *inputs), k.address(pointers[-1], loop.index, "float"))
     code = llvm.load(module([k]), [name])
     entry = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(code.addresses[name])
@@ -75,6 +75,8 @@ REFERENCES: dict[str, Callable[..., Any]] = {
     "rsqrt": lambda x: 1 / np.sqrt(x),
     "gelu_tanh": _nan_at_minus_infinity(lambda x: x * special.expit(2 * _ROOT * (x + 0.044715 * x**3))),
     "gelu": _nan_at_minus_infinity(lambda x: x * special.ndtr(x)),
+    "lgamma": lambda x: np.where(np.isinf(x), np.inf, special.gammaln(x)),
+    "digamma": _nan_at_minus_infinity(lambda x: np.where(x == 0, np.copysign(np.inf, -x), special.psi(x))),
 }
 
 #: The largest errors, in ulp.
@@ -84,7 +86,7 @@ BOUNDS = {
     "sigmoid": 1.66, "log_sigmoid": 1.68, "log1p_exp": 1.68, "silu": 1.63, "mish": 1.0,
     "erf": 0.92, "erfc": 1.9, "gelu": 1.6, "gelu_tanh": 1.68,
     "asin": 1.6, "acos": 1.1, "atan": 1.4, "atan2": 1.7, "asinh": 0.6, "acosh": 0.51, "atanh": 0.7,
-    "reciprocal": 0.5, "rsqrt": 1.48, "pow": 0.54,
+    "reciprocal": 0.5, "rsqrt": 1.48, "pow": 0.54, "lgamma": 1.4, "digamma": 0.6,
 }  # fmt: skip
 
 

@@ -133,3 +133,11 @@ def test_other_types_are_refused():
     k = Builder("f", [("double", "x")])
     with pytest.raises(AssertionError, match="float32"):
         functions.exp(k, k.parameters["x"])
+
+
+@pytest.mark.parametrize("name", ["lgamma", "digamma"])
+def test_the_gamma_function_near_its_zeros_and_poles(name):
+    ranges = [np.linspace(low, high, 100_000) for low, high in ((0.9, 1.1), (1.4, 1.5), (1.9, 2.1), (0.1, 20), (-3, -0.001), (-20, -3))]
+    x = np.concatenate([*ranges, 1 + np.arange(-64, 64) * 2.0**-24, 2 + np.arange(-64, 64) * 2.0**-23, np.arange(-20.0, 12.0)]).astype(np.float32)
+    with np.errstate(all="ignore"):
+        assert ulps(compute(name, x), REFERENCES[name](x.astype(np.float64))).max() <= BOUNDS[name]

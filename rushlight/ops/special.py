@@ -226,6 +226,7 @@ lgamma = unary(
     tensor([0.5724, 0.0000, 1.7918])
     """,
     result=kernel_for("lgamma_vml_cpu", complex=False), grad=lambda g, input: g * input.digamma(),
+    lowering=Loop(lambda k, input: k.function("lgamma", input)),
 )  # fmt: skip
 
 
@@ -242,6 +243,7 @@ digamma = unary(
     tensor([-0.5772, -1.9635])
     """,
     result=kernel_for("digamma", complex=False), grad=lambda g, input: g * polygamma(1, input),
+    lowering=Loop(lambda k, input: k.function("digamma", input)),
 )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 import rushlight as torch
@@ -110,6 +111,8 @@ CASES: dict[str, tuple[Callable[[], Any], Any]] = {
     "buffers print as tensors": (lambda: repr(torch.nn.Buffer(torch.ones(1))), "tensor([1.])"),
     "parts of tensor_split may be written": (lambda: written_part(torch.tensor([1.0, 2.0], requires_grad=True) * 3), [4.0, 6.0]),
     "make_tensor draws as PyTorch's": (lambda: [made(torch.float32), made(torch.int64), made(torch.complex64)], [[-0.0674, 4.828], [6, -5], [-0.0674 + 4.828j, -7.4074 - 6.6235j]]),
+    "factors from NumPy": (lambda: [torch.addmm(torch.ones(1, 1), torch.ones(1, 1), torch.ones(1, 1), beta=np.float32(0.5), alpha=np.int64(3)), torch.ones(1).add(torch.ones(1), alpha=np.float32(2.0))], [[[3.5]], [3.0]]),
+    "counts from tensors and NumPy": (lambda: [torch.arange(3).chunk(torch.tensor(2)), torch.arange(2).split(torch.tensor(1)), torch.arange(3).roll(np.int64(1), torch.tensor(0)), torch.arange(2).hsplit(np.int64(2))], [[[0, 1], [2]], [[0], [1]], [2, 0, 1], [[0], [1]]]),
     "cross_entropy, negative smoothing": (lambda: F.cross_entropy(torch.ones(1, 3), torch.tensor([0]), label_smoothing=-1.0), 1.0986),
 }
 

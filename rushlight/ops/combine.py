@@ -56,7 +56,7 @@ def _cat_backward(g: Tensor, layouts: Sequence[Layout], dim: int) -> list[Tensor
 _cat = Card("cat", "tensors", statics="dim", infer=_infer_cat, numpy=_cat_rule, backward=_cat_backward, variadic=True, onnx="Concat", lowering=Calls(library.concatenation, exact=True, half=AS_BITS))
 
 
-def _tuple_of_tensors(tensors: Any, function: str) -> tuple[Tensor, ...]:
+def tuple_of_tensors(tensors: Any, function: str) -> tuple[Tensor, ...]:
     if not isinstance(tensors, (tuple, list)):
         raise TypeError(f"{function}(): argument 'tensors' (position 1) must be tuple of Tensors, not {type_name(tensors)}")
     for n, t in enumerate(tensors):
@@ -80,7 +80,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None, *
     if names:
         return by_numpy_names(cat, locals())
     try:
-        tensors = _tuple_of_tensors(tensors, "cat")
+        tensors = tuple_of_tensors(tensors, "cat")
     except TypeError:
         if any(map(wants_to_be_asked, tensors if isinstance(tensors, (tuple, list)) else (tensors,))):
             return call_again(cat, tensors, dim, out=out)
@@ -122,7 +122,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None,
     if names:
         return by_numpy_names(stack, locals())
     try:
-        tensors = _tuple_of_tensors(tensors, "stack")
+        tensors = tuple_of_tensors(tensors, "stack")
     except TypeError:
         if any(map(wants_to_be_asked, tensors if isinstance(tensors, (tuple, list)) else (tensors,))):
             return call_again(stack, tensors, dim, out=out)

@@ -42,6 +42,7 @@ def conj(input: Tensor) -> Tensor:
     >>> torch.conj(torch.tensor([1 + 2j]))
     tensor([1.-2.j])
     """
+    as_tensor_argument(input, "conj")
     return titled(conj_physical(input), "ConjBackward0") if input._layout.dtype.is_complex else input
 
 
@@ -95,6 +96,7 @@ def view_as_complex(input: Tensor) -> Tensor:
     >>> torch.view_as_complex(torch.tensor([[1., 2.]]))
     tensor([1.+2.j])
     """
+    as_tensor_argument(input, "view_as_complex")
     here: Layout = input._layout
     if here.dtype.category != dt.FLOAT or here.dtype in dt.LOW_PRECISION:
         raise RuntimeError(f"view_as_complex is only supported for half, float and double tensors, but got a tensor of scalar type: {here.dtype.type_name}")
@@ -119,6 +121,7 @@ def real(input: Tensor) -> Tensor:
     >>> torch.real(torch.tensor([1 + 2j]))
     tensor([1.])
     """
+    as_tensor_argument(input, "real")
     return view_as_real(input).select(-1, 0) if input._layout.dtype.is_complex else input
 
 

@@ -492,6 +492,7 @@ def addcmul(input: Tensor, tensor1: Any, tensor2: Any, *, value: Any = 1, out: T
     >>> torch.addcmul(torch.tensor([1.]), torch.tensor([2.]), torch.tensor([3.]), value=10)
     tensor([61.])
     """
+    as_tensor_argument(input, "addcmul")
     found = apply(_addcmul, _scaled_operands("addcmul", 2, input, tensor1, tensor2, value))
     return found if out is None else write_out(out, found, input, tensor1, tensor2)
 
@@ -507,6 +508,7 @@ def addcdiv(input: Tensor, tensor1: Any, tensor2: Any, *, value: Any = 1, out: T
     >>> torch.addcdiv(torch.tensor([1.]), torch.tensor([6.]), torch.tensor([3.]), value=10)
     tensor([21.])
     """
+    as_tensor_argument(input, "addcdiv")
     operands = _scaled_operands("addcdiv", 2, input, tensor1, tensor2, value)
     _check_integer_division(tensor1, tensor2)
     found = apply(_addcdiv, operands)

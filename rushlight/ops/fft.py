@@ -149,7 +149,7 @@ def _dims_and_lengths(input: Tensor, s: Sequence[int] | None, dim: Any) -> tuple
             raise RuntimeError(f"Got shape with {len(s)} values but input tensor only has {here.ndim} dimensions.")
         dims = tuple(range(0 if s is None else here.ndim - len(s), here.ndim))
     else:
-        dims = tuple(_one_dim(input, d) for d in ((dim,) if isinstance(dim, int) else dim))
+        dims = tuple(_one_dim(input, d) for d in (dim if isinstance(dim, (tuple, list)) else (dim,)))
         if len(set(dims)) < len(dims):
             raise RuntimeError("FFT dims must be unique")
         if s is not None and len(s) != len(dims):
@@ -217,6 +217,7 @@ def fft_fft(input: Tensor, n: int | None = None, dim: int = -1, norm: str | None
     >>> torch.fft.fft(torch.tensor([1., 0., 0., 0.]))
     tensor([1.+0.j, 1.+0.j, 1.+0.j, 1.+0.j])
     """
+    as_tensor_argument(input, "fft_fft")
     return _whole(input, *_one_length(input, n, dim), norm, True, out)
 
 
@@ -227,6 +228,7 @@ def fft_ifft(input: Tensor, n: int | None = None, dim: int = -1, norm: str | Non
     >>> torch.fft.ifft(torch.tensor([4., 0., 0., 0.]))
     tensor([1.+0.j, 1.+0.j, 1.+0.j, 1.+0.j])
     """
+    as_tensor_argument(input, "fft_ifft")
     return _whole(input, *_one_length(input, n, dim), norm, False, out)
 
 
@@ -238,6 +240,7 @@ def fft_fftn(input: Tensor, s: Sequence[int] | None = None, dim: Any = None, nor
     tensor([[4.+0.j, 0.+0.j],
             [0.+0.j, 0.+0.j]])
     """
+    as_tensor_argument(input, "fft_fftn")
     return _whole(input, *_dims_and_lengths(input, s, dim), norm, True, out)
 
 
@@ -249,6 +252,7 @@ def fft_ifftn(input: Tensor, s: Sequence[int] | None = None, dim: Any = None, no
     tensor([[1.+0.j, 0.+0.j],
             [0.+0.j, 0.+0.j]])
     """
+    as_tensor_argument(input, "fft_ifftn")
     return _whole(input, *_dims_and_lengths(input, s, dim), norm, False, out)
 
 
@@ -259,6 +263,7 @@ def fft_rfft(input: Tensor, n: int | None = None, dim: int = -1, norm: str | Non
     >>> torch.fft.rfft(torch.ones(4))
     tensor([4.+0.j, 0.+0.j, 0.+0.j])
     """
+    as_tensor_argument(input, "fft_rfft")
     found = _halved("rfft", input, *_one_length(input, n, dim), _norm_of(norm))
     return found if out is None else write_out(out, found)
 
@@ -270,6 +275,7 @@ def fft_rfftn(input: Tensor, s: Sequence[int] | None = None, dim: Any = None, no
     >>> torch.fft.rfftn(torch.ones(2, 4)).shape
     torch.Size([2, 3])
     """
+    as_tensor_argument(input, "fft_rfftn")
     found = _halved("rfftn", input, *_dims_and_lengths(input, s, dim), _norm_of(norm))
     return found if out is None else write_out(out, found)
 
@@ -281,6 +287,7 @@ def fft_irfft(input: Tensor, n: int | None = None, dim: int = -1, norm: str | No
     >>> torch.fft.irfft(torch.tensor([4., 0., 0.]))
     tensor([1., 1., 1., 1.])
     """
+    as_tensor_argument(input, "fft_irfft")
     dims, lengths = _one_length(input, n, dim)
     half, size = _restored("irfft", input, dims, lengths, n is not None)
     found = apply(_c2r, (half,), (dims, _norm_of(norm), size))
@@ -294,6 +301,7 @@ def fft_irfftn(input: Tensor, s: Sequence[int] | None = None, dim: Any = None, n
     >>> torch.fft.irfftn(torch.ones(2, 3)).shape
     torch.Size([2, 4])
     """
+    as_tensor_argument(input, "fft_irfftn")
     dims, lengths = _dims_and_lengths(input, s, dim)
     half, size = _restored("irfftn", input, dims, lengths, _gives_last(s))
     found = apply(_c2r, (half,), (dims, _norm_of(norm), size))
@@ -307,6 +315,7 @@ def fft_hfft(input: Tensor, n: int | None = None, dim: int = -1, norm: str | Non
     >>> torch.fft.hfft(torch.ones(3))
     tensor([4., 0., 0., 0.])
     """
+    as_tensor_argument(input, "fft_hfft")
     dims, lengths = _one_length(input, n, dim)
     half, size = _restored("hfft", input, dims, lengths, n is not None)
     found = apply(_c2r, (half.conj(),), (dims, _ADJOINT[_norm_of(norm)], size))
@@ -320,6 +329,7 @@ def fft_hfftn(input: Tensor, s: Sequence[int] | None = None, dim: Any = None, no
     >>> torch.fft.hfftn(torch.ones(2, 3)).shape
     torch.Size([2, 4])
     """
+    as_tensor_argument(input, "fft_hfftn")
     dims, lengths = _dims_and_lengths(input, s, dim)
     half, size = _restored("hfftn", input, dims, lengths, _gives_last(s))
     if len(dims) > 1:
@@ -335,6 +345,7 @@ def fft_ihfft(input: Tensor, n: int | None = None, dim: int = -1, norm: str | No
     >>> torch.fft.ihfft(torch.tensor([4., 0., 0., 0.]))
     tensor([1.-0.j, 1.-0.j, 1.-0.j])
     """
+    as_tensor_argument(input, "fft_ihfft")
     found = _halved("ihfft", input, *_one_length(input, n, dim), _ADJOINT[_norm_of(norm)]).conj()
     return found if out is None else write_out(out, found)
 
@@ -346,6 +357,7 @@ def fft_ihfftn(input: Tensor, s: Sequence[int] | None = None, dim: Any = None, n
     >>> torch.fft.ihfftn(torch.ones(2, 4)).shape
     torch.Size([2, 3])
     """
+    as_tensor_argument(input, "fft_ihfftn")
     dims, lengths = _dims_and_lengths(input, s, dim)
     input = _as_real("ihfftn", input)
     if not dims:
@@ -415,7 +427,7 @@ def _frequencies(function: str, counts: Tensor, span: float, out: Tensor | None,
 
 def _shift_dims(input: Tensor, dim: Any) -> list[int]:
     here = input._layout
-    dims = range(here.ndim) if dim is None else (dim,) if isinstance(dim, int) else dim
+    dims = range(here.ndim) if dim is None else dim if isinstance(dim, (tuple, list)) else (dim,)
     return [wrap_dim(d, here.ndim) for d in dims]
 
 
@@ -425,6 +437,7 @@ def fft_fftshift(input: Tensor, dim: Any = None) -> Tensor:
     >>> torch.fft.fftshift(torch.tensor([0, 1, -2, -1]))
     tensor([-2, -1,  0,  1])
     """
+    as_tensor_argument(input, "fft_fftshift")
     dims = _shift_dims(input, dim)
     return input.roll([input._layout.shape[d] // 2 for d in dims], dims)
 
@@ -435,6 +448,7 @@ def fft_ifftshift(input: Tensor, dim: Any = None) -> Tensor:
     >>> torch.fft.ifftshift(torch.tensor([-2, -1, 0, 1]))
     tensor([ 0,  1, -2, -1])
     """
+    as_tensor_argument(input, "fft_ifftshift")
     dims = _shift_dims(input, dim)
     return input.roll([(input._layout.shape[d] + 1) // 2 for d in dims], dims)
 

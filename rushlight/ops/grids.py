@@ -9,7 +9,8 @@ import numpy as np
 
 from .. import dtypes as dt
 from ..errors import sizes
-from .combine import cat, stack
+from .combine import cat, stack, tuple_of_tensors
+from .define import as_tensor_argument
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -25,7 +26,7 @@ def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Tensor, ...]:
     vectors = tuple(tensors[0]) if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)) else tensors
     if not vectors:
         raise RuntimeError("meshgrid expects a non-empty TensorList")
-    for v in vectors:
+    for v in tuple_of_tensors(vectors, "meshgrid"):
         if v._layout.ndim > 1:
             raise RuntimeError(f"torch.meshgrid: Expected 0D or 1D tensor in the tensor list but got: {v}")
         if v._layout.dtype is not vectors[0]._layout.dtype:
@@ -53,7 +54,7 @@ def cartesian_prod(*tensors: Tensor) -> Tensor:
     tensor([[1, 3],
             [2, 3]])
     """
-    for t in tensors:
+    for t in tuple_of_tensors(tensors, "cartesian_prod"):
         if t._layout.ndim != 1:
             raise RuntimeError(f"Expect a 1D vector, but got shape {list(t.shape)}")
     if len(tensors) == 1:
@@ -69,6 +70,7 @@ def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> T
             [1, 3],
             [2, 3]])
     """
+    as_tensor_argument(input, "combinations")
     from .creation import empty
     from .from_data import tensor
 
@@ -92,7 +94,7 @@ def block_diag(*tensors: Tensor) -> Tensor:
     """
     from .creation import zeros
 
-    blocks = [t if t.dim() == 2 else t.reshape(1, -1) for t in tensors]
+    blocks = [t if t.dim() == 2 else t.reshape(1, -1) for t in tuple_of_tensors(tensors, "block_diag")]
     for n, t in enumerate(tensors):
         if t.dim() > 2:
             raise RuntimeError(f"torch.block_diag: Input tensors must have 2 or fewer dimensions. Input {n} has {t.dim()} dimensions")

@@ -47,7 +47,7 @@ from .card import (
     value_range,
     write_into,
 )
-from .define import NUMBERS
+from .define import NUMBERS, as_tensor_argument
 from .overlapping import memory_of
 from .parts import _select, slice_view
 from .scalars import fitting
@@ -562,6 +562,7 @@ def index_put(input: Tensor, indices: Sequence[Tensor], values: Tensor, accumula
     >>> torch.index_put(torch.zeros(3), [torch.tensor([0, 0])], torch.tensor([1., 2.]), accumulate=True)
     tensor([3., 0., 0.])
     """
+    as_tensor_argument(input, "index_put")
     positions, found = _expanded(input, index_arguments(input, indices, "index_put"))
     return apply(_index_put, (input, values, *found), (positions, bool(accumulate)))
 

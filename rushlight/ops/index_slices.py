@@ -50,6 +50,7 @@ def index_select(input: Tensor, dim: int, index: Tensor, *, out: Tensor | None =
     tensor([[2],
             [4]])
     """
+    as_tensor_argument(index, "index_select", "index", 3)
     as_tensor_argument(input, "index_select")
     dim = wrap_dim(dim, input._layout.ndim)
     if index._layout.ndim > 1:
@@ -230,6 +231,7 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
     >>> torch.index_fill(torch.zeros(3), 0, torch.tensor([1]), 7)
     tensor([0., 7., 0.])
     """
+    as_tensor_argument(index, "index_fill", "index", 3)
     as_tensor_argument(input, "index_fill")
     dim = wrap_dim(dim, input._layout.ndim)
     if index._layout.dtype is not dt.int64:

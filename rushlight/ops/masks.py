@@ -105,6 +105,8 @@ def masked_select(input: Tensor, mask: Tensor, *, out: Tensor | None = None) -> 
     >>> torch.masked_select(torch.tensor([1, 2, 3]), torch.tensor([True, False, True]))
     tensor([1, 3])
     """
+    as_tensor_argument(input, "masked_select")
+    as_tensor_argument(mask, "masked_select", "mask", 2)
     _check_mask(mask, "masked_select")
     found = apply(_masked_select, (input, mask))
     return found if out is None else write_out(out, found, input, mask, disjoint=True, exact="masked_select(): self and result must have the same scalar type")
@@ -139,6 +141,9 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     >>> torch.masked_scatter(torch.zeros(3), torch.tensor([True, False, True]), torch.tensor([1., 2.]))
     tensor([1., 0., 2.])
     """
+    as_tensor_argument(input, "masked_scatter")
+    as_tensor_argument(mask, "masked_scatter", "mask", 2)
+    as_tensor_argument(source, "masked_scatter", "source", 3)
     _check_mask(mask, "masked_scatter_")
     if source._layout.dtype is not input._layout.dtype:
         raise RuntimeError(f"masked_scatter: expected self and source to have same dtypes but got{input._layout.dtype.type_name} and {source._layout.dtype.type_name}")

@@ -395,6 +395,8 @@ def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: An
     >>> torch.addmm(torch.ones(1), torch.ones(1, 2), torch.ones(2, 1))
     tensor([[3.]])
     """
+    as_tensor_argument(mat1, "addmm", "mat1", 2)
+    as_tensor_argument(mat2, "addmm", "mat2", 3)
     dtype = mat1._layout.dtype
     found = apply(_addmm, (input, mat1, mat2), (_factor(beta, dtype), _factor(alpha, dtype)))
     return found if out is None else write_out(out, found, exact=EXACT)
@@ -405,8 +407,8 @@ def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: An
 
 def _factor(value: Any, dtype: dt.dtype) -> Any:
     """PyTorch reads a factor of integer matrices as an integer, and of real ones as a real number."""
-    if isinstance(value, TensorBase):
-        value = value.item()  # type: ignore[attr-defined]
+    if isinstance(value, (TensorBase, np.generic)):
+        value = value.item()  # type: ignore[union-attr]
     if not isinstance(value, int | float | complex):
         raise TypeError(f"argument 'alpha' must be Number, not {type(value).__name__}")
     if isinstance(value, complex) and not dtype.is_complex:
@@ -434,6 +436,9 @@ def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: Any = 1, alpha: Any 
     >>> torch.addmv(torch.ones(1), torch.tensor([[1., 2.]]), torch.tensor([3., 4.]))
     tensor([12.])
     """
+    as_tensor_argument(input, "addmv")
+    as_tensor_argument(mat, "addmv", "mat", 2)
+    as_tensor_argument(vec, "addmv", "vec", 3)
     have, matrix, vector = input._layout, mat._layout, vec._layout
     if matrix.ndim != 2 or vector.ndim != 1 or have.ndim > 1:
         raise RuntimeError(f"vector + matrix @ vector expected, got {have.ndim}, {matrix.ndim}, {vector.ndim}")
@@ -450,6 +455,9 @@ def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: Any = 1, alpha: Any
     tensor([[3., 4.],
             [6., 8.]])
     """
+    as_tensor_argument(input, "addr")
+    as_tensor_argument(vec1, "addr", "vec1", 2)
+    as_tensor_argument(vec2, "addr", "vec2", 3)
     for name, vector in (("vec1", vec1), ("vec2", vec2)):
         if vector._layout.ndim != 1:
             raise RuntimeError(f"addr: Expected 1-D argument {name}, but got {vector._layout.ndim}-D")
@@ -480,6 +488,7 @@ def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alph
     >>> torch.addbmm(torch.zeros(1), torch.ones(2, 1, 3), torch.ones(2, 3, 1))
     tensor([[6.]])
     """
+    as_tensor_argument(input, "addbmm")
     return _plus(input, bmm(batch1, batch2).sum(0).to(batch1._layout.dtype), beta, alpha, out, "AddbmmBackward0")
 
 
@@ -490,6 +499,9 @@ def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alp
     >>> torch.baddbmm(torch.zeros(1), torch.ones(2, 1, 3), torch.ones(2, 3, 1)).shape
     torch.Size([2, 1, 1])
     """
+    as_tensor_argument(input, "baddbmm")
+    as_tensor_argument(batch1, "baddbmm", "batch1", 2)
+    as_tensor_argument(batch2, "baddbmm", "batch2", 3)
     dtypes = [t._layout.dtype for t in (input, batch1, batch2)]
     if dtypes[0] is not dtypes[1]:
         names = [c_name(dtype) for dtype in dtypes]

@@ -59,6 +59,7 @@ def constant_pad_nd(input: Tensor, pad: Sequence[int], value: Any = 0) -> Tensor
     >>> torch.constant_pad_nd(torch.tensor([1, 2]), (1, 2))
     tensor([0, 1, 2, 0, 0])
     """
+    as_tensor_argument(input, "constant_pad_nd")
     wanted = tuple(int(p) for p in pad)
     if len(wanted) % 2:
         raise RuntimeError(f"Length of pad must be even but instead it equals {len(wanted)}")

@@ -152,6 +152,7 @@ def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Te
     >>> torch.diagonal(torch.tensor([[1, 2], [3, 4]]))
     tensor([1, 4])
     """
+    as_tensor_argument(input, "diagonal")
     ndim = input._layout.ndim
     first, second = wrap_dim(dim1, ndim), wrap_dim(dim2, ndim)
     if first == second:
@@ -259,6 +260,7 @@ def split_lengths(input: TensorBase, split_size: Any, dim: int) -> Shape:
                 f"split_with_sizes expects split_sizes to sum exactly to {size} (input tensor's size at dimension {dim}), but got split_sizes={sizes(lengths)}"
             )
         return lengths
+    split_size = as_int(split_size)
     if split_size < 0:
         raise RuntimeError(f"split expects split_size be non-negative, but got split_size={split_size}")
     if split_size == 0:
@@ -297,10 +299,12 @@ def chunk(input: Tensor, chunks: int, dim: int = 0, **names: Any) -> tuple[Tenso
     >>> torch.chunk(torch.arange(5), 2)
     (tensor([0, 1, 2]), tensor([3, 4]))
     """
+    as_tensor_argument(input, "chunk")
     if names:
         return by_numpy_names(chunk, locals())
     if not input._layout.ndim:
         raise RuntimeError("chunk expects at least a 1-dimensional tensor")
+    chunks = as_int(chunks)
     if chunks <= 0:
         raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
     dim = wrap_dim(dim, input._layout.ndim)
@@ -314,6 +318,7 @@ def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0, **names:
     >>> torch.tensor_split(torch.arange(5), (1, 3))
     (tensor([0]), tensor([1, 2]), tensor([3, 4]))
     """
+    as_tensor_argument(input, "tensor_split")
     if names:
         return by_numpy_names(tensor_split, locals())
     if not input._layout.ndim:

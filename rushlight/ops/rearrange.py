@@ -18,7 +18,7 @@ from ..shape import contiguous, infer_shape, layout, preserved_strides, wrap_dim
 from ..storage import TensorBase
 from . import parts, views
 from .card import Card, apply, array_of
-from .combine import cat
+from .combine import cat, tuple_of_tensors
 from .define import EXACT, alias, as_tensor_argument, by_numpy_names, with_out, write_out
 
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ def movedim(input: Tensor, source: int | Sequence[int], destination: int | Seque
     >>> torch.movedim(torch.zeros(2, 3, 4), 0, -1).shape
     torch.Size([3, 4, 2])
     """
+    as_tensor_argument(input, "movedim")
     ndim = input._layout.ndim
     moved, places = ([d] if isinstance(d, int) else list(d) for d in (source, destination))
     if len(moved) != len(places):
@@ -161,6 +162,7 @@ def flip(input: Tensor, *dims: Any, **kwargs: Any) -> Tensor:
     >>> torch.flip(torch.tensor([1, 2, 3]), (0,))
     tensor([3, 2, 1])
     """
+    as_tensor_argument(input, "flip")
     wanted = views.sequence_argument("flip", dims, kwargs, "dims")
     return apply(_flip, (input,), (wrap_dims(wanted, input._layout.ndim) if wanted else (),))
 
@@ -171,6 +173,7 @@ def fliplr(input: Tensor) -> Tensor:
     >>> torch.fliplr(torch.tensor([[1, 2]]))
     tensor([[2, 1]])
     """
+    as_tensor_argument(input, "fliplr")
     if input._layout.ndim < 2:
         raise RuntimeError("Input must be >= 2-d.")
     return flip(input, 1)
@@ -182,6 +185,7 @@ def flipud(input: Tensor) -> Tensor:
     >>> torch.flipud(torch.tensor([1, 2]))
     tensor([2, 1])
     """
+    as_tensor_argument(input, "flipud")
     if input._layout.ndim < 1:
         raise RuntimeError("Input must be >= 1-d.")
     return flip(input, 0)
@@ -202,8 +206,9 @@ def roll(input: Tensor, shifts: int | Sequence[int], dims: int | Sequence[int] |
     >>> torch.roll(torch.tensor([1, 2, 3]), 1)
     tensor([3, 1, 2])
     """
-    steps = (shifts,) if isinstance(shifts, int) else tuple(shifts)
-    wanted = () if dims is None else (dims,) if isinstance(dims, int) else tuple(dims)
+    as_tensor_argument(input, "roll")
+    steps = tuple(map(views.as_int, shifts if isinstance(shifts, (tuple, list)) else (shifts,)))
+    wanted = () if dims is None else tuple(dims) if isinstance(dims, (tuple, list)) else (dims,)
     if not steps:
         raise RuntimeError("`shifts` required")
     if not wanted and len(steps) == 1:
@@ -222,6 +227,7 @@ def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
     tensor([[2, 4],
             [1, 3]])
     """
+    as_tensor_argument(input, "rot90")
     ndim = input._layout.ndim
     if len(dims) != 2:
         raise RuntimeError(f"expected total rotation dims == 2, but got dims = {len(dims)}")
@@ -341,6 +347,7 @@ def diag(input: Tensor, diagonal: int = 0, *, out: Tensor | None = None) -> Tens
     tensor([[1, 0],
             [0, 2]])
     """
+    as_tensor_argument(input, "diag")
     ndim = input._layout.ndim
     if ndim not in (1, 2):
         raise RuntimeError(f"diag(): Supports 1D or 2D tensors. Got {ndim}D")
@@ -354,6 +361,7 @@ def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -
     >>> torch.diag_embed(torch.tensor([1, 2]), 1).shape
     torch.Size([3, 3])
     """
+    as_tensor_argument(input, "diag_embed")
     from .creation import zeros
 
     ndim = input._layout.ndim + 1
@@ -398,6 +406,7 @@ def diagflat(input: Tensor, offset: int = 0) -> Tensor:
     tensor([[1, 0],
             [0, 2]])
     """
+    as_tensor_argument(input, "diagflat")
     return diag_embed(input.reshape(-1), offset)
 
 
@@ -492,17 +501,21 @@ def column_stack(tensors: Sequence[Tensor]) -> Tensor:
 
 
 def _parts(function: str, tensors: Sequence[Tensor], raise_dims: Callable[[Any], Any]) -> Any:
-    if not len(tensors):
+    tensors = tuple_of_tensors(tensors, function)
+    if not tensors:
         raise RuntimeError(f"{function} expects a non-empty TensorList")
     return raise_dims(list(tensors))
 
 
 def _split_by_name(name: str, dim: int, at_least: int) -> Callable[..., tuple[Tensor, ...]]:
     def split(input: Tensor, indices_or_sections: Any) -> tuple[Tensor, ...]:
+        as_tensor_argument(input, name)
         ndim = input._layout.ndim
         if ndim < at_least:
             raise RuntimeError(f"torch.{name} requires a tensor with at least {at_least} dimension, but got a tensor with {ndim} dimensions!")
         axis = 0 if name == "hsplit" and ndim == 1 else dim
+        if isinstance(indices_or_sections, np.integer):
+            indices_or_sections = int(indices_or_sections)
         if isinstance(indices_or_sections, int):
             size = input._layout.shape[axis]
             if indices_or_sections <= 0 or size % indices_or_sections:

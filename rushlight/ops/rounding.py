@@ -262,6 +262,7 @@ def frexp(input: Tensor, *, out: tuple[Tensor, Tensor] | None = None) -> Any:
     >>> torch.frexp(torch.tensor([6.])).exponent
     tensor([3], dtype=torch.int32)
     """
+    as_tensor_argument(input, "frexp")
     if input._layout.dtype.category != dt.FLOAT:
         raise RuntimeError("torch.frexp() only supports floating-point dtypes")
     if out is not None and not isinstance(out, (tuple, list)):

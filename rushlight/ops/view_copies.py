@@ -12,7 +12,7 @@ from ..graph import check_in_place
 from ..shape import Layout, Shape, contiguous, layout, wrap_dim
 from . import parts, views
 from .card import Card, apply
-from .define import write_out
+from .define import as_tensor_argument, write_out
 from .rearrange import row_major
 
 if TYPE_CHECKING:
@@ -59,6 +59,8 @@ def diagonal_scatter(input: Tensor, src: Tensor, offset: int = 0, dim1: int = 0,
     tensor([[1., 0.],
             [0., 1.]])
     """
+    as_tensor_argument(input, "diagonal_scatter")
+    as_tensor_argument(src, "diagonal_scatter", "src", 2)
     return _scatter_into(input, src, "diagonal_scatter", lambda t: t.diagonal(offset, dim1, dim2))
 
 
@@ -96,6 +98,7 @@ def as_strided_scatter(input: Tensor, src: Tensor, size: Sequence[int], stride: 
     >>> torch.as_strided_scatter(torch.zeros(3), torch.ones(2), (2,), (2,))
     tensor([1., 0., 1.])
     """
+    as_tensor_argument(input, "as_strided_scatter")
     wanted = layout(tuple(size), tuple(stride), input._layout.dtype)
     offset = storage_offset or 0
     if offset + wanted.extent > input._layout.numel:
@@ -206,6 +209,7 @@ def unsafe_split_with_sizes(input: Tensor, split_sizes: Sequence[int], dim: int 
 
 def unsafe_chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """`chunk` whose parts may be written in place under autograd."""
+    as_tensor_argument(input, "unsafe_chunk")
     return _unsafe(parts.chunk(input, chunks, dim))
 
 

@@ -104,6 +104,7 @@ def as_strided(input: Tensor, size: Sequence[int], stride: Sequence[int], storag
     tensor([[1, 3],
             [2, 4]])
     """
+    as_tensor_argument(input, "as_strided")
     size, stride = shape_argument((size,)), shape_argument((stride,))
     if len(size) != len(stride):
         raise RuntimeError("mismatch in length of strides and shape")
@@ -519,6 +520,7 @@ def expand_as(input: Tensor, other: Tensor) -> Tensor:
     >>> torch.ones(1).expand_as(torch.zeros(3)).shape
     torch.Size([3])
     """
+    as_tensor_argument(other, "expand_as", "other", 1)
     return expand(input, other._layout.shape)
 
 
@@ -529,6 +531,7 @@ def broadcast_to(input: Tensor, *size: Any, **kwargs: Any) -> Tensor:
     tensor([[1, 2],
             [1, 2]])
     """
+    as_tensor_argument(input, "broadcast_to")
     return expand(input, sequence_argument("broadcast_to", size, kwargs, "size"))
 
 
@@ -561,9 +564,11 @@ def broadcast_tensors(*tensors: Any) -> tuple[Tensor, ...]:
     [torch.Size([2, 3]), torch.Size([2, 3])]
     """
     from ..shape import broadcast_shapes
+    from .combine import tuple_of_tensors
 
     if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)):
         tensors = tuple(tensors[0])
+    tensors = tuple_of_tensors(tensors, "broadcast_tensors")
     shape = broadcast_shapes(*(t._layout.shape for t in tensors))
     return tuple(t if t._layout.shape == shape else expand(t, shape) for t in tensors)
 

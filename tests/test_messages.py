@@ -330,7 +330,6 @@ CASES: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
     "index_select of a list": (lambda: torch.index_select(SINGLE, 0, [0]), TypeError, "index_select(): argument 'index' (position 3) must be Tensor, not list"),
     "addmv of a list": (lambda: torch.addmv(SINGLE, SINGLE, [1.0]), TypeError, "addmv(): argument 'vec' (position 3) must be Tensor, not list"),
     "baddbmm of a list": (lambda: torch.baddbmm([1.0], SINGLE, SINGLE), TypeError, "baddbmm(): argument 'input' (position 1) must be Tensor, not list"),
-    "addcmul of a list": (lambda: torch.addcmul([1.0], SINGLE, SINGLE), TypeError, "addcmul(): argument 'input' (position 1) must be Tensor, not list"),
     "expand_as of a list": (lambda: SINGLE.expand_as([1.0]), TypeError, "expand_as(): argument 'other' (position 1) must be Tensor, not list"),
     "tensor_split of a list": (lambda: torch.tensor_split([1.0], 1), TypeError, "tensor_split(): argument 'input' (position 1) must be Tensor, not list"),
     "hstack of numbers": (lambda: torch.hstack([SINGLE, 1.5]), TypeError, "expected Tensor as element 1 in argument 0, but got float"),

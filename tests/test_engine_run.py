@@ -148,6 +148,26 @@ def test_kernels_share_a_subroutine_that_lives_as_long_as_they(monkeypatch):
     assert shared() is None
 
 
+def test_llvm_is_left_only_with_its_lock_held(monkeypatch):
+    # A child that is forked while a thread releases something waits for llvmlite's lock, which nobody holds there.
+    held = []
+
+    def watched(text, context):
+        module = parse(text, context)
+        weakref.finalize(module, lambda: held.append(llvm._lock._is_owned()))
+        return module
+
+    binding = llvm._machine().llvm
+    parse = binding.parse_assembly
+    monkeypatch.setattr(binding, "parse_assembly", watched)
+    monkeypatch.setattr(llvm.config, "CACHE", "")
+    code = llvm.load(axpy("released").source, ["released"])
+    weakref.finalize(code._tracker, lambda: held.append(llvm._lock._is_owned()))
+    del code
+    gc.collect()
+    assert held == [True, True]
+
+
 def test_threads_that_ask_first_at_once_share_one_driver(monkeypatch: pytest.MonkeyPatch) -> None:
     # A second copy would be unloaded under the programs that call it.
     loaded = []

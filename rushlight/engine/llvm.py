@@ -56,6 +56,10 @@ class Code:
     _tracker: Any = field(repr=False)
     _callees: Sequence[Code] = field(default=(), repr=False)  # other modules, whose functions it calls
 
+    def __del__(self) -> None:
+        with _lock:  # as in `_compile`
+            del self._tracker
+
 
 class _Machine:
     """The compiler for the host CPU. Made when the first kernel is needed: importing llvmlite takes 50 ms."""
@@ -164,7 +168,10 @@ def _compile(machine: _Machine, source: str) -> bytes:
         module.verify()
         if config.DEBUG >= 4:
             print(source, file=sys.stderr)
-        return machine.target.emit_object(module)
+        image: bytes = machine.target.emit_object(module)
+        # What is released takes llvmlite's lock: here, not behind ours, or a child that is forked meanwhile would wait for it for ever.
+        del module, context
+        return image
 
 
 def _link(machine: _Machine, image: bytes, names: Sequence[str], callees: Sequence[Code]) -> Code:

@@ -153,3 +153,25 @@ def test_what_is_refused(dual: Any) -> None:
     ]:
         with pytest.raises(error, match=message):
             call()
+
+
+def test_gradcheck_compares_tangents() -> None:
+    x = torch.tensor([1.0, 2.0], dtype=torch.float64, requires_grad=True)
+    c = torch.tensor([1 + 2j, 0.5j], dtype=torch.complex128, requires_grad=True)
+    assert torch.autograd.gradcheck(torch.sin, (x,), check_forward_ad=True)
+    assert torch.autograd.gradcheck(lambda a: a * a.conj(), (c,), check_forward_ad=True, fast_mode=True)
+    assert torch.autograd.gradgradcheck(torch.exp, (x,), check_fwd_over_rev=True)
+
+    class Wrong(Square):
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            return g * 2 * ctx.saved_tensors[0], None
+
+        @staticmethod
+        def jvp(ctx: Any, a: Any, times: None) -> Any:
+            return ctx.saved_tensors[0] * a * 3
+
+    message = "Jacobian computed with forward mode mismatch for output 0 with respect to input 0,\nnumerical:tensor\\(\\[\\[2.0000, 0.0000\\]"
+    with pytest.raises(torch.autograd.GradcheckError, match=message):
+        torch.autograd.gradcheck(lambda a: Wrong.apply(a, 1.0), (x,), check_forward_ad=True)
+    assert not torch.autograd.gradcheck(lambda a: Wrong.apply(a, 1.0), (x,), check_forward_ad=True, check_backward_ad=False, raise_exception=False)

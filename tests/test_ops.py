@@ -123,6 +123,31 @@ def test_tangents_agree_with_gradients(name, sample):
     torch.testing.assert_close(got, want, check_dtype=False, rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.parametrize(("name", "sample"), list(gradient_cases()))
+def test_tangents_of_gradients_agree_with_second_derivatives(name, sample):
+    """Forward mode through a backward pass, for the first operand's gradient."""
+    inputs = differentiable(sample)
+    if name in ONCE or name == "logcumsumexp" or not inputs[0].requires_grad:  # where nothing is summed, its third derivative is nan
+        return
+    tangents = [torch.cos(t.detach().abs() + n).to(t.dtype) for n, t in enumerate(inputs)]
+    with forward_ad.dual_level():
+        duals = [forward_ad.make_dual(t, v) if t.requires_grad else t for t, v in zip(inputs, tangents, strict=True)]
+        found = gradient_of_first(sample, duals)
+        slope = None if found is None else forward_ad.unpack_dual(found).tangent
+    if slope is not None:
+        wanted = [t for t in inputs if t.requires_grad]
+        first = gradient_of_first(sample, inputs, create_graph=True)
+        second = torch.autograd.grad(first, wanted, torch.ones_like(first), allow_unused=True) if first.requires_grad else ()
+        along = [v for t, v in zip(inputs, tangents, strict=True) if t.requires_grad]
+        want = sum(((g.conj() * v).sum().real for g, v in zip(second, along, strict=bool(second)) if g is not None), torch.zeros(()))
+        torch.testing.assert_close(slope.sum().real, want, check_dtype=False, rtol=1e-5, atol=1e-6)
+
+
+def gradient_of_first(sample, inputs, **options):
+    outputs = [o for o in tensors_of(sample.call(*inputs)) if o.requires_grad]
+    return torch.autograd.grad(outputs, inputs[0], [torch.ones_like(o) for o in outputs], allow_unused=True, **options)[0]
+
+
 def in_place_cases() -> Iterator[object]:
     """Samples of a function that has an in-place form, where neither shape nor dtype changes."""
     for name, samples in SAMPLES.items():

@@ -43,10 +43,12 @@ class DualLevel:
         if level is self:
             return tangent
         base = tensor._base
-        if base is None:
-            return None
-        tangent = self.tangent_of(base)
-        return None if tangent is None else _part(tangent, base, tensor)
+        if base is not None:
+            tangent = self.tangent_of(base)
+            return None if tangent is None else _part(tangent, base, tensor)
+        if tensor._node is not None:  # an output that its node has kept comes back as another tensor
+            level, tangent = tensor._node.__dict__.get("_tangents", {}).get(tensor._output_nr, (None, None))
+        return tangent if level is self else None
 
     def set(self, tensor: Any, tangent: Any) -> None:
         """Give a tensor its tangent, which lies in memory as the tensor does: then views of both show the same elements."""
@@ -54,6 +56,8 @@ class DualLevel:
         if tangent._layout.stride != here.stride or tangent._layout.dtype is not here.dtype:
             tangent = _laid_out(tensor).copy_(tangent)
         tensor.__dict__["_tangent"] = self, tangent
+        if tensor._node is not None:
+            tensor._node.__dict__.setdefault("_tangents", {})[tensor._output_nr] = self, tangent
 
     def tangents_of(self, values: Sequence[Any]) -> tuple[Any, ...]:
         return tuple(self.tangent_of(value) if isinstance(value, TensorBase) else None for value in values)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from .. import dtypes as dt, ops
 from ..graph import Node, edge_of, requires_grad, set_history
 from ..storage import TensorBase
+from . import forward_ad
 from .backward_pass import grad
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def gradcheck(
     """Whether the gradients of `func` at `inputs` (in float64) are what finite differences say.
 
     A mismatch raises GradcheckError, or gives False if `raise_exception` is. `fast_mode` compares one random
-    projection of the Jacobian. There is no forward mode to check.
+    projection of the Jacobian. With `check_forward_ad` tangents are compared as well.
 
     >>> x = torch.tensor([0.5, 1.5], dtype=torch.float64, requires_grad=True)
     >>> torch.autograd.gradcheck(torch.sin, (x,))
@@ -57,10 +58,13 @@ def gradcheck(
         raise AssertionError("Setting check_batched_grad=True requires check_backward_ad to be True")
     if check_batched_forward_grad and not check_forward_ad:
         raise AssertionError("Setting check_batched_forward_grad=True requires check_forward_ad to be True")
-    if check_forward_ad:
-        raise NotImplementedError("gradcheck: check_forward_ad=True is not possible, there is no forward mode")
+    given = _as_tuple(inputs)
     try:
-        _check(func, _as_tuple(inputs), eps, atol, rtol, nondet_tol, check_undefined_grad, check_grad_dtypes, check_batched_grad, fast_mode)
+        _check_inputs(given)
+        if check_backward_ad:
+            _check(func, given, eps, atol, rtol, nondet_tol, check_undefined_grad, check_grad_dtypes, check_batched_grad, fast_mode)
+        if check_forward_ad:
+            _for_parts(func, given, lambda part, prefix: _compare_tangents(part, given, eps, atol, rtol, prefix))
     except GradcheckError:
         if raise_exception:
             raise
@@ -125,6 +129,8 @@ def gradgradcheck(
         check_undefined_grad=check_undefined_grad,
         check_grad_dtypes=check_grad_dtypes,
         check_batched_grad=check_batched_grad,
+        check_forward_ad=check_fwd_over_rev,
+        check_backward_ad=check_rev_over_rev,
         fast_mode=fast_mode,
         masked=masked,
     )
@@ -151,14 +157,9 @@ def _wanted(inputs: Sequence[Any]) -> list[Tensor]:
 
 
 def _check(func: Callable[..., Any], inputs: tuple[Any, ...], eps: float, atol: float, rtol: float, nondet_tol: float, undefined: bool, dtypes: bool, batched: bool, fast: bool) -> None:
-    _check_inputs(inputs)
     outputs = _as_tuple(func(*inputs))
     compare = _compare_projections if fast and not _any_complex(inputs + outputs) else _compare_jacobians
-    if any(o.is_complex() for o in outputs if o.requires_grad):
-        for part, name in ((ops.imag, "imaginary"), (ops.real, "real")):
-            compare(_part_of(func, part), inputs, eps, atol, rtol, nondet_tol, dtypes, f"While considering the {name} part of complex outputs only, ")
-    else:
-        compare(func, inputs, eps, atol, rtol, nondet_tol, dtypes, "")
+    _for_parts(func, inputs, lambda part, prefix: compare(part, inputs, eps, atol, rtol, nondet_tol, dtypes, prefix))
     found = _differentiable(func(*inputs))
     if not found:
         return
@@ -167,6 +168,15 @@ def _check(func: Callable[..., Any], inputs: tuple[Any, ...], eps: float, atol: 
     _check_linear(found, inputs)
     if undefined:
         _check_undefined(func, inputs)
+
+
+def _for_parts(func: Callable[..., Any], inputs: tuple[Any, ...], check: Callable[[Callable[..., Any], str], None]) -> None:
+    """Check a function, or the imaginary and the real parts of one with complex outputs, each with what messages begin with."""
+    if any(o.is_complex() for o in _as_tuple(func(*inputs)) if o.requires_grad):
+        for part, name in ((ops.imag, "imaginary"), (ops.real, "real")):
+            check(_part_of(func, part), f"While considering the {name} part of complex outputs only, ")
+    else:
+        check(func, "")
 
 
 def _any_complex(values: tuple[Any, ...]) -> bool:
@@ -279,6 +289,30 @@ def _compare_jacobians(func: Callable[..., Any], inputs: tuple[Any, ...], eps: f
         for n, found in enumerate(analytical):
             if not _close(found, numerical[n][position], rtol, atol):
                 raise _mismatch(prefix, number, n, numerical[n][position], found)
+
+
+def _compare_tangents(func: Callable[..., Any], inputs: tuple[Any, ...], eps: float, atol: float, rtol: float, prefix: str) -> None:
+    for n, t in enumerate(_wanted(inputs)):
+        for output, numerical in enumerate(_numerical(func, inputs, t, eps)):
+            analytical = _along_each_element(func, inputs, t, output, 1)
+            if t.is_complex():
+                analytical = ops.complex(analytical, _along_each_element(func, inputs, t, output, 1j))
+            if not _close(analytical, numerical, rtol, atol):
+                raise GradcheckError(f"{prefix}Jacobian computed with forward mode mismatch for output {output} with respect to input {n},\nnumerical:{numerical}\nanalytical:{analytical}\n")
+
+
+def _along_each_element(func: Callable[..., Any], inputs: tuple[Any, ...], input: Tensor, output: int, step: complex) -> Tensor:
+    """The Jacobian of one output by forward mode, one row per element of `input`."""
+    rows = []
+    for element in range(input.numel()):
+        direction = ops.zeros(input.numel(), dtype=input.dtype)
+        direction[element] = step
+        with forward_ad.dual_level():
+            given = [forward_ad.make_dual(t, direction.view(t.shape)) if t is input else t for t in inputs]
+            found = [o for o in _as_tuple(func(*given)) if o.is_floating_point() or o.is_complex()][output]
+            tangent = forward_ad.unpack_dual(found).tangent
+            rows.append((ops.zeros_like(found) if tangent is None else tangent).detach().reshape(-1))
+    return ops.stack(rows) if rows else ops.zeros((0, 0), dtype=input.dtype)
 
 
 def _compare_projections(func: Callable[..., Any], inputs: tuple[Any, ...], eps: float, atol: float, rtol: float, nondet_tol: float, dtypes: bool, prefix: str) -> None:

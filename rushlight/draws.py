@@ -352,8 +352,13 @@ def multinomial(generator: Generator, probabilities: np.ndarray, count: int, rep
         best = np.argpartition(keys, categories - count, axis=-1)[:, categories - count :]
         order = np.argsort(-np.take_along_axis(keys, best, -1), axis=-1)
         return np.take_along_axis(best, order, -1).astype(np.int64, copy=False)
+    from .engine import categories as native_categories
+
     uniforms = _doubles(generator, rows * count).reshape(rows, count)
     work = np.float64 if probabilities.dtype == np.float64 else np.float32
+    found = native_categories.draw(probabilities.astype(work, copy=False), uniforms)
+    if found is not None:
+        return found
     cumulative = np.cumsum(probabilities.astype(work), axis=-1)
     cumulative /= cumulative[:, -1:].copy()
     cumulative[:, -1] = 1
@@ -363,15 +368,16 @@ def multinomial(generator: Generator, probabilities: np.ndarray, count: int, rep
 
 
 def _check_probabilities(probabilities: np.ndarray, by_race: bool) -> None:
-    negative = not (probabilities >= 0).all()  # or NaN
-    infinite = bool(np.isinf(probabilities).any())
+    most = probabilities.max(-1, initial=0)
+    negative = not (probabilities.min(initial=0) >= 0)  # or NaN
+    infinite = bool(np.isinf(probabilities).any() if negative else np.isinf(most).any())
     if by_race and (negative or infinite):
         raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
     if negative:
         raise RuntimeError("invalid multinomial distribution (encountering probability entry < 0)")
     if infinite:
         raise RuntimeError("invalid multinomial distribution (encountering probability entry = infinity or NaN)")
-    if not (probabilities > 0).any(-1).all():
+    if not (most > 0).all():
         raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
 
 

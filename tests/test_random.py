@@ -15,6 +15,7 @@ import pytest
 
 from rushlight import draws
 from rushlight.dtypes import BY_NAME
+from rushlight.engine import categories, llvm
 from rushlight.random import Generator, default_generator, fork_rng, initial_seed, manual_seed, seed
 
 PROGRAMS = json.loads((Path(__file__).parent / "data" / "random_draws.json").read_text())["programs"]
@@ -202,3 +203,20 @@ def test_values_are_checked() -> None:
     ):
         with pytest.raises(RuntimeError, match=message):
             draws.multinomial(generator, row[None], 2, replacement)
+
+
+@pytest.mark.skipif(not llvm.AVAILABLE, reason="needs llvmlite")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_categories_drawn_natively_are_those_that_numpy_draws(dtype, monkeypatch):
+    """Of few and of many weights, zeros among them, in rows and alone; without native code the steps are PyTorch's one by one."""
+    found = []
+    for _ in range(2):
+        generator = Generator().manual_seed(3)
+        for shape in ((1, 5000), (40, 200), (3, 3001), (60, 70)):
+            weights = np.random.default_rng(1).random(shape).astype(dtype)
+            weights[:, ::3] = 0
+            found.append([draws.multinomial(generator, weights, count, True) for count in (2, 30)])
+        monkeypatch.setattr(categories, "_NATIVE_FROM", 1 << 40)
+    for native, plain in zip(found[:4], found[4:], strict=True):
+        for one, other in zip(native, plain, strict=True):
+            np.testing.assert_array_equal(one, other)

@@ -278,7 +278,7 @@ class Tensor(Methods):
 
     def backward(self, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False, inputs: Any = None) -> None:
         """Accumulate gradients of this tensor into the ``.grad`` of the leaves it was computed from."""
-        autograd.backward((self,), None if gradient is None else (gradient,), retain_graph, create_graph, inputs=inputs)
+        autograd.backward((self,), gradient, retain_graph, create_graph, inputs=inputs)
 
     def retain_grad(self) -> None:
         """Have ``.grad`` filled in for this tensor although it is not a leaf."""

@@ -399,6 +399,17 @@ def test_leaf_hooks_run_as_soon_as_the_gradient_is_complete():
     assert log == ["out", "second", "hidden", "first"]
 
 
+@pytest.mark.parametrize("given", [[torch.ones(2)], (torch.ones(2), torch.ones(3))])
+def test_gradients_may_be_given_in_a_sequence(given):
+    x = leaf(1.0, 2.0)
+    (x * 2).backward(given)
+    assert x.grad.tolist() == [2.0, 2.0]
+    with raises("got 1 tensors and 0 gradients"):
+        (x * 2).backward([])
+    with raises("'float' object is not iterable", TypeError):
+        (x * 2).backward(3.0)
+
+
 @pytest.mark.parametrize(
     ("layer", "shape", "order"),
     [

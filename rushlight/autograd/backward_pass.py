@@ -538,7 +538,7 @@ def _target(value: Any) -> Edge:
 def _grads_argument(grads: Any, outs: tuple[Any, ...]) -> tuple[Any, ...]:
     if grads is None:
         return (None,) * len(outs)
-    found = (grads,) if isinstance(grads, TensorBase) else tuple(grads)
+    found = (grads,) if isinstance(grads, TensorBase) else tuple(grads)[: len(outs)]  # more than are needed do no harm
     if len(found) != len(outs):
         raise RuntimeError(f"got {len(outs)} tensors and {len(found)} gradients")
     return found

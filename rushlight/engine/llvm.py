@@ -57,8 +57,9 @@ class Code:
     _callees: Sequence[Code] = field(default=(), repr=False)  # other modules, whose functions it calls
 
     def __del__(self) -> None:
-        with _lock:  # as in `_compile`
-            del self._tracker
+        if not sys.is_finalizing():  # then a thread that has the lock may have ended with it
+            with _lock:  # as in `_compile`
+                del self._tracker
 
 
 class _Machine:

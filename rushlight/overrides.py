@@ -1,9 +1,10 @@
 """`torch.overrides`: classes that are asked before a function runs on their instances, by ``__torch_function__``.
 
 A call with nothing but ordinary tensors must not pay for this. So no function asks, until the first subclass of Tensor that wants to be
-asked is defined, a mode is entered, or a value with ``__torch_function__`` is met where a tensor was expected (`wants_to_be_asked`). From
-then on all public functions ask: the code of each is put behind a look at its arguments. The function objects stay the ones they are, since
-programs have them under names of their own and as keys of dictionaries.
+asked is defined, a mode is entered, or a value of another class with ``__torch_function__`` is met by an operator, a pointwise function or
+loss, `sum`, `mean`, `cat`, `stack`, `matmul` or `linear`. From then on all public functions ask: the code of each is put behind a look at
+its arguments. The function objects stay the ones they are, since programs have them under names of their own and as keys of dictionaries.
+(A program with no such subclass whose first call with a value of its own class is to yet another function is told that it must be a Tensor.)
 
 >>> torch.overrides.is_tensor_like(torch.ones(1))
 True

@@ -113,6 +113,7 @@ CASES: dict[str, tuple[Callable[[], Any], Any]] = {
     "make_tensor draws as PyTorch's": (lambda: [made(torch.float32), made(torch.int64), made(torch.complex64)], [[-0.0674, 4.828], [6, -5], [-0.0674 + 4.828j, -7.4074 - 6.6235j]]),
     "factors from NumPy": (lambda: [torch.addmm(torch.ones(1, 1), torch.ones(1, 1), torch.ones(1, 1), beta=np.float32(0.5), alpha=np.int64(3)), torch.ones(1).add(torch.ones(1), alpha=np.float32(2.0))], [[[3.5]], [3.0]]),
     "counts from tensors and NumPy": (lambda: [torch.arange(3).chunk(torch.tensor(2)), torch.arange(2).split(torch.tensor(1)), torch.arange(3).roll(np.int64(1), torch.tensor(0)), torch.arange(2).hsplit(np.int64(2))], [[[0, 1], [2]], [[0], [1]], [2, 0, 1], [[0], [1]]]),
+    "lstsq, one matrix for several sides": (lambda: torch.linalg.lstsq(torch.eye(2)[None], torch.ones(3, 2, 1), driver="gelsd")[2:], [[2], [[1.0, 1.0]]]),
     "cross_entropy, negative smoothing": (lambda: F.cross_entropy(torch.ones(1, 3), torch.tensor([0]), label_smoothing=-1.0), 1.0986),
 }
 

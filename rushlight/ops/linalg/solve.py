@@ -221,13 +221,14 @@ _DRIVERS = ("gels", "gelsy", "gelsd", "gelss")
 
 def _lstsq_rule(A: np.ndarray, B: np.ndarray, rcond: float) -> tuple[np.ndarray, ...]:
     rows, columns = A.shape[-2:]
+    own = tuple(slice(n) for n in A.shape[:-2])  # rank and singular values are those of A, once, however many B there are
     A, B = same_batch(A, B)
     solution = np.empty((*A.shape[:-2], columns, B.shape[-1]), B.dtype)
     rank = np.empty(A.shape[:-2], np.int64)
     values = np.empty((*A.shape[:-2], min(rows, columns)), A.real.dtype)
     for n, (a, b) in each_matrix(A, B):
         solution[n], _, rank[n], values[n] = np.linalg.lstsq(a, b, rcond)
-    return solution, rank, values
+    return solution, rank[own], values[own]
 
 
 def _infer_lstsq(A: Layout, B: Layout, rcond: float) -> tuple[Layout, ...]:
@@ -235,8 +236,8 @@ def _infer_lstsq(A: Layout, B: Layout, rcond: float) -> tuple[Layout, ...]:
     rows, columns = A.shape[-2:]
     return (
         contiguous((*batch, columns, B.shape[-1]), A.dtype),
-        contiguous(batch, dt.int64),
-        contiguous((*batch, min(rows, columns)), A.dtype.to_real()),
+        contiguous(A.shape[:-2], dt.int64),
+        contiguous((*A.shape[:-2], min(rows, columns)), A.dtype.to_real()),
     )
 
 

@@ -90,6 +90,7 @@ class Methods(Operators):
 
     # ops/statistics.py
     quantile, nanquantile, histc, histogram, bincount = ops.quantile, ops.nanquantile, ops.histc, ops.histogram, ops.bincount
+    hash_tensor = ops.hash_tensor
     cov, corrcoef, trace = ops.cov, ops.corrcoef, ops.trace
 
     # ops/matmul.py

@@ -132,6 +132,7 @@ def reductions() -> None:
     add("unique", lambda x: torch.unique(x, return_inverse=True, return_counts=True), whole(7))
     add("unique_consecutive", torch.unique_consecutive, whole(7))
     add("searchsorted", torch.searchsorted, torch.arange(5.0, dtype=torch.float64), real(3, high=4))
+    add("hash_tensor", lambda x: torch.hash_tensor(x, 1), real(2, 3))
     add("isin", torch.isin, whole(5), whole(2, seed=1))
 
 

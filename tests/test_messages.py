@@ -339,6 +339,8 @@ CASES: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
     "broadcast_tensors of numbers": (lambda: torch.broadcast_tensors(SINGLE[0], 1.5), TypeError, "expected Tensor as element 1 in argument 0, but got float"),
     "cartesian_prod of numbers": (lambda: torch.cartesian_prod(SINGLE[0], 1.5), TypeError, "expected Tensor as element 1 in argument 0, but got float"),
     "meshgrid of numbers": (lambda: torch.meshgrid(SINGLE[0], 1.5), TypeError, "expected Tensor as element 1 in argument 0, but got float"),
+    "hash_tensor of nothing": (lambda: torch.hash_tensor(torch.ones(0, 2), 0), IndexError, "hash_tensor: Expected reduction dim 0 to have non-zero size."),
+    "hash_tensor, complex": (lambda: torch.hash_tensor(torch.tensor([1j])), NotImplementedError, "\"xor_sum_cpu\" not implemented for 'ComplexFloat'"),
 }
 
 

@@ -53,6 +53,7 @@ def started_before(tensor: Any) -> Any:
 
 
 INF = float("inf")
+HASHED = torch.arange(6.0).view(2, 3)
 X, Y, Z = torch.arange(2), torch.arange(10, 13), torch.arange(4)
 
 CASES: dict[str, tuple[Callable[[], Any], Any]] = {
@@ -114,6 +115,10 @@ CASES: dict[str, tuple[Callable[[], Any], Any]] = {
     "factors from NumPy": (lambda: [torch.addmm(torch.ones(1, 1), torch.ones(1, 1), torch.ones(1, 1), beta=np.float32(0.5), alpha=np.int64(3)), torch.ones(1).add(torch.ones(1), alpha=np.float32(2.0))], [[[3.5]], [3.0]]),
     "counts from tensors and NumPy": (lambda: [torch.arange(3).chunk(torch.tensor(2)), torch.arange(2).split(torch.tensor(1)), torch.arange(3).roll(np.int64(1), torch.tensor(0)), torch.arange(2).hsplit(np.int64(2))], [[[0, 1], [2]], [[0], [1]], [2, 0, 1], [[0], [1]]]),
     "lstsq, one matrix for several sides": (lambda: torch.linalg.lstsq(torch.eye(2)[None], torch.ones(3, 2, 1), driver="gelsd")[2:], [[2], [[1.0, 1.0]]]),
+    "hash_tensor": (
+        lambda: [HASHED.hash_tensor(), torch.hash_tensor(HASHED, 1), HASHED.hash_tensor(0, keepdim=True), torch.hash_tensor(HASHED.int(), -1), torch.hash_tensor(torch.tensor([0.3]).bfloat16())],
+        [4610560118520545280, [9218868437227405312, 4615063718147915776], [[4613937818241073152, 9214364837600034816, 5629499534213120]], [3, 2], 4599090013219586048],
+    ),
     "cross_entropy, negative smoothing": (lambda: F.cross_entropy(torch.ones(1, 3), torch.tensor([0]), label_smoothing=-1.0), 1.0986),
 }
 

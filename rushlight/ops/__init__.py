@@ -745,6 +745,7 @@ from .statistics import (
     cdist as cdist,
     corrcoef as corrcoef,
     cov as cov,
+    hash_tensor as hash_tensor,
     histc as histc,
     histogram as histogram,
     histogramdd as histogramdd,

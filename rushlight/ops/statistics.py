@@ -1,4 +1,4 @@
-"""Quantiles, histograms, covariance and distances between sets of points."""
+"""Quantiles, histograms, covariance, distances between sets of points, and hashes."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from .. import dtypes as dt, return_types
 from ..autocasting import SINGLE, autocasts
 from ..engine import search
 from ..errors import sizes
-from ..shape import Layout, broadcast_shapes, contiguous, wrap_dim
+from ..shape import Layout, Shape, broadcast_shapes, contiguous, wrap_dim
 from ..storage import TensorBase
 from .card import Card, apply, array_of, tensor_of_array
 from .define import as_tensor_argument, by_numpy_names, titled, write_out
+from .reduction import reduced_shape, reduction_dims
 from .vector_norm import vector_norm
 
 if TYPE_CHECKING:
@@ -430,3 +431,41 @@ def trace(input: Tensor) -> Tensor:
     if here.ndim != 2:
         raise RuntimeError(f"trace: expected a matrix, but got tensor with dim {here.ndim}")
     return titled(input.diagonal().sum(), "TraceBackward0")
+
+
+# Hashes
+
+
+def _hash_rule(input: np.ndarray, dims: Shape, keepdim: bool) -> Any:
+    bits: Any = input.astype(np.int64 if input.dtype.kind in "biu" else np.float64).view(np.uint64)
+    return np.bitwise_xor.reduce(bits, axis=dims, keepdims=keepdim)
+
+
+_hash_tensor = Card(
+    "hash_tensor", "input",
+    statics="dims keepdim",
+    infer=lambda input, dims, keepdim: contiguous(reduced_shape(input.shape, dims, keepdim), dt.uint64),
+    numpy=_hash_rule,
+)  # fmt: skip
+
+
+def hash_tensor(input: Tensor, dim: int | Sequence[int] | None = (), *, keepdim: bool = False, mode: int = 0, out: Tensor | None = None) -> Tensor:
+    """A checksum over `dim` or over everything: the exclusive or of the elements' bits, as float64 or int64.
+
+    >>> torch.hash_tensor(torch.tensor([5, 3]))
+    tensor(6, dtype=torch.uint64)
+    """
+    here = as_tensor_argument(input, "hash_tensor")._layout
+    if mode != 0:
+        raise RuntimeError(f"Unknown hash_tensor mode: {mode}")
+    dims = reduction_dims(dim, here.ndim)
+    if not here.numel:
+        if not isinstance(dim, int) and not dim:
+            raise RuntimeError("hash_tensor: Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with the 'dim' argument.")
+        for d in dims:
+            if not here.shape[d]:
+                raise IndexError(f"hash_tensor: Expected reduction dim {d} to have non-zero size.")
+    if here.dtype.is_complex or here.dtype in (dt.uint16, dt.uint32, dt.uint64):
+        raise NotImplementedError(f"\"xor_sum_cpu\" not implemented for '{here.dtype.type_name}'")
+    found = apply(_hash_tensor, (input,), (dims, bool(keepdim)))
+    return found if out is None else write_out(out, found, exact="Expected result to be of dtype uint64, but got {have}")

@@ -437,8 +437,9 @@ def trace(input: Tensor) -> Tensor:
 
 
 def _hash_rule(input: np.ndarray, dims: Shape, keepdim: bool) -> Any:
-    bits: Any = input.astype(np.int64 if input.dtype.kind in "biu" else np.float64).view(np.uint64)
-    return np.bitwise_xor.reduce(bits, axis=dims, keepdims=keepdim)
+    bits = input.astype(np.int64 if input.dtype.kind in "biu" else np.float64).view(np.uint64)
+    xor: Any = np.bitwise_xor  # its type knows no bool for `keepdims`
+    return xor.reduce(bits, axis=dims, keepdims=keepdim)
 
 
 _hash_tensor = Card(

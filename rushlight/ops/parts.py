@@ -260,7 +260,8 @@ def split_lengths(input: TensorBase, split_size: Any, dim: int) -> Shape:
                 f"split_with_sizes expects split_sizes to sum exactly to {size} (input tensor's size at dimension {dim}), but got split_sizes={sizes(lengths)}"
             )
         return lengths
-    split_size = as_int(split_size)
+    if type(split_size) is not int:
+        split_size = as_int(split_size)
     if split_size < 0:
         raise RuntimeError(f"split expects split_size be non-negative, but got split_size={split_size}")
     if split_size == 0:
@@ -280,7 +281,7 @@ def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Te
     if not tensor._layout.ndim:
         raise RuntimeError("split expects at least a 1-dimensional tensor")
     dim = wrap_dim(dim, tensor._layout.ndim)
-    card = _split_with_sizes if isinstance(split_size_or_sections, (tuple, list)) else _split
+    card = _split if type(split_size_or_sections) is int or not isinstance(split_size_or_sections, (tuple, list)) else _split_with_sizes
     return apply_view(card, tensor, (split_lengths(tensor, split_size_or_sections, dim), dim))
 
 
@@ -299,12 +300,14 @@ def chunk(input: Tensor, chunks: int, dim: int = 0, **names: Any) -> tuple[Tenso
     >>> torch.chunk(torch.arange(5), 2)
     (tensor([0, 1, 2]), tensor([3, 4]))
     """
-    as_tensor_argument(input, "chunk")
+    if not isinstance(input, TensorBase):
+        as_tensor_argument(input, "chunk")
     if names:
         return by_numpy_names(chunk, locals())
     if not input._layout.ndim:
         raise RuntimeError("chunk expects at least a 1-dimensional tensor")
-    chunks = as_int(chunks)
+    if type(chunks) is not int:
+        chunks = as_int(chunks)
     if chunks <= 0:
         raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
     dim = wrap_dim(dim, input._layout.ndim)

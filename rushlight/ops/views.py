@@ -197,12 +197,18 @@ def view(input: Tensor, *shape: Any, dtype: dt.dtype | None = None) -> Tensor:
         dtype = shape[0]
     if dtype is not None:
         return view_dtype(input, dtype)
-    if not shape or not isinstance(shape[0], (int, tuple, list)) and not hasattr(shape[0], "__index__"):
+    try:
+        wanted = shape_argument(shape)
+    except TypeError:
+        raise _wrong_view(shape) from None
+    if not shape:
         raise _wrong_view(shape)
-    return apply_view(_view, input, (_seen_as(input._layout, sequence_argument("view", shape, {}, "size"))[0],))
+    return apply_view(_view, input, (_seen_as(input._layout, wanted)[0],))
 
 
 def _wrong_view(given: tuple[Any, ...]) -> TypeError:
+    if given and (isinstance(given[0], (int, tuple, list)) or hasattr(given[0], "__index__")):
+        return _wrong_sequence("view", given, "size")
     types = ", ".join(type(value).__name__ for value in given)
     why = f"\n      didn't match because some of the arguments have invalid types: (!{types}!)" if len(given) == 1 else ""
     return TypeError(
@@ -487,7 +493,12 @@ def expand(input: Tensor, *size: Any, implicit: bool = False) -> Tensor:
     tensor([[1, 1, 1],
             [2, 2, 2]])
     """
-    wanted = list(sequence_argument("expand", size, {}, "size"))
+    try:
+        wanted = list(shape_argument(size))
+    except TypeError:
+        raise _wrong_sequence("expand", size, "size") from None
+    if not size:
+        raise TypeError('expand() missing 1 required positional arguments: "size"')
     shape = input._layout.shape
     lead = len(wanted) - len(shape)
     if lead < 0:

@@ -12,6 +12,7 @@ import rushlight as torch
 from rushlight import config, nn, tape
 from rushlight.autograd import known_pass
 from rushlight.nn import functional as F
+from rushlight.recent import Recent
 
 Step = Callable[[], "list[torch.Tensor]"]
 
@@ -31,8 +32,8 @@ def replays(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 @pytest.fixture(autouse=True)
-def _no_pass_is_known(deferred: None) -> None:
-    known_pass._known.clear()
+def _no_pass_is_known(deferred: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(known_pass, "_known", Recent(256))
 
 
 def normal(*shape: int, seed: int = 0) -> torch.Tensor:

@@ -33,8 +33,9 @@ _EXTREMUM_VECTORS = 4
 #: at most.
 _AHEAD = 2048
 _ROWS_AHEAD = 8
-#: Rows of more elements do not find the next one's beside themselves in the nearest caches.
-_FETCHED_AT_MOST = 4096
+#: Elements of rows that fetch the next one. Shorter ones follow each other as a stream, which the processor foresees; longer ones do not find the
+#: next one's beside themselves in the nearest caches.
+_FETCHING = (512, 4096)
 
 
 class Access(NamedTuple):
@@ -171,9 +172,9 @@ class Fetch(NamedTuple):
 
 
 def fetched(nest: Nest, found: Sequence[Pass]) -> Fetch:
-    """The second pass fetches, where rows follow each other."""
+    """The second pass fetches, where rows follow each other; not where the near cache has sums over rows to hold as well."""
     runs = [run for run in found if run.targets]
-    if len(runs) < 2 or not nest.outer or nest.shared != "outer":
+    if len(runs) < 2 or not nest.outer or nest.shared != "outer" or any(node.op == "column_sum" for node in nest.nodes):
         return Fetch()
 
     def near(op: str, terms: Sequence[int]) -> list[int]:
@@ -246,7 +247,9 @@ class _Writer:
             self.strides.append([self.word() for _ in range(nest.outer)])
             self.along.append(self.word() if operand.along == "s" else None if operand.along in ("0", "1") else k.constant(int(operand.along), "i64"))
         self.columns = {int(node.detail) for node in nest.nodes if node.op == "column_sum"}
-        self.fetches = k.select(k.compare("sle", self.row, k.constant(_FETCHED_AT_MOST, "i64")), k.constant(-1, "i64"), k.constant(0, "i64"))
+        least, most = _FETCHING
+        fetches = k.compare("ule", k.sub(self.row, k.constant(least, "i64")), k.constant(most - least, "i64"))
+        self.fetches = k.select(fetches, k.constant(-1, "i64"), k.constant(0, "i64"))
         if nest.shared == "box":
             self._box(pointers)
             return k

@@ -201,8 +201,11 @@ class Ready:
 
     def gradients(self) -> list[Tensor] | None:
         """The gradients, if every parameter has one."""
-        grads: list[Any] = [param.grad for param in self.params]
-        return None if any(grad is None for grad in grads) else grads
+        grads: list[Any] = [param._grad for param in self.params]
+        for grad in grads:
+            if grad is None:
+                return None
+        return grads
 
     def members(self, grads: Sequence[Tensor]) -> list[list[Tensor]]:
         """Each parameter with its gradient and the tensors of its state."""
@@ -343,9 +346,8 @@ class RuleOptimizer(Optimizer):
 
     def _step_group(self, group: dict[str, Any]) -> None:
         ready = self._ready.get(id(group))
-        grads = ready.gradients() if ready is not None and ready.holds(self, group) else None
-        if ready is not None and grads is not None:
-            self._step_again(group, ready, grads)
+        if ready is not None and (grads := ready.gradients()) is not None and (coming := ready.next(self, group)) is not None:
+            self._step_again(group, ready, coming, grads)
             return
         params, grads = [], []
         for param in group["params"]:
@@ -366,9 +368,8 @@ class RuleOptimizer(Optimizer):
                 ready = self._ready[id(group)] = Ready(members, values, self.state, self._names(group, params[0]))
             self._update(group, (first, *values), members, decay, ready)
 
-    def _step_again(self, group: dict[str, Any], ready: Ready, grads: list[Tensor]) -> None:
+    def _step_again(self, group: dict[str, Any], ready: Ready, coming: Coming, grads: list[Tensor]) -> None:
         """A step of parameters that took the last one together."""
-        coming = ready.coming(self, group)
         if self._skipped_by_amp(group, grads):
             return
         rest: Sequence[Sequence[Tensor]] = ready.members(grads)

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 import rushlight as torch
-from rushlight import nn, tape
+from rushlight import nn, shape, tape
 from rushlight.capture.compiled import CompiledFunction
 from rushlight.capture.guards import Guards
 from rushlight.engine import llvm
 from rushlight.engine.direct import BYTES_AT_MOST
 from rushlight.nn import functional as F
+from rushlight.recent import Recent
 
 Tensor = torch.Tensor
 
@@ -358,3 +359,17 @@ def test_recordings_for_arguments_of_other_states_are_told_apart_without_a_walk(
     assert function.replays == replays + 10
     monkeypatch.undo()
     assert function.recordings[0].guards.match((normal(2, 3), torch.zeros(3, 4)), {}).startswith("hx: ")
+
+
+def test_an_equal_layout_that_is_another_object_is_no_other_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Layouts are forgotten in the end, and made anew."""
+    double = torch.compile(lambda x: x * 2)
+    for _ in range(4):
+        double(torch.ones(5, 3)).tolist()
+    replays, before = double.replays, torch.ones(5, 3)._layout
+    for known in ("_interned", "_contiguous"):
+        monkeypatch.setattr(shape, known, Recent(1 << 13))
+    x = torch.tensor(np.ones((5, 3), np.float32))
+    assert x._layout is not before
+    assert double(x).tolist() == [[2.0] * 3] * 5
+    assert (len(double.recordings), double.replays) == (1, replays + 1)

@@ -27,6 +27,7 @@ from .facts import ATOMS, SCALARS, canonical, history, key_of
 
 _tensor_state = attrgetter("_layout", "_requires_grad", "_node")
 _plain_state = attrgetter("__class__", "_layout", "_requires_grad", "_node", "_base", "_inference")
+_geometry = attrgetter("shape", "stride", "dtype")
 gradient_of = attrgetter("_grad")
 _TENSORS = frozenset((Tensor, Parameter))
 FIXED = (Module, type, ModuleType, FunctionType, BuiltinFunctionType, Optimizer, LRScheduler, *ATOMS)
@@ -249,7 +250,7 @@ class Quick:
             if tensor._requires_grad is not requires_grad or (tensor._node is None) is not is_leaf:
                 raise Different
             if tensor._layout is not layout:
-                if tensor._layout != layout:
+                if _geometry(tensor._layout) != _geometry(layout):
                     raise Different
                 return None
             if tensor._inference is not inference:

@@ -320,3 +320,33 @@ def test_what_a_pass_makes_is_there_when_too_much_is_owed_at_once(captured: bool
         forward(torch.full((2, 3), n + 1.0)).sum().backward()
         assert layer.weight.grad.tolist() == [[2.0 * (n + 1)] * 3] * 3
         assert layer.bias.grad.tolist() == [2.0] * 3
+
+
+def test_the_one_that_passes_begin_with_is_never_given_away(replays: list[Any]) -> None:
+    """A leaf whose gradient is the first one has a copy, and what a hook or `retain_grad` shows is of that pass alone."""
+    w = torch.ones(1, requires_grad=True)
+    for n in range(6):
+        w.grad = None
+        w.view(()).backward()
+        assert w.grad is not None and w.grad.item() == 1
+        w.grad.mul_(n + 2)
+    assert replays
+    for n in range(6):
+        loss = (w * 3).sum()
+        loss.retain_grad()
+        w.grad = None
+        loss.backward()
+        assert loss.grad is not None and w.grad is not None and (loss.grad.item(), w.grad.item()) == (1, 3)
+        loss.grad.mul_(n + 2)
+    for _ in range(6):
+        loss = (w * 3).sum()
+        loss.register_hook(lambda g: g.mul_(2))
+        w.grad = None
+        loss.backward()
+        assert w.grad is not None and w.grad.item() == 6
+    for dtype in (torch.float64, torch.bfloat16):
+        v = torch.ones(3, dtype=dtype, requires_grad=True)
+        for _ in range(4):
+            v.grad = None
+            (v * 2).sum().backward()
+            assert v.grad is not None and v.grad.tolist() == [2.0] * 3

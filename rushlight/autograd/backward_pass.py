@@ -13,6 +13,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from .. import dtypes as dt, ops, tape
 from ..graph import (
     AccumulateGrad,
@@ -27,8 +29,10 @@ from ..graph import (
     requires_grad,
     retain_grad,
 )
+from ..ops.card import tensor_of_array
 from ..ops.creation import filled
-from ..shape import contiguous
+from ..recent import Recent
+from ..shape import Layout, contiguous
 from ..storage import TensorBase
 from . import known_pass
 from .routine_node import OWN_NODES
@@ -350,8 +354,9 @@ def _check_replacement(hook: Callable[..., Any], old: Tensor | None, new: Any) -
         raise RuntimeError(f"hook '{_name(hook)}' has changed the size of value")
 
 
-def _roots(tensors: Sequence[Any], grad_tensors: Sequence[Tensor | None]) -> list[tuple[Edge, Tensor]]:
-    found = []
+def _roots(tensors: Sequence[Any], grad_tensors: Sequence[Tensor | None]) -> list[tuple[Edge, Tensor | None]]:
+    """Where the pass begins and with which gradients; None is 1."""
+    found: list[tuple[Edge, Tensor | None]] = []
     for n, (t, g) in enumerate(zip(tensors, grad_tensors, strict=True)):
         if isinstance(t, GradientEdge):
             edge = t.edge()
@@ -376,11 +381,32 @@ def _roots(tensors: Sequence[Any], grad_tensors: Sequence[Tensor | None]) -> lis
                 )
         if edge is None:
             raise RuntimeError(f"element {n} of tensors does not require grad and does not have a grad_fn")
-        if g is None:
-            g = filled(contiguous(layout.shape, layout.dtype), 1)
-        elif g._layout.dtype is not layout.dtype:
+        if g is not None and g._layout.dtype is not layout.dtype:
             g = g.to(layout.dtype)
         found.append((edge, g))
+    return found
+
+
+def _ones(edge: Edge, of: Callable[[Layout], Tensor]) -> Tensor:
+    """The gradient of a scalar root for which none is given."""
+    layout = edge[0].layouts[edge[1]] if type(edge) is tuple else edge._layout  # type: ignore[union-attr]
+    return of(contiguous(layout.shape, layout.dtype))
+
+
+#: Ones that known passes begin with. They are read and never given away.
+_constants: Recent[Layout, Tensor] = Recent(64)
+
+
+def _fresh_ones(layout: Layout) -> Tensor:
+    return filled(layout, 1)
+
+
+def _constant_ones(layout: Layout) -> Tensor:
+    found = _constants.get(layout)
+    if found is None:
+        found = _constants.recall(layout)
+    if found is None:
+        found = _constants.remember(layout, tensor_of_array(np.ones(layout.shape, layout.dtype.numpy)))
     return found
 
 
@@ -398,15 +424,23 @@ def run_backward(
     With `accumulate` they are added to the leaves' ``.grad``; without, those of `targets` are returned. With targets, nodes whose
     sequence number is below `since` are sent gradients, but do not run.
     """
-    roots = _roots(tensors, grad_tensors)
+    given = _roots(tensors, grad_tensors)
     retain_graph = create_graph if retain_graph is None else retain_graph
     graph = known = None
-    if targets is None and not create_graph and len(roots) == 1 and type(roots[0][0]) is tuple and known_pass.usable():
-        graph = known_pass.read(*roots[0])
+    root, grad = given[0] if len(given) == 1 else (None, None)
+    if targets is None and not create_graph and type(root) is tuple and known_pass.usable():
+        if grad is None:
+            # A function that is being captured may not read what is not its own.
+            grad = _ones(root, _constant_ones if tape.state.capturing is None else _fresh_ones)
+            given = given if tape.state.capturing is None else [(root, grad)]
+        graph = known_pass.read(root, grad)
         known = known_pass.recall(graph) if graph is not None else None
         if known is not None and graph is not None and known.routine is not None:
-            _replay(known, graph, roots[0][1], retain_graph)
+            _replay(known, graph, grad, retain_graph)
             return []
+    roots = [(edge, g if g is not None else _ones(edge, _fresh_ones)) for edge, g in given]
+    if graph is not None and known is not None:
+        graph = known_pass.read(*roots[0])  # with the gradient that the pass is to begin with
     run = _Pass([edge for edge, _ in roots], create_graph, retain_graph, targets, accumulate)
     recording = known_pass.Recording() if known is not None and not known.hopeless else None
     if targets is not None:

@@ -49,10 +49,7 @@ class Again:
                 checks.slot(t, name)
             checks.slot(t._storage, "special")
             for name in ("_grad", "_inference"):
-                if name in t.__dict__:
-                    checks.item(t.__dict__, name)
-                else:
-                    checks.absent(t.__dict__, name)
+                checks.entry(t.__dict__, name)
         for t in captured.operands.held:
             for name in ("_layout", "_storage", "_offset"):
                 checks.slot(t, name)

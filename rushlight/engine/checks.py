@@ -243,6 +243,13 @@ class Checks:
         """A dictionary must not have a key."""
         self._note(lambda: key not in owner, _ITEM, owner, id(key), 0, key)
 
+    def entry(self, owner: dict[Any, Any], key: Any) -> None:
+        """What a dictionary has under a key must stay the same object, or it must stay without."""
+        if key in owner:
+            self.item(owner, key)
+        else:
+            self.absent(owner, key)
+
     def size(self, owner: dict[Any, Any]) -> None:
         """A dictionary must stay as long as it is."""
         size = len(owner)

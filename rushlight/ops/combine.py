@@ -71,6 +71,11 @@ def _write_joined(out: Any, found: Tensor, tensors: tuple[Tensor, ...]) -> Tenso
     return write_out(out, found, *tensors, disjoint=True)
 
 
+def _want_to_be_asked(tensors: Any) -> bool:
+    """`wants_to_be_asked` of what was to be a sequence of tensors."""
+    return any(map(wants_to_be_asked, tensors if isinstance(tensors, (tuple, list)) else (tensors,)))
+
+
 def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None, **names: Any) -> Tensor:
     """The tensors one after the other along `dim`; sizes must agree in all other dims.
 
@@ -82,7 +87,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None, *
     try:
         tensors = tuple_of_tensors(tensors, "cat")
     except TypeError:
-        if any(map(wants_to_be_asked, tensors if isinstance(tensors, (tuple, list)) else (tensors,))):
+        if _want_to_be_asked(tensors):
             return call_again(cat, tensors, dim, out=out)
         raise
     if not tensors:
@@ -124,7 +129,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None,
     try:
         tensors = tuple_of_tensors(tensors, "stack")
     except TypeError:
-        if any(map(wants_to_be_asked, tensors if isinstance(tensors, (tuple, list)) else (tensors,))):
+        if _want_to_be_asked(tensors):
             return call_again(stack, tensors, dim, out=out)
         raise
     if not tensors:

@@ -45,10 +45,7 @@ class ReplayedStep:
             checks.item(own, name)
             checks.size(own[name])
         for name in ("grad_scale", "found_inf", "step"):
-            if name in own:
-                checks.item(own, name)
-            else:
-                checks.absent(own, name)
+            checks.entry(own, name)
         checks.item(own, "param_groups")
         checks.contents(optimizer.param_groups)
         checks.item(own, "_ready")

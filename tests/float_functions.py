@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from rushlight.engine import functions, gamma_functions, inverse_functions, llvm
+from rushlight.engine import functions, gamma_functions, llvm, trigonometric_functions
 from rushlight.engine.emit import LANES, Builder, module
 
 Array = np.ndarray
@@ -23,7 +23,7 @@ def native(name: str, lanes: int = LANES, operands: int = 1) -> Callable[..., No
     pointers = [k.load(k.address(words, i, "ptr"), "ptr") for i in range(operands + 1)]
     with k.loop(0, k.load(k.address(words, operands + 1, "i64"), "i64"), lanes) as loop:
         inputs = [k.load(k.address(p, loop.index, "float"), "float", lanes) for p in pointers[:-1]]
-        function = next(getattr(file, name) for file in (functions, inverse_functions, gamma_functions) if hasattr(file, name))
+        function = next(getattr(file, name) for file in (functions, trigonometric_functions, gamma_functions) if hasattr(file, name))
         k.store(function(k, *inputs), k.address(pointers[-1], loop.index, "float"))
     code = llvm.load(module([k]), [name])
     entry = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(code.addresses[name])

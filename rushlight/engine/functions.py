@@ -25,7 +25,7 @@ _LN2_HIGH, _LN2_LOW = 0.693145751953125, 1.4286068203094172e-06  # the first has
 #: 2^23 * 1.5 + 127: added to a float of a few digits, it leaves the nearest integer plus 127 in the lowest bits.
 _ROUNDER = 12582912.0 + 127.0
 #: 2^52 * 1.5: the same for double, with the integer itself in the lowest bits.
-_DOUBLE_ROUNDER = 6755399441055744.0
+DOUBLE_ROUNDER = 6755399441055744.0
 #: A little over 192 log(2): the scale of this exponential times 2^-64 is infinite, its fraction positive.
 _INFINITE_EXP = 133.1
 
@@ -42,6 +42,7 @@ _LOG = (
     0.3333331346511841, -0.25000008940696716, 0.2000207155942917, -0.16667990386486053, 0.14220362901687622,
     -0.12406208366155624, 0.1188347116112709, -0.11670183390378952, 0.06749540567398071,
 )  # fmt: skip
+
 
 class _Base(NamedTuple):
     """``log_b(1 + f) = slope f + f p(f)`` and ``log_b(2) = high + low``, the first exact times an exponent."""
@@ -101,15 +102,6 @@ _TAIL_CENTRE = 0.4375
 # -2 sqrt(2 / pi) (x + 0.044715 x^3) = x (linear + cubic x^2), the coefficients in two floats each
 _GELU_LINEAR, _GELU_LINEAR_REST = -1.5957691669464111, 4.534068054340423e-08
 _GELU_CUBIC, _GELU_CUBIC_REST = -0.07135481387376785, -2.3988324659995897e-09
-
-# sin(r) = r + r^3 p(r^2) and cos(r) = 1 - r^2 / 2 + r^4 p(r^2) for |r| <= pi / 4: in float32, and in double for tan
-_SIN = (-0.16666655242443085, 0.008332187309861183, -0.00019517909095156938)
-_COS = (0.04166664555668831, -0.0013887309469282627, 2.4432336431345902e-05)
-_SIN_DOUBLE = (-0.16666666640586056, 0.008333329280289417, -0.00019839304347392625, 2.7180458886502453e-06)
-_COS_DOUBLE = (0.04166664555265987, -0.0013887309782458592, 2.443240390976485e-05)
-_HALF_PI, _HALF_PI_REST = 1.5707963267948966, 6.123233995736766e-17
-#: 2 / pi in pieces of 24 bits, the first before 2^-24: a float32 times one of them is exact in double.
-_TWO_OVER_PI = (0xA2F983, 0x6E4E44, 0x1529FC, 0x2757D1, 0xF534DD, 0xC0DB62, 0x95993C, 0x439041, 0xFE5163)
 
 # In double: log2((1 + s) / (1 - s)) = s p(s^2) for a quotient between sqrt(1/2) and sqrt(2), and 2^r = p(r), |r| <= 1/2
 _LOG2_DOUBLE = (2.8853900817901406, 0.9617966732842691, 0.5770835944401853, 0.41167221988827796, 0.3407383165010231)
@@ -523,78 +515,6 @@ def mish(k: Builder, x: Value) -> Value:
     return k.select(k.compare("oeq", x, k.like(0, x)), x, found)
 
 
-# Trigonometry
-
-
-def sin(k: Builder, x: Value) -> Value:
-    """The sine, for arguments of any size. Within 1.58 ulp."""
-    check(x)
-    r, quarters = _quarter_turns(k, x)
-    return _sine(k, k.convert(r, "float"), quarters)
-
-
-def cos(k: Builder, x: Value) -> Value:
-    """The cosine, for arguments of any size. Within 1.58 ulp."""
-    check(x)
-    r, quarters = _quarter_turns(k, x)
-    return _sine(k, k.convert(r, "float"), k.add(quarters, k.like(1, quarters)))
-
-
-def tan(k: Builder, x: Value) -> Value:
-    """The tangent, for arguments of any size. Within 0.51 ulp."""
-    check(x)
-    r, quarters = _quarter_turns(k, x)
-    sine, cosine = _sine_and_cosine(k, r, _SIN_DOUBLE, _COS_DOUBLE)
-    odd = k.compare("ne", k.and_(quarters, k.like(1, quarters)), k.like(0, quarters))
-    return k.convert(k.div(k.select(odd, k.neg(cosine), sine), k.select(odd, sine, cosine)), "float")
-
-
-def _sine(k: Builder, r: Value, quarters: Value) -> Value:
-    """``sin(r + quarters * pi / 2)``."""
-    sine, cosine = _sine_and_cosine(k, r, _SIN, _COS)
-    odd = k.compare("ne", k.and_(quarters, k.like(1, quarters)), k.like(0, quarters))
-    sign = k.shl(k.and_(quarters, k.like(2, quarters)), 30)
-    return k.bitcast(k.xor(k.bitcast(k.select(odd, cosine, sine), "i32"), sign), "float")
-
-
-def _sine_and_cosine(k: Builder, r: Value, sine: Sequence[float], cosine: Sequence[float]) -> tuple[Value, Value]:
-    square = k.mul(r, r)
-    s = k.fma(k.fma(polynomial(k, square, sine), square, k.like(0, r)), r, r)  # adding 0 keeps the sign of r = -0
-    c = k.fma(k.mul(square, square), polynomial(k, square, cosine), k.fma(square, k.like(-0.5, r), k.like(1, r)))
-    return s, c
-
-
-def _quarter_turns(k: Builder, x: Value) -> tuple[Value, Value]:
-    """``x = r + quarters * pi / 2``: r as double within pi / 4, and the lowest bits of the quarters as i32."""
-    wide = k.convert(x, "double")
-    # With fewer than 2^52 quarters the first product and difference are exact.
-    n, quarters = _round_double(k, k.mul(wide, k.like(2 / math.pi, wide)))
-    r = k.fma(n, k.like(-_HALF_PI_REST, wide), k.fma(n, k.like(-_HALF_PI, wide), wide))
-    huge = k.compare("oge", k.abs(x), k.like(2.0**40, x))
-    r, quarters = k.rarely(huge, (r, quarters), lambda: _quarter_turns_of_huge(k, wide))
-    return r, quarters
-
-
-def _quarter_turns_of_huge(k: Builder, x: Value) -> tuple[Value, Value]:
-    # Each product with a piece of 2 / pi has 48 bits. Multiples of 4 are dropped from each, whole quarters counted from
-    # the sum; every sum is exact, or is rounded relative to what is left when only smaller pieces follow.
-    total, quarters = k.like(0, x), k.constant(0, "i32", x.lanes)
-    for i, piece in enumerate(_TWO_OVER_PI):
-        product = k.mul(x, k.like(piece * 2.0 ** (-24 * (i + 1)), x))
-        turns = k.intrinsic("rint", k.mul(product, k.like(0.25, x)))
-        total = k.add(total, k.fma(turns, k.like(-4, x), product))
-        n, whole = _round_double(k, total)
-        total, quarters = k.sub(total, n), k.add(quarters, whole)
-    return k.mul(total, k.like(_HALF_PI, x)), quarters
-
-
-def _round_double(k: Builder, x: Value) -> tuple[Value, Value]:
-    """The nearest integer below 2^51, as double and its low half as i32."""
-    rounder = k.like(_DOUBLE_ROUNDER, x)
-    rounded = k.add(x, rounder)
-    return k.sub(rounded, rounder), k.convert(k.bitcast(rounded, "i64"), "i32")
-
-
 # Powers
 
 
@@ -652,7 +572,7 @@ def log2_double(k: Builder, x: Value) -> Value:
 
 def _exp2_double(k: Builder, x: Value) -> Value:
     """``2 ** x`` for |x| <= 300, to about 28 bits."""
-    rounder = k.like(_DOUBLE_ROUNDER + 1023, x)
+    rounder = k.like(DOUBLE_ROUNDER + 1023, x)
     rounded = k.add(x, rounder)
     scale = k.bitcast(k.shl(k.bitcast(rounded, "i64"), 52), "double")
     return k.mul(polynomial(k, k.sub(x, k.sub(rounded, rounder)), _EXP2_DOUBLE), scale)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from . import double_functions, exact, functions, gamma_functions, inverse_functions
+from . import double_functions, exact, functions, gamma_functions, trigonometric_functions
 from .elements import FROM_BITS, TO_BITS
 from .emit import BITS, INTEGER_OF, LANES, Builder, Value, module
 from .kernel import Kernel
@@ -65,7 +65,7 @@ _HALVES: dict[str, Callable[..., Value]] = {**{f"from_{kind}": f for kind, f in 
 
 
 #: Where functions of each type are.
-_FILES = {"float": (functions, inverse_functions, gamma_functions), "double": (double_functions,)}
+_FILES = {"float": (functions, trigonometric_functions, gamma_functions), "double": (double_functions,)}
 
 
 @lru_cache(maxsize=64)

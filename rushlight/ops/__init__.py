@@ -93,6 +93,13 @@ from .bessel import (
     scaled_modified_bessel_k1 as scaled_modified_bessel_k1,
     spherical_bessel_j0 as spherical_bessel_j0,
 )
+from .broadcasting import (
+    broadcast_shapes as broadcast_shapes,
+    broadcast_tensors as broadcast_tensors,
+    broadcast_to as broadcast_to,
+    expand as expand,
+    expand_as as expand_as,
+)
 from .classification_loss import (
     binary_cross_entropy as binary_cross_entropy,
     binary_cross_entropy_with_logits as binary_cross_entropy_with_logits,
@@ -244,15 +251,10 @@ from .extrema import (
     argmin as argmin,
     fmax as fmax,
     fmin as fmin,
-    kthvalue as kthvalue,
     max as max,
     maximum as maximum,
-    median as median,
     min as min,
     minimum as minimum,
-    mode as mode,
-    nanmedian as nanmedian,
-    topk as topk,
 )
 from .fft import (
     fft_fft as fft_fft,
@@ -277,8 +279,6 @@ from .fft import (
     fft_rfft2 as fft_rfft2,
     fft_rfftfreq as fft_rfftfreq,
     fft_rfftn as fft_rfftn,
-    istft as istft,
-    stft as stft,
 )
 from .from_data import (
     as_tensor as as_tensor,
@@ -582,6 +582,13 @@ from .random_fill import (
     random_ as random_,
     uniform_ as uniform_,
 )
+from .ranks import (
+    kthvalue as kthvalue,
+    median as median,
+    mode as mode,
+    nanmedian as nanmedian,
+    topk as topk,
+)
 from .rearrange import (
     atleast_1d as atleast_1d,
     atleast_2d as atleast_2d,
@@ -753,6 +760,10 @@ from .statistics import (
     quantile as quantile,
     trace as trace,
 )
+from .stft import (
+    istft as istft,
+    stft as stft,
+)
 from .trigonometry import (
     acos as acos,
     acosh as acosh,
@@ -820,13 +831,8 @@ from .views import (
     T as T,
     adjoint as adjoint,
     as_strided as as_strided,
-    broadcast_shapes as broadcast_shapes,
-    broadcast_tensors as broadcast_tensors,
-    broadcast_to as broadcast_to,
     contiguous as contiguous,
     detach as detach,
-    expand as expand,
-    expand_as as expand_as,
     is_contiguous as is_contiguous,
     mH as mH,
     mT as mT,

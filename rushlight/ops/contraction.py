@@ -58,7 +58,7 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
 
 
 def _broadcast(a: Tensor, b: Tensor) -> tuple[Any, ...]:
-    from .views import broadcast_tensors
+    from .broadcasting import broadcast_tensors
 
     return broadcast_tensors(a, b)
 

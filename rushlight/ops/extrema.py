@@ -1,6 +1,7 @@
-"""Largest and smallest values, and what is found by rank: medians, modes, the k-th and the top k.
+"""Largest and smallest values: over dims, over everything, with their places, and of pairs.
 
-nan counts as the largest value and wins over everything, except in `fmax`, `fmin` and `nanmedian`.
+nan wins over everything, except in `fmax` and `fmin`. `selection_card` makes the cards of what gives one value of each
+slice with its index, those of `ranks.py` too.
 """
 
 from __future__ import annotations
@@ -11,16 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import dtypes as dt, return_types
-from ..engine import selection
-from ..engine.lowering import AS_FLOAT, Calls, Loop, Space
+from ..engine.lowering import Loop, Space
 from ..engine.terms import FLOATS
 from ..shape import Layout, Shape, contiguous, wrap_dim
 from ..storage import TensorBase
-from . import tie_order
 from .card import Card, Pointwise, apply
 from .combine import where
 from .define import EXACT, as_tensor_argument, by_numpy_names, write_out
-from .ranks import ranks
 from .reduction import keep_dims, over_other_dims, over_rows, reduced_shape, reduction_dims, row_space, widened
 
 if TYPE_CHECKING:
@@ -133,7 +131,7 @@ def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False, out
 # Over everything
 
 
-def _over_all(name: str, node_name: str, rule: Callable[[np.ndarray], Any], lowering: Loop | None = None) -> Card:
+def over_all_card(name: str, node_name: str, rule: Callable[[np.ndarray], Any], lowering: Loop | None = None) -> Card:
     return Card(
         name, "input",
         infer=lambda input: contiguous((), input.dtype),
@@ -143,38 +141,19 @@ def _over_all(name: str, node_name: str, rule: Callable[[np.ndarray], Any], lowe
     )  # fmt: skip
 
 
-def _median_of(flat: np.ndarray, size: int) -> Any:
-    """The lower median of the first `size` values in sorted order (nan sorts last)."""
-    if not size:
-        return np.nan if flat.dtype.kind == "f" else np.iinfo(flat.dtype).min
-    return np.partition(flat, (size - 1) // 2)[(size - 1) // 2]
-
-
-def _median_rule(input: np.ndarray) -> Any:
-    flat = input.reshape(-1)
-    return np.nan if flat.dtype.kind == "f" and np.isnan(flat).any() else _median_of(flat, flat.size)
-
-
-def _nanmedian_rule(input: np.ndarray) -> Any:
-    flat = input.reshape(-1)
-    return _median_of(flat, flat.size - int(np.isnan(flat).sum()) if flat.dtype.kind == "f" else flat.size)
-
-
 def _everything(plan: Any) -> Space | None:
     (input,) = plan.operands
     return row_space(input, range(input.ndim))
 
 
-_max_all = _over_all("max_all", "MaxBackward1", np.max, Loop(lambda k, input: _extreme_terms(k, input, True), _everything))
-_min_all = _over_all("min_all", "MinBackward1", np.min, Loop(lambda k, input: _extreme_terms(k, input, False), _everything))
-_median_all = _over_all("median_all", "MedianBackward0", _median_rule)
-_nanmedian_all = _over_all("nanmedian_all", "NanmedianBackward0", _nanmedian_rule)
+_max_all = over_all_card("max_all", "MaxBackward1", np.max, Loop(lambda k, input: _extreme_terms(k, input, True), _everything))
+_min_all = over_all_card("min_all", "MinBackward1", np.min, Loop(lambda k, input: _extreme_terms(k, input, False), _everything))
 
 
 # One value of each slice along a dim, with its index
 
 # Up to this many elements, NumPy's plainest way is as good as any.
-_SMALL = 1 << 10
+SMALL = 1 << 10
 
 
 def put_at_indices(g: Tensor, indices: Tensor, layouts: Sequence[Layout], dim: int) -> Tensor:
@@ -194,7 +173,7 @@ def with_a_dim(array: np.ndarray) -> np.ndarray:
     return widened(array if array.ndim else array.reshape(1))
 
 
-def _selection(name: str, node_name: str, choose: Callable[..., np.ndarray], extra: str = "", lowering: Loop | None = None) -> Card:
+def selection_card(name: str, node_name: str, choose: Callable[..., np.ndarray], extra: str = "", lowering: Loop | None = None) -> Card:
     """A card of ``(values, indices)``, where `choose` gives the index in each slice along the axis, which it keeps."""
 
     def infer(input: Layout, dim: int, keepdim: bool, **_: Any) -> tuple[Layout, Layout]:
@@ -215,52 +194,9 @@ def _selection(name: str, node_name: str, choose: Callable[..., np.ndarray], ext
     )  # fmt: skip
 
 
-def _choose_rank(slices: np.ndarray, axis: int, rank: int) -> np.ndarray:
-    """The index of the value that a stable sort would put at `rank`, found by selection."""
-    if slices.size <= _SMALL:
-        return np.take(np.argsort(slices, axis, kind="stable"), [rank], axis)
-    value = np.take(np.partition(slices, rank, axis), [rank], axis)
-    equal = (slices == value) | ((slices != slices) & (value != value))
-    before = ((slices < value) | ((slices == slices) & (value != value))).sum(axis, keepdims=True)
-    return (np.cumsum(equal, axis) > rank - before).argmax(axis, keepdims=True)
-
-
-def _choose_kth(slices: np.ndarray, axis: int, k: int) -> np.ndarray:
-    if slices.size > tie_order.AT_MOST:
-        return _choose_rank(slices, axis, k - 1)
-    order = tie_order.with_ties_placed(slices, np.argsort(slices, axis, kind="stable"), axis, lambda items: tie_order.quickselect(items, k - 1))
-    return np.take(order, [k - 1], axis)
-
-
-def _choose_median(slices: np.ndarray, axis: int) -> np.ndarray:
-    middle = _choose_rank(slices, axis, (slices.shape[axis] - 1) // 2)
-    if slices.dtype.kind != "f":
-        return middle
-    missing = np.isnan(slices)
-    return np.where(missing.any(axis, keepdims=True), missing.argmax(axis, keepdims=True), middle)
-
-
-def _choose_nanmedian(slices: np.ndarray, axis: int) -> np.ndarray:
-    if slices.dtype.kind != "f":
-        return _choose_median(slices, axis)
-    present = slices.shape[axis] - np.isnan(slices).sum(axis, keepdims=True)
-    return np.take_along_axis(ranks(slices, axis, False, stable=True), np.maximum(present - 1, 0) // 2, axis)
-
-
-def _choose_mode(slices: np.ndarray, axis: int) -> np.ndarray:
-    """The index of the last of the most frequent values, the smallest of those that are equally frequent."""
-    order = ranks(slices, axis, False, stable=False)
-    ordered = np.moveaxis(np.take_along_axis(slices, order, axis), axis, -1)
-    positions = np.arange(ordered.shape[-1])
-    starts = np.zeros(ordered.shape, np.int64)
-    starts[..., 1:] = np.where(ordered[..., 1:] != ordered[..., :-1], positions[1:], 0)
-    run = positions - np.maximum.accumulate(starts, -1)
-    return np.take_along_axis(order, np.expand_dims(run.argmax(-1), axis), axis)
-
-
 def _first_extreme(slices: np.ndarray, axis: int, ufunc: np.ufunc) -> np.ndarray:
     """The index of the first largest (`np.maximum`) or smallest value, or of the first nan."""
-    if axis == slices.ndim - 1 or slices.size <= _SMALL:
+    if axis == slices.ndim - 1 or slices.size <= SMALL:
         return slices.argmax(axis, keepdims=True) if ufunc is np.maximum else slices.argmin(axis, keepdims=True)
     # NumPy's argmax takes its time over any axis but the last.
     found = (slices == ufunc.reduce(slices, axis=axis, keepdims=True)) | (slices != slices)
@@ -297,15 +233,11 @@ def _with_places(largest: bool, places_alone: bool = False) -> Loop:
     return Loop(terms, _first_extreme_space, otherwise=over_other_dims(terms, False, lambda plan: plan.operands[0].dtype is not dt.bool_))
 
 
-_max_dim = _selection("max_dim", "MaxBackward0", lambda slices, axis: _first_extreme(slices, axis, np.maximum), lowering=_with_places(True))
-_min_dim = _selection("min_dim", "MinBackward0", lambda slices, axis: _first_extreme(slices, axis, np.minimum), lowering=_with_places(False))
-_median_dim = _selection("median_dim", "MedianBackward1", _choose_median)
-_nanmedian_dim = _selection("nanmedian_dim", "NanmedianBackward1", _choose_nanmedian)
-_mode = _selection("mode", "ModeBackward0", _choose_mode)
-_kthvalue = _selection("kthvalue", "KthvalueBackward0", _choose_kth, "k")
+_max_dim = selection_card("max_dim", "MaxBackward0", lambda slices, axis: _first_extreme(slices, axis, np.maximum), lowering=_with_places(True))
+_min_dim = selection_card("min_dim", "MinBackward0", lambda slices, axis: _first_extreme(slices, axis, np.minimum), lowering=_with_places(False))
 
 
-def _selected(card: Card, result: Any, input: Tensor, dim: int, keepdim: bool, out: Any, *, extra: tuple[Any, ...] = (), function: str | None = None) -> Any:
+def apply_selection(card: Card, result: Any, input: Tensor, dim: int, keepdim: bool, out: Any, *, extra: tuple[Any, ...] = (), function: str | None = None) -> Any:
     here = input._layout
     dim = wrap_dim(dim, here.ndim)
     refuse_empty_dim(f"{function or result.__name__}():", here.shape, dim)
@@ -331,7 +263,7 @@ def _extremum(function: str, card: Card, over_all: Card, elementwise: Any, resul
         )
     if here.dtype.is_complex:
         raise RuntimeError(f"{function}(): does not support complex input")
-    return _selected(card, result, input, dim, keepdim, out)
+    return apply_selection(card, result, input, dim, keepdim, out)
 
 
 def max(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Tensor | None = None, out: Any = None, **names: Any) -> Any:
@@ -356,134 +288,6 @@ def min(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Tensor 
     if names:
         return by_numpy_names(min, locals())
     return _extremum("min", _min_dim, _min_all, minimum, return_types.min, input, dim, keepdim, other, out)
-
-
-def _median(function: str, card: Card, over_all: Card, result: Any, input: Tensor, dim: int | None, keepdim: bool, out: Any) -> Any:
-    here = as_tensor_argument(input, function)._layout
-    if here.dtype.category in (dt.BOOL, dt.COMPLEX):
-        raise NotImplementedError(f"\"median_{'cpu' if dim is None else 'out'}\" not implemented for '{here.dtype.type_name}'")
-    if dim is None:
-        return apply(over_all, (input,))
-    return _selected(card, result, input, dim, keepdim, out, function="median")
-
-
-def median(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out: Any = None, **names: Any) -> Any:
-    """The lower median; with `dim`, along it and with its index. nan if there is one.
-
-    >>> torch.median(torch.tensor([4., 1., 3., 2.]))
-    tensor(2.)
-    """
-    if names:
-        return by_numpy_names(median, locals())
-    return _median("median", _median_dim, _median_all, return_types.median, input, dim, keepdim, out)
-
-
-def nanmedian(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out: Any = None, **names: Any) -> Any:
-    """The lower median of the values that are not nan.
-
-    >>> torch.nanmedian(torch.tensor([3., float("nan"), 1.]))
-    tensor(1.)
-    """
-    if names:
-        return by_numpy_names(nanmedian, locals())
-    return _median("nanmedian", _nanmedian_dim, _nanmedian_all, return_types.nanmedian, input, dim, keepdim, out)
-
-
-def mode(input: Tensor, dim: int = -1, keepdim: bool = False, *, out: Any = None, **names: Any) -> Any:
-    """The most frequent value along `dim`, the smallest of equally frequent ones, and the index of one of them.
-
-    >>> torch.mode(torch.tensor([2, 3, 3, 2, 1])).values
-    tensor(2)
-    """
-    if names:
-        return by_numpy_names(mode, locals())
-    refuse_complex(as_tensor_argument(input, "mode")._layout, "mode_cpu")
-    return _selected(_mode, return_types.mode, input, dim, keepdim, out)
-
-
-def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False, *, out: Any = None, **names: Any) -> Any:
-    """The `k`-th smallest value along `dim` (from 1) and its index.
-
-    >>> torch.kthvalue(torch.tensor([5, 1, 3]), 2).values
-    tensor(3)
-    """
-    if names:
-        return by_numpy_names(kthvalue, locals())
-    here = as_tensor_argument(input, "kthvalue")._layout
-    if here.dtype.category in (dt.BOOL, dt.COMPLEX):
-        raise NotImplementedError(f"\"kthvalue_cpu\" not implemented for '{here.dtype.type_name}'")
-    if out is not None and out[0]._storage is input._storage:
-        raise RuntimeError(
-            "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory location. Please clone() the tensor before performing the operation."
-        )
-    wrapped = wrap_dim(dim, here.ndim)
-    refuse_empty_dim("kthvalue():", here.shape, wrapped)
-    size = here.shape[wrapped] if here.ndim else 1
-    if not 1 <= k <= size:
-        raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {wrapped}")
-    return _selected(_kthvalue, return_types.kthvalue, input, dim, keepdim, out, extra=(k,))
-
-
-def _topk_shape(input: Any, k: int, dim: int) -> Shape:
-    return (*input.shape[:dim], k, *input.shape[dim + 1 :]) if input.ndim else ()
-
-
-def _infer_topk(input: Layout, k: int, dim: int, largest: bool, sorted: bool) -> tuple[Layout, Layout]:
-    shape = _topk_shape(input, k, dim)
-    return contiguous(shape, input.dtype), contiguous(shape, dt.int64)
-
-
-def _choose_top(slices: np.ndarray, k: int, dim: int, largest: bool, sorted: bool) -> np.ndarray:
-    size = slices.shape[dim]
-    if slices.size > tie_order.AT_MOST and k < size:
-        places = np.argpartition(slices, size - k if largest else k, dim)
-        chosen = np.sort(np.take(places, range(size - k, size) if largest else range(k), dim), dim)
-        order = ranks(np.take_along_axis(slices, chosen, dim), dim, largest, stable=True)
-        return np.take_along_axis(chosen, order, dim)
-    if sorted and (known := selection.places_of_distinct(slices, k, dim, largest)) is not None:
-        return known
-    order = ranks(slices, dim, largest, stable=True)
-    order = tie_order.with_ties_placed(slices, order, dim, lambda items: tie_order.top(items, k, sorted), every=not sorted, first=k if sorted else size)
-    return np.take(order, range(k), dim)
-
-
-def _topk_rule(input: np.ndarray, k: int, dim: int, largest: bool, sorted: bool) -> tuple[np.ndarray, np.ndarray]:
-    slices = with_a_dim(input)
-    indices = _choose_top(slices, k, dim, largest, sorted)
-    shape = _topk_shape(input, k, dim)
-    return np.take_along_axis(slices, indices, dim).reshape(shape), indices.reshape(shape)
-
-
-_topk = Card(
-    "topk", "input",
-    statics="k dim largest sorted", outputs="values indices",
-    infer=_infer_topk, numpy=_topk_rule, grads={"input": put_at_indices},
-    differentiable=(0,), onnx="TopK", lowering=Calls(lambda plan: selection.top(plan, tie_order.AT_MOST), half=AS_FLOAT),
-)  # fmt: skip
-
-
-def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True, *, out: Any = None, **names: Any) -> Any:
-    """The `k` largest (or smallest) values along `dim` and their indices; if not `sorted`, in no particular order.
-
-    >>> torch.topk(torch.tensor([1, 5, 3]), 2)
-    torch.return_types.topk(
-    values=tensor([5, 3]),
-    indices=tensor([1, 2]))
-    """
-    if names:
-        return by_numpy_names(topk, locals())
-    here = as_tensor_argument(input, "topk")._layout
-    dim = wrap_dim(dim, here.ndim)
-    if isinstance(k, TensorBase):
-        k = k.item()  # type: ignore[attr-defined]
-    if not 0 <= k <= (here.shape[dim] if here.ndim else 1):
-        raise RuntimeError("selected index k out of range")
-    if here.dtype.is_complex:
-        raise RuntimeError(" topk does not support complex dtypes on CPU")
-    if here.dtype is dt.bool_:
-        raise RuntimeError("topk does not support bool dtypes on CPU")
-    found = return_types.topk(apply(_topk, (input,), (k, dim, bool(largest), bool(sorted))))
-    return found if out is None else write_out(out, found, exact=EXACT)
 
 
 # Positions

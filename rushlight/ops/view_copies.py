@@ -10,7 +10,7 @@ import numpy as np
 from ..errors import sizes
 from ..graph import check_in_place
 from ..shape import Layout, Shape, contiguous, layout, wrap_dim
-from . import parts, views
+from . import broadcasting, parts, views
 from .card import Card, apply
 from .define import as_tensor_argument, write_out
 from .rearrange import row_major
@@ -137,7 +137,7 @@ alias_copy = _copying(_alias)
 alias_copy.__name__ = alias_copy.__qualname__ = "alias_copy"
 detach_copy = _copying(views.detach)
 diagonal_copy = _copying(parts.diagonal)
-expand_copy = _copying(views.expand)
+expand_copy = _copying(broadcasting.expand)
 _narrow_copy = _copying(parts.narrow)
 
 

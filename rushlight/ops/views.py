@@ -14,17 +14,7 @@ from typing import TYPE_CHECKING, Any
 from .. import dtypes as dt, memory_formats as formats
 from ..errors import sizes
 from ..graph import grad_state, make_tensor, tracing
-from ..shape import (
-    Layout,
-    Shape,
-    Size,
-    can_broadcast_to,
-    expand_strides,
-    infer_shape,
-    layout,
-    view_strides,
-    wrap_dim,
-)
+from ..shape import Layout, Shape, infer_shape, layout, view_strides, wrap_dim
 from ..storage import TensorBase
 from .card import View, apply_view
 from .define import NO_DIM, alias, as_tensor_argument, by_numpy_names
@@ -54,10 +44,10 @@ def sequence_argument(function: str, given: tuple[Any, ...], kwargs: dict[str, A
     try:
         return shape_argument(given)
     except TypeError:
-        raise _wrong_sequence(function, given, name) from None
+        raise wrong_sequence(function, given, name) from None
 
 
-def _wrong_sequence(function: str, given: tuple[Any, ...], name: str) -> TypeError:
+def wrong_sequence(function: str, given: tuple[Any, ...], name: str) -> TypeError:
     """PyTorch's error for what is no shape: it names the first entry that is no int."""
     listed = isinstance(given[0], (tuple, list))
     entries = given[0] if listed else given
@@ -208,7 +198,7 @@ def view(input: Tensor, *shape: Any, dtype: dt.dtype | None = None) -> Tensor:
 
 def _wrong_view(given: tuple[Any, ...]) -> TypeError:
     if given and (isinstance(given[0], (int, tuple, list)) or hasattr(given[0], "__index__")):
-        return _wrong_sequence("view", given, "size")
+        return wrong_sequence("view", given, "size")
     types = ", ".join(type(value).__name__ for value in given)
     why = f"\n      didn't match because some of the arguments have invalid types: (!{types}!)" if len(given) == 1 else ""
     return TypeError(
@@ -408,7 +398,7 @@ def H(input: Tensor) -> Tensor:
     return transpose(input, 0, 1).conj() if input._layout.ndim else input
 
 
-# Dims of size one, and repeats
+# Dims of size one
 
 
 _unsqueeze = View(
@@ -424,6 +414,8 @@ _unsqueeze = View(
     statics="dim",
     grads={"input": lambda g, dim: g.squeeze(dim)},
 )
+
+
 def _squeezing(name: str, overload: int) -> View:
     return View(
         name,
@@ -476,112 +468,6 @@ def squeeze(input: Tensor, dim: int | Sequence[int] | None = None, **names: Any)
         dims = tuple(sorted(d for d in wrapped if shape and shape[d] == 1))
         return apply_view(_squeeze_dims if isinstance(dim, (tuple, list)) else _squeeze_dim, input, (dims,))
     return apply_view(_squeeze, input, (dims,))
-
-
-_expand = View(
-    "expand",
-    geometry=lambda input, shape: (layout(shape, expand_strides(input.shape, input.stride, shape), input.dtype), 0),
-    statics="shape",
-    grads={"input": lambda g: g},  # the engine sums over what was repeated
-)
-
-
-def expand(input: Tensor, *size: Any, implicit: bool = False) -> Tensor:
-    """A view with dims of size one repeated, with no copy; -1 keeps a size.
-
-    >>> torch.tensor([[1], [2]]).expand(-1, 3)
-    tensor([[1, 1, 1],
-            [2, 2, 2]])
-    """
-    try:
-        wanted = list(shape_argument(size))
-    except TypeError:
-        raise _wrong_sequence("expand", size, "size") from None
-    if not size:
-        raise TypeError('expand() missing 1 required positional arguments: "size"')
-    shape = input._layout.shape
-    lead = len(wanted) - len(shape)
-    if lead < 0:
-        raise RuntimeError(
-            f"expand({_type_name(input)}{{{sizes(shape)}}}, size={sizes(wanted)}): the number of sizes provided ({len(wanted)}) must be greater or equal to the number of dimensions in the tensor ({len(shape)})"
-        )
-    for d, n in enumerate(wanted):
-        if n == -1:
-            if d < lead:
-                raise RuntimeError(f"The expanded size of the tensor ({n}) isn't allowed in a leading, non-existing dimension {d}")
-            wanted[d] = shape[d - lead]
-        elif n < 0:
-            raise RuntimeError(f"expand({_type_name(input)}{{{sizes(shape)}}}, size={sizes(wanted)}): invalid expanded size {n}")
-    if not can_broadcast_to(shape, wanted):
-        bad = max(d for d in range(len(shape)) if shape[d] not in (1, wanted[d + lead]))
-        raise RuntimeError(
-            f"The expanded size of the tensor ({wanted[bad + lead]}) must match the existing size ({shape[bad]}) at non-singleton dimension {bad + lead}.  "
-            f"Target sizes: {sizes(wanted)}.  Tensor sizes: {sizes(shape)}"
-        )
-    return apply_view(_expand, input, (tuple(wanted),))
-
-
-def _type_name(input: TensorBase) -> str:
-    return f"torch.{input._layout.dtype.type_name}Tensor"
-
-
-def expand_as(input: Tensor, other: Tensor) -> Tensor:
-    """`input` expanded to the shape of `other`.
-
-    >>> torch.ones(1).expand_as(torch.zeros(3)).shape
-    torch.Size([3])
-    """
-    as_tensor_argument(other, "expand_as", "other", 1)
-    return expand(input, other._layout.shape)
-
-
-def broadcast_to(input: Tensor, *size: Any, **kwargs: Any) -> Tensor:
-    """`input` expanded to `size`.
-
-    >>> torch.broadcast_to(torch.tensor([1, 2]), (2, 2))
-    tensor([[1, 2],
-            [1, 2]])
-    """
-    as_tensor_argument(input, "broadcast_to")
-    return expand(input, sequence_argument("broadcast_to", size, kwargs, "size"))
-
-
-def broadcast_shapes(*shapes: int | Sequence[int]) -> Size:
-    """The common shape of tensors of these shapes.
-
-    >>> torch.broadcast_shapes((2,), (3, 1))
-    torch.Size([3, 2])
-    """
-    wanted: list[tuple[int, ...]] = [(shape,) if isinstance(shape, int) else tuple(shape) for shape in shapes]
-    found = [1] * max((len(shape) for shape in wanted), default=0)
-    for n, shape in enumerate(wanted):
-        for d in range(-1, -1 - len(shape), -1):
-            if shape[d] < 0:
-                raise ValueError("Attempting to broadcast a dimension with negative length!")
-            if shape[d] in (1, found[d]):
-                continue
-            if found[d] != 1:
-                raise RuntimeError(
-                    f"Attempting to broadcast a dimension of length {shape[d]} at {d}! Mismatching argument at index {n} had {shape}; but expected shape should be broadcastable to {found}"
-                )
-            found[d] = shape[d]
-    return Size(found)
-
-
-def broadcast_tensors(*tensors: Any) -> tuple[Tensor, ...]:
-    """Views of the tensors with their common shape.
-
-    >>> [t.shape for t in torch.broadcast_tensors(torch.zeros(2, 1), torch.zeros(3))]
-    [torch.Size([2, 3]), torch.Size([2, 3])]
-    """
-    from ..shape import broadcast_shapes
-    from .combine import tuple_of_tensors
-
-    if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)):
-        tensors = tuple(tensors[0])
-    tensors = tuple_of_tensors(tensors, "broadcast_tensors")
-    shape = broadcast_shapes(*(t._layout.shape for t in tensors))
-    return tuple(t if t._layout.shape == shape else expand(t, shape) for t in tensors)
 
 
 def contiguous(input: Tensor, *, memory_format: Any = None) -> Tensor:

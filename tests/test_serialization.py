@@ -6,6 +6,7 @@ The files below were written by PyTorch 2.13.
 import base64
 import collections
 import copy
+import importlib
 import io
 import os
 import pickle
@@ -383,6 +384,11 @@ def test_module_and_optimizer_round_trip():
 
 #: The classes of PyTorch 2.13 by the module that pickles name.
 CLASSES = {
+    "torch.distributions.transforms":
+    "AbsTransform AffineTransform CatTransform ComposeTransform CorrCholeskyTransform CumulativeDistributionTransform"
+    " ExpTransform IndependentTransform LowerCholeskyTransform PositiveDefiniteTransform PowerTransform"
+    " ReshapeTransform SigmoidTransform SoftmaxTransform SoftplusTransform StackTransform StickBreakingTransform"
+    " TanhTransform Transform",
     "torch.nn.modules.activation":
     "CELU ELU GELU GLU Hardshrink Hardsigmoid Hardswish Hardtanh LeakyReLU LogSigmoid LogSoftmax Mish"
     " MultiheadAttention PReLU RReLU ReLU ReLU6 SELU SiLU Sigmoid Softmax Softmax2d Softmin Softplus"
@@ -479,16 +485,15 @@ CLASSES = {
 
 @pytest.mark.parametrize("module", CLASSES)
 def test_classes_have_their_names_of_pytorch(module):
-    """Every layer, optimizer and scheduler is saved under the name that PyTorch gives it, and found by it."""
+    """Every transform, layer, optimizer and scheduler is saved under the name that PyTorch gives it, and found by it."""
     from rushlight.serialization.names import find_torch_name, torch_name
 
-    home = (
-        nn
-        if module.startswith("torch.nn")
-        else torch.optim.lr_scheduler
-        if module.endswith("lr_scheduler")
-        else torch.optim
-    )
+    if module.startswith("torch.nn"):
+        home = nn
+    elif module.startswith("torch.optim"):
+        home = torch.optim.lr_scheduler if module.endswith("lr_scheduler") else torch.optim
+    else:
+        home = importlib.import_module(module.replace("torch", "rushlight", 1))
     for name in CLASSES[module].split():
         found = getattr(home, name)
         assert torch_name(found) == (module, name)

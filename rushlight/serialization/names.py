@@ -49,14 +49,12 @@ _MODULES = {
     "nn.container": "nn.modules.container",
     "nn.module": "nn.modules.module",
     "nn.modules.attention": "nn.modules.activation",
-    "optim.lr_scheduler.base": "optim.lr_scheduler",
-    "optim.lr_scheduler.composite": "optim.lr_scheduler",
-    "optim.lr_scheduler.cyclic": "optim.lr_scheduler",
-    "optim.lr_scheduler.decay": "optim.lr_scheduler",
-    "optim.lr_scheduler.plateau": "optim.lr_scheduler",
     "optim.adafactor": "optim",
     "optim.muon": "optim",
 }
+
+#: Packages of ours that are one module of PyTorch.
+_DIVIDED = ("distributions.transforms", "nn.modules.loss", "optim.lr_scheduler")
 
 #: The modules in which an op can be public.
 _FUNCTION_HOMES = (".nn.functional", "", ".linalg", ".special")
@@ -146,7 +144,8 @@ def torch_name(value: Any, name: str | None = None) -> tuple[str, str] | None:
     name = name or value.__qualname__
     if rest.startswith("ops."):
         return _function_name(value)
-    rest = _MODULES.get(rest, rest)
+    parent = rest.rpartition(".")[0]
+    rest = parent if parent in _DIVIDED else _MODULES.get(rest, rest)
     return ("torch." + rest if rest else "torch"), name
 
 

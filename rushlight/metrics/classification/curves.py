@@ -8,20 +8,22 @@ from typing import Any, ClassVar
 from ... import ops
 from ...dtypes import int64
 from ...tensor import Tensor
-from ..functional.classification.curves import (
-    AREA_AVERAGES,
+from ..functional.classification.curve_tasks import (
     BinaryCurveTask,
     CurveTask,
     MulticlassCurveTask,
     MultilabelCurveTask,
     State,
     Thresholds,
+    threshold_tensor,
+)
+from ..functional.classification.curves import (
+    AREA_AVERAGES,
     auroc_of,
     average_precision_of,
     check_max_fpr,
     precision_recall_of,
     roc_of,
-    threshold_tensor,
 )
 from ..functional.classification.inputs import size_for, task_of
 from ..metric import Metric

@@ -1,0 +1,137 @@
+"""Hooks on tensors, nodes and leaves: when they run and what they may return. Expected values and messages were recorded from PyTorch 2.13."""
+
+from __future__ import annotations
+
+import pytest
+from autograd_cases import leaf, raises
+
+import rushlight as torch
+from rushlight import nn
+
+
+def test_hooks_run_in_order_on_tensors_nodes_and_leaves():
+    x = leaf(1.0, 1.0)
+    y = x * 2
+    log = []
+    x.register_hook(lambda g: log.append(("leaf", g.tolist())))
+    x.register_hook(lambda g: g * 10)
+    y.register_hook(lambda g: log.append(("tensor", g.tolist())))
+    y.retain_grad()
+    y.register_hook(lambda g: g * 2)
+    y.grad_fn.register_hook(lambda inputs, outputs: log.append(("node", [None if t is None else t.tolist() for t in inputs], outputs[0].tolist())))
+    y.grad_fn.register_prehook(lambda outputs: log.append(("before node", outputs[0].tolist())))
+    accumulate = y.grad_fn.next_functions[0][0]
+    accumulate.register_hook(lambda inputs, outputs: log.append(("accumulated", inputs, outputs[0].tolist())))
+    accumulate.register_prehook(lambda outputs: log.append(("before accumulating", outputs[0].tolist())))
+    x.register_post_accumulate_grad_hook(lambda t: log.append(("after accumulating", t.grad.tolist())))
+    (y * 3).sum().backward()
+    assert log == [
+        ("tensor", [3.0, 3.0]),
+        ("before node", [6.0, 6.0]),
+        ("node", [[12.0, 12.0], None], [6.0, 6.0]),
+        ("leaf", [12.0, 12.0]),
+        ("before accumulating", [120.0, 120.0]),
+        ("after accumulating", [120.0, 120.0]),
+        ("accumulated", (), [120.0, 120.0]),
+    ]
+    assert y.grad.tolist() == [6.0, 6.0]
+
+
+def test_leaf_hooks_run_as_soon_as_the_gradient_is_complete():
+    first, second = leaf(1.0), leaf(1.0)
+    log = []
+    for name, weight in (("first", first), ("second", second)):
+        weight.register_post_accumulate_grad_hook(lambda t, name=name: log.append(name))
+    hidden = first * 2
+    hidden.register_hook(lambda g: log.append("hidden"))
+    out = hidden * second
+    out.register_hook(lambda g: log.append("out"))
+    out.backward()
+    assert log == ["out", "second", "hidden", "first"]
+
+
+@pytest.mark.parametrize("given", [[torch.ones(2)], (torch.ones(2), torch.ones(3))])
+def test_gradients_may_be_given_in_a_sequence(given):
+    x = leaf(1.0, 2.0)
+    (x * 2).backward(given)
+    assert x.grad.tolist() == [2.0, 2.0]
+    with raises("got 1 tensors and 0 gradients"):
+        (x * 2).backward([])
+    with raises("'float' object is not iterable", TypeError):
+        (x * 2).backward(3.0)
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "order"),
+    [
+        (nn.Linear(2, 2), (3, 2), "bias weight"),
+        (nn.BatchNorm1d(2), (3, 2), "weight bias"),
+        (nn.GRU(2, 2), (3, 1, 2), "bias_hh_l0 weight_hh_l0 bias_ih_l0 weight_ih_l0"),
+        (nn.LSTM(2, 2), (3, 1, 2), "weight_ih_l0 weight_hh_l0 bias_hh_l0 bias_ih_l0"),
+    ],
+)
+def test_gradients_of_a_layer_are_complete_in_pytorchs_order(layer, shape, order):
+    """Hooks that print or collect show it."""
+    log = []
+    for name, parameter in layer.named_parameters():
+        parameter.register_hook(lambda g, name=name: log.append(name))
+    found = layer(torch.ones(shape))
+    (found[0] if isinstance(found, tuple) else found).sum().backward()
+    assert log == order.split()
+
+
+@pytest.mark.parametrize("on_leaf", [True, False])
+@pytest.mark.parametrize(
+    ("hook", "kind", "message"),
+    [
+        (lambda g: 3, TypeError, "expected Variable, but hook returned 'int'"),
+        (lambda g: torch.ones(3), RuntimeError, "hook '<lambda>' has changed the size of value"),
+        (lambda g: g.double(), RuntimeError, "hook '<lambda>' has changed the type of value (was torch.FloatTensor got torch.DoubleTensor)"),
+    ],
+)
+def test_what_a_hook_may_return(on_leaf, hook, kind, message):
+    x = leaf(1.0, 2.0)
+    y = x * 2
+    (x if on_leaf else y).register_hook(hook)
+    with raises(message, kind):
+        y.sum().backward()
+
+
+def test_hooks_can_be_removed_and_need_a_gradient():
+    x = leaf(1.0)
+    handle = x.register_hook(lambda g: g * 5)
+    handle.remove()
+    (x * 2).backward()
+    assert x.grad.tolist() == [2.0]
+    with raises("cannot register a hook on a tensor that doesn't require gradient"):
+        torch.ones(1).register_hook(print)
+    with raises("can't retain_grad on Tensor that has requires_grad=False"):
+        torch.ones(1).retain_grad()
+    with raises("post accumulate grad hooks cannot be registered on non-leaf tensors"):
+        (x * 2).register_post_accumulate_grad_hook(print)
+
+
+def test_retain_grad_follows_the_tensor_through_writes():
+    y = leaf(1.0, 1.0) * 2
+    y.retain_grad()
+    seen = []
+    y.register_hook(lambda g: seen.append(("old", g.tolist())))
+    y.mul_(5)
+    y.register_hook(lambda g: seen.append(("new", g.tolist())))
+    y.sum().backward()
+    assert y.grad.tolist() == [1.0, 1.0]
+    assert seen == [("new", [1.0, 1.0]), ("old", [5.0, 5.0])]
+
+
+def test_one_hook_for_several_tensors():
+    a, b = leaf(1.0), leaf(2.0)
+    c, d = a * b, a * b
+    calls = []
+    torch.autograd.graph.register_multi_grad_hook((a, b, c, d), lambda grads: calls.append([g is not None for g in grads]))
+    c.sum().backward(retain_graph=True)
+    c.sum().backward(inputs=(a,), retain_graph=True)
+    assert calls == [[True, True, True, False], [True, False, True, False]]
+    first = []
+    torch.autograd.graph.register_multi_grad_hook((a, b), lambda g: first.append(g.item()), mode="any")
+    (a * 3 + b * 4).backward()
+    assert len(first) == 1

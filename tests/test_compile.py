@@ -796,3 +796,24 @@ def test_it_says_when_it_records() -> None:
     for _ in range(4):
         seen.append(compiled(normal(3)).tolist())
     assert all(s == seen[0] for s in seen) and not torch.compiler.is_compiling()
+
+
+def test_hooks_on_what_a_captured_function_is_given_are_called_by_the_users_passes_alone() -> None:
+    """To record the way back is no pass that hooks, or tensors which retain their gradients, are told of."""
+    found = []
+    for captured in (False, True):
+        weight, leaf = torch.tensor([2.0], requires_grad=True), torch.tensor([3.0], requires_grad=True)
+        weight.register_hook(lambda g: g * 2)
+        function: Any = lambda x, weight=weight: x * weight  # noqa: E731
+        function = torch.compile(function) if captured else function
+        calls: list[float] = []
+        for _ in range(4):
+            x = leaf * 1
+            x.retain_grad()
+            x.register_hook(lambda g, calls=calls: calls.append(g.item()))
+            function(x).sum().backward()
+            assert x.grad is not None
+            calls.append(x.grad.item())
+        assert weight.grad is not None and leaf.grad is not None
+        found.append((calls, weight.grad.tolist(), leaf.grad.tolist()))
+    assert found[0] == found[1]

@@ -60,8 +60,9 @@ def fit(grad: Tensor, layout: Any, node: Node | None, nr: int) -> Tensor:
 class _Pass:
     """One backward pass: gradients waiting for each node, and where they end."""
 
-    def __init__(self, roots: Sequence[Edge], create_graph: bool, retain_graph: bool, targets: Sequence[Edge] | None, accumulate: bool) -> None:
+    def __init__(self, roots: Sequence[Edge], create_graph: bool, retain_graph: bool, targets: Sequence[Edge] | None, accumulate: bool, since: int) -> None:
         self.roots = roots
+        self.since = since  # nodes and leaves from before are for other passes to tell of their gradients
         self.create_graph, self.retain_graph, self.accumulate = create_graph, retain_graph, accumulate
         # Nodes that have been sent something, by their negated sequence number: the newest is the heap's smallest.
         self.heap: list[int] = []
@@ -82,7 +83,7 @@ class _Pass:
             self.wanted_leaves = {id(t) for t in targets if type(t) is not tuple}
             self.wanted_outputs = {(id(t[0]), t[1]) for t in targets if type(t) is tuple}
 
-    def prune(self, roots: Iterable[Node], since: int) -> None:
+    def prune(self, roots: Iterable[Node]) -> None:
         """Find the nodes, of those not made before `since`, from which some target can be reached; the others need not run."""
         useful: set[int] = set()
         targets = {key[0] for key in self.wanted_outputs}
@@ -100,7 +101,7 @@ class _Pass:
                     elif id(edge) in self.wanted_leaves:  # type: ignore[operator]
                         useful.add(id(node))
                 continue
-            if id(node) in seen or node.sequence < since:
+            if id(node) in seen or node.sequence < self.since:
                 continue
             seen.add(id(node))
             stack.append((node, True))
@@ -170,21 +171,24 @@ class _Pass:
         heap, waiting = self.heap, self.waiting
         while heap:
             node, grads = waiting.pop(heapq.heappop(heap))
-            if node.capture is not None:
-                for nr, hooks in node.capture.items():
-                    if grads[nr] is not None:
-                        grads[nr] = self.call_hooks(hooks, grads[nr])  # type: ignore[arg-type]
-            if node.retained is not None:
-                for nr, reference in node.retained.items():
-                    tensor = reference()
-                    if tensor is not None and (g := grads[nr]) is not None:
-                        tensor._grad = g.clone() if tensor._grad is None else tensor._grad + g
+            if (node.capture is not None or node.retained is not None) and node.sequence >= self.since:
+                self.tell(node, grads)
             if self.wanted_outputs:
                 for nr, g in enumerate(grads):
                     if g is not None and (id(node), nr) in self.wanted_outputs:
                         self.captured[id(node), nr] = g
             if self.useful is None or id(node) in self.useful:
                 self.step(node, grads)
+
+    def tell(self, node: Node, grads: list[Tensor | None]) -> None:
+        """Call the hooks of a node's outputs, and give those their gradients that retain them."""
+        for nr, hooks in (node.capture or {}).items():
+            if (grad := grads[nr]) is not None:
+                grads[nr] = self.call_hooks(hooks, grad)
+        for nr, reference in (node.retained or {}).items():
+            tensor = reference()
+            if tensor is not None and (grad := grads[nr]) is not None:
+                tensor._grad = grad.clone() if tensor._grad is None else tensor._grad + grad
 
     def finish_leaves(self) -> None:
         """All gradients are there: keep them, or add them to ``.grad``."""
@@ -296,7 +300,7 @@ class _Pass:
         """The gradient of a leaf is complete: run its hooks, and keep it or add it to ``.grad``."""
         tape.thread.position = self.outer
         notes = leaf.__dict__
-        if "_hooks" in notes:
+        if "_hooks" in notes and not self.since:
             grad = self.call_hooks(notes["_hooks"], grad)
         node = AccumulateGrad.existing(leaf) if AccumulateGrad.in_use else None
         if not self.accumulate:
@@ -421,8 +425,8 @@ def run_backward(
 ) -> list[Tensor | None]:
     """Send gradients from `tensors` back through the graph.
 
-    With `accumulate` they are added to the leaves' ``.grad``; without, those of `targets` are returned. With targets, nodes whose
-    sequence number is below `since` are sent gradients, but do not run.
+    With `accumulate` they are added to the leaves' ``.grad``; without, those of `targets` are returned. Nodes whose sequence
+    number is below `since` are sent gradients, but do not run; then no hook of theirs, or of a leaf, is called.
     """
     given = _roots(tensors, grad_tensors)
     retain_graph = create_graph if retain_graph is None else retain_graph
@@ -441,10 +445,10 @@ def run_backward(
     roots = [(edge, g if g is not None else _ones(edge, _fresh_ones)) for edge, g in given]
     if graph is not None and known is not None:
         graph = known_pass.read(*roots[0])  # with the gradient that the pass is to begin with
-    run = _Pass([edge for edge, _ in roots], create_graph, retain_graph, targets, accumulate)
+    run = _Pass([edge for edge, _ in roots], create_graph, retain_graph, targets, accumulate, since)
     recording = known_pass.Recording() if known is not None and not known.hopeless else None
     if targets is not None:
-        run.prune((edge[0] for edge, _ in roots if type(edge) is tuple), since)
+        run.prune(edge[0] for edge, _ in roots if type(edge) is tuple)
     if AccumulateGrad.in_use and recording is None:  # no leaf of a pass that is recorded is watched
         run.count_uses()
     run.shared.update(id(g._storage) for _, g in roots)

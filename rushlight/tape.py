@@ -111,6 +111,12 @@ def record(plan: Plan | Routine, outputs: Sequence[Operand], inputs: Sequence[Op
     return position
 
 
+def entry_added(nbytes: int) -> None:
+    """An entry has been put behind all that is pending, whose results have so many bytes."""
+    state.owed += nbytes
+    if state.owed > config.OWED_BYTES:
+        flush("budget")
+
 
 def runs_directly(routine: Routine) -> bool:
     """Whether a routine's entry can run now, in one native call of its own: nothing is pending before it, and it is compiled."""

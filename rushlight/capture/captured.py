@@ -29,6 +29,7 @@ from ..storage import Storage, TensorBase
 from ..tensor import Tensor
 from ..utils._pytree import LeafSpec, tree_flatten, tree_unflatten
 from .again import Again, Settling
+from .at_once import Straight
 from .backward import Backward
 from .guards import Guards
 from .operands import Operands
@@ -89,7 +90,7 @@ class Captured:
         written = {was.region[0]: t._storage.version - was.version for t, was in zip(sources, before, strict=True)}
         self.written = [(bases[storage], advance) for storage, advance in written.items() if advance]
         self._keep_checks(recorder, regions)
-        self.settling = Settling()
+        self.settling, self.straight = Settling(), Straight()
 
     @staticmethod
     def _check_sources(sources: Sequence[Any], before: Sequence[Before]) -> None:
@@ -167,6 +168,10 @@ class Captured:
                 else:
                     kept.append(argument)
             self.checks.append((function, kept))
+
+    def has_effects(self) -> bool:
+        """Whether a replay does more than to make tensors of their own, for outputs that require grad."""
+        return self.backward is None or bool(self.views or self.grads or self.written or self.steps or self.optimizers or self.checks or self.operands.held)
 
     def replay(self, sources: Sequence[Any], again: Again | None = None) -> Any:
         """The function's result and effects, with what the guards have found. Raises `Refused`, before anything is done, where tensors lie otherwise.

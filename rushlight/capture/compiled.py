@@ -68,6 +68,13 @@ class CompiledFunction:
         return f"<compiled {self.function!r}>"
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        for captured in self.recordings:
+            program = captured.straight.program
+            if program is not None and not kwargs:
+                found = program(args)
+                if found is not NotImplemented:
+                    self._replayed(captured)
+                    return found
         if runs_as_it_is():
             return self.function(*args, **kwargs)
         for captured in tuple(self.recordings):
@@ -78,18 +85,16 @@ class CompiledFunction:
                 continue
             try:
                 found = captured.replay(sources, again)
-                if again is None:
+                if captured.backward is not None:
+                    captured.straight.note(captured, args, kwargs)
+                elif again is None:
                     captured.settling.note(captured, args, kwargs, sources)
             except Refused as reason:
                 self.changed = str(reason)
                 if isinstance(reason, Stale):
                     self.recordings.remove(captured)
                 continue
-            self.replays += 1
-            tape.state.replays += 1
-            if self.recordings[0] is not captured:
-                self.recordings.remove(captured)
-                self.recordings.insert(0, captured)
+            self._replayed(captured)
             return found
         if not self.changed and self.recordings:
             self.changed = str(self.recordings[-1].guards.match(args, kwargs))
@@ -99,6 +104,12 @@ class CompiledFunction:
                 warnings.warn(f"{self.function!r} has been recorded {LIMIT} times, the last time because of {self.changed}. Further kinds of calls run on the tape.", stacklevel=2)
             return self.function(*args, **kwargs)
         return self._record(args, kwargs)
+
+    def _replayed(self, captured: Captured) -> None:
+        self.replays += 1
+        tape.state.replays += 1
+        if self.recordings[0] is not captured:
+            self.recordings = [captured, *[other for other in self.recordings if other is not captured]]
 
     def _record(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         position = tape.user_position(3)

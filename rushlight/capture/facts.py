@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import dtypes as dt, settings
 from ..devices import device
+from ..engine.checks import Checks
 from ..graph import Node, grad_state, refresh_view
 from ..memory_formats import layout as memory_layout, memory_format
 from ..nn import Module
@@ -111,6 +112,14 @@ def current_modes() -> tuple[Any, ...]:
 
 
 MODES = ("grad mode", "inference mode", "default dtype", "deterministic algorithms", "anomaly detection", "hooks on saved tensors", "autocast")
+
+
+def note_modes(checks: Checks) -> None:
+    """All that `current_modes` reads on this thread must stay as it is."""
+    for name in ("enabled", "inference", "anomaly", "saved_hooks", "autocast"):
+        checks.entry(grad_state.__dict__, name)
+    checks.item(vars(dt), "_default")
+    checks.item(vars(settings), "_deterministic")
 
 
 def history(tensor: Any) -> tuple[bool, bool]:

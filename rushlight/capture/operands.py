@@ -23,11 +23,12 @@ _region = attrgetter("_storage", "_offset", "_layout")
 _special = attrgetter("special")
 
 
-class _Still(NamedTuple):
+class Still(NamedTuple):
     """Operands that lie where they lay, for as long as `hold` says so and the guards are these."""
 
     quick: Quick
-    hold: Callable[[], bool]
+    checks: Checks
+    hold: Callable[[], bool]  # the checks, prepared
     regions: list[Region]  # of all operands, once
     storages: frozenset[Storage]  # of those that lie still
     moving: list[tuple[int, int]]  # the others: an operand, and its source
@@ -63,11 +64,11 @@ class Operands:
                 self.shared.append((n, other, offset - self.recorded[other][1]))
         self.storages = len(begins)
         self._seen: Quick | None = None  # the guards under which all operands were looked at last
-        self._still: _Still | None = None
+        self.still: Still | None = None
 
     def find(self, sources: Sequence[Any], quick: Quick) -> tuple[list[Region], int]:
         """The operands now, and the most special of their storages. Raises `Refused` where they do not lie to each other as they did."""
-        still = self._still
+        still = self.still
         if still is not None and still.quick is quick and still.hold():
             regions = still.regions.copy()
             for at, n in still.moving:
@@ -85,7 +86,7 @@ class Operands:
         if self._seen is not quick:
             self._seen = quick
         elif (still is None or still.quick is not quick) and not special and not self.same:
-            self._still = self._lying_still(sources, regions, quick)
+            self.still = self._lying_still(sources, regions, quick)
         return regions, special
 
     def _check(self, sources: Sequence[Any], regions: Sequence[Region]) -> int:
@@ -103,7 +104,7 @@ class Operands:
             raise Refused("a tensor on the meta device")
         return special
 
-    def _lying_still(self, sources: Sequence[Any], regions: list[Region], quick: Quick) -> _Still | None:
+    def _lying_still(self, sources: Sequence[Any], regions: list[Region], quick: Quick) -> Still | None:
         """None where what moves shares memory with anything."""
         moving = [(at, n) for at, n in enumerate(self.sources) if id(sources[n]) not in quick.fixed_ids]
         ats = {at for at, _ in moving}
@@ -117,4 +118,4 @@ class Operands:
         storages = frozenset(region[0] for at, region in enumerate(regions) if at not in ats)
         for storage in storages:
             checks.slot(storage, "special")
-        return _Still(quick, checks.prepared(), [region if at not in ats else (None, 0, None) for at, region in enumerate(regions)], storages, moving)
+        return Still(quick, checks, checks.prepared(), [region if at not in ats else (None, 0, None) for at, region in enumerate(regions)], storages, moving)

@@ -261,6 +261,13 @@ class Checks:
         kind = _LIST if type(owner) is list else _DICTIONARY
         self._note(lambda: len(_contents(owner)) == len(now) and all(map(is_, _contents(owner), now)), kind, owner, now, len(owner), now)
 
+    def include(self, other: Checks) -> None:
+        """All looks of another must find what they found, too."""
+        self._looks += other._looks
+        self._rows += other._rows
+        self._kept += other._kept
+        self._hold = None
+
     def hold(self) -> bool:
         """Whether every look finds what it found when it was noted."""
         return (self._hold or self.prepared())()

@@ -56,8 +56,9 @@ def _only(places: Sequence[int]) -> int:
 
 @functools.cache
 def slot(kind: type, name: str, *arguments: Any) -> int:
-    """Where objects of a class, which these arguments make, have a slot."""
-    mark, one = object(), kind(*arguments)
+    """Where objects of a class have a slot. `arguments` make one, where an empty one will not do."""
+    make: Callable[..., Any] = kind if arguments else functools.partial(kind.__new__, kind)
+    mark, one = object(), make(*arguments)
     setattr(one, name, mark)
     places = _places(one, id(mark), kind.__basicsize__)
     setattr(one, name, None)  # which whatever lets go of the object can read

@@ -107,14 +107,15 @@ def _check_tensors(values: Any, name: str) -> None:
         raise TypeError(f"Invalid function argument. Expected parameter `{name}` of type List[torch.Tensor]\n             but got {type(values)} instead.")
 
 
-def _outside(group: Any, function: str) -> bool:
+def joined(group: Any, function: str) -> ProcessGroup | None:
+    """The group; None, with a warning, where this process does not belong to it."""
     if group is not GroupMember.NON_GROUP_MEMBER:
-        return False
+        return the_group(group)
     warnings.warn(f"Running {function} on global rank {default_group().rank()} which does not belong to the given group.", stacklevel=3)
-    return True
+    return None
 
 
-def _rank_in(group: ProcessGroup, global_rank: int | None, group_rank: int | None, what: str, function: str) -> int:
+def rank_in(group: ProcessGroup, global_rank: int | None, group_rank: int | None, what: str, function: str) -> int:
     """The rank in the group of the process that an argument names by its rank in the job, or in the group."""
     if group_rank is None and global_rank is None:
         raise ValueError(f"Must specify {what} or group_{what}")
@@ -123,6 +124,14 @@ def _rank_in(group: ProcessGroup, global_rank: int | None, group_rank: int | Non
             raise RuntimeError(f"ProcessGroupGloo::{function}: invalid root rank: {global_rank}")
         group_rank = group.ranks.index(global_rank)
     return group_rank
+
+
+def _check_list(name: str, given: Any, at_root: bool, root: str) -> None:
+    """The root gives a list of tensors, nobody else does."""
+    if at_root and not given:
+        raise ValueError(f"Argument ``{name}`` must be specified on {root} rank.")
+    if given and not at_root:
+        raise ValueError(f"Argument ``{name}`` must NOT be specified on non-{root} ranks.")
 
 
 # Tensors as bytes
@@ -149,7 +158,7 @@ def _write_all(tensors: Sequence[Tensor], found: Sequence[np.ndarray]) -> None:
         _write(tensor, values)
 
 
-def _exchange(group: ProcessGroup, label: Label, parts: Sequence[bytes]) -> list[bytes | bytearray]:
+def exchange(group: ProcessGroup, label: Label, parts: Sequence[bytes]) -> list[bytes | bytearray]:
     """Send ``parts[rank]`` to each process of the group, and return what each has sent here."""
     me = group.rank()
     for rank in range(me + 1, me + group.size()):
@@ -178,27 +187,31 @@ def _check_op(op: Any, dtype: dt.dtype) -> None:
 def broadcast(tensor: Tensor, src: int | None = None, group: Any = None, async_op: bool = False, group_src: int | None = None) -> Work | None:
     """Give all processes the tensor that process `src` has."""
     _check_tensor(tensor)
-    if _outside(group, "broadcast"):
+    if (group := joined(group, "broadcast")) is None:
         return None
-    group = the_group(group)
-    root, label = _rank_in(group, src, group_src, "src", "broadcast"), group.next_label()
-    if group.rank() == root:
-        data = _packed(tensor)
-        return _start(lambda: [group.send(rank, label, data) for rank in range(group.size()) if rank != root], _done, async_op)
-    return _start(lambda: _unpacked(group.receive(root, label), tensor), lambda found: _write(tensor, found), async_op)
+    root, label = rank_in(group, src, group_src, "src", "broadcast"), group.next_label()
+    if group.rank() != root:
+        return _start(lambda: _unpacked(group.receive(root, label), tensor), lambda found: _write(tensor, found), async_op)
+    data = _packed(tensor)
+
+    def job() -> None:
+        for rank in range(group.size()):
+            if rank != root:
+                group.send(rank, label, data)
+
+    return _start(job, _done, async_op)
 
 
 def all_reduce(tensor: Tensor, op: Any = ReduceOp.SUM, group: Any = None, async_op: bool = False) -> Work | None:
     """Replace the tensor, in all processes, by the sum (or product, ...) of what they have."""
     _check_tensor(tensor)
-    if _outside(group, "all_reduce"):
+    if (group := joined(group, "all_reduce")) is None:
         return None
-    group = the_group(group)
     _check_op(op, tensor._layout.dtype)
     label, data = group.next_label(), _packed(tensor)
 
     def job() -> np.ndarray:
-        return _reduced([_unpacked(part, tensor) for part in _exchange(group, label, [data] * group.size())], op)
+        return _reduced([_unpacked(part, tensor) for part in exchange(group, label, [data] * group.size())], op)
 
     return _start(job, lambda found: _write(tensor, found), async_op)
 
@@ -206,11 +219,10 @@ def all_reduce(tensor: Tensor, op: Any = ReduceOp.SUM, group: Any = None, async_
 def reduce(tensor: Tensor, dst: int | None = None, op: Any = ReduceOp.SUM, group: Any = None, async_op: bool = False, group_dst: int | None = None) -> Work | None:
     """`all_reduce` for one process alone; in the others the tensor stays what it is."""
     _check_tensor(tensor)
-    if _outside(group, "reduce"):
+    if (group := joined(group, "reduce")) is None:
         return None
-    group = the_group(group)
     _check_op(op, tensor._layout.dtype)
-    root, label, data = _rank_in(group, dst, group_dst, "dst", "reduce"), group.next_label(), _packed(tensor)
+    root, label, data = rank_in(group, dst, group_dst, "dst", "reduce"), group.next_label(), _packed(tensor)
     if group.rank() != root:
         return _start(lambda: group.send(root, label, data), _done, async_op)
 
@@ -236,9 +248,8 @@ def all_gather(tensor_list: list[Tensor], tensor: Tensor, group: Any = None, asy
     """Give each process the tensors of all, in the order of their ranks."""
     _check_tensors(tensor_list, "tensor_list")
     _check_tensor(tensor)
-    if _outside(group, "all_gather"):
+    if (group := joined(group, "all_gather")) is None:
         return None
-    group = the_group(group)
     _check_outputs("allgather", tensor_list, group, tensor)
     return _all_to_all(group, [tensor] * group.size(), tensor_list, async_op)
 
@@ -247,9 +258,8 @@ def all_gather_into_tensor(output_tensor: Tensor, input_tensor: Tensor, group: A
     """`all_gather` into parts of one tensor."""
     _check_tensor(input_tensor, "input_tensor")
     _check_tensor(output_tensor, "output_tensor")
-    if _outside(group, "all_gather_into_tensor"):
+    if (group := joined(group, "all_gather_into_tensor")) is None:
         return None
-    group = the_group(group)
     return _all_to_all(group, [input_tensor] * group.size(), _parts(output_tensor, input_tensor, group), async_op)
 
 
@@ -264,7 +274,7 @@ def _all_to_all(group: ProcessGroup, sent: Sequence[Tensor], received: Sequence[
     label, data = group.next_label(), [_packed(tensor) for tensor in sent]
 
     def job() -> list[np.ndarray]:
-        return [_unpacked(part, tensor) for part, tensor in zip(_exchange(group, label, data), received, strict=True)]
+        return [_unpacked(part, tensor) for part, tensor in zip(exchange(group, label, data), received, strict=True)]
 
     return _start(job, lambda found: _write_all(received, found), async_op)
 
@@ -273,16 +283,17 @@ def all_to_all(output_tensor_list: list[Tensor], input_tensor_list: list[Tensor]
     """Send one tensor of a list to each process, and receive one from each."""
     _check_tensors(output_tensor_list, "output_tensor_list")
     _check_tensors(input_tensor_list, "input_tensor_list")
-    return None if _outside(group, "all_to_all") else _all_to_all(the_group(group), input_tensor_list, output_tensor_list, async_op)
+    if (group := joined(group, "all_to_all")) is None:
+        return None
+    return _all_to_all(group, input_tensor_list, output_tensor_list, async_op)
 
 
 def all_to_all_single(output: Tensor, input: Tensor, output_split_sizes: list[int] | None = None, input_split_sizes: list[int] | None = None, group: Any = None, async_op: bool = False) -> Work | None:
     """`all_to_all` of parts of one tensor along its first dim: equal ones, unless their sizes are given."""
     _check_tensor(output, "output")
     _check_tensor(input, "input")
-    if _outside(group, "all_to_all_single"):
+    if (group := joined(group, "all_to_all_single")) is None:
         return None
-    group = the_group(group)
     cuts = [sizes or tensor._layout.shape[0] // group.size() for tensor, sizes in ((output, output_split_sizes), (input, input_split_sizes))]
     return _all_to_all(group, input.detach().split(cuts[1]), output.detach().split(cuts[0]), async_op)
 
@@ -290,19 +301,15 @@ def all_to_all_single(output: Tensor, input: Tensor, output_split_sizes: list[in
 def gather(tensor: Tensor, gather_list: list[Tensor] | None = None, dst: int | None = None, group: Any = None, async_op: bool = False, group_dst: int | None = None) -> Work | None:
     """Give process `dst` (0) the tensors of all."""
     _check_tensor(tensor)
-    if _outside(group, "gather"):
+    if (group := joined(group, "gather")) is None:
         return None
-    group = the_group(group)
-    root = _rank_in(group, group.ranks[0] if dst is None else dst, group_dst, "dst", "gather")
-    if group.rank() != root:
-        if gather_list:
-            raise ValueError("Argument ``gather_list`` must NOT be specified on non-destination ranks.")
-        label, data = group.next_label(), _packed(tensor)
-        return _start(lambda: group.send(root, label, data), _done, async_op)
-    if not gather_list:
-        raise ValueError("Argument ``gather_list`` must be specified on destination rank.")
-    _check_outputs("gather", gather_list, group, tensor)
+    root = rank_in(group, group.ranks[0] if dst is None else dst, group_dst, "dst", "gather")
+    _check_list("gather_list", gather_list, group.rank() == root, "destination")
+    if gather_list:
+        _check_outputs("gather", gather_list, group, tensor)
     label, data = group.next_label(), _packed(tensor)
+    if not gather_list:
+        return _start(lambda: group.send(root, label, data), _done, async_op)
 
     def job() -> list[np.ndarray]:
         return [_unpacked(data if rank == root else group.receive(rank, label), out) for rank, out in enumerate(gather_list)]
@@ -313,20 +320,15 @@ def gather(tensor: Tensor, gather_list: list[Tensor] | None = None, dst: int | N
 def scatter(tensor: Tensor, scatter_list: list[Tensor] | None = None, src: int | None = None, group: Any = None, async_op: bool = False, group_src: int | None = None) -> Work | None:
     """Give each process one of the tensors that process `src` (0) has."""
     _check_tensor(tensor)
-    if _outside(group, "scatter"):
+    if (group := joined(group, "scatter")) is None:
         return None
-    group = the_group(group)
-    root = _rank_in(group, group.ranks[0] if src is None else src, group_src, "src", "scatter")
-    if group.rank() != root:
-        if scatter_list:
-            raise ValueError("Argument ``scatter_list`` must NOT be specified on non-source ranks.")
-        label = group.next_label()
-        return _start(lambda: _unpacked(group.receive(root, label), tensor), lambda found: _write(tensor, found), async_op)
-    if not scatter_list:
-        raise ValueError("Argument ``scatter_list`` must be specified on source rank.")
-    label, data = group.next_label(), [_packed(part) for part in scatter_list]
+    root = rank_in(group, group.ranks[0] if src is None else src, group_src, "src", "scatter")
+    _check_list("scatter_list", scatter_list, group.rank() == root, "source")
+    label, data = group.next_label(), [_packed(part) for part in scatter_list or ()]
 
     def job() -> np.ndarray:
+        if not data:
+            return _unpacked(group.receive(root, label), tensor)
         for rank in range(group.size()):
             if rank != root:
                 group.send(rank, label, data[rank])
@@ -339,14 +341,13 @@ def reduce_scatter(output: Tensor, input_list: list[Tensor], op: Any = ReduceOp.
     """Reduce a list of tensors over the processes, and give each process one of the results."""
     _check_tensor(output, "output")
     _check_tensors(input_list, "input_list")
-    if _outside(group, "reduce_scatter"):
+    if (group := joined(group, "reduce_scatter")) is None:
         return None
-    group = the_group(group)
     _check_op(op, output._layout.dtype)
     label, data = group.next_label(), [_packed(part) for part in input_list]
 
     def job() -> np.ndarray:
-        return _reduced([_unpacked(part, output) for part in _exchange(group, label, data)], op)
+        return _reduced([_unpacked(part, output) for part in exchange(group, label, data)], op)
 
     return _start(job, lambda found: _write(output, found), async_op)
 
@@ -355,18 +356,17 @@ def reduce_scatter_tensor(output: Tensor, input: Tensor, op: Any = ReduceOp.SUM,
     """`reduce_scatter` of parts of one tensor."""
     _check_tensor(output, "output")
     _check_tensor(input, "input")
-    if _outside(group, "reduce_scatter_tensor"):
+    if (group := joined(group, "reduce_scatter_tensor")) is None:
         return None
-    return reduce_scatter(output, _parts(input, output, the_group(group)), op, group, async_op)
+    return reduce_scatter(output, _parts(input, output, group), op, group, async_op)
 
 
 def barrier(group: Any = None, async_op: bool = False, device_ids: Any = None) -> Work | None:
     """Wait until all processes of the group have come here."""
-    if _outside(group, "barrier"):
+    if (group := joined(group, "barrier")) is None:
         return None
-    group = the_group(group)
     label = group.next_label()
-    return _start(lambda: _exchange(group, label, [b""] * group.size()), _done, async_op)
+    return _start(lambda: exchange(group, label, [b""] * group.size()), _done, async_op)
 
 
 def monitored_barrier(group: Any = None, timeout: timedelta | None = None, wait_all_ranks: bool = False) -> None:
@@ -385,10 +385,9 @@ def _check_peer(group: ProcessGroup, peer: int, what: str) -> None:
 def isend(tensor: Tensor, dst: int | None = None, group: Any = None, tag: int = 0, group_dst: int | None = None) -> Work | None:
     """`send` that goes on."""
     _check_tensor(tensor)
-    if _outside(group, "isend"):
+    if (group := joined(group, "isend")) is None:
         return None
-    group = the_group(group)
-    peer = _rank_in(group, dst, group_dst, "dst", "send")
+    peer = rank_in(group, dst, group_dst, "dst", "send")
     _check_peer(group, peer, "destination")
     data = _packed(tensor)
     return _start(lambda: group.send(peer, (group.number, POINT_TO_POINT, tag), data), _done, True)
@@ -401,13 +400,12 @@ def send(tensor: Tensor, dst: int | None = None, group: Any = None, tag: int = 0
         work.wait()
 
 
-def _receive(tensor: Tensor, src: int | None, group: Any, tag: int, group_src: int | None) -> Work:
+def _receive(tensor: Tensor, src: int | None, group: ProcessGroup, tag: int, group_src: int | None) -> Work:
     """A receipt under way, which notes the rank of the process that has sent."""
-    group = the_group(group)
     if src is None and group_src is None:
         peers = [rank for rank in group.ranks if rank != group.mesh.rank]
     else:
-        peer = _rank_in(group, src, group_src, "src", "recv")
+        peer = rank_in(group, src, group_src, "src", "recv")
         _check_peer(group, peer, "source")
         peers = [group.ranks[peer]]
     label = group.number, POINT_TO_POINT, tag
@@ -423,13 +421,15 @@ def _take(work: Any, tensor: Tensor, found: tuple[int, bytes]) -> None:
 def irecv(tensor: Tensor, src: int | None = None, group: Any = None, tag: int = 0, group_src: int | None = None) -> Work | None:
     """`recv` that goes on."""
     _check_tensor(tensor)
-    return None if _outside(group, "irecv") else _receive(tensor, src, group, tag, group_src)
+    if (group := joined(group, "irecv")) is None:
+        return None
+    return _receive(tensor, src, group, tag, group_src)
 
 
 def recv(tensor: Tensor, src: int | None = None, group: Any = None, tag: int = 0, group_src: int | None = None) -> int:
     """Receive a tensor from process `src`, or from any when None; returns the sender's rank."""
     _check_tensor(tensor)
-    if _outside(group, "recv"):
+    if (group := joined(group, "recv")) is None:
         return -1
     work: Any = _receive(tensor, src, group, tag, group_src)
     work.wait()

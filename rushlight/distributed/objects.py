@@ -5,25 +5,22 @@ from __future__ import annotations
 import pickle
 from typing import Any
 
-from .collectives import _exchange, _outside, _rank_in
-from .groups import the_group
+from .collectives import exchange, joined, rank_in
 
 
 def all_gather_object(object_list: list[Any], obj: Any, group: Any = None) -> None:
     """Fill the list with the objects of all processes, in the order of their ranks."""
-    if _outside(group, "all_gather_object"):
+    if (group := joined(group, "all_gather_object")) is None:
         return
-    group = the_group(group)
-    found = _exchange(group, group.next_label(), [pickle.dumps(obj)] * group.size())
+    found = exchange(group, group.next_label(), [pickle.dumps(obj)] * group.size())
     object_list[:] = [pickle.loads(part) for part in found]
 
 
 def gather_object(obj: Any, object_gather_list: list[Any] | None = None, dst: int | None = None, group: Any = None, group_dst: int | None = None) -> None:
     """Give process `dst` (0) the objects of all."""
-    if _outside(group, "gather_object"):
+    if (group := joined(group, "gather_object")) is None:
         return
-    group = the_group(group)
-    root, label = _rank_in(group, group.ranks[0] if dst is None else dst, group_dst, "dst", "gather"), group.next_label()
+    root, label = rank_in(group, group.ranks[0] if dst is None else dst, group_dst, "dst", "gather"), group.next_label()
     if group.rank() != root:
         group.send(root, label, pickle.dumps(obj))
         return
@@ -34,10 +31,9 @@ def gather_object(obj: Any, object_gather_list: list[Any] | None = None, dst: in
 
 def broadcast_object_list(object_list: list[Any], src: int | None = None, group: Any = None, device: Any = None, group_src: int | None = None) -> None:
     """Give all processes the objects of the list that process `src` has."""
-    if _outside(group, "broadcast_object_list"):
+    if (group := joined(group, "broadcast_object_list")) is None:
         return
-    group = the_group(group)
-    root, label = _rank_in(group, group.ranks[0] if src is None else src, group_src, "src", "broadcast"), group.next_label()
+    root, label = rank_in(group, group.ranks[0] if src is None else src, group_src, "src", "broadcast"), group.next_label()
     if group.rank() != root:
         object_list[:] = pickle.loads(group.receive(root, label))
         return
@@ -51,10 +47,9 @@ def scatter_object_list(scatter_object_output_list: list[Any], scatter_object_in
     """Give each process one of the objects that process `src` (0) has, as the first of its output list."""
     if not isinstance(scatter_object_output_list, list) or not scatter_object_output_list:
         raise ValueError("Expected argument scatter_object_output_list to be a list of size at least 1.")
-    if _outside(group, "scatter_object_list"):
+    if (group := joined(group, "scatter_object_list")) is None:
         return
-    group = the_group(group)
-    root, label = _rank_in(group, group.ranks[0] if src is None else src, group_src, "src", "scatter"), group.next_label()
+    root, label = rank_in(group, group.ranks[0] if src is None else src, group_src, "src", "scatter"), group.next_label()
     if group.rank() != root:
         scatter_object_output_list[0] = pickle.loads(group.receive(root, label))
         return

@@ -446,6 +446,13 @@ class HeadKernel(Writer):
         factor = self.exp2(self.sub(maximum, subtracted))
         return highest, subtracted, factor
 
+    def closed(self, maximum: Value, total: Value) -> tuple[Value, Value]:
+        """What the sums over all keys are multiplied by, and the logsumexp; 0 and infinity where there were no keys."""
+        nothing = self.compare("oeq", total, self.zero())
+        known = self.fma(maximum, self.like(math.log(2), maximum), log(self, total))
+        factor = self.select(nothing, self.zero(), self.div(self.like(1.0, total), total))
+        return factor, self.select(nothing, self.like(math.inf, known), known)
+
     def restrict(self, scores: Value, query: Value, key: Value, mask: Rows | None) -> None:
         """Add the mask to a tile of scores; -inf for keys that do not exist or come after the query."""
         if mask is not None:
@@ -522,11 +529,9 @@ def _forward_kernel(head: int, causal: bool, mask_type: str) -> Kernel:
             k.call(k.accumulate_across, weights, values.base, k.index(values.step), count, sums.base, k.index(sums.step))
             steps.next = [highest, loop.results[0]]
         maximum, total = steps.results
-        nothing = k.compare("oeq", total, k.zero())
-        k.store(k.select(nothing, k.zero(), k.div(k.like(1.0, total), total)), factors)
+        factor, known = k.closed(maximum, total)
+        k.store(factor, factors)
         k.copy(sums, Rows(k.at(output, blocks.index), output.step), k.least(left, LANES), factors)
-        known = k.fma(maximum, k.like(math.log(2), maximum), log(k, total))
-        known = k.select(nothing, k.like(math.inf, known), known)
         k.put(known, k.at(k.logsumexp, blocks.index), k.first_lanes(left))
     return Kernel(k.name, module([k.scores, k.accumulate_across, k.across, k]))
 

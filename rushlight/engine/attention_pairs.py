@@ -36,7 +36,6 @@ from .attention import (
 from .claims import claimed, claims
 from .elements import add_products, paired, round_sums
 from .emit import LANES, Builder, Loop, Value, module
-from .functions import log
 from .gemm_kernel import divide
 from .gemm_pack import PairOfLines
 from .kernel import WORKSPACE, Call, Kernel, Lowered, Pointer
@@ -283,11 +282,9 @@ def _forward_kernel(head: int, causal: bool, mask_type: str) -> Kernel:
                 k.call(k.accumulate_across, pairs, values, k.lshr(k.add(count, k.index(1)), 1), sums.base)
                 steps.next = [highest, loop.results[0]]
             maximum, total = steps.results
-            nothing = k.compare("oeq", total, k.zero())
-            k.store(k.select(nothing, k.zero(), k.div(k.like(1.0, total), total)), factors)
+            factor, known = k.closed(maximum, total)
+            k.store(factor, factors)
             k.rounded(sums, Rows(k.bf16_at(output, blocks.index), output.step), k.least(left, LANES), factors)
-            known = k.fma(maximum, k.like(math.log(2), maximum), log(k, total))
-            known = k.select(nothing, k.like(math.inf, known), known)
             k.put(known, k.at(k.logsumexp, blocks.index), k.first_lanes(left))
     return Kernel(k.name, module([*k.functions, k]))
 

@@ -12,7 +12,7 @@ from ...graph import grad_state
 from .. import init
 from ..module import Module
 from ..utils.rnn import PackedSequence
-from .utils import empty_parameter
+from .utils import changed, empty_parameter
 
 if TYPE_CHECKING:
     from ...dtypes import dtype as DType
@@ -157,20 +157,10 @@ class RNNBase(Module):
             init.uniform_(parameter, -bound, bound)
 
     def extra_repr(self) -> str:
-        parts = [f"{self.input_size}, {self.hidden_size}"]
-        if self.proj_size != 0:
-            parts.append(f"proj_size={self.proj_size}")
-        if self.num_layers != 1:
-            parts.append(f"num_layers={self.num_layers}")
-        if self.bias is not True:
-            parts.append(f"bias={self.bias}")
-        if self.batch_first is not False:
-            parts.append(f"batch_first={self.batch_first}")
-        if self.dropout != 0:
-            parts.append(f"dropout={self.dropout}")
-        if self.bidirectional is not False:
-            parts.append(f"bidirectional={self.bidirectional}")
-        return ", ".join(parts)
+        options = changed(
+            self, proj_size=0, num_layers=1, bias=True, batch_first=False, dropout=0, bidirectional=False
+        )
+        return ", ".join([f"{self.input_size}, {self.hidden_size}", *options])
 
     def __getstate__(self) -> dict[str, Any]:
         # PyTorch keeps as attributes what is computed here, and reads them from a file.

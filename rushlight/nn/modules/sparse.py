@@ -8,7 +8,7 @@ from ...autograd import no_grad
 from .. import functional as F, init
 from ..module import Module
 from ..parameter import Parameter
-from .utils import empty_parameter
+from .utils import changed, empty_parameter
 
 if TYPE_CHECKING:
     from ...dtypes import dtype as DType
@@ -112,18 +112,8 @@ class Embedding(_EmbeddingTable):
         )
 
     def extra_repr(self) -> str:
-        parts = [f"{self.num_embeddings}, {self.embedding_dim}"]
-        if self.padding_idx is not None:
-            parts.append(f"padding_idx={self.padding_idx}")
-        if self.max_norm is not None:
-            parts.append(f"max_norm={self.max_norm}")
-        if self.norm_type != 2:
-            parts.append(f"norm_type={self.norm_type}")
-        if self.scale_grad_by_freq is not False:
-            parts.append(f"scale_grad_by_freq={self.scale_grad_by_freq}")
-        if self.sparse is not False:
-            parts.append("sparse=True")
-        return ", ".join(parts)
+        options = changed(self, padding_idx=None, max_norm=None, norm_type=2, scale_grad_by_freq=False, sparse=False)
+        return ", ".join([f"{self.num_embeddings}, {self.embedding_dim}", *options])
 
     @classmethod
     def from_pretrained(
@@ -227,17 +217,9 @@ class EmbeddingBag(_EmbeddingTable):
         )
 
     def extra_repr(self) -> str:
-        parts = [f"{self.num_embeddings}, {self.embedding_dim}"]
-        if self.max_norm is not None:
-            parts.append(f"max_norm={self.max_norm}")
-        if self.norm_type != 2:
-            parts.append(f"norm_type={self.norm_type}")
-        if self.scale_grad_by_freq is not False:
-            parts.append(f"scale_grad_by_freq={self.scale_grad_by_freq}")
-        parts.append(f"mode={self.mode!r}")
-        if self.padding_idx is not None:
-            parts.append(f"padding_idx={self.padding_idx}")
-        return ", ".join(parts)
+        options = changed(self, max_norm=None, norm_type=2, scale_grad_by_freq=False)
+        options += [f"mode={self.mode!r}", *changed(self, padding_idx=None)]
+        return ", ".join([f"{self.num_embeddings}, {self.embedding_dim}", *options])
 
     @classmethod
     def from_pretrained(

@@ -21,6 +21,12 @@ def empty_parameter(shape: Sizes, device: DeviceLike = None, dtype: DType | None
     return Parameter(ops.empty(shape, device=device, dtype=dtype))
 
 
+def changed(module: object, **defaults: Any) -> list[str]:
+    """What `repr` says of options: ``name=value`` for each that is not its default."""
+    values = {name: getattr(module, name) for name in defaults}
+    return [f"{name}={value}" for name, value in values.items() if value != defaults[name]]
+
+
 def _ntuple(count: int) -> Callable[[Any], tuple[Any, ...]]:
     """A parser that turns one value, or an iterable, into a tuple; one value is repeated ``count`` times."""
 

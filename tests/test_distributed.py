@@ -91,7 +91,17 @@ def transfers(rank: int) -> dict[str, Any]:
     own: list[Any] = [None]
     dist.scatter_object_list(own, ["a", "b", "c"] if rank == 0 else None, 0)
     found["objects"] = [gathered, objects, own]
+    found["lists"] = []
+    for call in (lambda: dist.gather(values, [values] if rank else None), lambda: dist.scatter(values, [values] if rank else None), lambda: dist.gather_object(1, [None] if rank else None)):
+        with pytest.raises(ValueError) as caught:
+            call()
+        found["lists"].append(str(caught.value))
     outer = dist.new_group([0, 2])
+    found["outside"] = []
+    if rank == 1:
+        for call in (lambda: dist.all_reduce(values, group=outer), lambda: dist.recv(values, 0, outer), lambda: dist.gather_object(1, group=outer)):
+            with pytest.warns(UserWarning) as warned:
+                found["outside"].append([call(), str(warned[0].message).split()[1]])
     found["outer"] = [dist.get_rank(outer), dist.get_world_size(outer)]
     if rank != 1:
         ranks = torch.ones(1) * rank
@@ -165,6 +175,11 @@ BY_RANK = {
     "received": [[0.0, 0.0], [3.0, 4.0], [5.0, 6.0]],
     "around": [2.0, 0.0, 1.0],
     "objects": [[[{"rank": 0}, {"rank": 1}, {"rank": 2}], ["x", 0], [letter]] for letter in "abc"],
+    "lists": [
+        ["Argument ``gather_list`` must be specified on destination rank.", "Argument ``scatter_list`` must be specified on source rank.", "Argument ``gather_list`` must be specified on destination rank."],
+        *[["Argument ``gather_list`` must NOT be specified on non-destination ranks.", "Argument ``scatter_list`` must NOT be specified on non-source ranks.", "Argument ``gather_list`` must NOT be specified on non-destination ranks."]] * 2,
+    ],
+    "outside": [[], [[None, "all_reduce"], [-1, "irecv"], [None, "gather_object"]], []],
     "running mean": [[-0.112, -0.091], [-0.134, -0.082], [-0.089, -0.113]],
     "outer": [[0, 2, 2.0], [-1, -1], [1, 2, 2.0]],
 }

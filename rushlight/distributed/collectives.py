@@ -126,7 +126,7 @@ def rank_in(group: ProcessGroup, global_rank: int | None, group_rank: int | None
     return group_rank
 
 
-def _check_list(name: str, given: Any, at_root: bool, root: str) -> None:
+def check_list(name: str, given: Any, at_root: bool, root: str) -> None:
     """The root gives a list of tensors, nobody else does."""
     if at_root and not given:
         raise ValueError(f"Argument ``{name}`` must be specified on {root} rank.")
@@ -304,7 +304,7 @@ def gather(tensor: Tensor, gather_list: list[Tensor] | None = None, dst: int | N
     if (group := joined(group, "gather")) is None:
         return None
     root = rank_in(group, group.ranks[0] if dst is None else dst, group_dst, "dst", "gather")
-    _check_list("gather_list", gather_list, group.rank() == root, "destination")
+    check_list("gather_list", gather_list, group.rank() == root, "destination")
     if gather_list:
         _check_outputs("gather", gather_list, group, tensor)
     label, data = group.next_label(), _packed(tensor)
@@ -323,7 +323,7 @@ def scatter(tensor: Tensor, scatter_list: list[Tensor] | None = None, src: int |
     if (group := joined(group, "scatter")) is None:
         return None
     root = rank_in(group, group.ranks[0] if src is None else src, group_src, "src", "scatter")
-    _check_list("scatter_list", scatter_list, group.rank() == root, "source")
+    check_list("scatter_list", scatter_list, group.rank() == root, "source")
     label, data = group.next_label(), [_packed(part) for part in scatter_list or ()]
 
     def job() -> np.ndarray:
@@ -429,7 +429,7 @@ def irecv(tensor: Tensor, src: int | None = None, group: Any = None, tag: int = 
 def recv(tensor: Tensor, src: int | None = None, group: Any = None, tag: int = 0, group_src: int | None = None) -> int:
     """Receive a tensor from process `src`, or from any when None; returns the sender's rank."""
     _check_tensor(tensor)
-    if (group := joined(group, "recv")) is None:
+    if (group := joined(group, "irecv")) is None:
         return -1
     work: Any = _receive(tensor, src, group, tag, group_src)
     work.wait()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 from typing import Any
 
-from .collectives import exchange, joined, rank_in
+from .collectives import check_list, exchange, joined, rank_in
 
 
 def all_gather_object(object_list: list[Any], obj: Any, group: Any = None) -> None:
@@ -20,12 +20,12 @@ def gather_object(obj: Any, object_gather_list: list[Any] | None = None, dst: in
     """Give process `dst` (0) the objects of all."""
     if (group := joined(group, "gather_object")) is None:
         return
-    root, label = rank_in(group, group.ranks[0] if dst is None else dst, group_dst, "dst", "gather"), group.next_label()
-    if group.rank() != root:
+    root = rank_in(group, group.ranks[0] if dst is None else dst, group_dst, "dst", "gather")
+    check_list("gather_list", object_gather_list, group.rank() == root, "destination")
+    label = group.next_label()
+    if not object_gather_list:
         group.send(root, label, pickle.dumps(obj))
         return
-    if not object_gather_list:
-        raise ValueError("Argument ``gather_list`` must be specified on destination rank.")
     object_gather_list[:] = [obj if rank == root else pickle.loads(group.receive(rank, label)) for rank in range(group.size())]
 
 

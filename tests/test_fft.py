@@ -56,6 +56,58 @@ def test_precision_follows_the_input() -> None:
     assert torch.fft.fft(torch.ones(4, dtype=torch.int64)).dtype is torch.complex64
 
 
+def complex_numbers(*shape: int) -> np.ndarray:
+    return rng.standard_normal(shape) + 1j * rng.standard_normal(shape)
+
+
+#: All kinds of passes first and last, lines shorter and longer than vectors, sizes that are NumPy's.
+SIZES = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 15, 16, 18, 20, 27, 30, 32, 40, 45, 60, 64, 75, 81, 100, 250, 256, 400, 1000, 1024, 2048, 3125, 16384, 16385, 20000)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+@pytest.mark.parametrize("size", SIZES)
+def test_transforms_of_all_sizes(size: int, precision: str) -> None:
+    complex, tolerance = ("complex64", 1e-6) if precision == "float32" else ("complex128", 3e-15)
+    for shape in ((size,), (3, size)):
+        x = complex_numbers(*shape)
+        signal, half = x.real, np.fft.rfft(x.real)
+        half[..., 0] += 1j  # which a real signal has not
+        pairs = [
+            (torch.fft.fft(torch.tensor(x.astype(complex))), np.fft.fft(x)),
+            (torch.fft.ifft(torch.tensor(x.astype(complex)), norm="ortho"), np.fft.ifft(x, norm="ortho")),
+            (torch.fft.rfft(torch.tensor(signal.astype(precision))), np.fft.rfft(signal)),
+            (torch.fft.irfft(torch.tensor(half.astype(complex)), n=size), np.fft.irfft(half, n=size)),
+        ]
+        for found, expected in pairs:
+            np.testing.assert_allclose(found.numpy(), expected, rtol=0, atol=tolerance * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("inner", [1, 2, 5, 16, 37, 130])
+@pytest.mark.parametrize("size", [2, 5, 6, 7, 16, 24, 90, 128])
+def test_transforms_of_dims_that_are_not_the_last_one(size: int, inner: int) -> None:
+    x = complex_numbers(2, size, inner)
+    given = torch.tensor(x)
+    tolerance = 1e-14 * x.size
+    close(torch.fft.fft(given, dim=1), np.fft.fft(x, axis=1), tolerance)
+    close(torch.fft.ifftn(given, dim=(1, 0)), np.fft.ifftn(x, axes=(1, 0)), tolerance)
+    close(torch.fft.rfft2(given.real), np.fft.rfft2(x.real), tolerance)
+    close(torch.fft.irfftn(torch.fft.rfftn(given.real), s=x.shape), x.real, tolerance)
+    close(torch.fft.rfft(given.real.transpose(1, 2)), np.fft.rfft(x.real.transpose(0, 2, 1)), tolerance)
+
+
+@pytest.mark.parametrize("size", [8, 20, 27, 64, 125])
+def test_the_bits_of_a_transform_depend_neither_on_strides_nor_on_neighbours(size: int) -> None:
+    x = torch.tensor(complex_numbers(7, size).astype("complex64"))
+    for transform in (torch.fft.fft, torch.fft.ifft):
+        whole = transform(x)
+        assert torch.equal(torch.stack([transform(row) for row in x]), whole)
+        assert torch.equal(transform(x.t().contiguous().t()), whole)
+        assert torch.equal(transform(x.t().contiguous(), dim=0).t(), whole)
+    real = x.real.contiguous()
+    assert torch.equal(torch.stack([torch.fft.rfft(row) for row in real]), torch.fft.rfft(real))
+    assert torch.equal(torch.fft.fftn(x.t().contiguous().t()), torch.fft.fftn(x))
+
+
 def test_the_transformed_dims_of_the_result_are_innermost() -> None:
     assert torch.fft.fft(torch.ones(2, 3, 5), dim=1).stride() == (15, 1, 3)
     assert torch.fft.rfft(torch.ones(2, 5, 3), n=8, dim=1).stride() == (15, 1, 5)

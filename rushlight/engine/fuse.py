@@ -135,7 +135,7 @@ def _place(units: list[Unit], trace: Trace, step: Step, earliest: int) -> int:
             lowering = Calls(partial(_over_copies, lowering=lowering), half=AS_GIVEN)
     if isinstance(lowering, Loop):
         lowering = lowering.otherwise
-    if isinstance(lowering, Calls) and _native_operands(step, trace) and (lowered := _calls(lowering, step)) is not None:
+    if isinstance(lowering, Calls) and _native_operands(step, trace, lowering.complex) and (lowered := _calls(lowering, step)) is not None:
         units.append(Library(step, lowered))
     else:
         units.append(Interpreted(step))
@@ -161,10 +161,10 @@ def _calls(lowering: Calls, step: Step) -> Lowered | None:
     return plan.calls or None
 
 
-def _native_operands(step: Step, trace: Trace) -> bool:
+def _native_operands(step: Step, trace: Trace, complex: bool = False) -> bool:
     """Whether native code can have these operands: it has not all dtypes, and empty tensors are left to the interpreter."""
     layouts = (trace.slots[s].layout for s in (*step.inputs, *step.outputs) if s < len(trace.slots))
-    return all(layout.numel and layout.dtype in LOOP_MEMORY for layout in layouts)
+    return all(layout.numel and (layout.dtype in LOOP_MEMORY or (complex and layout.dtype.is_complex)) for layout in layouts)
 
 
 def join(group: Group, slots: Sequence[Slot], step: Step, lowering: Loop, space: Space) -> bool:

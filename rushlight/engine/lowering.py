@@ -76,12 +76,13 @@ class Calls:
 
     exact: whether NumPy's bits are the same, as they are of copies.
     half: how it is done in half precision (half.py), if it is: as float32 rounded at the end, as the bits that they are, or by `make` itself.
+    complex: whether `make` knows complex numbers.
     """
 
-    __slots__ = ("make", "exact", "half")
+    __slots__ = ("make", "exact", "half", "complex")
 
-    def __init__(self, make: Callable[[Plan], Lowered | None], *, exact: bool = False, half: str = "") -> None:
-        self.make, self.exact, self.half = make, exact, half
+    def __init__(self, make: Callable[[Plan], Lowered | None], *, exact: bool = False, half: str = "", complex: bool = False) -> None:
+        self.make, self.exact, self.half, self.complex = make, exact, half, complex
 
 
 Lowering = Loop | Calls

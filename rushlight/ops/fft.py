@@ -13,6 +13,8 @@ import numpy as np
 
 from .. import dtypes as dt
 from ..autocasting import SINGLE, autocasts
+from ..engine import fourier as native
+from ..engine.lowering import Calls
 from ..shape import Layout, Shape, layout, strides_in_order, wrap_dim
 from .card import Card, apply, tensor_of_array
 from .creation import arange
@@ -49,7 +51,7 @@ _c2c: Card = Card(
     "fft_c2c", "input", node_name="FftC2CBackward0",
     statics="dims norm forward",
     infer=lambda input, dims, norm, forward: _infer(input, dims, input.dtype),
-    numpy=_c2c_rule,
+    numpy=_c2c_rule, lowering=Calls(native.complex_to_complex, complex=True),
     grads={"input": lambda g, dims, norm, forward: apply(_c2c, (g,), (dims, _ADJOINT[norm], not forward))},
 )  # fmt: skip
 
@@ -66,7 +68,8 @@ _r2c = Card(
     "fft_r2c", "input", node_name="FftR2CBackward0",
     statics="dims norm",
     infer=lambda input, dims, norm: _infer(input, dims, input.dtype.to_complex(), input.shape[dims[-1]] // 2 + 1, True),
-    numpy=lambda input, dims, norm: np.fft.rfftn(input, axes=dims, norm=norm), grads={"input": _r2c_gradient},
+    numpy=lambda input, dims, norm: np.fft.rfftn(input, axes=dims, norm=norm), lowering=Calls(native.real_to_half, complex=True),
+    grads={"input": _r2c_gradient},
 )  # fmt: skip
 
 
@@ -86,7 +89,7 @@ _c2r = Card(
     statics="dims norm size",
     infer=lambda input, dims, norm, size: _infer(input, dims, input.dtype.to_real(), size, True),
     numpy=lambda input, dims, norm, size: np.fft.irfftn(input, [*(input.shape[d] for d in dims[:-1]), size], axes=dims, norm=norm),
-    grads={"input": _c2r_gradient},
+    lowering=Calls(native.half_to_real, complex=True), grads={"input": _c2r_gradient},
 )  # fmt: skip
 
 

@@ -438,6 +438,30 @@ def test_lbfgs_finds_the_minimum_of_rosenbrocks_function():
     assert param.tolist() == pytest.approx([1.0, 1.0], abs=1e-3)
 
 
+def test_the_state_of_lbfgs_is_kept_when_a_step_has_ended():
+    """In PyTorch's order, and without what a step that failed has found."""
+    param = torch.nn.Parameter(torch.tensor([0.3, -0.7]))
+    optimizer = torch.optim.LBFGS([param], max_iter=3)
+    calls = []
+
+    def closure():
+        calls.append(1)
+        if len(calls) == 2:
+            raise ValueError("not now")
+        optimizer.zero_grad()
+        loss = ((param - 1) ** 4).sum()
+        loss.backward()
+        return loss
+
+    with pytest.raises(ValueError, match="not now"):
+        optimizer.step(closure)
+    assert list(optimizer.state[param]) == ["func_evals", "n_iter"]
+    optimizer.state[param]["n_iter"] = 0
+    optimizer.step(closure)
+    names = "func_evals n_iter al d t old_dirs old_stps ro H_diag prev_flat_grad prev_loss"
+    assert " ".join(optimizer.state[param]) == names == " ".join(optimizer.state_dict()["state"][0])
+
+
 def test_swapped_parameters_are_stepped_and_the_own_ones_come_back():
     own, other = with_grad(), with_grad(5.0, 6.0)
     optimizer = torch.optim.Adam([own], lr=0.1)

@@ -108,6 +108,10 @@ def strong_wolfe(
     return bracket[low], evals
 
 
+#: What one step leaves to the next, in the order in which the state has it. Kept once a step has ended without an error.
+_KEPT = ("d", "t", "old_dirs", "old_stps", "ro", "H_diag", "prev_flat_grad", "prev_loss")
+
+
 class LBFGS(Optimizer):
     """Quasi-Newton steps from the last ``history_size`` gradients. ``step`` needs a closure, which it calls many times.
 
@@ -165,15 +169,17 @@ class LBFGS(Optimizer):
             real.add_(direction[offset : offset + size].view_as(real), alpha=step_size)
             offset += size
 
-    def _direction(self, state: dict[str, Any], flat_grad: Tensor, history_size: int) -> Tensor:
+    def _direction(
+        self, state: dict[str, Any], kept: dict[str, Any], flat_grad: Tensor, history_size: int
+    ) -> Tensor:
         """The product of minus the gradient with the approximate inverse Hessian (the two-loop recursion)."""
         if state["n_iter"] == 1:
-            state.update(old_dirs=[], old_stps=[], ro=[], H_diag=1)
+            kept.update(old_dirs=[], old_stps=[], ro=[], H_diag=1)
             return flat_grad.neg()
-        change = flat_grad.sub(state["prev_flat_grad"])
-        step = state["d"].mul(state["t"])
+        change = flat_grad.sub(kept["prev_flat_grad"])
+        step = kept["d"].mul(kept["t"])
         curvature = change.dot(step)
-        changes, steps, ro = state["old_dirs"], state["old_stps"], state["ro"]
+        changes, steps, ro = kept["old_dirs"], kept["old_stps"], kept["ro"]
         if curvature > 1e-10:
             if len(changes) == history_size:
                 for history in (changes, steps, ro):
@@ -181,13 +187,13 @@ class LBFGS(Optimizer):
             changes.append(change)
             steps.append(step)
             ro.append(1.0 / curvature)
-            state["H_diag"] = curvature / change.dot(change)
+            kept["H_diag"] = curvature / change.dot(change)
         weights = state.setdefault("al", [None] * history_size)
         direction = flat_grad.neg()
         for i in reversed(range(len(changes))):
             weights[i] = steps[i].dot(direction) * ro[i]
             direction.add_(changes[i], alpha=-weights[i])
-        direction = direction * state["H_diag"]
+        direction = direction * kept["H_diag"]
         for i in range(len(changes)):
             direction.add_(steps[i], alpha=weights[i] - changes[i].dot(direction) * ro[i])
         return direction
@@ -227,12 +233,13 @@ class LBFGS(Optimizer):
         if flat_grad.abs().max() <= tolerance_grad:
             return first_loss
 
+        kept = {name: state.get(name) for name in _KEPT}
         for iteration in range(1, max_iter + 1):
             state["n_iter"] += 1
-            direction = self._direction(state, flat_grad, group["history_size"])
+            direction = self._direction(state, kept, flat_grad, group["history_size"])
             t = min(1.0, 1.0 / flat_grad.abs().sum()) * lr if state["n_iter"] == 1 else lr
             previous_loss = loss
-            state.update(d=direction, t=t, prev_flat_grad=flat_grad, prev_loss=loss)
+            kept.update(d=direction, t=t, prev_flat_grad=flat_grad, prev_loss=loss)
             slope = flat_grad.dot(direction)
             if slope > -tolerance_change:
                 break
@@ -252,7 +259,7 @@ class LBFGS(Optimizer):
                     loss = float(closure())
                     flat_grad = self._flat_grad()
                     new_evals = 1
-            state["t"] = t
+            kept["t"] = t
             evals += new_evals
             state["func_evals"] += new_evals
 
@@ -264,4 +271,5 @@ class LBFGS(Optimizer):
                 break
             if abs(loss - previous_loss) < tolerance_change:
                 break
+        state.update(kept)
         return first_loss

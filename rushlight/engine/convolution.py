@@ -113,7 +113,7 @@ def input_gradient(plan: Plan) -> Lowered | None:
     """``convolution_input``: a contraction for each residue of the places modulo the stride."""
     if not _supported(plan):
         return None
-    grad, weight, out = _image(0, plan.operands[0]), _image(1, plan.operands[1]), _image(2, plan.outs[0])
+    grad, weight, out = _image(0, plan.operands[0]), _image(1, plan.operands[1]), _image(len(plan.operands), plan.outs[0])
     g = _Geometry.of(plan, weight.shape[2:])
     if _widens(plan, g, weight.shape):
         return half.as_float(plan, input_gradient)
@@ -122,7 +122,7 @@ def input_gradient(plan: Plan) -> Lowered | None:
     k = ((channels, weight.stride[0]), *zip(g.window, weight.stride[2:], strict=True))
     # Both sides go upwards through memory, which reads ahead: the window is packed backwards.
     b = Side(weight.pointer, g.groups, columns, channels * weight.stride[0], weight.stride[1], k, True, weight.kind)
-    return _gathered(plan, grad, b, out, parts, None)
+    return _gathered(plan, grad, b, out, parts, plan.operands[2] if len(plan.operands) > 2 else None)
 
 
 def _is_of_single_channels(g: _Geometry, weight: Shape) -> bool:

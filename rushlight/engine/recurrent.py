@@ -138,7 +138,7 @@ def _layer(plan: Plan, input: Any, weight_hh: Any) -> _Layer | None:
     """None where there is no native form: it is for float32."""
     if any(isinstance(o, Layout) and (o.dtype is not dt.float32 or not o.numel) for o in plan.operands):
         return None
-    name = plan.card.name.removesuffix("_backward").removesuffix("_layer")
+    name = plan.card.name.removesuffix("_backward").removesuffix("_layer").removesuffix("_cell")
     steps, rows, features = (1, *input.shape)[-3:]
     return _Layer(name, NETWORKS[name], steps, rows, features, weight_hh.shape[1])
 

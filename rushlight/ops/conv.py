@@ -84,8 +84,11 @@ def _convolution_rule(input: np.ndarray, weight: np.ndarray, bias: np.ndarray | 
     return found
 
 
-def _convolution_input_rule(grad_output: np.ndarray, weight: np.ndarray, *, size: Shape, stride: Shape, padding: Shape, dilation: Shape, groups: int) -> np.ndarray:
-    """The input of which a convolution with `weight` has the gradient `grad_output`: columns added back where they came from."""
+def _convolution_input_rule(grad_output: np.ndarray, weight: np.ndarray, bias: np.ndarray | None = None, *, size: Shape, stride: Shape, padding: Shape, dilation: Shape, groups: int) -> np.ndarray:
+    """The input of which a convolution with `weight` has the gradient `grad_output`: columns added back where they came from.
+
+    As a transposed convolution it adds a bias.
+    """
     n = len(size)
     kernel, out = weight.shape[2:], grad_output.shape[2:]
     batch, outputs, channels = grad_output.shape[0], weight.shape[0], weight.shape[1] * groups
@@ -107,7 +110,10 @@ def _convolution_input_rule(grad_output: np.ndarray, weight: np.ndarray, *, size
         for offset in np.ndindex(*kernel):
             where = tuple(slice(o * dilation[d], o * dilation[d] + (out[d] - 1) * stride[d] + 1, stride[d]) for d, o in enumerate(offset))
             padded[(slice(None), slice(None), *where)] += columns[(slice(None), slice(None), *offset)]
-    return padded[(slice(None), slice(None), *(slice(p, p + s) for s, p in zip(size, padding, strict=True)))]
+    found = padded[(slice(None), slice(None), *(slice(p, p + s) for s, p in zip(size, padding, strict=True)))]
+    if bias is not None:
+        found += bias.reshape(-1, *[1] * n).astype(found.dtype)
+    return found
 
 
 def _convolution_weight_rule(input: np.ndarray, grad_output: np.ndarray, *, kernel: Shape, stride: Shape, padding: Shape, dilation: Shape, groups: int) -> np.ndarray:
@@ -156,6 +162,22 @@ def _cropped(found: Tensor, shape: Shape) -> Tensor:
     return found
 
 
+def _infer_convolution_input(grad_output: Layout, weight: Layout, bias: Any = None, *, size: Shape, stride: Shape, padding: Shape, dilation: Shape, groups: int) -> Layout:
+    shape = (grad_output.shape[0], weight.shape[1] * groups, *size)
+    return in_format_of(weight if is_channels_last(weight) else grad_output, shape, grad_output.dtype)
+
+
+def _convolution_input_backward(g: Tensor, grad_output: Tensor, weight: Tensor, layouts: Any, needs: Any, size: Shape, stride: Shape, padding: Shape, dilation: Shape, groups: int) -> list[Any]:
+    rest = (stride, padding, dilation, groups)
+    grads: list[Any] = [
+        _cropped(apply(_convolution, (g, weight.conj()), rest), layouts[0].shape) if needs[0] else None,
+        apply(_convolution_weight, (g, grad_output.conj()), (layouts[1].shape[2:], *rest)) if needs[1] else None,
+    ]
+    if len(needs) == 3:
+        grads.append(_per_channel(g) if needs[2] else None)
+    return grads
+
+
 def _native(of: int) -> Calls:
     """The native form of the forward, of the input's gradient or of the weight's."""
 
@@ -174,18 +196,11 @@ _convolution = Card(
     onnx="Conv",
 )  # fmt: skip
 _convolution_input = Card(
-    "convolution_input", "grad_output weight",
+    "convolution_input", "grad_output weight bias",
     statics="size " + _GEOMETRY,
-    infer=lambda grad_output, weight, size, stride, padding, dilation, groups: in_format_of(
-        weight if is_channels_last(weight) else grad_output, (grad_output.shape[0], weight.shape[1] * groups, *size), grad_output.dtype
-    ),
+    infer=_infer_convolution_input,
     numpy=_convolution_input_rule, lowering=_native(1),
-    grads={
-        "grad_output": lambda g, weight, layouts, stride, padding, dilation, groups: _cropped(apply(_convolution, (g, weight.conj()), (stride, padding, dilation, groups)), layouts[0].shape),
-        "weight": lambda g, grad_output, layouts, stride, padding, dilation, groups: apply(
-            _convolution_weight, (g, grad_output.conj()), (layouts[1].shape[2:], stride, padding, dilation, groups)
-        ),
-    },
+    backward=_convolution_input_backward,
     node_name="ConvolutionBackward0", onnx="ConvTranspose",
 )  # fmt: skip
 _convolution_weight: Card = Card(
@@ -364,8 +379,10 @@ def _convolve_transposed(n: int, input: Any, weight: Any, bias: Any, stride: Any
     size = tuple((s - 1) * st - 2 * p + d * (k - 1) + e + 1 for s, st, p, d, k, e in zip(spatial, stride, padding, dilation, kernel, extra, strict=True))
     if any(s <= 0 for s in size):
         raise RuntimeError(f"Given input size per channel: {sizes(spatial)}. Calculated output size per channel: {sizes(size)}. Output size is too small")
-    found = apply(_convolution_input, (batched, weight), (size, stride, padding, dilation, groups))
-    if bias is not None:
+    takes_bias = bias is not None and bias._layout.dtype is batched._layout.dtype
+    operands = (batched, weight, bias) if takes_bias else (batched, weight)
+    found = apply(_convolution_input, operands, (size, stride, padding, dilation, groups))
+    if bias is not None and not takes_bias:
         found = found + bias.reshape(-1, *[1] * n)
     return found if input._layout.ndim == n + 2 else found.squeeze(0)
 

@@ -63,7 +63,8 @@ def run_entry(network: Network, input: Tensor, state: State, weights: Weights, r
     ih, hh, bias_ih, bias_hh, _ = weights
     operands = (input, ih, hh, 0.0 if bias_ih is None else bias_ih, 0.0 if bias_hh is None else bias_hh, *state)
     keep = grad_state.enabled and any(not isinstance(t, float) and t.requires_grad for t in operands)
-    output, *last = apply(_LAYERS[network], operands, (reverse, keep))
+    card = (_CELLS if input._layout.ndim == 2 else _LAYERS)[network]
+    output, *last = apply(card, operands, (reverse, keep))
     return output, tuple(last[: network.states])
 
 
@@ -216,8 +217,11 @@ def _lower_backward(plan: Plan) -> Lowered | None:
     return lower_layer_backward(plan)
 
 
-def _cards(name: str, network: Network, blocks: int, step: Callable[..., Any], slopes: Callable[..., Any], sends: tuple[int, ...] = (4, 2, 3, 1, 0)) -> Card:
-    """The card of a layer and that of its gradient. The order of the operands is input, weights, biases, states."""
+def _cards(name: str, network: Network, blocks: int, step: Callable[..., Any], slopes: Callable[..., Any], sends: tuple[int, ...], cell_sends: tuple[int, ...], cell_node: str) -> tuple[Card, Card]:
+    """The cards of a layer and of a single step, with one of their gradient. The order of the operands is input, weights, biases, states.
+
+    A cell is many ops in PyTorch. Its leaves have their gradients in the order that follows from these, and its node is called as the last of them.
+    """
     states = ("hidden", "cell")[: network.states]
 
     def infer(input: Layout, weight_ih: Layout, weight_hh: Layout, bias_ih: Any, bias_hh: Any, *states: Layout, reverse: bool, keep: bool) -> list[Layout]:
@@ -243,7 +247,7 @@ def _cards(name: str, network: Network, blocks: int, step: Callable[..., Any], s
         return [None, *through(formula, g, needs[1:], (input, weight_ih, weight_hh, bias_ih, bias_hh, *states_and_grads))]
 
     backward_card = Card(
-        f"{name}_backward", "saved input weight_ih weight_hh bias_ih bias_hh states_and_grads", variadic=True,
+        f"{name}_layer_backward", "saved input weight_ih weight_hh bias_ih bias_hh states_and_grads", variadic=True,
         statics="reverse output_mask", outputs=" ".join(["grad_input grad_weight_ih grad_weight_hh grad_bias_ih grad_bias_hh", *(f"grad_{state}" for state in states)]),
         infer=infer_backward, numpy=rule_backward, backward=gradient_of_gradient, lowering=Calls(_lower_backward),
     )  # fmt: skip
@@ -252,19 +256,24 @@ def _cards(name: str, network: Network, blocks: int, step: Callable[..., Any], s
         grads = [0.0 if of_result is None else of_result for of_result in g[:-1]]  # the last would be that of `saved`
         return apply_masked(backward_card, (saved, input, weight_ih, weight_hh, bias_ih, bias_hh, *states, *grads), (reverse,), needs)
 
-    return Card(
-        name, "input weight_ih weight_hh bias_ih bias_hh states", variadic=True,
-        statics="reverse keep", outputs=" ".join(["output", *(f"last_{state}" for state in states), "saved"]),
-        differentiable=range(1 + len(states)), infer=infer, numpy=rule, backward=gradient, lowering=Calls(_lower), sends=sends,
-    )  # fmt: skip
+    def card(name: str, sends: tuple[int, ...], node_name: str | None) -> Card:
+        return Card(
+            name, "input weight_ih weight_hh bias_ih bias_hh states", variadic=True,
+            statics="reverse keep", outputs=" ".join(["output", *(f"last_{state}" for state in states), "saved"]),
+            differentiable=range(1 + len(states)), infer=infer, numpy=rule, backward=gradient, lowering=Calls(_lower), sends=sends, node_name=node_name,
+        )  # fmt: skip
+
+    return card(f"{name}_layer", sends, None), card(f"{name}_cell", cell_sends, cell_node)
 
 
-_LAYERS = {
-    LSTM: _cards("lstm_layer", LSTM, 6, _lstm_forward, _lstm_slopes, (0, 1, 2, 4, 3)),
-    GRU: _cards("gru_layer", GRU, 5, _gru_forward, _gru_slopes),
-    RNN_TANH: _cards("rnn_tanh_layer", RNN_TANH, 2, _tanh_forward, _tanh_slopes),
-    RNN_RELU: _cards("rnn_relu_layer", RNN_RELU, 2, _relu_forward, _relu_slopes),
+_CARDS = {
+    LSTM: _cards("lstm", LSTM, 6, _lstm_forward, _lstm_slopes, (0, 1, 2, 4, 3), (6, 3, 0, 1, 4, 5, 2), "MulBackward0"),
+    GRU: _cards("gru", GRU, 5, _gru_forward, _gru_slopes, (4, 2, 3, 1, 0), (4, 5, 2, 3, 0, 1), "AddBackward0"),
+    RNN_TANH: _cards("rnn_tanh", RNN_TANH, 2, _tanh_forward, _tanh_slopes, (4, 2, 3, 1, 0), (3, 0, 1, 4, 5, 2), "TanhBackward0"),
+    RNN_RELU: _cards("rnn_relu", RNN_RELU, 2, _relu_forward, _relu_slopes, (4, 2, 3, 1, 0), (3, 0, 1, 4, 5, 2), "ReluBackward0"),
 }
+_LAYERS = {network: layer for network, (layer, _) in _CARDS.items()}
+_CELLS = {network: cell for network, (_, cell) in _CARDS.items()}
 
 
 def name_of(network: Network) -> str:

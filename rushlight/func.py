@@ -7,8 +7,9 @@ for each element.
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from . import ops
@@ -72,6 +73,18 @@ def _check_primals(primals: Any) -> None:
 
 def _name(func: Callable[..., Any]) -> str:
     return getattr(func, "__name__", repr(func))
+
+
+@contextlib.contextmanager
+def _differentiating() -> Iterator[None]:
+    """Where a transform records a history. Its tensors are its own, so nodes may also keep what inference mode has made."""
+    outside = grad_state.transforming
+    grad_state.transforming = True
+    try:
+        with enable_grad():
+            yield
+    finally:
+        grad_state.transforming = outside
 
 
 class _Level:
@@ -176,7 +189,7 @@ def grad_and_value(func: Callable[..., Any], argnums: ArgNums = 0, has_aux: bool
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         level = _Level(grad_state.enabled)
         positions = _positions(argnums, len(args))
-        with enable_grad():
+        with _differentiating():
             inputs = [level.enter(arg) if n in positions else arg for n, arg in enumerate(args)]
             output, aux = _with_aux(func(*inputs, **kwargs), has_aux, "grad_and_value(f)(*args)")
             if not isinstance(output, Tensor):
@@ -216,7 +229,7 @@ def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     (tensor([ 2., 40.]),)
     """
     level = _Level(grad_state.enabled)
-    with enable_grad():
+    with _differentiating():
         inputs = level.enter(primals)
         output, aux = _with_aux(func(*inputs), has_aux, "vjp(f, *primals)")
     outputs, _ = _tensor_leaves(output, "vjp(f, *primals)")
@@ -226,7 +239,7 @@ def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
         given = cotangents if len(cotangents) != 1 else cotangents[0]
         if _structure(given) != _structure(output):
             raise RuntimeError("Expected pytree structure of cotangents to be the same as pytree structure of outputs to the function.")
-        with enable_grad():
+        with _differentiating():
             found = rebuild(_gradients(outputs, leaves, _flatten(given)[0]))
         return level.leave(found)
 
@@ -250,7 +263,7 @@ def _linear(func: Callable[..., Any], primals: tuple[Any, ...], has_aux: bool) -
     """The value, and the derivative as a function of tangents: the gradient's gradient by its weights."""
     _check_primals(primals)
     level = _Level(grad_state.enabled)
-    with enable_grad():
+    with _differentiating():
         inputs = level.enter(primals)
         output, aux = _with_aux(func(*inputs), has_aux, "jvp(f, primals, tangents)")
         outputs, rebuild = _tensor_leaves(output, "jvp(f, primals, tangents)")
@@ -259,7 +272,7 @@ def _linear(func: Callable[..., Any], primals: tuple[Any, ...], has_aux: bool) -
         gradients = _gradients(outputs, leaves, weights)
 
     def apply(tangents: tuple[Any, ...]) -> Any:
-        with enable_grad():
+        with _differentiating():
             found = _gradients(gradients, weights, _flatten(tangents)[0])
         return level.leave(rebuild(found))
 
@@ -310,7 +323,7 @@ def _jacobian(func: Callable[..., Any], argnums: ArgNums, has_aux: bool, api: st
         positions = _positions(argnums, len(args))
         if api == "jacfwd":
             _check_primals([args[n] for n in positions])
-        with enable_grad():
+        with _differentiating():
             inputs = [level.enter(arg) if n in positions else arg for n, arg in enumerate(args)]
             output, aux = _with_aux(func(*inputs, **kwargs), has_aux, api)
             outputs, rebuild_output = _tensor_leaves(output, api)

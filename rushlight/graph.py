@@ -35,6 +35,7 @@ class GradState(threading.local):
     def __init__(self) -> None:
         self.enabled = True
         self.inference = False
+        self.transforming = False  # inside `torch.func.grad` and its like
         self.saved_hooks: tuple[tuple[Callable[[Any], Any], Callable[[Any], Any]], ...] = ()
         self.saved_hooks_error: str | None = None
         self.anomaly = False

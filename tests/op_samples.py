@@ -91,7 +91,8 @@ def pointwise() -> None:
     add("clamp_max", lambda t: torch.clamp_max(t, 0.6), real(2, 5))
     add("rsub", lambda t: torch.rsub(t, 2.0), real(2, 3))
     add("trunc_divide", lambda a, b: torch.div(a, b, rounding_mode="trunc"), real(3, low=1, high=5), real(3, low=0.6, high=1.7))
-    for name in ("floor_divide_half", "trunc_divide_half"):
+    add("div_floor", lambda a, b: torch.div(a, b, rounding_mode="floor"), real(3, low=1, high=5), real(3, low=0.6, high=1.7))
+    for name in ("floor_divide_half", "div_floor_half", "trunc_divide_half"):
         add(name, lambda a, b, name=name: apply(CARDS[name], (a.half(), b.half()), (torch.float16,)), whole(5, high=9), whole(5, seed=1) + 1)
     add("heaviside", torch.heaviside, real(3), real(3, seed=1))
     add("lerp", torch.lerp, real(2, 3), real(2, 3, seed=1), real(3, seed=2))
@@ -222,6 +223,7 @@ def products() -> None:
     add("convolution", lambda x, w, b: F.conv1d(x, w, b, padding=1), real(2, 2, 5), real(3, 2, 3, seed=1), real(3, seed=2))
     add("convolution", lambda x, w: F.conv2d(x, w, stride=2, dilation=1, groups=2), real(1, 2, 4, 5), real(4, 1, 2, 3, seed=1))
     add("convolution_input", lambda x, w: F.conv_transpose2d(x, w, stride=2), real(1, 2, 2, 3), real(2, 2, 2, 2, seed=1))
+    add("convolution_input", lambda x, w, b: F.conv_transpose1d(x, w, b, 2), real(2, 2, 3), real(2, 3, 2, seed=1), real(3, seed=2))
     add("euclidean_distances", torch.cdist, real(2, 3), real(4, 3, seed=1))
     for name in ("det", "slogdet", "inv_ex", "lu_factor_ex", "matrix_exp", "pinv", "eigvals", "qr"):
         add(f"linalg_{name}", getattr(torch.linalg, name), square())
@@ -357,7 +359,8 @@ def recurrences() -> None:
             weights = [real(gates * 2, 3), real(gates * 2, 2), *([real(gates * 2), real(gates * 2, seed=1)] if biased else [])]
             state = [real(*sequence and (1,), 1, 2, seed=3 + n) for n in range(states)]
             tensors = (real(*sequence, 1, 3), *state, *weights)
-            add(f"{name}_layer", lambda *tensors, n=name, s=states, r=reverse: recurrent_layer(n, s, r, *tensors)[:-1], *tensors)
+            card = f"{name}_layer" if sequence else f"{name}_cell"
+            add(card, lambda *tensors, c=card, s=states, r=reverse: recurrent_layer(c, s, r, *tensors)[:-1], *tensors)
             grads = (real(*sequence, 1, 2, seed=6), *(real(*sequence and (1,), 1, 2, seed=7 + n) for n in range(states)))
             call = lambda *tensors, n=name, s=states, r=reverse: recurrent_layer_backward(n, s, r, *tensors)  # noqa: E731
             add(f"{name}_layer_backward", call, *grads, *tensors)
@@ -366,13 +369,13 @@ def recurrences() -> None:
 def recurrent_layer(name: str, states: int, reverse: bool, input: Tensor, *others: Tensor) -> Any:
     state, weights = others[:states], others[states:]
     biases = weights[2:] or (0.0, 0.0)
-    return apply(CARDS[f"{name}_layer"], (input, *weights[:2], *biases, *state), (reverse, True))
+    return apply(CARDS[name], (input, *weights[:2], *biases, *state), (reverse, True))
 
 
 def recurrent_layer_backward(name: str, states: int, reverse: bool, *tensors: Tensor) -> Any:
     grads, operands = tensors[: states + 1], tensors[states + 1 :]
     (input, *state), weights = operands[: states + 1], operands[states + 1 :]
-    saved = recurrent_layer(name, states, reverse, *(t.detach() for t in operands))[-1]
+    saved = recurrent_layer(f"{name}_layer", states, reverse, *(t.detach() for t in operands))[-1]
     biases = weights[2:] or (0.0, 0.0)
     mask = (True, True, True, *[len(weights) > 2] * 2, *[True] * states)
     return apply(CARDS[f"{name}_layer_backward"], (saved, input, *weights[:2], *biases, *state, *grads), (reverse, mask))

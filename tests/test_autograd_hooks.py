@@ -68,6 +68,12 @@ def test_gradients_may_be_given_in_a_sequence(given):
         (nn.BatchNorm1d(2), (3, 2), "weight bias"),
         (nn.GRU(2, 2), (3, 1, 2), "bias_hh_l0 weight_hh_l0 bias_ih_l0 weight_ih_l0"),
         (nn.LSTM(2, 2), (3, 1, 2), "weight_ih_l0 weight_hh_l0 bias_hh_l0 bias_ih_l0"),
+        (nn.RNNCell(2, 2), (3, 2), "bias_ih weight_ih bias_hh weight_hh"),
+        (nn.LSTMCell(2, 2), (3, 2), "bias_ih weight_ih bias_hh weight_hh"),
+        (nn.GRUCell(2, 2, bias=False), (3, 2), "weight_hh weight_ih"),
+        (nn.GRUCell(2, 2), (3, 2), "bias_hh weight_hh bias_ih weight_ih"),
+        (nn.ConvTranspose1d(2, 2, 2), (3, 2, 2), "weight bias"),
+        (nn.ConvTranspose2d(2, 2, 2), (3, 2, 2, 2), "weight bias"),
     ],
 )
 def test_gradients_of_a_layer_are_complete_in_pytorchs_order(layer, shape, order):
@@ -135,3 +141,17 @@ def test_one_hook_for_several_tensors():
     torch.autograd.graph.register_multi_grad_hook((a, b), lambda g: first.append(g.item()), mode="any")
     (a * 3 + b * 4).backward()
     assert len(first) == 1
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "name"),
+    [
+        (nn.RNNCell(2, 2), (3, 2), "TanhBackward0"),
+        (nn.RNNCell(2, 2, nonlinearity="relu"), (3, 2), "ReluBackward0"),
+        (nn.GRUCell(2, 2), (3, 2), "AddBackward0"),
+        (nn.ConvTranspose2d(2, 2, 2), (3, 2, 2, 2), "ConvolutionBackward0"),
+    ],
+)
+def test_results_of_layers_say_what_made_them(layer, shape, name):
+    """As a tensor that is printed shows it."""
+    assert layer(torch.ones(shape)).grad_fn.name() == name

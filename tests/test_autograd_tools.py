@@ -76,6 +76,24 @@ def test_inference_tensors():
     (x * v.clone()).sum().backward()
 
 
+def test_transforms_keep_inference_tensors():
+    """They do not leave a transform's own graph; what leaves the transform cannot keep them still."""
+    with torch.inference_mode():
+        rows, factor = torch.ones(3, 2) * 2, torch.ones(2)
+    ones = torch.ones(2)
+
+    def over_rows(weight):
+        return torch.func.vmap(lambda row: (row * weight).sum())(rows).sum()
+
+    for weight in (ones, factor):
+        assert torch.func.grad(over_rows)(weight).tolist() == [6.0, 6.0]
+        assert torch.func.vmap(torch.func.grad(lambda w, row: (row * w).sum()), in_dims=(None, 0))(weight, rows).tolist() == rows.tolist()
+    assert torch.func.jvp(lambda t: (t**3).sum(), (ones,), (factor,))[1].item() == 6.0
+    assert torch.func.vjp(lambda t: t**3, ones)[1](factor)[0].tolist() == [3.0, 3.0]
+    with raises("Inference tensors cannot be saved for backward."):
+        torch.func.vmap(lambda row: row * leaf(1.0, 1.0))(rows)
+
+
 def test_variable_is_the_old_name_of_tensor():
     v = torch.autograd.Variable(torch.ones(2), requires_grad=True)
     assert isinstance(v, torch.autograd.Variable)

@@ -224,3 +224,15 @@ def test_the_error_function_is_accurate_and_saturates() -> None:
     np.testing.assert_allclose(torch.erfc(torch.from_numpy(x)).numpy(), special.erfc(x), rtol=1e-13)
     np.testing.assert_allclose(torch.erf(torch.from_numpy(x).float()).numpy(), special.erf(x.astype(np.float32)), rtol=5e-7)
     assert torch.erf(torch.tensor([4.0, -6.0])).tolist() == [1.0, -1.0]
+
+
+def test_floor_divide_has_no_gradient_and_division_rounded_down_has_zeros():
+    x = torch.tensor([3.0, -7.0], requires_grad=True)
+    for found in (x // 2, torch.floor_divide(x, torch.tensor([2.0, 2.0])), x.half() // torch.tensor([2.0, 2.0], dtype=torch.half), (x * 1).floor_divide_(2)):
+        assert found.tolist() == [1.0, -4.0] and found.requires_grad and "grad_fn=<NotImplemented>" in repr(found)
+        with pytest.raises(RuntimeError, match="derivative for aten::floor_divide is not implemented"):
+            found.sum().backward()
+    for divisor, name in ((2, "DivBackward3"), (torch.tensor([2.0, 2.0]), "DivBackward2")):
+        found = torch.div(x, divisor, rounding_mode="floor")
+        assert found.tolist() == [1.0, -4.0] and found.grad_fn.name() == name
+        assert torch.autograd.grad(found.sum(), x)[0].tolist() == [0.0, 0.0]

@@ -113,7 +113,7 @@ def _bitwise_not(g: Graph, op: Op, input: str) -> str:
     return g.node("Not" if _is_bool(op) else "BitwiseNot", input)
 
 
-@pointwise("floor_divide")
+@pointwise("floor_divide", "div_floor")
 def _floor_divide(g: Graph, op: Op, input: str, other: str) -> str:
     if compute_dtype(op).category >= FLOAT:
         return g.node("Floor", g.node("Div", input, other))

@@ -28,7 +28,7 @@ from .define import (
     wants_to_be_asked,
     write_out,
 )
-from .half_division import FLOOR_STEPWISE, TRUNC_STEPWISE, Division
+from .half_division import DIV_FLOOR_STEPWISE, FLOOR_STEPWISE, ROUNDED, TRUNC_STEPWISE, UNDERIVABLE, Division
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -270,17 +270,18 @@ def _floor_divide_terms(k: Any, input: Any, other: Any) -> Any:
     return k.select(k.compare("eq", other, 0), plain, whole)
 
 
-_floor_divide = Division(
-    "floor_divide", "input other", stepwise=FLOOR_STEPWISE,
-    numpy=_floor_divide_rule, result=kernel_for("div_floor_cpu", bools="none", integers="same", complex=False), rounds_numbers=False,
-    grads={"input": lambda g: g * 0, "other": lambda g: g * 0},
-    lowering=Loop(_floor_divide_terms, _by_number),
+_div_floor, _floor_divide = (
+    Division(
+        name, "input other", stepwise=stepwise,
+        numpy=_floor_divide_rule, result=kernel_for("div_floor_cpu", bools="none", integers="same", complex=False), rounds_numbers=False,
+        lowering=Loop(_floor_divide_terms, _by_number), **gradient,
+    )
+    for name, stepwise, gradient in (("div_floor", DIV_FLOOR_STEPWISE, ROUNDED), ("floor_divide", FLOOR_STEPWISE, UNDERIVABLE))
 )  # fmt: skip
 _trunc_divide = Division(
     "trunc_divide", "input other", stepwise=TRUNC_STEPWISE,
     numpy=_trunc_divide_rule, result=kernel_for("div_trunc_cpu", bools="none", integers="same", complex=False), rounds_numbers=False,
-    grads={"input": lambda g: g * 0, "other": lambda g: g * 0},
-    node_name="DivBackward2", overloads="232", lowering=Loop(_trunc_divide_terms, _by_number),
+    lowering=Loop(_trunc_divide_terms, _by_number), **ROUNDED,
 )  # fmt: skip
 
 
@@ -288,7 +289,7 @@ def _division(rounding_mode: str | None) -> Pointwise:
     if rounding_mode is None:
         return _true_divide
     if rounding_mode == "floor":
-        return _floor_divide
+        return _div_floor
     if rounding_mode == "trunc":
         return _trunc_divide
     raise RuntimeError(f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '{rounding_mode}'")
@@ -331,12 +332,20 @@ def floor_divide(input: Tensor, other: Any, *, out: Tensor | None = None) -> Ten
     >>> torch.floor_divide(torch.tensor([-7., 7.]), 2)
     tensor([-4.,  3.])
     """
-    return div(input, other, rounding_mode="floor", out=out)
+    if not isinstance(input, TensorBase) or (type(other) not in NUMBERS and not isinstance(other, TensorBase)):
+        if wants_to_be_asked(input) or wants_to_be_asked(other):
+            return call_again(floor_divide, input, other, out=out)
+        input, other = either_operand(input, other, "floor_divide")
+    refuse_zero(input, other)
+    found = _check_now(apply(_floor_divide, (input, other)), other)
+    return found if out is None else write_out(out, found, input, other)
 
 
 def floor_divide_(self: Tensor, other: Any) -> Tensor:
     """In-place version of `floor_divide`."""
-    return div_(self, other, rounding_mode="floor")
+    other = as_operand(other, "floor_divide_")
+    refuse_zero(self, other)
+    return _check_now(write_into(_floor_divide, self, (self, other)), other)
 
 
 def _remainder_rule(a: Any, b: Any) -> Any:

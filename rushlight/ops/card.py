@@ -170,7 +170,8 @@ class Card:
         self.variadic = variadic
         self.in_place = in_place
         self.differentiable = tuple(differentiable) if differentiable is not None else None
-        self.node_name = node_name or "".join(part.capitalize() for part in name.split("_")) + "Backward0"
+        own_name = "".join(part.capitalize() for part in name.split("_")) + "Backward0"
+        self.node_name = node_name or (own_name if no_grad_reason is None else "torch::autograd::NotImplemented")
         self.onnx = onnx
         self.lowering = lowering
         self.autocast = autocast
@@ -424,7 +425,7 @@ def _attach(plan: Plan, operands: Sequence[Any], results: Sequence[Tensor], posi
     if not needs or not flows:
         return
     gradient = plan.gradients.get(needs) or plan.gradient(needs)
-    if inference and gradient.saves_anything and not grad_state.inference:
+    if inference and gradient.saves_anything and not grad_state.inference and not grad_state.transforming:
         raise RuntimeError(
             "Inference tensors cannot be saved for backward. Please do not use Tensors created in inference mode in computation tracked by autograd. To work around this, you can make a clone to get a normal tensor and use it in autograd, or use `torch.no_grad()` instead of `torch.inference_mode()`."
         )

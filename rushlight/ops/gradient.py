@@ -97,7 +97,7 @@ def _refusal(card: Card, operand: str) -> Rule:
 
     def refuse(g: Any) -> Any:
         if not card.grads:
-            raise RuntimeError(f"{card.name}: {card.no_grad_reason or 'this operation has no gradient'}")
+            raise RuntimeError(card.no_grad_reason or f"derivative for {card.name} is not implemented")
         raise NotImplementedError(f"the derivative for '{card.name}: {operand}' is not implemented.")
 
     return refuse

@@ -67,13 +67,15 @@ def _floor_terms(k: Any, input: Any, other: Any, half: dt.dtype) -> Any:
     return k.select(k.compare("eq", other, 0), plain, whole)
 
 
-FLOOR_STEPWISE = Pointwise(
-    "floor_divide_half", "input other", statics="half",
-    numpy=_floor_rule, lowering=Loop(_floor_terms, elementwise), node_name="FloorDivideBackward0",
-    grads={"input": lambda g: g * 0, "other": lambda g: g * 0},
-)  # fmt: skip
+#: What a rounded quotient says of its gradient: `div` with a rounding mode has zeros, `floor_divide` has none.
+ROUNDED: dict[str, Any] = {"node_name": "DivBackward2", "overloads": "232", "grads": {"input": lambda g: g * 0, "other": lambda g: g * 0}}
+UNDERIVABLE: dict[str, Any] = {"no_grad_reason": "derivative for aten::floor_divide is not implemented"}
+
+DIV_FLOOR_STEPWISE, FLOOR_STEPWISE = (
+    Pointwise(name, "input other", statics="half", numpy=_floor_rule, lowering=Loop(_floor_terms, elementwise), **gradient)
+    for name, gradient in (("div_floor_half", ROUNDED), ("floor_divide_half", UNDERIVABLE))
+)
 TRUNC_STEPWISE = Pointwise(
     "trunc_divide_half", "input other", statics="half",
-    numpy=_trunc_rule, lowering=Loop(_trunc_terms, elementwise), node_name="DivBackward2", overloads="232",
-    grads={"input": lambda g: g * 0, "other": lambda g: g * 0},
+    numpy=_trunc_rule, lowering=Loop(_trunc_terms, elementwise), **ROUNDED,
 )  # fmt: skip

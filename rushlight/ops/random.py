@@ -379,7 +379,7 @@ def _binomial_rule(count: np.ndarray, prob: np.ndarray, generator: Generator) ->
 _binomial = Card(
     "binomial", "count prob generator", numpy=_binomial_rule,
     infer=lambda count, prob, generator: contiguous(broadcast_shapes(count.shape, prob.shape), count.dtype),
-    no_grad_reason="the derivative for 'binomial' is not implemented",
+    no_grad_reason="derivative for aten::binomial is not implemented",
 )  # fmt: skip
 
 

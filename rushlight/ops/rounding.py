@@ -176,7 +176,7 @@ _heaviside = binary(
     "heaviside", lambda a, b: np.where(np.equal(a, 0), b, np.greater(a, 0).astype(np.result_type(a))),
     "The card of the function below, for operands of one dtype.",
     result=lambda common: _no_complex_heaviside(common), numbers="none", second="values",
-    no_grad_reason="heaviside has no derivative that is not zero",
+    no_grad_reason="derivative for aten::heaviside is not implemented",
     lowering=Loop(lambda k, a, b: k.select(k.compare("eq", a, 0), b, k.convert(a > 0, a.type))),
 )  # fmt: skip
 

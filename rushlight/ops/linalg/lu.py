@@ -252,7 +252,7 @@ _ldl_factor_ex = Card(
     "linalg_ldl_factor_ex", "A",
     statics="hermitian", outputs="LD pivots info",
     infer=lambda A, hermitian: (column_major(A.shape, A.dtype), contiguous(A.shape[:-1], dt.int32), contiguous(A.shape[:-2], dt.int32)),
-    numpy=_ldl_rule, no_grad_reason="the derivative for linalg_ldl_factor_ex is not implemented",
+    numpy=_ldl_rule, no_grad_reason="derivative for aten::linalg_ldl_factor_ex is not implemented",
 )  # fmt: skip
 
 
@@ -303,7 +303,7 @@ def _infer_ldl_solve(LD: Layout, pivots: Layout, B: Layout, hermitian: bool) -> 
     return column_major((*batch, *B.shape[-2:]), B.dtype)
 
 
-_ldl_solve = Card("linalg_ldl_solve", "LD pivots B", statics="hermitian", infer=_infer_ldl_solve, numpy=_ldl_solve_rule, no_grad_reason="the derivative for linalg_ldl_solve is not implemented")
+_ldl_solve = Card("linalg_ldl_solve", "LD pivots B", statics="hermitian", infer=_infer_ldl_solve, numpy=_ldl_solve_rule, no_grad_reason="derivative for aten::linalg_ldl_solve is not implemented")
 
 
 def linalg_ldl_solve(LD: Tensor, pivots: Tensor, B: Tensor, *, hermitian: bool = False, out: Tensor | None = None) -> Tensor:

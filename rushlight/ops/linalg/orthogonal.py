@@ -112,7 +112,7 @@ _geqrf = Card(
     "geqrf", "A",
     outputs="a tau",
     infer=lambda A: (column_major(A.shape, A.dtype), contiguous((*A.shape[:-2], min(A.shape[-2:])), A.dtype)),
-    numpy=_geqrf_rule, no_grad_reason="the derivative for geqrf is not implemented",
+    numpy=_geqrf_rule, no_grad_reason="the derivative for 'geqrf' is not implemented.", node_name="GeqrfBackward0",
 )  # fmt: skip
 
 

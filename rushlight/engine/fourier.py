@@ -1,6 +1,6 @@
 """Fourier transforms as native code: one call for each dim, over all its lines (fourier_kernel.py).
 
-Which sizes these are: products of 2, 3 and 5, of real signals even ones, short enough to stay in a near cache. NumPy has the others.
+Which sizes these are: products of 2, 3, 5 and 7, of real signals even ones, short enough to stay in a near cache. NumPy has the others.
 """
 
 from __future__ import annotations
@@ -57,6 +57,7 @@ class _Transform:
 
     def __init__(self, plan: Plan) -> None:
         (self.input,), (self.out,) = plan.operands, plan.outs
+        self.doubled = plan.params.get("doubled", False)
         self.order = sorted(range(self.out.ndim), key=lambda d: -self.out.stride[d])
         self.type = _TYPES[self.input.dtype]
         self.bytes = 4 if self.type == "float" else 8
@@ -95,7 +96,7 @@ class _Transform:
         if kind == "complex" and len(factors) == 1:
             factors = (*factors, 1)  # what is read is not what is written: they may be one place
         inner, outer = math.prod(shape[dim + 1 :]), math.prod(shape[:dim])
-        line = Line(self.type, kind, factors, inner > 1, not forward)
+        line = Line(self.type, kind, factors, inner > 1, not forward, kind != "complex" and self.doubled)
         block = min(inner, max(LANES, _JOB // size // LANES * LANES))
         blocks = -(-inner // block)
         jobs = outer * blocks
@@ -188,6 +189,6 @@ def half_to_real(plan: Plan) -> Lowered | None:
         middle = t.place(input.numel * 2 * t.bytes)
         _complex_dims(t, tuple(others), t.shape(input), source, middle, False, 1.0)
         source = middle
-    scale = _scale(plan.params["norm"], plan.params["dims"], out.shape, False)
+    scale = _scale(plan.params["norm"], plan.params["dims"], out.shape, False) * (1 if t.doubled else 0.5)
     t.line("from half", len(t.order) - 1, size // 2, t.shape(out), source, Pointer(1), False, scale)
     return Lowered(tuple(t.calls), t.used)

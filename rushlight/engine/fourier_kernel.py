@@ -23,7 +23,7 @@ from .emit import LANES, Builder, Value
 from .gemm_kernel import divide, invoke
 from .kernel import Kernel, Subroutine, kernel_of, subroutine
 
-FACTORS = (4, 2, 3, 5)
+FACTORS = (4, 2, 3, 5, 7)
 #: Forms of vectors that have several p: by how many t there are.
 SHORT = (1, 2, 4, 8)
 
@@ -107,6 +107,7 @@ def _small_transform(k: Builder, x: Sequence[Complex]) -> list[Complex]:
     return found
 
 
+_NUMBERS = Value("<" + ", ".join(f"i64 {n}" for n in range(LANES)) + ">", "i64", LANES)
 _EVEN, _ODD = range(0, 2 * LANES, 2), range(1, 2 * LANES, 2)
 
 
@@ -267,9 +268,9 @@ def _joint(k: Builder, a: _Partial, b: _Partial) -> _Partial:
 
 
 @cache
-def to_half(type: str) -> Subroutine:
-    """From Z, whose first point stands behind its last one again, to the first h + 1 points of the signal's transform."""
-    k = Builder(f"fourier_{type}_to_half", [*_HALF, (type, "scale")])
+def to_half(type: str, doubled: bool) -> Subroutine:
+    """From Z, whose first point stands behind its last one again, to the first h + 1 points of the signal's transform; `doubled` but for the ends."""
+    k = Builder(f"fourier_{type}_to_half{'_doubled' if doubled else ''}", [*_HALF, (type, "scale")])
     p = k.parameters
     kind = Pass(type, 1, joins=True)
     source, target = _Memory(k, kind, "source"), _Memory(k, kind, "target")
@@ -282,25 +283,30 @@ def to_half(type: str) -> Subroutine:
         e = k.add(a[0], b[0]), k.sub(a[1], b[1])
         o = k.add(a[1], b[1]), k.sub(b[0], a[0])
         found = _plus(k, e, _times(k, o, _half_roots(k, type, block.index, left)))
-        target.store((k.mul(found[0], scale), k.mul(found[1], scale)), block.index, left)
+        factor = scale
+        if doubled:
+            here = k.add(k.splat(block.index), _NUMBERS)
+            end = k.or_(k.compare("eq", here, k.like(0, here)), k.compare("eq", here, k.splat(p["half"])))
+            factor = k.select(end, scale, k.add(scale, scale))
+        target.store((k.mul(found[0], factor), k.mul(found[1], factor)), block.index, left)
     return subroutine([k])
 
 
 @cache
-def from_half(type: str) -> Subroutine:
-    """From half a signal's transform to 2 Z, parts exchanged."""
-    k = Builder(f"fourier_{type}_from_half", _HALF)
+def from_half(type: str, doubled: bool) -> Subroutine:
+    """From half a signal's transform to 2 Z, parts exchanged; if it is not `doubled`, the ends count as much again."""
+    k = Builder(f"fourier_{type}_from_half{'_doubled' if doubled else ''}", _HALF)
     p = k.parameters
     kind = Pass(type, 1, joined=True)
     source, target = _Memory(k, kind, "source"), _Memory(k, kind, "target")
     zero = k.constant(0, type, LANES)
-    lanes = Value("<" + ", ".join(f"i64 {n}" for n in range(LANES)) + ">", "i64", LANES)
     with k.loop(0, p["half"], LANES) as block:
         left = k.sub(p["half"], block.index)
         a, b = source.load(block.index, left), _reversed(k, source, k.sub(p["half"], block.index), left)
         # The first and the middle point are real, whatever is there.
-        first = k.compare("eq", k.add(k.splat(block.index), lanes), k.constant(0, "i64", LANES))
-        a, b = (a[0], k.select(first, zero, a[1])), (b[0], k.select(first, zero, b[1]))
+        first = k.compare("eq", k.add(k.splat(block.index), _NUMBERS), k.constant(0, "i64", LANES))
+        real = (x[0] if doubled else k.select(first, k.add(x[0], x[0]), x[0]) for x in (a, b))
+        a, b = ((part, k.select(first, zero, x[1])) for part, x in zip(real, (a, b), strict=True))
         roots = _half_roots(k, type, block.index, left)
         o = _times(k, (k.sub(a[0], b[0]), k.add(a[1], b[1])), (roots[0], k.neg(roots[1])))
         target.store((k.add(k.sub(a[1], b[1]), o[0]), k.sub(k.add(a[0], b[0]), o[1])), block.index, left)
@@ -347,6 +353,7 @@ class Line(NamedTuple):
     factors: tuple[int, ...]
     columns: bool  # whether elements of other dims lie side by side
     exchanged: bool
+    doubled: bool  # of half a transform: whether its elements count twice, but for those that have no conjugate
 
     def passes(self) -> list[Pass]:
         found, done, factors = [], 1, self.factors
@@ -378,7 +385,7 @@ def line_kernel(line: Line) -> Kernel:
         source, target = (k.address(w[side], k.shl(k.add(k.mul(outer, w[f"{side}_outer"]), column), 1), type) for side in ("source", "target"))
         here, at_room = source, 0
         if line.kind == "from half":
-            step = from_half(type)
+            step = from_half(type, line.doubled)
             used.append(step)
             invoke(k, step.name, [source, zero, rooms[0], w["room"], k.address(args, w["half_roots"], "i64"), w["half"]])
             here, at_room = rooms[0], 1
@@ -396,7 +403,7 @@ def line_kernel(line: Line) -> Kernel:
             # The first point again, behind the last one.
             for part in (here, k.address(here, w["room"], type)):
                 k.store(k.load(part, type), k.address(part, w["half"], type))
-            step = to_half(type)
+            step = to_half(type, line.doubled)
             used.append(step)
             invoke(k, step.name, [here, w["room"], target, zero, k.address(args, w["half_roots"], "i64"), w["half"], scale])
     return kernel_of(k.name, used)

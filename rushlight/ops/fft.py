@@ -16,7 +16,7 @@ from ..autocasting import SINGLE, autocasts
 from ..engine import fourier as native
 from ..engine.lowering import Calls
 from ..shape import Layout, Shape, layout, strides_in_order, wrap_dim
-from .card import Card, apply, tensor_of_array
+from .card import Card, apply
 from .creation import arange
 from .define import as_tensor_argument, write_out
 from .padding import pad
@@ -56,40 +56,41 @@ _c2c: Card = Card(
 )  # fmt: skip
 
 
-def _r2c_gradient(g: Tensor, layouts: Sequence[Layout], dims: Shape, norm: str) -> Tensor:
-    """The missing half of the result has no gradient."""
+def _weights(half: int, size: int, middle: float, like: np.ndarray, dim: int) -> np.ndarray:
+    """1 for the first element of a half transform and for the middle one of an even size, `middle` for those that have a conjugate."""
+    weights = np.full([half if d == dim else 1 for d in range(like.ndim)], middle, like.real.dtype)
+    weights[(slice(None),) * dim + ([0, half - 1] if size % 2 == 0 else 0,)] = 1
+    return weights
+
+
+def _r2c_rule(input: np.ndarray, dims: Shape, norm: Any, doubled: bool) -> np.ndarray:
+    found = np.fft.rfftn(input, axes=dims, norm=norm)
     last = dims[-1]
-    missing = layouts[0].shape[last] - g._layout.shape[last]
-    padding = [0, 0] * (g._layout.ndim - 1 - last) + [0, missing]
-    return apply(_c2c, (pad(g, padding),), (dims, _ADJOINT[norm], False)).real
+    return found * _weights(found.shape[last], input.shape[last], 2, found, last) if doubled else found
 
 
-_r2c = Card(
+def _c2r_rule(input: np.ndarray, dims: Shape, norm: Any, size: int, doubled: bool) -> np.ndarray:
+    last = dims[-1]
+    if not doubled:
+        input = input * _weights(input.shape[last], size, 0.5, input, last)
+    return np.fft.irfftn(input, [*(input.shape[d] for d in dims[:-1]), size], axes=dims, norm=norm)
+
+
+# An element of half a transform stands for its conjugate too, in a sum over all. The adjoint of taking the half is the sum over it alone, and the
+# adjoint of the sum over all a half whose elements count twice: `doubled` says which of each pair it is.
+_r2c: Card = Card(
     "fft_r2c", "input", node_name="FftR2CBackward0",
-    statics="dims norm",
-    infer=lambda input, dims, norm: _infer(input, dims, input.dtype.to_complex(), input.shape[dims[-1]] // 2 + 1, True),
-    numpy=lambda input, dims, norm: np.fft.rfftn(input, axes=dims, norm=norm), lowering=Calls(native.real_to_half, complex=True),
-    grads={"input": _r2c_gradient},
+    statics="dims norm doubled",
+    infer=lambda input, dims, norm, doubled: _infer(input, dims, input.dtype.to_complex(), input.shape[dims[-1]] // 2 + 1, True),
+    numpy=_r2c_rule, lowering=Calls(native.real_to_half, complex=True),
+    grads={"input": lambda g, layouts, dims, norm, doubled: apply(_c2r, (g,), (dims, _ADJOINT[norm], layouts[0].shape[dims[-1]], doubled))},
 )  # fmt: skip
-
-
-def _c2r_gradient(g: Tensor, layouts: Sequence[Layout], dims: Shape, norm: str, size: int) -> Tensor:
-    """Each element but the first (and the middle one of an even size) stands for its conjugate too."""
-    last = dims[-1]
-    found = apply(_r2c, (g,), (dims, _ADJOINT[norm]))
-    half = found._layout.shape[last]
-    twice = size - half
-    weight = np.ones(half)
-    weight[1 : 1 + twice] = 2
-    return found * tensor_of_array(weight).to(g._layout.dtype).reshape([-1] + [1] * (g._layout.ndim - 1 - last))
-
-
-_c2r = Card(
+_c2r: Card = Card(
     "fft_c2r", "input", node_name="FftC2RBackward0",
-    statics="dims norm size",
-    infer=lambda input, dims, norm, size: _infer(input, dims, input.dtype.to_real(), size, True),
-    numpy=lambda input, dims, norm, size: np.fft.irfftn(input, [*(input.shape[d] for d in dims[:-1]), size], axes=dims, norm=norm),
-    lowering=Calls(native.half_to_real, complex=True), grads={"input": _c2r_gradient},
+    statics="dims norm size doubled",
+    infer=lambda input, dims, norm, size, doubled: _infer(input, dims, input.dtype.to_real(), size, True),
+    numpy=_c2r_rule, lowering=Calls(native.half_to_real, complex=True),
+    grads={"input": lambda g, dims, norm, doubled: apply(_r2c, (g,), (dims, _ADJOINT[norm], doubled))},
 )  # fmt: skip
 
 
@@ -187,7 +188,7 @@ def _halved(function: str, input: Tensor, dims: Shape, lengths: Sequence[int], n
         raise RuntimeError(f"{function} must transform at least one axis")
     for length in lengths:
         _check_points(length)
-    return apply(_r2c, (_to_size(input, dims, lengths),), (dims, norm))
+    return apply(_r2c, (_to_size(input, dims, lengths),), (dims, norm, False))
 
 
 def _restored(function: str, input: Tensor, dims: Shape, lengths: Sequence[int], keeps_last: bool) -> tuple[Tensor, int]:
@@ -291,7 +292,7 @@ def fft_irfft(input: Tensor, n: int | None = None, dim: int = -1, norm: str | No
     as_tensor_argument(input, "fft_irfft")
     dims, lengths = _one_length(input, n, dim)
     half, size = _restored("irfft", input, dims, lengths, n is not None)
-    found = apply(_c2r, (half,), (dims, _norm_of(norm), size))
+    found = apply(_c2r, (half,), (dims, _norm_of(norm), size, True))
     return found if out is None else write_out(out, found)
 
 
@@ -305,7 +306,7 @@ def fft_irfftn(input: Tensor, s: Sequence[int] | None = None, dim: Any = None, n
     as_tensor_argument(input, "fft_irfftn")
     dims, lengths = _dims_and_lengths(input, s, dim)
     half, size = _restored("irfftn", input, dims, lengths, _gives_last(s))
-    found = apply(_c2r, (half,), (dims, _norm_of(norm), size))
+    found = apply(_c2r, (half,), (dims, _norm_of(norm), size, True))
     return found if out is None else write_out(out, found)
 
 
@@ -319,7 +320,7 @@ def fft_hfft(input: Tensor, n: int | None = None, dim: int = -1, norm: str | Non
     as_tensor_argument(input, "fft_hfft")
     dims, lengths = _one_length(input, n, dim)
     half, size = _restored("hfft", input, dims, lengths, n is not None)
-    found = apply(_c2r, (half.conj(),), (dims, _ADJOINT[_norm_of(norm)], size))
+    found = apply(_c2r, (half.conj(),), (dims, _ADJOINT[_norm_of(norm)], size, True))
     return found if out is None else write_out(out, found)
 
 
@@ -335,7 +336,7 @@ def fft_hfftn(input: Tensor, s: Sequence[int] | None = None, dim: Any = None, no
     half, size = _restored("hfftn", input, dims, lengths, _gives_last(s))
     if len(dims) > 1:
         half = apply(_c2c, (half,), (dims[:-1], _norm_of(norm), True))
-    found = apply(_c2r, (half.conj(),), (dims[-1:], _ADJOINT[_norm_of(norm)], size))
+    found = apply(_c2r, (half.conj(),), (dims[-1:], _ADJOINT[_norm_of(norm)], size, True))
     return found if out is None else write_out(out, found)
 
 
@@ -365,7 +366,7 @@ def fft_ihfftn(input: Tensor, s: Sequence[int] | None = None, dim: Any = None, n
         raise RuntimeError("ihfftn must transform at least one axis")
     for length in lengths:
         _check_points(length)
-    found = apply(_r2c, (_to_size(input, dims, lengths),), (dims[-1:], _ADJOINT[_norm_of(norm)])).conj()
+    found = apply(_r2c, (_to_size(input, dims, lengths),), (dims[-1:], _ADJOINT[_norm_of(norm)], False)).conj()
     if len(dims) > 1:
         found = apply(_c2c, (found,), (dims[:-1], _norm_of(norm), False))
     return found if out is None else write_out(out, found)

@@ -12,6 +12,7 @@ hooks watch, or that a caller could tell apart otherwise, goes through the graph
 from __future__ import annotations
 
 import heapq
+from collections.abc import Iterable
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from .. import dtypes as dt, tape
 from ..engine.routine import NotARoutine, Routine, expanded, routine_of
 from ..graph import AccumulateGrad, CardNode, Edge, Packed, grad_state, make_tensor
 from ..recent import Recent
+from .graph_code import GraphReader
 from .routine_node import OWN_NODES, RoutineNode
 
 if TYPE_CHECKING:
@@ -37,20 +39,33 @@ class Graph:
 
     __slots__ = ("key", "numbers", "nodes", "regions", "leaves")
 
-    def __init__(self, key: tuple[Any, ...], numbers: tuple[str, ...], nodes: list[CardNode | RoutineNode], regions: list[Region], leaves: list[Tensor]) -> None:
-        self.key, self.numbers = key, numbers
+    def __init__(self, key: tuple[Any, ...], numbers: Iterable[Any], nodes: list[CardNode | RoutineNode], regions: list[Region], leaves: list[Tensor]) -> None:
+        self.key, self.numbers = key, tuple(map(repr, numbers))
         self.nodes = nodes
         self.regions = regions  # the first gradient's and those of kept tensors
         self.leaves = leaves
+
+
+_reader = GraphReader(NODES_AT_MOST)
 
 
 def read(root: Edge, grad: Tensor) -> Graph | None:
     """Walk the graph in the order of the pass. None if the pass must go node by node."""
     node, output_nr = root
     first = (grad._storage, grad._offset, grad._layout)
+    if not AccumulateGrad.in_use:
+        found = _reader.read(node, first)
+        if found is not None:
+            key, *rest = found
+            return Graph((output_nr, first[2], dt.get_default_dtype(), key), *rest)
+    return _read_in_python(node, output_nr, first)
+
+
+def _read_in_python(node: Any, output_nr: int, first: Region) -> Graph | None:
+    """The same without machine code, and with a closer look at what is watched or has been written. Its keys are others."""
     regions = {first: 0}
     storages = {first[0]: (0, first[1])}
-    numbers: list[str] = []
+    numbers: list[Any] = []
     leaves: dict[int, Tensor] = {}
     leaf_numbers: dict[int, int] = {}
     turn = -node.sequence
@@ -92,7 +107,7 @@ def read(root: Edge, grad: Tensor) -> Graph | None:
             elif type(kept) is Packed:
                 return None
             else:
-                numbers.append(repr(kept))
+                numbers.append(kept)
                 add(type(kept))
         for edge in node.edges:
             if type(edge) is tuple:
@@ -115,7 +130,7 @@ def read(root: Edge, grad: Tensor) -> Graph | None:
                 add(-1 - number)
         if len(nodes) > NODES_AT_MOST:
             return None
-    return Graph(tuple(key), tuple(numbers), nodes, list(regions), list(leaves.values()))
+    return Graph(tuple(key), numbers, nodes, list(regions), list(leaves.values()))
 
 
 class Known:
@@ -130,7 +145,15 @@ class Known:
         self.hopeless = False
 
 
-_known: Recent[tuple[Any, ...], dict[tuple[str, ...], Known]] = Recent(256)
+class _Kind(dict[tuple[str, ...], Known]):
+    """What is known of graphs of one key, by their numbers. All that is held here stands in the key by its address."""
+
+    def __init__(self, graph: Graph) -> None:
+        super().__init__({graph.numbers: Known()})
+        self.held = [[node.gradient for node in graph.nodes], [leaf._layout for leaf in graph.leaves]]
+
+
+_known: Recent[tuple[Any, ...], _Kind] = Recent(256)
 
 
 def usable() -> bool:
@@ -145,7 +168,7 @@ def recall(graph: Graph) -> Known | None:
     if alike is None:
         alike = _known.recall(graph.key)
     if alike is None:
-        _known.remember(graph.key, {graph.numbers: Known()})
+        _known.remember(graph.key, _Kind(graph))
         return None
     found = alike.get(graph.numbers)
     if found is None and len(alike) < NUMBERS_AT_MOST:

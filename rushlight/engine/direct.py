@@ -14,7 +14,6 @@ from typing import Any
 from ..buffers import cache
 from . import llvm
 from .execute import ENTRIES_AT_MOST, counts, known_of
-from .memory import address_of
 from .recognised import Recognised, recognised
 from .routine import Region, Routine
 from .trace import Fate, scan, trace_of
@@ -46,10 +45,6 @@ class Direct:
         called = time.perf_counter()
         try:
             ran = self.native.run(entries, scratch[1] if scratch is not None else 0)
-            if not ran and all(storage.data is not None for storage, _, _ in regions):
-                for storage, _, _ in regions:
-                    address_of(storage)
-                ran = self.native.run(entries, scratch[1] if scratch is not None else 0)
         finally:
             if scratch is not None:
                 cache.give(scratch)

@@ -13,7 +13,8 @@ from __future__ import annotations
 import ctypes
 import functools
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from string import Template
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -99,6 +100,31 @@ def _references() -> int:
         holders.append(one)
     steps = [{after - before for before, after in zip(column, column[1:], strict=False)} for column in zip(*counts, strict=True)]
     return _only([4 * n for n, step in enumerate(steps) if step == {1}])
+
+
+# No pass inlines functions in this code, so that what is done everywhere is written as one of these: two lines of IR.
+_SHORT = {
+    "POINTER": ("getelementptr ptr, ptr {0}, i64 {1}", "load ptr"),  # the pointer number 1 of the table 0
+    "WORD": ("getelementptr i64, ptr {0}, i64 {1}", "load i64"),
+    "FIELD": ("getelementptr i8, ptr {0}, i64 {1}", "load ptr"),  # of an object, so many bytes behind its begin
+    "ITEM": ("getelementptr {{[$items x i8], [0 x ptr]}}, ptr {0}, i64 0, i32 1, i64 {1}", "load ptr"),  # of a tuple
+}
+
+
+def written_out(source: str, names: Mapping[str, int]) -> str:
+    """IR with what is short in it in full, and numbers for `$names`. Those of `Fields` are known."""
+    lines = []
+    for line in source.splitlines():
+        name, equals, rest = line.partition(" = ")
+        short, _, operands = rest.partition(" ")
+        if equals and short in _SHORT:
+            address, load = _SHORT[short]
+            lines += [f"{name}.at = {address.format(*operands.split(', '))}", f"{name} = {load}, ptr {name.strip()}.at"]
+        else:
+            lines.append(line)
+    where = fields()
+    assert where is not None
+    return Template("\n".join(lines)).substitute(names, type=where.type, size=where.size, items=where.items, list_items=where.list)
 
 
 def load(source: str, *names: str) -> llvm.Code | None:

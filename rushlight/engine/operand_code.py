@@ -366,7 +366,8 @@ done:
   ret i64 %scaled
 }
 
-; run(entries, address of the arena): collect addresses and numbers, and call. False, with nothing done, where a number or an address takes Python to read.
+; run(entries, address of the arena): collect addresses and numbers, and call. With nothing done the answer is a storage whose address takes Python to read, or
+; 0 where a number does.
 define ptr @run_entries(ptr %self, ptr %arguments, i64 %argument_count) {
 entry:
   %words = call ptr @PyLong_AsVoidPtr(ptr %self)
@@ -420,7 +421,10 @@ region_body:
   %r_address_object = FIELD %r_storage, $address
   %r_address = call i64 @PyLong_AsLongLong(ptr %r_address_object)
   %r_known = icmp ne i64 %r_address, 0
-  br i1 %r_known, label %region_known, label %not_run
+  br i1 %r_known, label %region_known, label %region_unknown
+region_unknown:
+  call void @Py_IncRef(ptr %r_storage)
+  ret ptr %r_storage
 region_known:
   %r_at = add i64 %r_address, %r_begin
   store i64 %r_at, ptr %r_value

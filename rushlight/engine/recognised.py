@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import llvm
+from .memory import address_of
 from .objects import builtin
 from .operand_code import (
     AGAIN,
@@ -119,8 +120,14 @@ class Recognised:
         self._memory[PLACES["known"]] = 1
 
     def run(self, entries: Sequence[Any], arena: int) -> bool:
-        """Run entries that `look` has said yes to, and whose results have memory. False, with nothing done, where it takes Python to read an operand."""
-        return self._run(entries, arena) == 1
+        """Run entries that `look` has said yes to, and whose results have memory. False, with nothing done, where it takes Python to read a number."""
+        ran = self._run(entries, arena)
+        while type(ran) is not int:
+            if ran.data is None:
+                return False
+            address_of(ran)
+            ran = self._run(entries, arena)
+        return ran == 1
 
 
 def recognised(entries: Sequence[Any], found: Scan, compiled: Compiled) -> Recognised | None:

@@ -1,8 +1,8 @@
 """Batch norm and group norm as kernel calls: statistics of every channel, then a loop over the elements.
 
 Channels lie in one of two ways. "Rows": the places of a channel in one sample are a row (channels first). "Columns": each
-row has one element of every channel (channels last, or no places at all). Sums go by rows and then over samples, or over
-all rows, so that their order follows from the shapes alone.
+row has one element of every channel (channels last, or no places at all). Sums go over the places of every sample and then
+over samples, also where channels lie last, so that their order follows from the shapes alone.
 
 Elements may be in half precision where all else is float32, as under autocast: they are read and rounded in the loops.
 """
@@ -91,11 +91,12 @@ class _Channels:
 
     def sums(self, inputs: Sequence[Bound], outputs: Sequence[Bound], body: Body) -> None:
         """The sums of terms over every channel."""
-        if self.columns:
-            form = _form(self.dtype, (self.samples * self.places,), self.channels, inputs, outputs, body, "column_sum")
+        if self.places == 1:
+            form = _form(self.dtype, (self.samples,), self.channels, inputs, outputs, body, "column_sum")
             self._add(sums_over_rows(form, self.used))
             return
         before = self.used
+        inputs, outputs = [self._by_row(b) for b in inputs], [self._by_row(b) for b in outputs]
         partials = [self._take(self.samples * self.channels) for _ in outputs]
         by_row = [Bound(p, self.type, self._outer(1, self.samples), 0) for p in partials]
 
@@ -107,6 +108,13 @@ class _Channels:
         totals = [b._replace(outer=(sum(b.outer),), along=0) for b in outputs]
         self._add(row_call(_form(self.dtype, (self.channels,), self.samples, rows, totals, lambda k, *terms: [k.sum(t) for t in terms])))
         self.used = before
+
+    def _by_row(self, bound: Bound) -> Bound:
+        """The same where the places of a channel in one sample are a row."""
+        if not self.columns or bound.number:
+            return bound
+        (of_place,) = bound.outer
+        return bound._replace(outer=self._outer(of_place * self.places, bound.along), along=of_place)
 
     def _add(self, lowered: Lowered) -> None:
         self.calls.extend(lowered.calls)

@@ -332,12 +332,20 @@ def has_torch_function(relevant_args: Iterable[Any]) -> bool:
 
 
 def has_torch_function_unary(relevant_arg: Any) -> bool:
-    """`has_torch_function` for one argument."""
+    """`has_torch_function` for one argument.
+
+    >>> torch.overrides.has_torch_function_unary(torch.ones(1))
+    False
+    """
     return has_torch_function((relevant_arg,))
 
 
 def has_torch_function_variadic(*relevant_args: Any) -> bool:
-    """`has_torch_function`, the arguments one by one."""
+    """`has_torch_function`, the arguments one by one.
+
+    >>> torch.overrides.has_torch_function_variadic(torch.ones(1), 2)
+    False
+    """
     return has_torch_function(relevant_args)
 
 
@@ -372,13 +380,21 @@ def wrap_torch_function(dispatcher: Callable[..., Iterable[Any]]) -> Callable[[C
 
 
 def is_tensor_like(inp: Any) -> bool:
-    """Whether a value is a Tensor or of a class with ``__torch_function__``."""
+    """Whether a value is a Tensor or of a class with ``__torch_function__``.
+
+    >>> torch.overrides.is_tensor_like(torch.ones(1)), torch.overrides.is_tensor_like([1.0])
+    (True, False)
+    """
     return type(inp) is Tensor or hasattr(inp, "__torch_function__")
 
 
 @functools.cache
 def get_default_nowrap_functions() -> set[Callable[..., Any]]:
-    """Functions whose results `Tensor.__torch_function__` leaves as they are."""
+    """Functions whose results `Tensor.__torch_function__` leaves as they are.
+
+    >>> torch.Tensor.grad.__get__ in torch.overrides.get_default_nowrap_functions()
+    True
+    """
     own: Any = Tensor
     return {own.grad.__get__}
 
@@ -398,7 +414,11 @@ def get_overridable_functions() -> dict[Any, list[Callable[..., Any]]]:
 
 @functools.cache
 def get_ignored_functions() -> set[Callable[..., Any]]:
-    """Public functions that do not ask."""
+    """Public functions that do not ask.
+
+    >>> torch.is_tensor in torch.overrides.get_ignored_functions()
+    True
+    """
     asked = {public for functions in get_overridable_functions().values() for public in functions}
     modules = [space for space in get_overridable_functions() if isinstance(space, ModuleType)]
     return {value for module in modules for name, value in vars(module).items() if isinstance(value, FunctionType) and not name.startswith("_")} - asked  # type: ignore[return-value]

@@ -74,7 +74,11 @@ class Generator:
         return _restore, (self.state_bytes().tobytes(),)
 
     def manual_seed(self, seed: int) -> Generator:
-        """Start the sequence that belongs to `seed`, an integer in [-2**63, 2**64)."""
+        """Start the sequence that belongs to `seed`, an integer in [-2**63, 2**64).
+
+        >>> torch.rand(1, generator=torch.Generator().manual_seed(0))
+        tensor([0.4963])
+        """
         if isinstance(seed, bool) or not hasattr(seed, "__index__"):
             raise RuntimeError(f"manual_seed expected a long, but got {type(seed).__name__}")
         value = operator.index(seed)
@@ -86,7 +90,11 @@ class Generator:
         return self
 
     def seed(self) -> int:
-        """Seed from the operating system's entropy and return that seed."""
+        """Seed from the operating system's entropy and return that seed.
+
+        >>> torch.Generator().seed() >= 0
+        True
+        """
         tape.not_replayed("a random generator's state is read or set")
         tape.flush("generator")
         value = int.from_bytes(os.urandom(8), "little")
@@ -94,17 +102,31 @@ class Generator:
         return value
 
     def initial_seed(self) -> int:
-        """The seed that the current sequence started from."""
+        """The seed that the current sequence started from.
+
+        >>> torch.Generator().manual_seed(3).initial_seed()
+        3
+        """
         return self._seed
 
     def get_state(self) -> Tensor:
-        """The state as a ByteTensor of 5056 elements, laid out as PyTorch does."""
+        """The state as a ByteTensor of 5056 elements, laid out as PyTorch does.
+
+        >>> torch.Generator().get_state().shape
+        torch.Size([5056])
+        """
         from .ops.card import tensor_of_array
 
         return tensor_of_array(self.state_bytes())
 
     def set_state(self, new_state: Tensor) -> Generator:
-        """Return to a state that `get_state` gave, here or in PyTorch."""
+        """Return to a state that `get_state` gave, here or in PyTorch.
+
+        >>> first, second = torch.Generator().manual_seed(3), torch.Generator()
+        >>> _ = second.set_state(first.get_state())
+        >>> torch.equal(torch.rand(2, generator=first), torch.rand(2, generator=second))
+        True
+        """
         from .ops.card import array_of
 
         if not isinstance(new_state, TensorBase):
@@ -115,7 +137,13 @@ class Generator:
         return self
 
     def clone_state(self) -> Generator:
-        """A new generator that continues from here independently."""
+        """A new generator that continues from here independently.
+
+        >>> first = torch.Generator().manual_seed(3)
+        >>> second = first.clone_state()
+        >>> torch.equal(torch.rand(2, generator=first), torch.rand(2, generator=second))
+        True
+        """
         return _restore(self.state_bytes().tobytes())
 
     def get_offset(self) -> int:

@@ -146,7 +146,10 @@ def _elements(a: Tensor, e: Tensor, wrong: np.ndarray, rtol: float, atol: float)
 
 
 def assert_allclose(actual: Any, expected: Any, rtol: float | None = None, atol: float | None = None, equal_nan: bool = True, msg: str = "") -> None:
-    """`assert_close` that does not look at dtypes. Deprecated in PyTorch."""
+    """`assert_close` that does not look at dtypes. Deprecated in PyTorch.
+
+    >>> torch.testing.assert_allclose(torch.tensor([1.0]), [1.0])
+    """
     actual, expected = (v if isinstance(v, TensorBase) else ops.tensor(v) for v in (actual, expected))
     assert_close(actual, expected, rtol=rtol, atol=atol, equal_nan=equal_nan, check_dtype=False, msg=msg or None)
 

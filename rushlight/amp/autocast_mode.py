@@ -113,6 +113,19 @@ def custom_fwd(fwd: Callable[..., Any] | None = None, *, device_type: str, cast_
     """Decorator of the ``forward`` of an `autograd.Function`; in a region, inputs are cast to `cast_inputs` and the rest runs without autocast.
 
     With `cast_inputs` None it runs under whatever autocast there is; see `custom_bwd`.
+
+    >>> class Doubled(torch.autograd.Function):
+    ...     @staticmethod
+    ...     @torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.float32)
+    ...     def forward(ctx, x):
+    ...         return x * 2
+    ...     @staticmethod
+    ...     @torch.amp.custom_bwd(device_type="cpu")
+    ...     def backward(ctx, grad):
+    ...         return grad * 2
+    >>> with torch.autocast("cpu"):
+    ...     Doubled.apply(torch.ones(1, dtype=torch.bfloat16)).dtype
+    torch.float32
     """
     if not isinstance(device_type, str):
         raise ValueError(f"Expected `device_type` of type `str`, got: `{type(device_type)}`")

@@ -79,7 +79,11 @@ class GradScaler:
         return self._scale
 
     def scale(self, outputs: Any) -> Any:
-        """The outputs (a tensor, or nested iterables of them) times the scale."""
+        """The outputs (a tensor, or nested iterables of them) times the scale.
+
+        >>> torch.amp.GradScaler("cpu", init_scale=8.0).scale([torch.ones(1), torch.zeros(1)])
+        [tensor([8.]), tensor([0.])]
+        """
         if not self._enabled:
             return outputs
         if isinstance(outputs, Tensor):
@@ -108,7 +112,16 @@ class GradScaler:
         return {found_inf.device: found_inf}
 
     def unscale_(self, optimizer: Optimizer) -> None:
-        """Divide the gradients of an optimizer's parameters by the scale, as `step` does, to clip or inspect them first."""
+        """Divide the gradients of an optimizer's parameters by the scale, as `step` does, to clip or inspect them first.
+
+        >>> weight = nn.Parameter(torch.ones(1))
+        >>> optimizer = torch.optim.SGD([weight], lr=0.1)
+        >>> scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
+        >>> scaler.scale(weight * 2).sum().backward()
+        >>> scaler.unscale_(optimizer)
+        >>> weight.grad
+        tensor([2.])
+        """
         if not self._enabled:
             return
         scale, _ = self._check_scale_growth_tracker("unscale_")
@@ -127,7 +140,16 @@ class GradScaler:
         return optimizer.step(*args, **kwargs)
 
     def step(self, optimizer: Optimizer, *args: Any, **kwargs: Any) -> Any:
-        """Unscale the gradients, unless that is done, and call ``optimizer.step`` unless one of them is inf or nan."""
+        """Unscale the gradients, unless that is done, and call ``optimizer.step`` unless one of them is inf or nan.
+
+        >>> weight = nn.Parameter(torch.ones(1))
+        >>> optimizer = torch.optim.SGD([weight], lr=0.1)
+        >>> scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
+        >>> scaler.scale(weight * 2).sum().backward()
+        >>> scaler.step(optimizer)
+        >>> weight.detach()
+        tensor([0.8000])
+        """
         if not self._enabled:
             return optimizer.step(*args, **kwargs)
         if "closure" in kwargs:
@@ -169,7 +191,16 @@ class GradScaler:
             del optimizer.grad_scale, optimizer.found_inf
 
     def update(self, new_scale: float | Tensor | None = None) -> None:
-        """Adapt the scale to what the steps since the last update found, or set it."""
+        """Adapt the scale to what the steps since the last update found, or set it.
+
+        >>> weight = nn.Parameter(torch.ones(1))
+        >>> optimizer = torch.optim.SGD([weight], lr=0.1)
+        >>> scaler = torch.amp.GradScaler("cpu", init_scale=8.0, growth_interval=1)
+        >>> scaler.scale(weight * 2).sum().backward()
+        >>> scaler.step(optimizer); scaler.update()
+        >>> scaler.get_scale()
+        16.0
+        """
         if not self._enabled:
             return
         scale, tracker = self._check_scale_growth_tracker("update")
@@ -212,27 +243,57 @@ class GradScaler:
         return self._init_scale if self._scale is None else float(self._scale.item())
 
     def get_growth_factor(self) -> float:
-        """What the scale is multiplied by when it grows."""
+        """What the scale is multiplied by when it grows.
+
+        >>> torch.amp.GradScaler("cpu").get_growth_factor()
+        2.0
+        """
         return self._growth_factor
 
     def set_growth_factor(self, new_factor: float) -> None:
-        """Set what the scale is multiplied by when it grows."""
+        """Set what the scale is multiplied by when it grows.
+
+        >>> scaler = torch.amp.GradScaler("cpu")
+        >>> scaler.set_growth_factor(3.0)
+        >>> scaler.get_growth_factor()
+        3.0
+        """
         self._growth_factor = new_factor
 
     def get_backoff_factor(self) -> float:
-        """What the scale is multiplied by after an overflow."""
+        """What the scale is multiplied by after an overflow.
+
+        >>> torch.amp.GradScaler("cpu").get_backoff_factor()
+        0.5
+        """
         return self._backoff_factor
 
     def set_backoff_factor(self, new_factor: float) -> None:
-        """Set what the scale is multiplied by after an overflow."""
+        """Set what the scale is multiplied by after an overflow.
+
+        >>> scaler = torch.amp.GradScaler("cpu")
+        >>> scaler.set_backoff_factor(0.25)
+        >>> scaler.get_backoff_factor()
+        0.25
+        """
         self._backoff_factor = new_factor
 
     def get_growth_interval(self) -> int:
-        """After how many steps without overflow the scale grows."""
+        """After how many steps without overflow the scale grows.
+
+        >>> torch.amp.GradScaler("cpu").get_growth_interval()
+        2000
+        """
         return self._growth_interval
 
     def set_growth_interval(self, new_interval: int) -> None:
-        """Set after how many steps without overflow the scale grows."""
+        """Set after how many steps without overflow the scale grows.
+
+        >>> scaler = torch.amp.GradScaler("cpu")
+        >>> scaler.set_growth_interval(100)
+        >>> scaler.get_growth_interval()
+        100
+        """
         self._growth_interval = new_interval
 
     def _get_growth_tracker(self) -> int:
@@ -241,11 +302,19 @@ class GradScaler:
         return self._init_growth_tracker if self._growth_tracker is None else int(self._growth_tracker.item())
 
     def is_enabled(self) -> bool:
-        """Whether the scaler does anything."""
+        """Whether the scaler does anything.
+
+        >>> torch.amp.GradScaler("cpu").is_enabled()
+        True
+        """
         return self._enabled
 
     def state_dict(self) -> dict[str, Any]:
-        """The scale, the factors, the interval and the number of steps since the last change; empty if disabled."""
+        """The scale, the factors, the interval and the number of steps since the last change; empty if disabled.
+
+        >>> torch.amp.GradScaler("cpu").state_dict()
+        {'scale': 65536.0, 'growth_factor': 2.0, 'backoff_factor': 0.5, 'growth_interval': 2000, '_growth_tracker': 0}
+        """
         if not self._enabled:
             return {}
         return {
@@ -257,7 +326,13 @@ class GradScaler:
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over what `state_dict` gave; nothing happens if disabled."""
+        """Take over what `state_dict` gave; nothing happens if disabled.
+
+        >>> scaler = torch.amp.GradScaler("cpu")
+        >>> scaler.load_state_dict(scaler.state_dict() | {"scale": 4.0})
+        >>> scaler.get_scale()
+        4.0
+        """
         if not self._enabled:
             return
         if not state_dict:

@@ -174,7 +174,14 @@ class Sequential(_ModuleSequence):
             raise ValueError(f"Non-positive multiplication factor {other} for {type(self)}")
 
     def insert(self, index: int, module: Module) -> Self:
-        """Insert a module before ``index``."""
+        """Insert a module before ``index``.
+
+        >>> nn.Sequential(nn.ReLU()).insert(0, nn.Linear(2, 3))
+        Sequential(
+          (0): Linear(in_features=2, out_features=3, bias=True)
+          (1): ReLU()
+        )
+        """
         if not isinstance(module, Module):
             raise AssertionError(f"module should be of type: {Module}")
         size = len(self)
@@ -184,7 +191,14 @@ class Sequential(_ModuleSequence):
         return self
 
     def extend(self, sequential: Iterable[Module]) -> Self:
-        """Add several modules at the end."""
+        """Add several modules at the end.
+
+        >>> nn.Sequential(nn.Linear(2, 3)).extend([nn.ReLU(), nn.Linear(3, 1)])[1:]
+        Sequential(
+          (1): ReLU()
+          (2): Linear(in_features=3, out_features=1, bias=True)
+        )
+        """
         for module in sequential:
             self.append(module)
         return self
@@ -233,11 +247,21 @@ class ModuleList(_ModuleSequence):
         return f"{self._get_name()}(\n  " + "\n  ".join(_addindent(line, 2) for line in lines) + "\n)"
 
     def insert(self, index: int, module: Module) -> None:
-        """Insert a module before ``index``."""
+        """Insert a module before ``index``.
+
+        >>> layers = nn.ModuleList([nn.ReLU()])
+        >>> layers.insert(0, nn.Tanh())
+        >>> layers[0]
+        Tanh()
+        """
         self._insert(index, module)
 
     def extend(self, modules: Iterable[Module]) -> Self:
-        """Add several modules at the end."""
+        """Add several modules at the end.
+
+        >>> len(nn.ModuleList([nn.ReLU()]).extend([nn.Tanh(), nn.Identity()]))
+        3
+        """
         if not isinstance(modules, Iterable):
             raise TypeError(f"ModuleList.extend should be called with an iterable, but got {type(modules).__name__}")
         for position, module in enumerate(modules, len(self)):
@@ -292,29 +316,57 @@ class ModuleDict(Module):
         return key in self._modules
 
     def clear(self) -> None:
-        """Remove all modules."""
+        """Remove all modules.
+
+        >>> parts = nn.ModuleDict({"act": nn.ReLU()})
+        >>> parts.clear()
+        >>> len(parts)
+        0
+        """
         self._modules.clear()
 
     def pop(self, key: str) -> Module:
-        """Remove and return a module."""
+        """Remove and return a module.
+
+        >>> nn.ModuleDict({"act": nn.ReLU()}).pop("act")
+        ReLU()
+        """
         module = self[key]
         del self[key]
         return module
 
     def keys(self) -> KeysView[str]:
-        """The names."""
+        """The names.
+
+        >>> list(nn.ModuleDict({"act": nn.ReLU()}).keys())
+        ['act']
+        """
         return self._modules.keys()
 
     def items(self) -> ItemsView[str, Any]:
-        """The names and modules."""
+        """The names and modules.
+
+        >>> list(nn.ModuleDict({"act": nn.ReLU()}).items())
+        [('act', ReLU())]
+        """
         return self._modules.items()
 
     def values(self) -> ValuesView[Any]:
-        """The modules."""
+        """The modules.
+
+        >>> list(nn.ModuleDict({"act": nn.ReLU()}).values())
+        [ReLU()]
+        """
         return self._modules.values()
 
     def update(self, modules: Mapping[str, Module] | ModuleDict | Iterable[tuple[str, Module]]) -> None:
-        """Add or replace modules, from a mapping or from pairs."""
+        """Add or replace modules, from a mapping or from pairs.
+
+        >>> parts = nn.ModuleDict()
+        >>> parts.update({"act": nn.ReLU()})
+        >>> parts["act"]
+        ReLU()
+        """
         pairs = modules.items() if isinstance(modules, (ModuleDict, Mapping)) else None
         for key, module in pairs if pairs is not None else _check_pairs("ModuleDict", modules, "ModuleDict"):
             self[key] = module
@@ -371,13 +423,24 @@ class ParameterList(Module):
         return [name for name in super().__dir__() if not name.isdigit()]
 
     def append(self, value: Any) -> Self:
-        """Add a value at the end."""
+        """Add a value at the end.
+
+        >>> len(nn.ParameterList().append(torch.zeros(2)))
+        1
+        """
         self._size += 1
         self[self._size - 1] = value
         return self
 
     def extend(self, values: Iterable[Any]) -> Self:
-        """Add several values at the end."""
+        """Add several values at the end.
+
+        >>> nn.ParameterList().extend([torch.zeros(2), torch.zeros(3)])
+        ParameterList(
+            (0): Parameter containing: [torch.float32 of size 2]
+            (1): Parameter containing: [torch.float32 of size 3]
+        )
+        """
         # A Tensor is an iterable, but a list of its rows is most likely not what was meant.
         if not isinstance(values, Iterable) or isinstance(values, Tensor):
             raise TypeError(f"ParameterList.extend should be called with an iterable, but got {type(values).__name__}")
@@ -438,11 +501,20 @@ class ParameterDict(Module):
         return key in self._keys
 
     def copy(self) -> ParameterDict:
-        """A new ParameterDict with the same parameters."""
+        """A new ParameterDict with the same parameters.
+
+        >>> one = nn.ParameterDict({"w": torch.zeros(2)})
+        >>> one.copy()["w"] is one["w"]
+        True
+        """
         return ParameterDict(OrderedDict(self.items()))
 
     def setdefault(self, key: str, default: Any = None) -> Any:
-        """The value at ``key``, set to ``default`` first if there is none."""
+        """The value at ``key``, set to ``default`` first if there is none.
+
+        >>> nn.ParameterDict().setdefault("w", torch.zeros(2)).requires_grad
+        True
+        """
         if key not in self:
             self[key] = default
         return self[key]
@@ -453,40 +525,75 @@ class ParameterDict(Module):
             del self[key]
 
     def pop(self, key: str) -> Any:
-        """Remove and return a value."""
+        """Remove and return a value.
+
+        >>> nn.ParameterDict({"w": torch.zeros(2)}).pop("w")
+        Parameter containing:
+        tensor([0., 0.], requires_grad=True)
+        """
         value = self[key]
         del self[key]
         return value
 
     def popitem(self) -> tuple[str, Any]:
-        """Remove and return the last (key, value) pair; KeyError if there is none."""
+        """Remove and return the last (key, value) pair; KeyError if there is none.
+
+        >>> nn.ParameterDict({"w": torch.zeros(2)}).popitem()[0]
+        'w'
+        """
         if not self._keys:
             raise KeyError("popitem(): dictionary is empty")
         key = next(reversed(self._keys))
         return key, self.pop(key)
 
     def get(self, key: str, default: Any = None) -> Any:
-        """The value at ``key``, or ``default``."""
+        """The value at ``key``, or ``default``.
+
+        >>> nn.ParameterDict().get("w") is None
+        True
+        """
         return getattr(self, key) if key in self else default
 
     def fromkeys(self, keys: Iterable[str], default: Any = None) -> ParameterDict:
-        """A new ParameterDict with ``default`` at every key."""
+        """A new ParameterDict with ``default`` at every key.
+
+        >>> list(nn.ParameterDict().fromkeys(["a", "b"]))
+        ['a', 'b']
+        """
         return ParameterDict((key, default) for key in keys)
 
     def keys(self) -> KeysView[str]:
-        """The keys."""
+        """The keys.
+
+        >>> list(nn.ParameterDict({"w": torch.zeros(2)}).keys())
+        ['w']
+        """
         return self._keys.keys()
 
     def items(self) -> Iterator[tuple[str, Any]]:
-        """The keys and values."""
+        """The keys and values.
+
+        >>> [(name, p.shape) for name, p in nn.ParameterDict({"w": torch.zeros(2)}).items()]
+        [('w', torch.Size([2]))]
+        """
         return ((key, self[key]) for key in self._keys)
 
     def values(self) -> Iterator[Any]:
-        """The values."""
+        """The values.
+
+        >>> [p.shape for p in nn.ParameterDict({"w": torch.zeros(2)}).values()]
+        [torch.Size([2])]
+        """
         return (self[key] for key in self._keys)
 
     def update(self, parameters: Any) -> None:
-        """Add or replace values, from a mapping (a plain one in order of its keys) or from pairs."""
+        """Add or replace values, from a mapping (a plain one in order of its keys) or from pairs.
+
+        >>> weights = nn.ParameterDict()
+        >>> weights.update({"w": torch.zeros(2)})
+        >>> list(weights)
+        ['w']
+        """
         if isinstance(parameters, (OrderedDict, ParameterDict)):
             pairs: Iterable[tuple[str, Any]] = parameters.items()
         elif isinstance(parameters, Mapping):

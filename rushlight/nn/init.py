@@ -72,7 +72,12 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
 
 
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None) -> Tensor:
-    """Fill from the uniform distribution on [a, b)."""
+    """Fill from the uniform distribution on [a, b).
+
+    >>> _ = torch.manual_seed(0)
+    >>> nn.init.uniform_(torch.empty(2), -1.0, 1.0)
+    tensor([-0.0075,  0.5364])
+    """
     with no_grad():
         return tensor.uniform_(a, b, generator=generator)
 
@@ -100,7 +105,12 @@ def trunc_normal_(
     b: float = 2.0,
     generator: Generator | None = None,
 ) -> Tensor:
-    """Fill from the normal distribution restricted to [a, b], by rejection."""
+    """Fill from the normal distribution restricted to [a, b], by rejection. A limit counts in the tensor's units, not in deviations.
+
+    >>> _ = torch.manual_seed(0)
+    >>> nn.init.trunc_normal_(torch.empty(100), a=-1.0, b=1.0).abs().max() <= 1
+    tensor(True)
+    """
     if tensor.device.type == "meta":
         return tensor
     if mean < a - 2 * std or mean > b + 2 * std:
@@ -157,18 +167,30 @@ def _reject_from_uniform(
 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
-    """Fill with ``val``."""
+    """Fill with ``val``.
+
+    >>> nn.init.constant_(torch.empty(2), 0.3)
+    tensor([0.3000, 0.3000])
+    """
     with no_grad():
         return tensor.fill_(val)
 
 
 def ones_(tensor: Tensor) -> Tensor:
-    """Fill with 1."""
+    """Fill with 1.
+
+    >>> nn.init.ones_(torch.empty(2))
+    tensor([1., 1.])
+    """
     return constant_(tensor, 1.0)
 
 
 def zeros_(tensor: Tensor) -> Tensor:
-    """Fill with 0."""
+    """Fill with 0.
+
+    >>> nn.init.zeros_(torch.empty(2))
+    tensor([0., 0.])
+    """
     with no_grad():
         return tensor.zero_()
 
@@ -188,7 +210,13 @@ def eye_(tensor: Tensor) -> Tensor:
 
 
 def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
-    """Fill a convolution's weight so that it copies its input channels, as many as it has outputs in each group."""
+    """Fill a convolution's weight, (K, C / groups, ...), so that it copies its input channels, as many as it has outputs in each group.
+
+    >>> weight = nn.init.dirac_(torch.empty(2, 2, 3))
+    >>> F.conv1d(torch.tensor([[1., 2., 3.], [4., 5., 6.]]), weight, padding=1)
+    tensor([[1., 2., 3.],
+            [4., 5., 6.]])
+    """
     dimensions = tensor.ndimension()
     if dimensions not in (3, 4, 5):
         raise ValueError("Only tensors with 3, 4, or 5 dimensions are supported")
@@ -225,13 +253,23 @@ def _calculate_correct_fan(tensor: Tensor, mode: str) -> int:
 
 
 def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
-    """Glorot and Bengio (2010): uniform with standard deviation gain * sqrt(2 / (fan_in + fan_out))."""
+    """Glorot and Bengio (2010): uniform with standard deviation gain * sqrt(2 / (fan_in + fan_out)).
+
+    >>> _ = torch.manual_seed(0)
+    >>> nn.init.xavier_uniform_(torch.empty(100, 50)).abs().max() <= 0.2  # the square root of 6 / 150
+    tensor(True)
+    """
     bound = math.sqrt(3.0) * _xavier_std(tensor, gain)
     return uniform_(tensor, -bound, bound, generator)
 
 
 def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
-    """Glorot and Bengio (2010): normal with standard deviation gain * sqrt(2 / (fan_in + fan_out))."""
+    """Glorot and Bengio (2010): normal with standard deviation gain * sqrt(2 / (fan_in + fan_out)).
+
+    >>> _ = torch.manual_seed(0)
+    >>> nn.init.xavier_normal_(torch.empty(100, 100)).std()  # about the square root of 2 / 200
+    tensor(0.1002)
+    """
     return normal_(tensor, 0.0, _xavier_std(tensor, gain), generator)
 
 
@@ -266,7 +304,12 @@ def kaiming_normal_(
     nonlinearity: str = "leaky_relu",
     generator: Generator | None = None,
 ) -> Tensor:
-    """He et al. (2015): normal with standard deviation gain / sqrt(fan). ``a`` is the leaky ReLU's negative slope."""
+    """He et al. (2015): normal with standard deviation gain / sqrt(fan). ``a`` is the leaky ReLU's negative slope.
+
+    >>> _ = torch.manual_seed(0)
+    >>> nn.init.kaiming_normal_(torch.empty(100, 200), nonlinearity="relu").std()  # about the square root of 2 / 200
+    tensor(0.1005)
+    """
     if 0 in tensor.shape:
         warnings.warn("Initializing zero-element tensors is a no-op", stacklevel=2)
         return tensor
@@ -279,7 +322,13 @@ def _kaiming_std(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> floa
 
 
 def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = None) -> Tensor:
-    """Saxe et al. (2013): a (semi-)orthogonal matrix times ``gain``; trailing dimensions count as columns."""
+    """Saxe et al. (2013): a (semi-)orthogonal matrix times ``gain``; trailing dimensions count as columns.
+
+    >>> _ = torch.manual_seed(0)
+    >>> w = nn.init.orthogonal_(torch.empty(2, 4))
+    >>> torch.allclose(w @ w.T, torch.eye(2), atol=1e-6)
+    True
+    """
     if tensor.ndimension() < 2:
         raise ValueError("Only tensors with 2 or more dimensions are supported")
     if tensor.numel() == 0 or tensor.device.type == "meta":
@@ -297,7 +346,12 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = N
 
 
 def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Generator | None = None) -> Tensor:
-    """Martens (2010): fill a matrix from the normal distribution, then zero a fraction of each column."""
+    """Martens (2010): fill a matrix from the normal distribution, then zero a fraction of each column.
+
+    >>> _ = torch.manual_seed(0)
+    >>> (nn.init.sparse_(torch.empty(10, 2), sparsity=0.3) == 0).sum(0)
+    tensor([3, 3])
+    """
     if tensor.ndimension() != 2:
         raise ValueError("Only tensors with 2 dimensions are supported")
     if tensor.device.type == "meta":

@@ -175,33 +175,69 @@ class Optimizer:
             cls.step.hooked = True
 
     def register_step_pre_hook(self, hook: StepPreHook) -> RemovableHandle:
-        """Call ``hook(optimizer, args, kwargs)`` before each step; it may return new (args, kwargs)."""
+        """Call ``hook(optimizer, args, kwargs)`` before each step; it may return new (args, kwargs).
+
+        >>> optimizer = torch.optim.SGD([nn.Parameter(torch.ones(1))], lr=1.0)
+        >>> _ = optimizer.register_step_pre_hook(lambda optimizer, args, kwargs: print("before"))
+        >>> optimizer.step()
+        before
+        """
         return _register(self._optimizer_step_pre_hooks, hook)
 
     def register_step_post_hook(self, hook: StepPostHook) -> RemovableHandle:
-        """Call ``hook(optimizer, args, kwargs)`` after each step."""
+        """Call ``hook(optimizer, args, kwargs)`` after each step.
+
+        >>> optimizer = torch.optim.SGD([nn.Parameter(torch.ones(1))], lr=1.0)
+        >>> _ = optimizer.register_step_post_hook(lambda optimizer, args, kwargs: print("after"))
+        >>> optimizer.step()
+        after
+        """
         return _register(self._optimizer_step_post_hooks, hook)
 
     def register_state_dict_pre_hook(self, hook: Callable[[Optimizer], None], prepend: bool = False) -> RemovableHandle:
-        """Call ``hook(optimizer)`` before `state_dict`."""
+        """Call ``hook(optimizer)`` before `state_dict`.
+
+        >>> optimizer = torch.optim.SGD([nn.Parameter(torch.ones(1))], lr=1.0)
+        >>> _ = optimizer.register_state_dict_pre_hook(lambda optimizer: print("to be saved"))
+        >>> _ = optimizer.state_dict()
+        to be saved
+        """
         return _register(self._optimizer_state_dict_pre_hooks, hook, prepend)
 
     def register_state_dict_post_hook(
         self, hook: Callable[[Optimizer, StateDict], StateDict | None], prepend: bool = False
     ) -> RemovableHandle:
-        """Call ``hook(optimizer, state_dict)`` after `state_dict`; it may return another state dict."""
+        """Call ``hook(optimizer, state_dict)`` after `state_dict`; it may return another state dict.
+
+        >>> optimizer = torch.optim.SGD([nn.Parameter(torch.ones(1))], lr=1.0)
+        >>> _ = optimizer.register_state_dict_post_hook(lambda optimizer, state: state | {"epoch": 3})
+        >>> optimizer.state_dict()["epoch"]
+        3
+        """
         return _register(self._optimizer_state_dict_post_hooks, hook, prepend)
 
     def register_load_state_dict_pre_hook(
         self, hook: Callable[[Optimizer, StateDict], StateDict | None], prepend: bool = False
     ) -> RemovableHandle:
-        """Call ``hook(optimizer, state_dict)`` before `load_state_dict`; it may return another state dict."""
+        """Call ``hook(optimizer, state_dict)`` before `load_state_dict`; it may return another state dict.
+
+        >>> optimizer = torch.optim.SGD([nn.Parameter(torch.ones(1))], lr=1.0)
+        >>> _ = optimizer.register_load_state_dict_pre_hook(lambda optimizer, state: print(sorted(state)))
+        >>> optimizer.load_state_dict(optimizer.state_dict())
+        ['param_groups', 'state']
+        """
         return _register(self._optimizer_load_state_dict_pre_hooks, hook, prepend)
 
     def register_load_state_dict_post_hook(
         self, hook: Callable[[Optimizer], None], prepend: bool = False
     ) -> RemovableHandle:
-        """Call ``hook(optimizer)`` after `load_state_dict`."""
+        """Call ``hook(optimizer)`` after `load_state_dict`.
+
+        >>> optimizer = torch.optim.SGD([nn.Parameter(torch.ones(1))], lr=1.0)
+        >>> _ = optimizer.register_load_state_dict_post_hook(lambda optimizer: print("loaded"))
+        >>> optimizer.load_state_dict(optimizer.state_dict())
+        loaded
+        """
         return _register(self._optimizer_load_state_dict_post_hooks, hook, prepend)
 
     def state_dict(self) -> StateDict:
@@ -297,7 +333,15 @@ class Optimizer:
             post_hook(self)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Drop the gradients of all parameters, or fill them with zeros when ``set_to_none`` is False."""
+        """Drop the gradients of all parameters, or fill them with zeros when ``set_to_none`` is False.
+
+        >>> weight = nn.Parameter(torch.ones(1))
+        >>> optimizer = torch.optim.SGD([weight], lr=0.1)
+        >>> (weight * 2).sum().backward()
+        >>> optimizer.zero_grad()
+        >>> weight.grad is None
+        True
+        """
         for group in self.param_groups:
             for param in group["params"]:
                 grad = param.grad
@@ -313,7 +357,15 @@ class Optimizer:
                 grad.zero_()
 
     def step(self, closure: Closure | None = None) -> Any:
-        """Update the parameters once. ``closure`` computes the loss anew and is optional for most optimizers."""
+        """Update the parameters once. ``closure`` computes the loss anew and is optional for most optimizers.
+
+        >>> weight = nn.Parameter(torch.ones(1))
+        >>> optimizer = torch.optim.SGD([weight], lr=0.1)
+        >>> (weight * 2).sum().backward()
+        >>> optimizer.step()
+        >>> weight.detach()
+        tensor([0.8000])
+        """
         raise NotImplementedError
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:

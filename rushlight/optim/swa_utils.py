@@ -28,7 +28,13 @@ def _check_decay(decay: float) -> None:
 
 
 def get_ema_multi_avg_fn(decay: float = 0.999) -> MultiAvgFn:
-    """The function that moves lists of averages to an exponential moving average, for `AveragedModel`."""
+    """The function that moves lists of averages to an exponential moving average, for `AveragedModel`.
+
+    >>> averages = [torch.zeros(1)]
+    >>> torch.optim.swa_utils.get_ema_multi_avg_fn(0.9)(averages, [torch.ones(1)], 0)
+    >>> averages
+    [tensor([0.1000])]
+    """
     _check_decay(decay)
 
     @no_grad()
@@ -43,7 +49,13 @@ def get_ema_multi_avg_fn(decay: float = 0.999) -> MultiAvgFn:
 
 
 def get_swa_multi_avg_fn() -> MultiAvgFn:
-    """The function that moves lists of averages to the mean of all models so far, for `AveragedModel`."""
+    """The function that moves lists of averages to the mean of all models so far, for `AveragedModel`.
+
+    >>> averages = [torch.zeros(1)]
+    >>> torch.optim.swa_utils.get_swa_multi_avg_fn()(averages, [torch.ones(1)], 3)
+    >>> averages
+    [tensor([0.2500])]
+    """
 
     @no_grad()
     def swa_update(
@@ -60,7 +72,11 @@ def get_swa_multi_avg_fn() -> MultiAvgFn:
 
 
 def get_ema_avg_fn(decay: float = 0.999) -> AvgFn:
-    """The function that gives one parameter's next exponential moving average, for `AveragedModel`."""
+    """The function that gives one parameter's next exponential moving average, for `AveragedModel`.
+
+    >>> torch.optim.swa_utils.get_ema_avg_fn(0.9)(torch.zeros(1), torch.ones(1), 0)
+    tensor([0.1000])
+    """
     _check_decay(decay)
 
     @no_grad()
@@ -71,7 +87,11 @@ def get_ema_avg_fn(decay: float = 0.999) -> AvgFn:
 
 
 def get_swa_avg_fn() -> AvgFn:
-    """The function that gives one parameter's mean over all models so far, for `AveragedModel`."""
+    """The function that gives one parameter's mean over all models so far, for `AveragedModel`.
+
+    >>> torch.optim.swa_utils.get_swa_avg_fn()(torch.zeros(1), torch.ones(1), 3)
+    tensor([0.2500])
+    """
 
     @no_grad()
     def swa_update(averaged_param: Tensor, current_param: Tensor, num_averaged: Tensor | int) -> Tensor:
@@ -118,7 +138,16 @@ class AveragedModel(Module):
         return self.module(*args, **kwargs)
 
     def update_parameters(self, model: Module) -> None:
-        """Take ``model``'s parameters into the averages."""
+        """Take ``model``'s parameters into the averages.
+
+        >>> model = nn.Linear(1, 1, bias=False)
+        >>> averaged = torch.optim.swa_utils.AveragedModel(model)
+        >>> for value in (1.0, 3.0):
+        ...     _ = nn.init.constant_(model.weight, value)
+        ...     averaged.update_parameters(model)
+        >>> averaged.module.weight.item()
+        2.0
+        """
         if self.use_buffers:
             own = chain(self.module.parameters(), self.module.buffers())
             new = chain(model.parameters(), model.buffers())
@@ -148,6 +177,11 @@ def update_bn(loader: Iterable[Any], model: Module, device: int | Device | None 
     """Compute the running statistics of ``model``'s batch norms anew, over the inputs that ``loader`` gives.
 
     A batch that is a list or tuple counts as its first element.
+
+    >>> model = nn.BatchNorm1d(1)
+    >>> torch.optim.swa_utils.update_bn([torch.tensor([[1.0], [3.0]])], model)
+    >>> model.running_mean
+    tensor([2.])
     """
     momenta = {}
     for module in model.modules():

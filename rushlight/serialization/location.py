@@ -32,7 +32,11 @@ def register_package(priority: int, tagger: Tagger, deserializer: Deserializer) 
 
 
 def location_tag(storage: UntypedStorage | TypedStorage) -> str:
-    """The tag under which a storage is saved, such as ``"cpu"``."""
+    """The tag under which a storage is saved, such as ``"cpu"``.
+
+    >>> torch.serialization.location_tag(torch.ones(1).untyped_storage())
+    'cpu'
+    """
     for _, tagger, _ in _registry:
         if location := tagger(storage):
             return location
@@ -40,7 +44,12 @@ def location_tag(storage: UntypedStorage | TypedStorage) -> str:
 
 
 def default_restore_location(storage: UntypedStorage, location: str) -> UntypedStorage:
-    """`storage`, moved to where its tag says; raises RuntimeError for a device that does not exist."""
+    """`storage`, moved to where its tag says; raises RuntimeError for a device that does not exist.
+
+    >>> storage = torch.ones(1).untyped_storage()
+    >>> torch.serialization.default_restore_location(storage, "cpu") is storage
+    True
+    """
     for _, _, deserializer in _registry:
         found = deserializer(storage, location)
         if found is not None:

@@ -36,34 +36,60 @@ _thread_options = _ThreadOptions()
 
 
 def get_default_load_endianness() -> LoadEndianness | None:
-    """The byte order of files that do not say theirs; None means little."""
+    """The byte order of files that do not say theirs; None means little.
+
+    >>> torch.serialization.get_default_load_endianness() is None
+    True
+    """
     return _options.endianness
 
 
 def set_default_load_endianness(endianness: LoadEndianness | None) -> None:
-    """Set the byte order of files that do not say theirs."""
+    """Set the byte order of files that do not say theirs.
+
+    >>> torch.serialization.set_default_load_endianness(torch.serialization.LoadEndianness.LITTLE)
+    >>> torch.serialization.set_default_load_endianness(None)
+    """
     if endianness is not None and not isinstance(endianness, LoadEndianness):
         raise TypeError("Invalid argument type in function set_default_load_endianness")
     _options.endianness = endianness
 
 
 def get_crc32_options() -> bool:
-    """Whether `torch.save` writes a checksum with each record."""
+    """Whether `torch.save` writes a checksum with each record.
+
+    >>> torch.serialization.get_crc32_options()
+    True
+    """
     return _options.compute_crc32
 
 
 def set_crc32_options(compute_crc32: bool) -> None:
-    """Choose whether `torch.save` writes a checksum with each record; `torch.load` needs none, zip tools do."""
+    """Choose whether `torch.save` writes a checksum with each record; `torch.load` needs none, zip tools do.
+
+    >>> torch.serialization.set_crc32_options(True)
+    """
     _options.compute_crc32 = compute_crc32
 
 
 def get_default_mmap_options() -> int:
-    """The flag with which ``torch.load(mmap=True)`` maps a file: `mmap.MAP_PRIVATE` or `mmap.MAP_SHARED`."""
+    """The flag with which ``torch.load(mmap=True)`` maps a file: `mmap.MAP_PRIVATE` or `mmap.MAP_SHARED`.
+
+    >>> import mmap
+    >>> torch.serialization.get_default_mmap_options() == mmap.MAP_PRIVATE
+    True
+    """
     return _options.mmap_flags
 
 
 class set_default_mmap_options:
-    """Set, or in a ``with`` block set for a while, the flag with which ``torch.load(mmap=True)`` maps a file."""
+    """Set, or in a ``with`` block set for a while, the flag with which ``torch.load(mmap=True)`` maps a file.
+
+    >>> import mmap
+    >>> with torch.serialization.set_default_mmap_options(mmap.MAP_SHARED):
+    ...     torch.serialization.get_default_mmap_options() == mmap.MAP_SHARED
+    True
+    """
 
     def __init__(self, flags: int) -> None:
         if sys.platform == "win32":
@@ -84,7 +110,16 @@ class set_default_mmap_options:
 
 
 class skip_data:
-    """In a ``with`` block, save and load everything but the bytes of storages, whose space in the file stays zero."""
+    """In a ``with`` block, save and load everything but the bytes of storages, whose space in the file stays zero.
+
+    >>> import io
+    >>> file = io.BytesIO()
+    >>> torch.save(torch.ones(2), file)
+    >>> _ = file.seek(0)
+    >>> with torch.serialization.skip_data():
+    ...     torch.load(file)
+    tensor([0., 0.])
+    """
 
     def __init__(self, materialize_fake_tensors: bool = False) -> None:
         self.materialize_fake_tensors = materialize_fake_tensors

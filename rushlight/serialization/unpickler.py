@@ -38,18 +38,36 @@ def add_safe_globals(safe_globals: list[SafeGlobal]) -> None:
 
 
 def get_safe_globals() -> list[SafeGlobal]:
-    """What the user has marked as safe."""
+    """What the user has marked as safe.
+
+    >>> torch.serialization.get_safe_globals()
+    []
+    """
     return list(_marked_safe)
 
 
 def clear_safe_globals() -> None:
-    """Forget all that the user has marked as safe."""
+    """Forget all that the user has marked as safe.
+
+    >>> torch.serialization.clear_safe_globals()
+    >>> torch.serialization.get_safe_globals()
+    []
+    """
     global _marked_safe
     _marked_safe = set()
 
 
 class safe_globals:
-    """Mark globals as safe for ``torch.load(weights_only=True)`` inside a ``with`` block."""
+    """Mark globals as safe for ``torch.load(weights_only=True)`` inside a ``with`` block.
+
+    >>> import fractions, io
+    >>> file = io.BytesIO()
+    >>> torch.save(fractions.Fraction(1, 3), file)
+    >>> _ = file.seek(0)
+    >>> with torch.serialization.safe_globals([fractions.Fraction]):
+    ...     torch.load(file)
+    Fraction(1, 3)
+    """
 
     def __init__(self, safe_globals: list[SafeGlobal]) -> None:
         self.safe_globals = safe_globals

@@ -33,7 +33,11 @@ class RemovableHandle:
         self.extra_dicts: tuple[dict[int, Any], ...] = tuple(extra_dicts)
 
     def remove(self) -> None:
-        """Remove the hook; removing it twice does nothing."""
+        """Remove the hook; removing it twice does nothing.
+
+        >>> handle = nn.Linear(2, 1).register_forward_hook(print)
+        >>> handle.remove(); handle.remove()
+        """
         for hooks in (self.hooks_dict, *self.extra_dicts):
             hooks.pop(self.id, None)
 

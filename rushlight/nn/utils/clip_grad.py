@@ -49,7 +49,14 @@ def get_total_norm(
 def clip_grads_with_norm_(
     parameters: Tensors, max_norm: float, total_norm: Tensor, foreach: bool | None = None
 ) -> None:
-    """Scale the gradients in place by ``max_norm / total_norm`` where that is below 1."""
+    """Scale the gradients in place by ``max_norm / total_norm`` where that is below 1.
+
+    >>> weight = nn.Parameter(torch.zeros(2))
+    >>> weight.grad = torch.tensor([3.0, 4.0])
+    >>> nn.utils.clip_grads_with_norm_([weight], 1.0, torch.tensor(10.0))
+    >>> weight.grad
+    tensor([0.3000, 0.4000])
+    """
     grads = _gradients(parameters)
     if not grads:
         return
@@ -102,7 +109,14 @@ def clip_grad_norm(
 
 
 def clip_grad_value_(parameters: Tensors, clip_value: float, foreach: bool | None = None) -> None:
-    """Clamp each gradient in place to [-clip_value, clip_value]."""
+    """Clamp each gradient in place to [-clip_value, clip_value].
+
+    >>> weight = nn.Parameter(torch.zeros(2))
+    >>> weight.grad = torch.tensor([0.3, -4.0])
+    >>> nn.utils.clip_grad_value_([weight], 1.0)
+    >>> weight.grad
+    tensor([ 0.3000, -1.0000])
+    """
     clip_value = float(clip_value)
     with no_grad():
         for grad in _gradients(parameters):

@@ -49,7 +49,13 @@ def fuse_conv_bn_weights(
     bn_b: Tensor | None,
     transpose: bool = False,
 ) -> tuple[Parameter, Parameter]:
-    """The weight and bias of a convolution with a batch norm folded in."""
+    """The weight and bias of a convolution with a batch norm folded in.
+
+    >>> one, zero = torch.ones(1), torch.zeros(1)
+    >>> weight, bias = nn.utils.fuse_conv_bn_weights(torch.ones(1, 1, 1), zero, zero, one, 0.0, one * 2, one)
+    >>> weight.flatten().detach(), bias.detach()
+    (tensor([2.]), tensor([1.]))
+    """
     conv_b = ops.zeros_like(bn_rm, dtype=conv_w.dtype) if conv_b is None else conv_b
     bn_w = ops.ones_like(bn_rm) if bn_w is None else bn_w
     bn_b = ops.zeros_like(bn_rm) if bn_b is None else bn_b
@@ -62,7 +68,14 @@ def fuse_conv_bn_weights(
 
 
 def fuse_linear_bn_eval(linear: AnyModule, bn: Any) -> AnyModule:
-    """A copy of ``linear`` that computes ``bn(linear(x))``; both must be in evaluation mode."""
+    """A copy of ``linear`` that computes ``bn(linear(x))``; both must be in evaluation mode.
+
+    >>> linear, norm = nn.Linear(2, 3).eval(), nn.BatchNorm1d(3).eval()
+    >>> x = torch.ones(1, 2)
+    >>> fused = nn.utils.fuse_linear_bn_eval(linear, norm)
+    >>> torch.allclose(fused(x), norm(linear(x)))
+    True
+    """
     fused: Any = _check_and_copy(linear, bn)
     if fused.out_features != bn.num_features and bn.num_features != 1:
         raise AssertionError(
@@ -84,7 +97,13 @@ def fuse_linear_bn_weights(
     bn_w: Tensor,
     bn_b: Tensor,
 ) -> tuple[Parameter, Parameter]:
-    """The weight and bias of a linear layer with a batch norm folded in."""
+    """The weight and bias of a linear layer with a batch norm folded in.
+
+    >>> one, zero = torch.ones(1), torch.zeros(1)
+    >>> weight, bias = nn.utils.fuse_linear_bn_weights(torch.ones(1, 1), zero, zero, one, 0.0, one * 2, one)
+    >>> weight.detach(), bias.detach()
+    (tensor([[2.]]), tensor([1.]))
+    """
     linear_b = ops.zeros_like(bn_rm, dtype=linear_w.dtype) if linear_b is None else linear_b
     scale = bn_w * ops.rsqrt(bn_rv + bn_eps)
     weight = linear_w * scale.unsqueeze(-1).to(dtype=linear_w.dtype)

@@ -35,7 +35,14 @@ class _Cache:
 
 @contextmanager
 def cached() -> Iterator[None]:
-    """Within this context each parametrized tensor is computed once, at its first access."""
+    """Within this context each parametrized tensor is computed once, at its first access.
+
+    >>> layer = nn.Linear(2, 2)
+    >>> _ = nn.utils.parametrize.register_parametrization(layer, "weight", nn.Tanh())
+    >>> with nn.utils.parametrize.cached():
+    ...     layer.weight is layer.weight
+    True
+    """
     _Cache.depth += 1
     try:
         yield
@@ -65,6 +72,13 @@ def _right_inverse(parametrization: Module, value: Any) -> Any:
 class ParametrizationList(ModuleList):
     """One tensor's parametrizations and what they are computed from: ``original``, or ``original0``, ``original1``, ...
     where the first one's ``right_inverse`` returns several tensors.
+
+    >>> layer = nn.Linear(2, 2)
+    >>> _ = nn.utils.parametrize.register_parametrization(layer, "weight", nn.Tanh())
+    >>> layer.parametrizations.weight
+    ParametrizationList(
+      (0): Tanh()
+    )
     """
 
     original: Tensor
@@ -291,7 +305,13 @@ def _check_consistent(module: Module, tensor_name: str, parametrization: Module)
 
 
 def is_parametrized(module: Module, tensor_name: str | None = None) -> bool:
-    """Whether the module, or one tensor of it, is parametrized."""
+    """Whether the module, or one tensor of it, is parametrized.
+
+    >>> layer = nn.Linear(2, 2)
+    >>> _ = nn.utils.parametrize.register_parametrization(layer, "weight", nn.Tanh())
+    >>> nn.utils.parametrize.is_parametrized(layer), nn.utils.parametrize.is_parametrized(layer, "bias")
+    (True, False)
+    """
     parametrizations = getattr(module, "parametrizations", None)
     if not isinstance(parametrizations, ModuleDict):
         return False
@@ -299,7 +319,14 @@ def is_parametrized(module: Module, tensor_name: str | None = None) -> bool:
 
 
 def remove_parametrizations(module: Module, tensor_name: str, leave_parametrized: bool = True) -> Module:
-    """Make the tensor a plain one again, with its parametrized value or, with False, with the original's."""
+    """Make the tensor a plain one again, with its parametrized value or, with False, with the original's.
+
+    >>> layer = nn.Linear(2, 2)
+    >>> _ = nn.utils.parametrize.register_parametrization(layer, "weight", nn.Tanh())
+    >>> _ = nn.utils.parametrize.remove_parametrizations(layer, "weight")
+    >>> type(layer.weight).__name__
+    'Parameter'
+    """
     if not is_parametrized(module, tensor_name):
         raise ValueError(f"Module {module} does not have a parametrization on {tensor_name}")
     parametrizations = module.parametrizations[tensor_name]
@@ -326,14 +353,28 @@ def remove_parametrizations(module: Module, tensor_name: str, leave_parametrized
 
 
 def type_before_parametrizations(module: Module) -> type:
-    """The class that the module had before its first parametrization."""
+    """The class that the module had before its first parametrization.
+
+    >>> layer = nn.Linear(2, 2)
+    >>> _ = nn.utils.parametrize.register_parametrization(layer, "weight", nn.Tanh())
+    >>> type(layer).__name__, nn.utils.parametrize.type_before_parametrizations(layer).__name__
+    ('ParametrizedLinear', 'Linear')
+    """
     return type(module).__bases__[0] if is_parametrized(module) else type(module)
 
 
 def transfer_parametrizations_and_params(
     from_module: Module, to_module: Module, tensor_name: str | None = None
 ) -> Module:
-    """Put all parametrizations of a module, or those of one tensor, and their originals on another module."""
+    """Put all parametrizations of a module, or those of one tensor, and their originals on another module.
+
+    >>> layer, other = nn.Linear(2, 2), nn.Linear(2, 2)
+    >>> P = nn.utils.parametrize
+    >>> _ = P.register_parametrization(layer, "weight", nn.Tanh())
+    >>> _ = P.transfer_parametrizations_and_params(layer, other)
+    >>> torch.equal(other.weight, layer.weight)
+    True
+    """
     if not is_parametrized(from_module):
         return to_module
     for name in list(from_module.parametrizations) if tensor_name is None else [tensor_name]:

@@ -37,7 +37,19 @@ __all__ = [
 
 
 class BasePruningMethod(ABC):
-    """A way to choose a mask, and the hook that applies it. Subclasses set ``PRUNING_TYPE`` and ``compute_mask``."""
+    """A way to choose a mask, and the hook that applies it. Subclasses set ``PRUNING_TYPE`` and ``compute_mask``.
+
+    >>> P = nn.utils.prune
+    >>> class BelowHalf(P.BasePruningMethod):
+    ...     PRUNING_TYPE = "unstructured"
+    ...     def compute_mask(self, t, default_mask):
+    ...         return default_mask * (t.abs() >= 0.5)
+    >>> layer = nn.Linear(2, 1, bias=False)
+    >>> _ = nn.init.constant_(layer.weight, 0.3)
+    >>> _ = BelowHalf.apply(layer, "weight")
+    >>> layer.weight.tolist()
+    [[0.0, 0.0]]
+    """
 
     _tensor_name: str
     # What later pruning of the same tensor may choose from: "unstructured" (entries left), "structured" (slices left
@@ -49,7 +61,12 @@ class BasePruningMethod(ABC):
 
     @abstractmethod
     def compute_mask(self, t: Tensor, default_mask: Tensor) -> Tensor:
-        """The mask for importance scores ``t``, at most ``default_mask``."""
+        """The mask for importance scores ``t``, at most ``default_mask``.
+
+        >>> t = torch.tensor([0.3, -1.3])
+        >>> nn.utils.prune.L1Unstructured(1).compute_mask(t, torch.ones(2))
+        tensor([0., 1.])
+        """
 
     def apply_mask(self, module: Module) -> Tensor:
         """The pruned tensor."""
@@ -62,7 +79,13 @@ class BasePruningMethod(ABC):
     def apply(
         cls, module: Module, name: str, *args: Any, importance_scores: Tensor | None = None, **kwargs: Any
     ) -> BasePruningMethod:
-        """Prune a module's tensor with this method, after the methods already applied to it."""
+        """Prune a module's tensor with this method, after the methods already applied to it.
+
+        >>> layer = nn.Linear(4, 1)
+        >>> _ = nn.utils.prune.L1Unstructured.apply(layer, "weight", amount=3)
+        >>> layer.weight_mask.sum()
+        tensor(1.)
+        """
         method = _take_previous(module, name)
         new = cls(*args, **kwargs)
         new._tensor_name = name
@@ -100,7 +123,11 @@ class BasePruningMethod(ABC):
         return method
 
     def prune(self, t: Tensor, default_mask: Tensor | None = None, importance_scores: Tensor | None = None) -> Tensor:
-        """``t`` pruned, without a module."""
+        """``t`` pruned, without a module.
+
+        >>> nn.utils.prune.L1Unstructured(1).prune(torch.tensor([0.3, -1.3]))
+        tensor([ 0.0000, -1.3000])
+        """
         if importance_scores is None:
             importance_scores = t
         elif importance_scores.shape != t.shape:
@@ -143,7 +170,14 @@ def _take_previous(module: Module, name: str) -> BasePruningMethod | None:
 
 
 class PruningContainer(BasePruningMethod):
-    """Several methods applied to one tensor in turn, each to what the ones before have left."""
+    """Several methods applied to one tensor in turn, each to what the ones before have left.
+
+    >>> layer = nn.Linear(4, 1)
+    >>> _ = nn.utils.prune.l1_unstructured(layer, "weight", 1)
+    >>> _ = nn.utils.prune.l1_unstructured(layer, "weight", 1)
+    >>> len(next(iter(layer._forward_pre_hooks.values()))), layer.weight_mask.sum()
+    (2, tensor(2.))
+    """
 
     def __init__(self, *args: BasePruningMethod) -> None:
         self._pruning_methods: tuple[BasePruningMethod, ...] = ()
@@ -203,7 +237,11 @@ def _slices_left(method: BasePruningMethod, t: Tensor, mask: Tensor) -> tuple[An
 
 
 class Identity(BasePruningMethod):
-    """Prunes nothing: it makes a mask of ones, for a mask that is set by hand."""
+    """Prunes nothing: it makes a mask of ones, for a mask that is set by hand.
+
+    >>> nn.utils.prune.Identity().prune(torch.tensor([0.3, -1.3]))
+    tensor([ 0.3000, -1.3000])
+    """
 
     PRUNING_TYPE = "unstructured"
 
@@ -231,7 +269,11 @@ class _Amount(BasePruningMethod):
 
 
 class RandomUnstructured(_Amount):
-    """Prunes random entries."""
+    """Prunes random entries.
+
+    >>> (nn.utils.prune.RandomUnstructured(0.5).prune(torch.ones(10)) == 0).sum()
+    tensor(5)
+    """
 
     PRUNING_TYPE = "unstructured"
 
@@ -244,7 +286,11 @@ class RandomUnstructured(_Amount):
 
 
 class L1Unstructured(_Amount):
-    """Prunes the entries of smallest magnitude."""
+    """Prunes the entries of smallest magnitude.
+
+    >>> nn.utils.prune.L1Unstructured(0.5).prune(torch.tensor([0.3, -1.3]))
+    tensor([ 0.0000, -1.3000])
+    """
 
     PRUNING_TYPE = "unstructured"
 
@@ -289,7 +335,11 @@ class _StructuredAmount(_Amount):
 
 
 class RandomStructured(_StructuredAmount):
-    """Prunes random slices along ``dim``."""
+    """Prunes random slices along ``dim``.
+
+    >>> (nn.utils.prune.RandomStructured(1, dim=0).prune(torch.ones(3, 2)) == 0).all(1).sum()
+    tensor(1)
+    """
 
     def _kept(self, t: Tensor, size: int, count: int) -> Tensor:
         scores = ops.rand(size)
@@ -297,7 +347,12 @@ class RandomStructured(_StructuredAmount):
 
 
 class LnStructured(_StructuredAmount):
-    """Prunes the slices along ``dim`` of smallest n-norm."""
+    """Prunes the slices along ``dim`` of smallest n-norm.
+
+    >>> nn.utils.prune.LnStructured(1, n=2, dim=0).prune(torch.tensor([[3., 4.], [0., 1.]]))
+    tensor([[3., 4.],
+            [0., 0.]])
+    """
 
     def __init__(self, amount: float, n: Any, dim: int = -1) -> None:
         super().__init__(amount, dim)
@@ -310,7 +365,11 @@ class LnStructured(_StructuredAmount):
 
 
 class CustomFromMask(BasePruningMethod):
-    """Prunes by a mask given by the user."""
+    """Prunes by a mask given by the user.
+
+    >>> nn.utils.prune.CustomFromMask(torch.tensor([1, 0])).prune(torch.tensor([0.3, -1.3]))
+    tensor([0.3000, -0.0000])
+    """
 
     PRUNING_TYPE = "global"
 
@@ -326,13 +385,21 @@ class CustomFromMask(BasePruningMethod):
 
 
 def identity(module: Module, name: str) -> Module:
-    """Give a tensor a mask of ones."""
+    """Give a tensor a mask of ones.
+
+    >>> nn.utils.prune.identity(nn.Linear(2, 1), "weight").weight_mask
+    tensor([[1., 1.]])
+    """
     Identity.apply(module, name)
     return module
 
 
 def random_unstructured(module: Module, name: str, amount: float) -> Module:
-    """Prune ``amount`` random entries: a number, or as a float a fraction."""
+    """Prune ``amount`` random entries: a number, or as a float a fraction.
+
+    >>> nn.utils.prune.random_unstructured(nn.Linear(4, 1), "weight", 0.5).weight_mask.sum()
+    tensor(2.)
+    """
     RandomUnstructured.apply(module, name, amount=amount)
     return module
 
@@ -350,7 +417,11 @@ def l1_unstructured(module: Module, name: str, amount: float, importance_scores:
 
 
 def random_structured(module: Module, name: str, amount: float, dim: int) -> Module:
-    """Prune ``amount`` random slices along ``dim``."""
+    """Prune ``amount`` random slices along ``dim``.
+
+    >>> nn.utils.prune.random_structured(nn.Linear(3, 4), "weight", 1, dim=0).weight_mask.sum()
+    tensor(9.)
+    """
     RandomStructured.apply(module, name, amount=amount, dim=dim)
     return module
 
@@ -358,13 +429,25 @@ def random_structured(module: Module, name: str, amount: float, dim: int) -> Mod
 def ln_structured(
     module: Module, name: str, amount: float, n: Any, dim: int, importance_scores: Tensor | None = None
 ) -> Module:
-    """Prune the ``amount`` slices along ``dim`` of smallest ``n``-norm."""
+    """Prune the ``amount`` slices along ``dim`` of smallest ``n``-norm.
+
+    >>> layer = nn.Linear(2, 2)
+    >>> layer.weight.data = torch.tensor([[3., 4.], [0., 1.]])
+    >>> nn.utils.prune.ln_structured(layer, "weight", 1, n=2, dim=0).weight_mask
+    tensor([[1., 1.],
+            [0., 0.]])
+    """
     LnStructured.apply(module, name, amount=amount, n=n, dim=dim, importance_scores=importance_scores)
     return module
 
 
 def custom_from_mask(module: Module, name: str, mask: Tensor) -> Module:
-    """Prune by a given mask of zeros and ones."""
+    """Prune by a given mask of zeros and ones.
+
+    >>> layer = nn.utils.prune.custom_from_mask(nn.Linear(2, 1), "weight", torch.tensor([[1, 0]]))
+    >>> (layer.weight[0, 1] == 0).item()
+    True
+    """
     CustomFromMask.apply(module, name, mask=mask)
     return module
 
@@ -375,7 +458,15 @@ def global_unstructured(
     importance_scores: dict[tuple[Module, str], Tensor] | None = None,
     **kwargs: Any,
 ) -> None:
-    """Prune several (module, name) tensors as if they were one: the amount is over all of them."""
+    """Prune several (module, name) tensors as if they were one: the amount is over all of them.
+
+    >>> first, second = nn.Linear(4, 1), nn.Linear(4, 1)
+    >>> _ = nn.init.ones_(first.weight), nn.init.zeros_(second.weight)
+    >>> P = nn.utils.prune
+    >>> P.global_unstructured([(first, "weight"), (second, "weight")], P.L1Unstructured, amount=4)
+    >>> first.weight_mask.sum(), second.weight_mask.sum()
+    (tensor(4.), tensor(0.))
+    """
     if not isinstance(parameters, Iterable):
         raise TypeError("global_unstructured(): parameters is not an Iterable")
     scores = {} if importance_scores is None else importance_scores
@@ -408,7 +499,13 @@ def global_unstructured(
 
 
 def remove(module: Module, name: str) -> Module:
-    """Make a pruned tensor a parameter again, with the pruned values."""
+    """Make a pruned tensor a parameter again, with the pruned values.
+
+    >>> layer = nn.utils.prune.l1_unstructured(nn.Linear(4, 1), "weight", 3)
+    >>> _ = nn.utils.prune.remove(layer, "weight")
+    >>> (layer.weight == 0).sum(), isinstance(layer.weight, nn.Parameter)
+    (tensor(3), True)
+    """
     for hook_id, hook in module._forward_pre_hooks.items():
         if isinstance(hook, BasePruningMethod) and hook._tensor_name == name:
             hook.remove(module)
@@ -418,7 +515,12 @@ def remove(module: Module, name: str) -> Module:
 
 
 def is_pruned(module: Module) -> bool:
-    """Whether a tensor of the module or of one below it is pruned."""
+    """Whether a tensor of the module or of one below it is pruned.
+
+    >>> layer = nn.Linear(4, 1)
+    >>> nn.utils.prune.is_pruned(layer), nn.utils.prune.is_pruned(nn.utils.prune.identity(layer, "weight"))
+    (False, True)
+    """
     return any(
         isinstance(hook, BasePruningMethod)
         for submodule in module.modules()

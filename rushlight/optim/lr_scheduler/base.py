@@ -100,6 +100,15 @@ class LRScheduler:
     """Base class of learning-rate schedules: a subclass defines ``get_lr``, the rates at ``last_epoch``.
 
     Making a schedule sets the optimizer's rates for epoch 0. Call ``step`` after the optimizer's.
+
+    >>> class Halving(torch.optim.lr_scheduler.LRScheduler):
+    ...     def get_lr(self):
+    ...         return [rate * 0.5**self.last_epoch for rate in self.base_lrs]
+    >>> optimizer = torch.optim.SGD([nn.Parameter(torch.ones(1))], lr=1.0)
+    >>> scheduler = Halving(optimizer)
+    >>> optimizer.step(); scheduler.step()
+    >>> optimizer.param_groups[0]["lr"]
+    0.5
     """
 
     _get_lr_called_within_step: bool = False
@@ -131,15 +140,32 @@ class LRScheduler:
             self.step()
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that the schedule knows, except the optimizer."""
+        """Everything that the schedule knows, except the optimizer.
+
+        >>> optimizer = torch.optim.SGD([nn.Parameter(torch.ones(1))], lr=1.0)
+        >>> torch.optim.lr_scheduler.StepLR(optimizer, 2).state_dict()["last_epoch"]
+        0
+        """
         return {key: value for key, value in self.__dict__.items() if key != "optimizer"}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over what `state_dict` gave."""
+        """Take over what `state_dict` gave.
+
+        >>> optimizer = torch.optim.SGD([nn.Parameter(torch.ones(1))], lr=1.0)
+        >>> scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 2)
+        >>> scheduler.load_state_dict(scheduler.state_dict() | {"last_epoch": 5})
+        >>> scheduler.last_epoch
+        5
+        """
         self.__dict__.update(state_dict)
 
     def get_last_lr(self) -> list[Any]:
-        """The rates of the parameter groups, as the last ``step`` set them."""
+        """The rates of the parameter groups, as the last ``step`` set them.
+
+        >>> optimizer = torch.optim.SGD([nn.Parameter(torch.ones(1))], lr=1.0)
+        >>> torch.optim.lr_scheduler.StepLR(optimizer, 2).get_last_lr()
+        [1.0]
+        """
         return self._last_lr
 
     def get_lr(self) -> list[Any]:
@@ -147,7 +173,14 @@ class LRScheduler:
         raise NotImplementedError
 
     def step(self, epoch: int | None = None) -> None:
-        """Go to the next epoch, or (deprecated) to ``epoch``, and set the optimizer's rates."""
+        """Go to the next epoch, or (deprecated) to ``epoch``, and set the optimizer's rates.
+
+        >>> optimizer = torch.optim.SGD([nn.Parameter(torch.ones(1))], lr=1.0)
+        >>> scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
+        >>> optimizer.step(); scheduler.step()
+        >>> optimizer.param_groups[0]["lr"]
+        0.5
+        """
         if self._step_count == 1:
             if not hasattr(self.optimizer.step, "_wrapped_by_lr_sched"):
                 warnings.warn(

@@ -72,7 +72,15 @@ class LambdaLR(_LambdaScheduler):
 
 
 class MultiplicativeLR(_LambdaScheduler):
-    """The previous rate times ``lr_lambda(epoch)``; one function, or one for each parameter group."""
+    """The previous rate times ``lr_lambda(epoch)``; one function, or one for each parameter group.
+
+    >>> optimizer = torch.optim.SGD([nn.Parameter(torch.ones(1))], lr=1.0)
+    >>> scheduler = torch.optim.lr_scheduler.MultiplicativeLR(optimizer, lambda epoch: 0.5)
+    >>> for _ in range(2):
+    ...     optimizer.step(); scheduler.step(); print(round(scheduler.get_last_lr()[0], 4))
+    0.5
+    0.25
+    """
 
     def _check_lambdas(self) -> None:
         for function in self.lr_lambdas:
@@ -137,7 +145,16 @@ class StepLR(_FactorScheduler):
 
 
 class MultiStepLR(_FactorScheduler):
-    """The rate times ``gamma`` at each epoch of ``milestones``."""
+    """The rate times ``gamma`` at each epoch of ``milestones``.
+
+    >>> optimizer = torch.optim.SGD([nn.Parameter(torch.ones(1))], lr=1.0)
+    >>> scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, [1, 3], gamma=0.1)
+    >>> for _ in range(3):
+    ...     optimizer.step(); scheduler.step(); print(round(scheduler.get_last_lr()[0], 4))
+    0.1
+    0.1
+    0.01
+    """
 
     def __init__(
         self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1, last_epoch: int = -1
@@ -155,7 +172,15 @@ class MultiStepLR(_FactorScheduler):
 
 
 class ConstantLR(_FactorScheduler):
-    """The rate times ``factor`` until epoch ``total_iters``, then the initial rate."""
+    """The rate times ``factor`` until epoch ``total_iters``, then the initial rate.
+
+    >>> optimizer = torch.optim.SGD([nn.Parameter(torch.ones(1))], lr=1.0)
+    >>> scheduler = torch.optim.lr_scheduler.ConstantLR(optimizer, factor=0.5, total_iters=2)
+    >>> for _ in range(2):
+    ...     optimizer.step(); scheduler.step(); print(round(scheduler.get_last_lr()[0], 4))
+    0.5
+    1.0
+    """
 
     def __init__(
         self, optimizer: Optimizer, factor: float = 1.0 / 3, total_iters: int = 5, last_epoch: int = -1
@@ -176,7 +201,15 @@ class ConstantLR(_FactorScheduler):
 
 
 class LinearLR(_FactorScheduler):
-    """The rate times a factor that goes from ``start_factor`` to ``end_factor`` in ``total_iters`` epochs."""
+    """The rate times a factor that goes from ``start_factor`` to ``end_factor`` in ``total_iters`` epochs.
+
+    >>> optimizer = torch.optim.SGD([nn.Parameter(torch.ones(1))], lr=1.0)
+    >>> scheduler = torch.optim.lr_scheduler.LinearLR(optimizer, start_factor=0.5, total_iters=2)
+    >>> for _ in range(2):
+    ...     optimizer.step(); scheduler.step(); print(round(scheduler.get_last_lr()[0], 4))
+    0.75
+    1.0
+    """
 
     def __init__(
         self,
@@ -209,7 +242,15 @@ class LinearLR(_FactorScheduler):
 
 
 class ExponentialLR(_FactorScheduler):
-    """The rate times ``gamma`` at every epoch."""
+    """The rate times ``gamma`` at every epoch.
+
+    >>> optimizer = torch.optim.SGD([nn.Parameter(torch.ones(1))], lr=1.0)
+    >>> scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, gamma=0.5)
+    >>> for _ in range(2):
+    ...     optimizer.step(); scheduler.step(); print(round(scheduler.get_last_lr()[0], 4))
+    0.5
+    0.25
+    """
 
     def __init__(self, optimizer: Optimizer, gamma: float, last_epoch: int = -1) -> None:
         self.gamma = gamma
@@ -223,7 +264,15 @@ class ExponentialLR(_FactorScheduler):
 
 
 class PolynomialLR(_FactorScheduler):
-    """The rate times ``(1 - epoch / total_iters) ** power``, down to 0 at epoch ``total_iters``."""
+    """The rate times ``(1 - epoch / total_iters) ** power``, down to 0 at epoch ``total_iters``.
+
+    >>> optimizer = torch.optim.SGD([nn.Parameter(torch.ones(1))], lr=1.0)
+    >>> scheduler = torch.optim.lr_scheduler.PolynomialLR(optimizer, total_iters=2)
+    >>> for _ in range(2):
+    ...     optimizer.step(); scheduler.step(); print(round(scheduler.get_last_lr()[0], 4))
+    0.5
+    0.0
+    """
 
     def __init__(self, optimizer: Optimizer, total_iters: int = 5, power: float = 1.0, last_epoch: int = -1) -> None:
         self.total_iters = total_iters

@@ -70,5 +70,12 @@ class DistributedSampler(Sampler[T_co]):
         return self.num_samples
 
     def set_epoch(self, epoch: int) -> None:
-        """Make the next pass use another order, the same in all processes."""
+        """Make the next pass use another order, the same in all processes.
+
+        >>> sampler = torch.utils.data.DistributedSampler(range(4), num_replicas=2, rank=0)
+        >>> first = list(sampler)
+        >>> sampler.set_epoch(1)
+        >>> first, list(sampler)
+        ([0, 3], [1, 2])
+        """
         self.epoch = epoch

@@ -264,6 +264,8 @@ def layers() -> None:
     add("embedding", lambda w: F.embedding(torch.tensor([[0, 2], [2, 0]]), w, padding_idx=1), real(3, 2))
     for mode in ("sum", "mean"):
         add_card("embedding_bag", (mode, 2, 3), real(5, 4), more=(torch.tensor([1, 0, 2, 4, 1, 2]), torch.tensor([0, 4, 4])))
+    named = torch.tensor([1, 0, 2, 4, 1, 2]), torch.tensor([0, 4, 4])
+    add("embedding_bag_weighted", lambda w, f: F.embedding_bag(named[0], w, named[1], mode="sum", per_sample_weights=f, padding_idx=2), real(5, 4), real(6, seed=1))
     target = torch.tensor([0, 2, 1])
     for reduction in ("none", "mean", "sum"):
         add("cross_entropy", lambda x, r=reduction: F.cross_entropy(x, target, reduction=r, label_smoothing=0.1), real(3, 4))

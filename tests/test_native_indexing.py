@@ -257,3 +257,28 @@ def test_bags_of_rows(width: int, dtype: Any) -> None:
                     assert execute.counts.native_calls > before
                     (found * torch.arange(1.5, 6.5 - named, dtype=dtype).unsqueeze(1)).sum().backward()
                     np.testing.assert_allclose(weight.grad.numpy(), slope, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("width", [1, 16, 70])
+def test_weighted_bags_of_rows(width: int, dtype: Any) -> None:
+    """Sums of rows times factors and both gradients, against a product of matrices; rows that do not count have no gradient."""
+    random = np.random.default_rng(0)
+    index, bag_of = random.integers(0, 9, 12), np.repeat([0, 2, 3], [3, 4, 5])
+    offsets = torch.tensor([0, 3, 3, 7, 12])
+    for named in (False, True):
+        for padding in (None, 4):
+            weight = torch.tensor(random.standard_normal((9, width))).to(dtype).requires_grad_()
+            factors = torch.tensor(random.standard_normal(24)).to(dtype).requires_grad_()
+            before = execute.counts.native_calls
+            found = F.embedding_bag(torch.tensor(index), weight, offsets, mode="sum", per_sample_weights=factors[::2], include_last_offset=named, padding_idx=padding)
+            g = random.standard_normal(found.shape)
+            found.backward(torch.tensor(g).to(dtype))
+            counts = (index != padding).astype(float)
+            sums = np.zeros((5 - named, 9))
+            np.add.at(sums, (bag_of, index), factors.detach().numpy()[::2] * counts)
+            np.testing.assert_allclose(found.detach().numpy(), sums @ weight.detach().numpy(), rtol=1e-4, atol=1e-5)
+            assert execute.counts.native_calls > before
+            np.testing.assert_allclose(weight.grad.numpy(), sums.T @ g, rtol=1e-4, atol=1e-5)
+            slopes = (g[bag_of] * weight.detach().numpy()[index]).sum(1) * counts
+            np.testing.assert_allclose(factors.grad.numpy()[::2], slopes, rtol=1e-4, atol=1e-5)

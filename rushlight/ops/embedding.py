@@ -128,10 +128,15 @@ def _bags_rule(weight: np.ndarray, index: np.ndarray, offsets: np.ndarray, mode:
     return found / np.maximum(_counts(owner, bags), 1)[:, None].astype(weight.dtype) if mode == "mean" else found
 
 
+def _owners(index: Tensor, offsets: Tensor, bags: int) -> np.ndarray:
+    """Which bag each of the rows that are in one belongs to."""
+    return np.repeat(np.arange(bags), _bag_sizes(array_of(offsets), bags, index._layout.numel))
+
+
 def _bags_gradient(g: Tensor, index: Tensor, offsets: Tensor, layouts: Any, mode: str, padding_idx: int, bags: int) -> Tensor:
     from .from_data import tensor
 
-    owner = np.repeat(np.arange(bags), _bag_sizes(array_of(offsets), bags, index._layout.numel))
+    owner = _owners(index, offsets, bags)
     flat = index[: len(owner)]
     if mode == "mean":
         kept = array_of(flat) != padding_idx
@@ -144,6 +149,42 @@ _embedding_bag = Card(
     statics="mode padding_idx bags",
     infer=lambda weight, index, offsets, mode, padding_idx, bags: contiguous((bags, weight.shape[1]), weight.dtype),
     numpy=_bags_rule, lowering=Calls(native.sums), grads={"weight": _bags_gradient}, node_name="EmbeddingBagBackward0",
+)  # fmt: skip
+
+
+def _weighted_rule(weight: np.ndarray, index: np.ndarray, offsets: np.ndarray, factors: np.ndarray, padding_idx: int, bags: int) -> np.ndarray:
+    owner = np.repeat(np.arange(bags), _bag_sizes(offsets, bags, len(index)))
+    kept = index[: len(owner)] != padding_idx
+    found = np.zeros((bags, weight.shape[1]), weight.dtype)
+    np.add.at(found, owner[kept], weight[index[: len(owner)][kept]] * factors[: len(owner)][kept, None])
+    return found
+
+
+def _weighted_gradient(g: Tensor, index: Tensor, offsets: Tensor, factors: Tensor, layouts: Any, padding_idx: int, bags: int) -> Tensor:
+    from .from_data import tensor
+
+    owner = _owners(index, offsets, bags)
+    rows = g.index_select(0, tensor(owner)) * factors[: len(owner)].unsqueeze(1)
+    return apply(_embedding_backward, (rows, index[: len(owner)]), (layouts[0].shape[0], padding_idx, False))
+
+
+def _factors_gradient(g: Tensor, weight: Tensor, index: Tensor, offsets: Tensor, padding_idx: int, bags: int) -> Tensor:
+    from .from_data import tensor
+    from .padding import pad
+
+    owner = _owners(index, offsets, bags)
+    flat = index[: len(owner)]
+    found = (g.index_select(0, tensor(owner)) * weight.index_select(0, flat)).sum(1).masked_fill(flat == padding_idx, 0)
+    missing = index._layout.numel - len(owner)
+    return pad(found, (0, missing)) if missing else found
+
+
+_weighted_bag = Card(
+    "embedding_bag_weighted", "weight index offsets factors",
+    statics="padding_idx bags",
+    infer=lambda weight, index, offsets, factors, padding_idx, bags: contiguous((bags, weight.shape[1]), weight.dtype),
+    numpy=_weighted_rule, lowering=Calls(native.sums), grads={"weight": _weighted_gradient, "factors": _factors_gradient},
+    node_name="EmbeddingBagBackward0",
 )  # fmt: skip
 
 
@@ -194,11 +235,14 @@ def embedding_bag(input: Tensor, weight: Tensor, offsets: Tensor | None = None, 
             raise RuntimeError(f"offsets[-1] can not be greater than input's length {input.numel()} but got offsets[-1] of {starts[-1]}")
         bags = len(starts) - (1 if include_last_offset else 0)
         ends = np.append(starts[1:], input.numel()) if not include_last_offset else starts[1:]
-        if per_sample_weights is None and mode != "max" and not scale_grad_by_freq and dtype in FLOATING and bags and input.numel() and (starts[:bags] <= ends[:bags]).all():
+        if mode != "max" and (per_sample_weights is None or per_sample_weights._layout.dtype is dtype) and not scale_grad_by_freq and dtype in FLOATING and bags and input.numel() and (starts[:bags] <= ends[:bags]).all():
             _check_index(input, weight._layout.shape[0])
             if max_norm is not None:
                 _renormalise(weight, input, max_norm, norm_type)
-            return apply(_embedding_bag, (weight, input, offsets), (mode, -1 if padding_idx is None else padding_idx % weight._layout.shape[0], bags))
+            padding = -1 if padding_idx is None else padding_idx % weight._layout.shape[0]
+            if per_sample_weights is not None:
+                return apply(_weighted_bag, (weight, input, offsets, per_sample_weights), (padding, bags))
+            return apply(_embedding_bag, (weight, input, offsets), (mode, padding, bags))
         bag_of = np.repeat(np.arange(bags), ends[:bags] - starts[:bags])
         flat = input[: len(bag_of)]
     else:

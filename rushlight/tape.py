@@ -3,7 +3,8 @@
 An entry is ``(plan, outputs, inputs, position)``. The plan (ops/card.py) says which card with which static arguments
 on which layouts; an operand is ``(storage, offset, layout)`` or a Python number; the position is where the user's
 program made the call. Entries run in program order, over real strided storages, so in-place writes and views need no
-special care here.
+special care here. The tuples that name operands are an entry's own: a result whose storage nothing refers to but those of
+entries is never written to memory, so whoever may want it later holds another tuple, or the storage.
 
 `flush()` runs all that is pending. Whoever reads bytes calls it first. A storage that the outside can see is never
 owed: an entry that touches one runs before the call returns (`ops/card.py`).

@@ -350,3 +350,42 @@ def test_the_one_that_passes_begin_with_is_never_given_away(replays: list[Any]) 
             v.grad = None
             (v * 2).sum().backward()
             assert v.grad is not None and v.grad.tolist() == [2.0] * 3
+
+
+def powers(h: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+    """Keeps its first argument for the way back, and not what it returns."""
+    return h * w
+
+
+def exponential(h: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+    """Keeps what it returns."""
+    return (h * w).exp() * 0.25
+
+
+@pytest.mark.parametrize("captured", [False, True])
+@pytest.mark.parametrize("function", [powers, exponential])
+@pytest.mark.parametrize("pass_by_pass", [False, True], ids=["backward", "grad"])
+def test_what_a_graph_keeps_is_there_whenever_values_are_read(function: Callable[..., torch.Tensor], captured: bool, pass_by_pass: bool, compiled_at_once: None) -> None:
+    """Nobody but the graph refers to the states in between, and the tape runs before the pass, and between one and the next."""
+    w = torch.tensor([1.25, 0.75], requires_grad=True)
+    call: Callable[..., torch.Tensor] = torch.compile(function) if captured else function
+
+    def gradient(loss: torch.Tensor, retain_graph: bool) -> list[float]:
+        if pass_by_pass:
+            return torch.autograd.grad(loss, w, retain_graph=retain_graph)[0].tolist()
+        w.grad = None
+        loss.backward(retain_graph=retain_graph)
+        return w.grad.tolist()
+
+    found = []
+    for n in range(24):
+        h = torch.tensor([1.0, 2.0])
+        for _ in range(4):
+            h = call(h, w)
+        loss = h.sum()
+        del h
+        if n % 2:
+            loss.item()
+        found.append([gradient(loss, True), gradient(loss, True), gradient(loss, False)])
+    assert found == [[found[0][0]] * 3] * 24
+    assert found[0][0] != [0.0, 0.0]

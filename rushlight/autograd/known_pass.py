@@ -181,7 +181,9 @@ def replay(known: Known, graph: Graph, retain_graph: bool) -> list[tuple[Tensor,
     routine = known.routine
     assert routine is not None
     outputs = routine.fresh_outputs()
-    inputs = (*graph.regions, *routine.numbers)
+    # Nodes that go on holding what they keep need tuples of their own: those of an entry count for nobody.
+    regions = [(storage, offset, layout) for storage, offset, layout in graph.regions] if retain_graph else graph.regions
+    inputs = (*regions, *routine.numbers)
     tape.record_routine(routine, outputs, inputs)
     if not retain_graph:
         for node in graph.nodes:

@@ -56,7 +56,7 @@ class RoutineNode(Node):
                     "one of the variables needed for gradient computation has been modified by an inplace operation, "
                     "between a compiled function and its backward pass"
                 )
-            given.append(region)
+            given.append((region[0], region[1], region[2]))  # the node may go on holding its own
         routine = self.gradient.routine
         outputs = routine.fresh_outputs()
         inputs = (*given, *routine.numbers)

@@ -181,7 +181,7 @@ class _Writer:
         wanted = [self._at(place, operands) for place in captured.places]
         version = _places(Storage, 0)["version"]
         saved = program.dict_of(*[
-            (program.constant(n), program.tuple_of(program.constant(None), region.whole, program.load(region.storage, version)))
+            (program.constant(n), program.tuple_of(program.constant(None), program.tuple_of(*region[:3]), program.load(region.storage, version)))
             for n, region in enumerate(wanted[captured.kept :])
         ])  # fmt: skip
         sources = [*self.tensors, *map(program.constant, leaves)]
@@ -191,8 +191,7 @@ class _Writer:
         slots = {_places(Node)[name]: value for name, value in parts.items()} | {_places(RoutineNode)[name]: value for name, value in own.items()}
         node = program.new(RoutineNode, slots)
         fresh = [self._tensor(region, node if n < captured.roots else None, n) for n, region in enumerate(wanted[captured.first : captured.first + captured.count])]
-        # Tuples of the entry's own, as `tape.record_routine` has it.
-        written = program.tuple_of(*[program.tuple_of(*region[:3]) for region in outputs])
+        written = program.tuple_of(*[region.whole for region in outputs])
         entry = program.tuple_of(program.constant(routine), written, program.tuple_of(*inputs), program.argument(1))
         program.call(program.constant(tape.pending.append), entry)
         leaves_of = iter([fresh[value] if kind == "fresh" else sources[value] if kind == "source" else program.constant(value) for kind, value in captured.results])

@@ -251,7 +251,8 @@ class Captured:
             base = self.views.get(at)
             fresh.append(make_tensor(storage, offset, layout) if base is None else make_view(sources[base], layout, offset))
         if self.backward is not None:
-            node = RoutineNode([edge_of(sources[n]) for n in self.targets], self.root_layouts, self.backward.gradient, wanted[self.kept : len(self.places)])
+            kept = [(storage, offset, layout) for storage, offset, layout in wanted[self.kept : len(self.places)]]  # beside the entry's
+            node = RoutineNode([edge_of(sources[n]) for n in self.targets], self.root_layouts, self.backward.gradient, kept)
             for n, root in enumerate(fresh[: self.roots]):
                 set_history(root, node, n)
         return fresh

@@ -67,10 +67,11 @@ def test_bits_do_not_depend_on_strides(norm, shape):
         "instance": lambda x, w, b: F.instance_norm(x, None, None, w, b),
     }[norm]
     wanted = None
-    for dims in ((1, 1), (1, 3), (2, 3), (0, 2)):
-        operands = [t.clone().requires_grad_() for t in (x.transpose(*dims).contiguous().transpose(*dims), weight, bias)]
+    for dims in ((0, 1, 2, 3), (0, 2, 3, 1), (0, 3, 2, 1), (0, 1, 3, 2), (2, 1, 0, 3)):
+        back = [dims.index(d) for d in range(4)]
+        operands = [t.clone().requires_grad_() for t in (x.permute(dims).contiguous().permute(back), weight, bias)]
         found = call(*operands)
-        gradients = torch.autograd.grad(found, operands, grad.transpose(*dims).contiguous().transpose(*dims))
+        gradients = torch.autograd.grad(found, operands, grad.permute(dims).contiguous().permute(back))
         results = [found.detach(), *gradients]
         if wanted is None:
             wanted = results

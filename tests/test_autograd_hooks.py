@@ -7,6 +7,7 @@ from autograd_cases import leaf, raises
 
 import rushlight as torch
 from rushlight import nn
+from rushlight.nn import functional as F
 
 
 def test_hooks_run_in_order_on_tensors_nodes_and_leaves():
@@ -150,6 +151,26 @@ def test_one_hook_for_several_tensors():
         (nn.RNNCell(2, 2, nonlinearity="relu"), (3, 2), "ReluBackward0"),
         (nn.GRUCell(2, 2), (3, 2), "AddBackward0"),
         (nn.ConvTranspose2d(2, 2, 2), (3, 2, 2, 2), "ConvolutionBackward0"),
+        (nn.Linear(2, 3), (2,), "ViewBackward0"),
+        (nn.Linear(2, 3), (4, 2), "AddmmBackward0"),
+        (nn.Linear(2, 3), (4, 5, 2), "ViewBackward0"),
+        (lambda x: nn.Linear(2, 3)(x.transpose(0, 1)), (4, 5, 2), "AddBackward0"),
+        (nn.Linear(2, 3, bias=False), (2,), "SqueezeBackward4"),
+        (nn.Linear(2, 3, bias=False), (4, 2), "MmBackward0"),
+        (nn.Linear(2, 3, bias=False), (4, 5, 2), "UnsafeViewBackward0"),
+        (lambda x: x.requires_grad_() @ torch.ones(2, 2), (4, 5, 2), "UnsafeViewBackward0"),
+        (lambda x: nn.RNN(2, 3)(x)[0], (4, 5, 2), "StackBackward0"),
+        (lambda x: nn.GRU(2, 3, 2, batch_first=True)(x)[0], (4, 5, 2), "TransposeBackward1"),
+        (lambda x: nn.GRU(2, 3, 2)(x)[1], (4, 5, 2), "StackBackward0"),
+        (lambda x: nn.LSTM(2, 3)(x)[0], (4, 5, 2), "MkldnnRnnLayerBackward0"),
+        (lambda x: F.cross_entropy(x.requires_grad_(), torch.tensor([0, 1])), (2, 2), "NllLossBackward0"),
+        (lambda x: F.cross_entropy(x.requires_grad_(), torch.tensor([0, 1]), label_smoothing=0.1), (2, 2), "AddBackward0"),
+        (lambda x: F.cross_entropy(x.requires_grad_(), torch.ones(2, 2)), (2, 2), "DivBackward1"),
+        (lambda x: F.cross_entropy(x.requires_grad_(), torch.zeros(2, 3, dtype=torch.long)), (2, 2, 3), "NllLoss2DBackward0"),
+        (lambda x: F.nll_loss(x.requires_grad_(), torch.zeros(2, 3, dtype=torch.long), reduction="none"), (2, 2, 3), "ViewBackward0"),
+        (lambda x: F.pairwise_distance(x.requires_grad_(), torch.zeros(2)), (2, 2), "NormBackward1"),
+        (lambda x: F.pdist(x.requires_grad_()), (2, 2), "PdistBackward0"),
+        (lambda x: F.affine_grid(x.requires_grad_(), (1, 1, 2, 2), align_corners=False), (1, 2, 3), "AffineGridGeneratorBackward0"),
     ],
 )
 def test_results_of_layers_say_what_made_them(layer, shape, name):

@@ -132,7 +132,7 @@ class Card:
         grads: Mapping[str, Rule] | None = None,
         backward: Rule | None = None,
         no_grad_reason: str | None = None,
-        node_name: str | None = None,
+        node_name: str | Callable[[Plan], str] | None = None,
         variadic: bool = False,
         in_place: bool = False,
         onnx: str | None = None,
@@ -151,6 +151,7 @@ class Card:
             differentiable, ``g`` is a tuple of gradients, None for those that did not take part.
         lowering: the native form (engine/lowering.py); the same bits wherever it runs.
         no_grad_reason: why there is no gradient, for an op on floats that has none; backward raises it.
+        node_name: what PyTorch calls the node, as printed results show it; a function of the plan where operands decide.
         autocast: which list of `torch.autocast` the op is in (autocasting.py).
         sends: the order in which gradients of the first operands are complete, where it is not theirs: hooks on leaves see it.
         in_place: whether all outputs are among the operands and the NumPy rule writes them itself.
@@ -205,7 +206,7 @@ class Card:
 
     def node_name_of(self, plan: Plan) -> str:
         """What PyTorch calls the node of this card on these operands."""
-        return self.node_name
+        return self.node_name if isinstance(self.node_name, str) else self.node_name(plan)
 
     def backward(self, node: CardNode, grads: list[Tensor | None], gradient: Gradient | None = None) -> Sequence[Tensor | None]:
         """Run the gradient rules for the operands that have an edge, or those of a `gradient` for fewer of them."""
@@ -290,9 +291,9 @@ class Pointwise(Card):
 
     def node_name_of(self, plan: Plan) -> str:
         if not self.overloads:
-            return self.node_name
+            return super().node_name_of(plan)
         first, *others = (isinstance(o, Layout) for o in plan.operands)
-        return self.node_name[:-1] + self.overloads[2 if not first else 0 if all(others) else 1]
+        return super().node_name_of(plan)[:-1] + self.overloads[2 if not first else 0 if all(others) else 1]
 
     def _compares(self) -> bool:
         """Whether the output is bool whatever the operands are."""

@@ -21,6 +21,7 @@ from .loss import legacy_reduction, reduce_loss
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
+    from .card import Plan
 
 
 def check_targets(target: TensorBase, classes: int, ignore_index: int) -> None:
@@ -150,10 +151,20 @@ def _nll_gradient(g: Tensor, input: Tensor, target: Tensor, weight: Tensor | Non
     return [found, None, None][: len(needs)]
 
 
+def _loss_node(plan: Plan) -> str:
+    """PyTorch takes all dims but the class as those of an image, and adds a smoothed part in an op of its own."""
+    if plan.params.get("label_smoothing"):
+        return "AddBackward0"
+    ndim = plan.operands[0].ndim
+    if ndim < 3:
+        return "NllLossBackward0"
+    return "ViewBackward0" if plan.params["reduction"] == "none" and ndim != 4 else "NllLoss2DBackward0"
+
+
 _nll = Card(
     "nll_loss", "input target weight",
     statics="ignore_index reduction",
-    infer=_infer_loss, numpy=_nll_rule, backward=_nll_gradient, lowering=Calls(class_loss.forward, half=AS_FLOAT),
+    infer=_infer_loss, numpy=_nll_rule, backward=_nll_gradient, lowering=Calls(class_loss.forward, half=AS_FLOAT), node_name=_loss_node,
     onnx="NegativeLogLikelihoodLoss",
 )  # fmt: skip
 
@@ -271,7 +282,7 @@ _cross_entropy = Card(
     "cross_entropy", "input target weight",
     statics="ignore_index reduction label_smoothing",
     infer=_infer_loss, numpy=_cross_entropy_rule, backward=_cross_entropy_gradient, lowering=Calls(class_loss.forward, half=AS_FLOAT),
-    node_name="NllLossBackward0", onnx="SoftmaxCrossEntropyLoss",
+    node_name=_loss_node, onnx="SoftmaxCrossEntropyLoss",
 )  # fmt: skip
 
 
@@ -319,8 +330,8 @@ def _cross_entropy_of_probabilities(input: Tensor, target: Tensor, weight: Tenso
     loss = -terms.sum(dim)
     if reduction == "mean":
         samples = input.numel() // classes if classes else 0
-        return loss.sum() / samples if input.dim() > 1 else loss.sum()
-    return reduce_loss(loss, reduction)
+        return titled(loss.sum() / samples if input.dim() > 1 else loss.sum(), "DivBackward1")
+    return titled(reduce_loss(loss, reduction), "NegBackward0")
 
 
 @autocasts(SINGLE)

@@ -15,7 +15,7 @@ from ..grad_mode import no_grad
 from ..shape import broadcast_shapes, contiguous, numel, wrap_dim
 from ..storage import TensorBase
 from .card import Card, apply
-from .define import EXACT, NOT_SINGLE, as_tensor_argument, refuse_dtypes, write_out
+from .define import EXACT, NOT_SINGLE, as_tensor_argument, refuse_dtypes, titled, write_out
 from .vector_norm import vector_norm
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6,
     """
     as_tensor_argument(x1, "pairwise_distance", "x1")
     as_tensor_argument(x2, "pairwise_distance", "x2", 2)
-    return vector_norm(x1 - x2 + eps, p, -1, keepdim)
+    return titled(vector_norm(x1 - x2 + eps, p, -1, keepdim), "NormBackward1")
 
 
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
@@ -83,9 +83,9 @@ def pdist(input: Tensor, p: float = 2.0) -> Tensor:
     above = np.flatnonzero(~np.tri(here.shape[0], dtype=np.bool_))
     if p in (0, 1, 2, math.inf):
         # All distances take less time, and less memory, than the pairs' rows would; not so where each difference is raised to a power.
-        return vector_norm(input.unsqueeze(1) - input, p, -1).reshape(-1).index_select(0, tensor(above))
+        return titled(vector_norm(input.unsqueeze(1) - input, p, -1).reshape(-1).index_select(0, tensor(above)), "PdistBackward0")
     one, other = (tensor(rows) for rows in divmod(above, max(here.shape[0], 1)))
-    return vector_norm(input.index_select(0, one) - input.index_select(0, other), p, -1)
+    return titled(vector_norm(input.index_select(0, one) - input.index_select(0, other), p, -1), "PdistBackward0")
 
 
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -13,7 +13,7 @@ from ..engine.lowering import AS_BITS, AS_FLOAT, FLOATING, Calls, Loop, Space
 from ..shape import contiguous
 from ..storage import ON_META, TensorBase
 from .card import Card, apply, array_of, checking_values, value_range
-from .define import NOT_FLOAT, as_tensor_argument
+from .define import NOT_FLOAT, as_tensor_argument, titled
 from .index import add_along
 from .reduction import widened
 
@@ -144,11 +144,14 @@ def _bags_gradient(g: Tensor, index: Tensor, offsets: Tensor, layouts: Any, mode
     return apply(_embedding_backward, (g.index_select(0, tensor(owner)), flat), (layouts[0].shape[0], padding_idx, False))
 
 
+#: What PyTorch calls the node of bags, of whatever ops they are made here.
+_BAG_NODE = "EmbeddingBagBackward0"
+
 _embedding_bag = Card(
     "embedding_bag", "weight index offsets",
     statics="mode padding_idx bags",
     infer=lambda weight, index, offsets, mode, padding_idx, bags: contiguous((bags, weight.shape[1]), weight.dtype),
-    numpy=_bags_rule, lowering=Calls(native.sums), grads={"weight": _bags_gradient}, node_name="EmbeddingBagBackward0",
+    numpy=_bags_rule, lowering=Calls(native.sums), grads={"weight": _bags_gradient}, node_name=_BAG_NODE,
 )  # fmt: skip
 
 
@@ -220,7 +223,7 @@ def embedding_bag(input: Tensor, weight: Tensor, offsets: Tensor | None = None, 
             rows = embedding(input, weight, None, max_norm, norm_type, scale_grad_by_freq)
             if per_sample_weights is not None:
                 rows = rows * per_sample_weights.unsqueeze(-1)
-            return rows.sum(1) if mode == "sum" else rows.mean(1) if mode == "mean" else rows.amax(1)
+            return titled(rows.sum(1) if mode == "sum" else rows.mean(1) if mode == "mean" else rows.amax(1), _BAG_NODE)
         flat = input.reshape(-1)
         per_sample_weights = per_sample_weights.reshape(-1) if per_sample_weights is not None else None
     elif input.dim() == 1:
@@ -256,12 +259,12 @@ def embedding_bag(input: Tensor, weight: Tensor, offsets: Tensor | None = None, 
         kept = (flat != padding_idx % weight.shape[0]).nonzero().reshape(-1)
         rows, owner = rows.index_select(0, kept), owner.index_select(0, kept)
     if mode == "max":
-        return empty.scatter_reduce(0, owner.unsqueeze(1).expand(rows.shape), rows, "amax", include_self=False)
+        return titled(empty.scatter_reduce(0, owner.unsqueeze(1).expand(rows.shape), rows, "amax", include_self=False), _BAG_NODE)
     total = empty.index_add(0, owner, rows)
     if mode == "sum":
-        return total
+        return titled(total, _BAG_NODE)
     sizes_of = np.maximum(np.bincount(array_of(owner), minlength=bags), 1)
-    return total / tensor(sizes_of).to(weight.dtype).unsqueeze(1)
+    return titled(total / tensor(sizes_of).to(weight.dtype).unsqueeze(1), _BAG_NODE)
 
 
 _one_hot = Card(

@@ -19,7 +19,7 @@ from ..shape import Layout, Shape, contiguous
 from .card import Card, apply
 from .combine import stack, where
 from .creation import arange, linspace, ones
-from .define import alias, as_tensor_argument
+from .define import alias, as_tensor_argument, titled
 from .gradient_entry import through
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def _sampled(input: Tensor, grid: Tensor, mode: str, padding_mode: str, align_co
     follows = grad_state.enabled and (requires_grad(input) or requires_grad(grid))
     if not follows and here.ndim == 4 and here.dtype in FLOATING and here.numel and grid._layout.numel:
         return apply(_grid_sampler_2d, (input, grid), (mode, padding_mode, bool(align_corners)))
-    return _by_formula(input, grid, mode, padding_mode, align_corners)
+    return titled(_by_formula(input, grid, mode, padding_mode, align_corners), f"GridSampler{grid._layout.shape[-1]}DBackward0")
 
 
 def _by_formula(input: Tensor, grid: Tensor, mode: str, padding_mode: str, align_corners: bool) -> Tensor:
@@ -252,7 +252,7 @@ def affine_grid_generator(theta: Tensor, size: Sequence[int], align_corners: boo
     n = len(spatial)
     axes = [_base_coordinates(s, align_corners, theta.dtype).reshape([-1 if d == e else 1 for e in range(n)]).expand(spatial) for d, s in enumerate(spatial)]
     base = stack([*reversed(axes), ones(spatial, dtype=theta.dtype)], -1).reshape(1, -1, n + 1)
-    return base.expand(size[0], -1, -1).bmm(theta.transpose(1, 2)).reshape(size[0], *spatial, n)
+    return titled(base.expand(size[0], -1, -1).bmm(theta.transpose(1, 2)).reshape(size[0], *spatial, n), "AffineGridGeneratorBackward0")
 
 
 def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None = None) -> Tensor:

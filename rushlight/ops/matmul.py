@@ -21,9 +21,11 @@ from .define import EXACT, as_tensor_argument, call_again, titled, wants_to_be_a
 from .gradient_entry import apply_masked, masked, results, through
 from .reduction import widened
 from .scalars import C_NAMES, overflow
+from .views import unsafe_view
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
+    from .card import Plan
 
 
 def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -220,14 +222,14 @@ def product_of_tensors(input: Any, other: Any) -> Any:
             return apply(_mv, (input, other))
         if a.shape[-1] != b.shape[0]:
             raise RuntimeError(f"size mismatch, got input ({a.numel // max(a.shape[-1], 1)}), mat ({a.numel // max(a.shape[-1], 1)}x{a.shape[-1]}), vec ({b.shape[0]})")
-        return mv(input.reshape(-1, a.shape[-1]) if a.numel else input.reshape(_rows(a.shape), a.shape[-1]), other).reshape(a.shape[:-1])
+        return unsafe_view(mv(input.reshape(-1, a.shape[-1]) if a.numel else input.reshape(_rows(a.shape), a.shape[-1]), other), a.shape[:-1])
     if a.ndim == 1:
         return product_of_tensors(input.unsqueeze(0), other).squeeze(-2)
     if a.ndim == 2 and b.ndim == 2:
         return apply(_mm, (input, other))
     if b.ndim == 2:
         # The batch dims of the left are rows of one product.
-        return mm(input.reshape(_rows(a.shape), a.shape[-1]), other).reshape(*a.shape[:-1], b.shape[-1])
+        return unsafe_view(mm(input.reshape(_rows(a.shape), a.shape[-1]), other), (*a.shape[:-1], b.shape[-1]))
     if a.shape[-1] != b.shape[-2]:
         rows, columns = a.shape[-2], b.shape[-1]
         if a.ndim == 3 and b.ndim == 3 and a.shape[0] == b.shape[0]:
@@ -237,7 +239,7 @@ def product_of_tensors(input: Any, other: Any) -> Any:
     count = _rows((*batch, 1))
     left = input.expand(*batch, *a.shape[-2:]).reshape(count, *a.shape[-2:])
     right = other.expand(*batch, *b.shape[-2:]).reshape(count, *b.shape[-2:])
-    return bmm(left, right).reshape(*batch, a.shape[-2], b.shape[-1])
+    return unsafe_view(bmm(left, right), (*batch, a.shape[-2], b.shape[-1]))
 
 
 def _rows(shape: tuple[int, ...]) -> int:
@@ -246,6 +248,19 @@ def _rows(shape: tuple[int, ...]) -> int:
     for n in shape[:-1]:
         count *= n
     return count
+
+
+def _adds_bias_apart(input: Layout, bias: Layout) -> bool:
+    """Whether PyTorch adds the bias in an op of its own."""
+    return input.ndim != 2 and not (input.contiguous and bias.ndim == 1)
+
+
+def _linear_node(plan: Plan) -> str:
+    input, weight, *bias = plan.operands
+    if bias:
+        return "AddmmBackward0" if input.ndim == 2 else "AddBackward0" if _adds_bias_apart(input, bias[0]) else "ViewBackward0"
+    names = ("DotBackward0", "MvBackward0") if weight.ndim == 1 else ("SqueezeBackward4", "MmBackward0")
+    return names[input.ndim - 1] if input.ndim <= 2 else "UnsafeViewBackward0"
 
 
 def _infer_linear(input: Layout, weight: Layout, bias: Any = None) -> Layout:
@@ -263,6 +278,8 @@ def _infer_linear(input: Layout, weight: Layout, bias: Any = None) -> Layout:
     else:
         if weight.ndim != 2:
             raise RuntimeError(f"mat2 must be a matrix, got {weight.ndim}-D tensor")
+        if _adds_bias_apart(input, bias):
+            same_dtype(input, weight)
         _check_addmm_dtypes(bias, input, weight)
     shape = (*input.shape[:-1], *weight.shape[:-1])
     if bias is not None and not can_broadcast_to(bias.shape, shape):
@@ -332,7 +349,7 @@ def _linear_gradient(g: Tensor, input: Tensor, weight: Tensor, layouts: Sequence
 
 _linear = Card(
     "linear", "input weight bias",
-    infer=_infer_linear, numpy=_linear_rule, backward=_linear_gradient, node_name="AddmmBackward0",
+    infer=_infer_linear, numpy=_linear_rule, backward=_linear_gradient, node_name=_linear_node,
     lowering=Calls(library.linear, half=AS_GIVEN), autocast=LOWER,
     onnx="Gemm", sends=(2, 0, 1),  # in PyTorch the weight has a node of its own on the way, its transpose
 )  # fmt: skip

@@ -13,6 +13,7 @@ from .. import dtypes as dt
 from ..autocasting import LOWER, autocasts
 from ..graph import exported_whole, grad_state
 from .combine import cat
+from .define import titled
 from .dropout import dropout as drop
 from .matmul import linear
 from .recurrent_entry import is_entry, name_of, run_entry
@@ -114,7 +115,9 @@ def _run_layers(
         input = cat(outputs, -1) if bidirectional else outputs[0]
         if dropout and train and layer < num_layers - 1:
             input = drop(input, dropout, True)
-    return input, finals[0] if len(finals) == 1 else tuple(cat(parts) for parts in zip(*finals, strict=True))
+    if len(finals) == 1:
+        return input, finals[0]
+    return input, tuple(titled(cat(parts), "StackBackward0") for parts in zip(*finals, strict=True))
 
 
 def _group_parameters(params: Sequence[Tensor], has_biases: bool, groups: int) -> list[Weights]:
@@ -149,7 +152,7 @@ def _run_padded(
     output, state = _run_layers(
         network, input, None, hx, params, has_biases, num_layers, dropout, train, bidirectional
     )
-    return (output.transpose(0, 1) if batch_first else output), state
+    return (titled(output.transpose(0, 1), "TransposeBackward1") if batch_first else output), state
 
 
 def _run_packed(

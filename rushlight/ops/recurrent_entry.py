@@ -217,10 +217,10 @@ def _lower_backward(plan: Plan) -> Lowered | None:
     return lower_layer_backward(plan)
 
 
-def _cards(name: str, network: Network, blocks: int, step: Callable[..., Any], slopes: Callable[..., Any], sends: tuple[int, ...], cell_sends: tuple[int, ...], cell_node: str) -> tuple[Card, Card]:
+def _cards(name: str, network: Network, blocks: int, step: Callable[..., Any], slopes: Callable[..., Any], sends: tuple[int, ...], node: str, cell_sends: tuple[int, ...], cell_node: str) -> tuple[Card, Card]:
     """The cards of a layer and of a single step, with one of their gradient. The order of the operands is input, weights, biases, states.
 
-    A cell is many ops in PyTorch. Its leaves have their gradients in the order that follows from these, and its node is called as the last of them.
+    They are many ops in PyTorch. Leaves have their gradients in the order that follows from these, and a node is called as the last of them.
     """
     states = ("hidden", "cell")[: network.states]
 
@@ -256,21 +256,21 @@ def _cards(name: str, network: Network, blocks: int, step: Callable[..., Any], s
         grads = [0.0 if of_result is None else of_result for of_result in g[:-1]]  # the last would be that of `saved`
         return apply_masked(backward_card, (saved, input, weight_ih, weight_hh, bias_ih, bias_hh, *states, *grads), (reverse,), needs)
 
-    def card(name: str, sends: tuple[int, ...], node_name: str | None) -> Card:
+    def card(name: str, sends: tuple[int, ...], node_name: str) -> Card:
         return Card(
             name, "input weight_ih weight_hh bias_ih bias_hh states", variadic=True,
             statics="reverse keep", outputs=" ".join(["output", *(f"last_{state}" for state in states), "saved"]),
             differentiable=range(1 + len(states)), infer=infer, numpy=rule, backward=gradient, lowering=Calls(_lower), sends=sends, node_name=node_name,
         )  # fmt: skip
 
-    return card(f"{name}_layer", sends, None), card(f"{name}_cell", cell_sends, cell_node)
+    return card(f"{name}_layer", sends, node), card(f"{name}_cell", cell_sends, cell_node)
 
 
 _CARDS = {
-    LSTM: _cards("lstm", LSTM, 6, _lstm_forward, _lstm_slopes, (0, 1, 2, 4, 3), (6, 3, 0, 1, 4, 5, 2), "MulBackward0"),
-    GRU: _cards("gru", GRU, 5, _gru_forward, _gru_slopes, (4, 2, 3, 1, 0), (4, 5, 2, 3, 0, 1), "AddBackward0"),
-    RNN_TANH: _cards("rnn_tanh", RNN_TANH, 2, _tanh_forward, _tanh_slopes, (4, 2, 3, 1, 0), (3, 0, 1, 4, 5, 2), "TanhBackward0"),
-    RNN_RELU: _cards("rnn_relu", RNN_RELU, 2, _relu_forward, _relu_slopes, (4, 2, 3, 1, 0), (3, 0, 1, 4, 5, 2), "ReluBackward0"),
+    LSTM: _cards("lstm", LSTM, 6, _lstm_forward, _lstm_slopes, (0, 1, 2, 4, 3), "MkldnnRnnLayerBackward0", (6, 3, 0, 1, 4, 5, 2), "MulBackward0"),
+    GRU: _cards("gru", GRU, 5, _gru_forward, _gru_slopes, (4, 2, 3, 1, 0), "StackBackward0", (4, 5, 2, 3, 0, 1), "AddBackward0"),
+    RNN_TANH: _cards("rnn_tanh", RNN_TANH, 2, _tanh_forward, _tanh_slopes, (4, 2, 3, 1, 0), "StackBackward0", (3, 0, 1, 4, 5, 2), "TanhBackward0"),
+    RNN_RELU: _cards("rnn_relu", RNN_RELU, 2, _relu_forward, _relu_slopes, (4, 2, 3, 1, 0), "StackBackward0", (3, 0, 1, 4, 5, 2), "ReluBackward0"),
 }
 _LAYERS = {network: layer for network, (layer, _) in _CARDS.items()}
 _CELLS = {network: cell for network, (_, cell) in _CARDS.items()}

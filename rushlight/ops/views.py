@@ -227,9 +227,12 @@ def reshape(input: Tensor, *shape: Any, **kwargs: Any) -> Tensor:
         return apply_view(_view, input, (wanted,))
     from .arithmetic import clone
 
-    fresh = clone(input, memory_format=formats.contiguous_format)
-    out = apply_view(_unsafe_view, fresh, (wanted,))
-    # The copy is nobody else's: the result is not a view of anything the user has.
+    return unsafe_view(clone(input, memory_format=formats.contiguous_format), wanted)
+
+
+def unsafe_view(fresh: Tensor, shape: Shape) -> Tensor:
+    """A tensor that nobody else has with another shape: the result is not a view of anything the user has."""
+    out = apply_view(_unsafe_view, fresh, (shape,))
     out._base = None
     return out
 

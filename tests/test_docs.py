@@ -21,7 +21,7 @@ FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 #: Modules that need a library which may be missing, or that change the process for good (tests/test_run.py has these).
 SKIPPED = {"rushlight.__main__", "rushlight._shim", "rushlight.install", "rushlight.utils.tensorboard"}
 
-SHOWS_MACHINE_CODE = {"rushlight.report", "walk.md"}
+SHOWS_MACHINE_CODE = {"rushlight.engine.object_program", "rushlight.report", "walk.md"}
 
 
 def modules() -> list[str]:

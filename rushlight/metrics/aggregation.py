@@ -85,7 +85,14 @@ class MaxMetric(BaseAggregator):
 
 
 class MinMetric(BaseAggregator):
-    """The smallest of all values."""
+    """The smallest of all values.
+
+    >>> from rushlight.metrics import MinMetric
+    >>> metric = MinMetric()
+    >>> metric.update(torch.tensor([1.0, 3.0])); metric.update(2)
+    >>> metric.compute()
+    tensor(1.)
+    """
 
     full_state_update = True
     min_value: Tensor
@@ -100,7 +107,14 @@ class MinMetric(BaseAggregator):
 
 
 class SumMetric(BaseAggregator):
-    """The sum of all values."""
+    """The sum of all values.
+
+    >>> from rushlight.metrics import SumMetric
+    >>> metric = SumMetric()
+    >>> metric.update(torch.tensor([1.0, 3.0])); metric.update(2)
+    >>> metric.compute()
+    tensor(6.)
+    """
 
     sum_value: Tensor
 
@@ -113,7 +127,14 @@ class SumMetric(BaseAggregator):
 
 
 class CatMetric(BaseAggregator):
-    """All values, one after the other."""
+    """All values, one after the other.
+
+    >>> from rushlight.metrics import CatMetric
+    >>> metric = CatMetric()
+    >>> metric.update(torch.tensor([1.0, 3.0])); metric.update(2)
+    >>> metric.compute()
+    tensor([1., 3., 2.])
+    """
 
     value: list[Tensor]
 

@@ -69,7 +69,12 @@ class MeanSquaredError(Metric):
 
 
 class MeanAbsoluteError(Metric):
-    """The mean of the absolute errors."""
+    """The mean of the absolute errors.
+
+    >>> from rushlight.metrics import MeanAbsoluteError
+    >>> MeanAbsoluteError()(torch.tensor([1.0, 2.0, 4.0]), torch.tensor([1.0, 3.0, 5.0]))
+    tensor(0.6667)
+    """
 
     is_differentiable = True
     higher_is_better = False
@@ -94,7 +99,12 @@ class MeanAbsoluteError(Metric):
 
 
 class R2Score(Metric):
-    """The part of the targets' variance that the predictions explain."""
+    """The part of the targets' variance that the predictions explain.
+
+    >>> from rushlight.metrics import R2Score
+    >>> R2Score()(torch.tensor([1.0, 2.0, 4.0]), torch.tensor([1.0, 3.0, 5.0]))
+    tensor(0.7500)
+    """
 
     is_differentiable = True
     higher_is_better = True
@@ -128,7 +138,12 @@ class R2Score(Metric):
 
 
 class MeanAbsolutePercentageError(Metric):
-    """The mean of the errors relative to the targets."""
+    """The mean of the errors relative to the targets.
+
+    >>> from rushlight.metrics import MeanAbsolutePercentageError
+    >>> MeanAbsolutePercentageError()(torch.tensor([1.0, 2.0, 4.0]), torch.tensor([1.0, 3.0, 5.0]))
+    tensor(0.1778)
+    """
 
     is_differentiable = True
     higher_is_better = False
@@ -151,7 +166,12 @@ class MeanAbsolutePercentageError(Metric):
 
 
 class SymmetricMeanAbsolutePercentageError(MeanAbsolutePercentageError):
-    """The mean of the errors relative to the mean size of prediction and target."""
+    """The mean of the errors relative to the mean size of prediction and target.
+
+    >>> from rushlight.metrics import SymmetricMeanAbsolutePercentageError
+    >>> SymmetricMeanAbsolutePercentageError()(torch.tensor([1.0, 2.0, 4.0]), torch.tensor([1.0, 3.0, 5.0]))
+    tensor(0.2074)
+    """
 
     def update(self, preds: Tensor, target: Tensor) -> None:
         errors, count = symmetric_percentage_sum(preds, target)
@@ -160,7 +180,12 @@ class SymmetricMeanAbsolutePercentageError(MeanAbsolutePercentageError):
 
 
 class MeanSquaredLogError(Metric):
-    """The mean of the squared differences of ``log(1 + x)``."""
+    """The mean of the squared differences of ``log(1 + x)``.
+
+    >>> from rushlight.metrics import MeanSquaredLogError
+    >>> MeanSquaredLogError()(torch.tensor([1.0, 2.0, 4.0]), torch.tensor([1.0, 3.0, 5.0]))
+    tensor(0.0387)
+    """
 
     is_differentiable = True
     higher_is_better = False
@@ -183,7 +208,12 @@ class MeanSquaredLogError(Metric):
 
 
 class ExplainedVariance(Metric):
-    """The part of the targets' variance that the predictions explain, whatever the mean error is."""
+    """The part of the targets' variance that the predictions explain, whatever the mean error is.
+
+    >>> from rushlight.metrics import ExplainedVariance
+    >>> ExplainedVariance()(torch.tensor([1.0, 2.0, 4.0]), torch.tensor([1.0, 3.0, 5.0]))
+    tensor(0.9167)
+    """
 
     is_differentiable = True
     higher_is_better = True
@@ -208,7 +238,12 @@ class ExplainedVariance(Metric):
 
 
 class CosineSimilarity(Metric):
-    """The cosines of the angles between rows, added up, averaged or one by one."""
+    """The cosines of the angles between rows, added up, averaged or one by one.
+
+    >>> from rushlight.metrics import CosineSimilarity
+    >>> CosineSimilarity(reduction="mean")(torch.tensor([[3.0, 4.0]]), torch.tensor([[1.0, 0.0]]))
+    tensor(0.6000)
+    """
 
     is_differentiable = True
     higher_is_better = True
@@ -235,7 +270,12 @@ class CosineSimilarity(Metric):
 
 
 class PearsonCorrCoef(Metric):
-    """Pearson's correlation of predictions and targets (of each output)."""
+    """Pearson's correlation of predictions and targets (of each output).
+
+    >>> from rushlight.metrics import PearsonCorrCoef
+    >>> PearsonCorrCoef()(torch.tensor([1.0, 2.0, 4.0]), torch.tensor([1.0, 3.0, 5.0]))
+    tensor(0.9820)
+    """
 
     is_differentiable = True
     higher_is_better = None  # both -1 and 1 are optimal

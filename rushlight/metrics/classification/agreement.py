@@ -20,7 +20,12 @@ from .confusion import BinaryConfusionMatrix, MulticlassConfusionMatrix, Multila
 
 
 class BinaryJaccardIndex(BinaryConfusionMatrix):
-    """The intersection of class 1's targets and predictions over their union."""
+    """The intersection of class 1's targets and predictions over their union.
+
+    >>> from rushlight.metrics.classification import BinaryJaccardIndex
+    >>> BinaryJaccardIndex()(torch.tensor([0, 1, 1, 1]), torch.tensor([0, 1, 1, 0]))
+    tensor(0.6667)
+    """
 
     higher_is_better = True
 
@@ -40,7 +45,12 @@ class BinaryJaccardIndex(BinaryConfusionMatrix):
 
 
 class MulticlassJaccardIndex(MulticlassConfusionMatrix):
-    """The intersection over union of each class, averaged as `average` says."""
+    """The intersection over union of each class, averaged as `average` says.
+
+    >>> from rushlight.metrics.classification import MulticlassJaccardIndex
+    >>> MulticlassJaccardIndex(num_classes=3)(torch.tensor([0, 2, 1, 1]), torch.tensor([0, 1, 1, 1]))
+    tensor(0.5556)
+    """
 
     higher_is_better = True
 
@@ -64,7 +74,12 @@ class MulticlassJaccardIndex(MulticlassConfusionMatrix):
 
 
 class MultilabelJaccardIndex(MultilabelConfusionMatrix):
-    """The intersection over union of each label, averaged as `average` says."""
+    """The intersection over union of each label, averaged as `average` says.
+
+    >>> from rushlight.metrics.classification import MultilabelJaccardIndex
+    >>> MultilabelJaccardIndex(num_labels=2)(torch.tensor([[0, 1], [1, 1], [1, 0]]), torch.tensor([[0, 1], [1, 0], [1, 0]]))
+    tensor(0.7500)
+    """
 
     higher_is_better = True
 
@@ -118,7 +133,12 @@ class JaccardIndex(TaskWrapper):
 
 
 class BinaryCohenKappa(BinaryConfusionMatrix):
-    """Cohen's kappa of two classes."""
+    """Cohen's kappa of two classes.
+
+    >>> from rushlight.metrics.classification import BinaryCohenKappa
+    >>> BinaryCohenKappa()(torch.tensor([0, 1, 1, 1]), torch.tensor([0, 1, 1, 0]))
+    tensor(0.5000)
+    """
 
     higher_is_better = True
 
@@ -140,7 +160,12 @@ class BinaryCohenKappa(BinaryConfusionMatrix):
 
 
 class MulticlassCohenKappa(MulticlassConfusionMatrix):
-    """Cohen's kappa of many classes."""
+    """Cohen's kappa of many classes.
+
+    >>> from rushlight.metrics.classification import MulticlassCohenKappa
+    >>> MulticlassCohenKappa(num_classes=3)(torch.tensor([0, 2, 1, 1]), torch.tensor([0, 1, 1, 1]))
+    tensor(0.5556)
+    """
 
     higher_is_better = True
 
@@ -186,7 +211,12 @@ class CohenKappa(TaskWrapper):
 
 
 class BinaryMatthewsCorrCoef(BinaryConfusionMatrix):
-    """The correlation of targets and predictions of two classes."""
+    """The correlation of targets and predictions of two classes.
+
+    >>> from rushlight.metrics.classification import BinaryMatthewsCorrCoef
+    >>> BinaryMatthewsCorrCoef()(torch.tensor([0, 1, 1, 1]), torch.tensor([0, 1, 1, 0]))
+    tensor(0.5774)
+    """
 
     higher_is_better = True
 
@@ -200,7 +230,12 @@ class BinaryMatthewsCorrCoef(BinaryConfusionMatrix):
 
 
 class MulticlassMatthewsCorrCoef(MulticlassConfusionMatrix):
-    """The correlation of targets and predictions of many classes."""
+    """The correlation of targets and predictions of many classes.
+
+    >>> from rushlight.metrics.classification import MulticlassMatthewsCorrCoef
+    >>> MulticlassMatthewsCorrCoef(num_classes=3)(torch.tensor([0, 2, 1, 1]), torch.tensor([0, 1, 1, 1]))
+    tensor(0.6455)
+    """
 
     higher_is_better = True
 
@@ -214,7 +249,12 @@ class MulticlassMatthewsCorrCoef(MulticlassConfusionMatrix):
 
 
 class MultilabelMatthewsCorrCoef(MultilabelConfusionMatrix):
-    """The correlation of targets and predictions over all labels."""
+    """The correlation of targets and predictions over all labels.
+
+    >>> from rushlight.metrics.classification import MultilabelMatthewsCorrCoef
+    >>> MultilabelMatthewsCorrCoef(num_labels=2)(torch.tensor([[0, 1], [1, 1], [1, 0]]), torch.tensor([[0, 1], [1, 0], [1, 0]]))
+    tensor(0.7071)
+    """
 
     higher_is_better = True
 

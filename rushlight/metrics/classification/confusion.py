@@ -42,7 +42,13 @@ class _ConfusionMetric(Metric):
 
 
 class BinaryConfusionMatrix(_ConfusionMetric):
-    """The 2 x 2 matrix with the true class by row and the predicted one by column."""
+    """The 2 x 2 matrix with the true class by row and the predicted one by column.
+
+    >>> from rushlight.metrics.classification import BinaryConfusionMatrix
+    >>> BinaryConfusionMatrix()(torch.tensor([0, 1, 1, 1]), torch.tensor([0, 1, 1, 0]))
+    tensor([[1, 1],
+            [0, 2]])
+    """
 
     def __init__(
         self,
@@ -65,7 +71,14 @@ class BinaryConfusionMatrix(_ConfusionMetric):
 
 
 class MulticlassConfusionMatrix(_ConfusionMetric):
-    """The C x C matrix with the true class by row and the predicted one by column."""
+    """The C x C matrix with the true class by row and the predicted one by column.
+
+    >>> from rushlight.metrics.classification import MulticlassConfusionMatrix
+    >>> MulticlassConfusionMatrix(num_classes=3)(torch.tensor([0, 2, 1, 1]), torch.tensor([0, 1, 1, 1]))
+    tensor([[1, 0, 0],
+            [0, 2, 1],
+            [0, 0, 0]])
+    """
 
     def __init__(
         self,
@@ -88,7 +101,13 @@ class MulticlassConfusionMatrix(_ConfusionMetric):
 
 
 class MultilabelConfusionMatrix(_ConfusionMetric):
-    """One 2 x 2 matrix for each label."""
+    """One 2 x 2 matrix for each label.
+
+    >>> from rushlight.metrics.classification import MultilabelConfusionMatrix
+    >>> MultilabelConfusionMatrix(num_labels=2)(torch.tensor([[0, 1], [1, 1], [1, 0]]), torch.tensor([[0, 1], [1, 0], [1, 0]])).flatten(1)
+    tensor([[1, 0, 0, 2],
+            [1, 1, 0, 1]])
+    """
 
     def __init__(
         self,

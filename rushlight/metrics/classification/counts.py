@@ -69,7 +69,12 @@ class _CountMetric(Metric):
 
 
 class BinaryStatScores(_CountMetric):
-    """[tp, fp, tn, fn, support] of class 1."""
+    """[tp, fp, tn, fn, support] of class 1.
+
+    >>> from rushlight.metrics.classification import BinaryStatScores
+    >>> BinaryStatScores()(torch.tensor([0, 1, 1, 1]), torch.tensor([0, 1, 1, 0]))
+    tensor([2, 1, 1, 0, 2])
+    """
 
     score = staticmethod(stat_scores_of)
 
@@ -87,7 +92,12 @@ class BinaryStatScores(_CountMetric):
 
 
 class MulticlassStatScores(_CountMetric):
-    """[tp, fp, tn, fn, support] of each class, averaged as `average` says."""
+    """[tp, fp, tn, fn, support] of each class, averaged as `average` says.
+
+    >>> from rushlight.metrics.classification import MulticlassStatScores
+    >>> MulticlassStatScores(num_classes=3)(torch.tensor([0, 2, 1, 1]), torch.tensor([0, 1, 1, 1]))
+    tensor([1.0000, 0.3333, 2.3333, 0.3333, 1.3333])
+    """
 
     score = staticmethod(stat_scores_of)
 
@@ -108,7 +118,12 @@ class MulticlassStatScores(_CountMetric):
 
 
 class MultilabelStatScores(_CountMetric):
-    """[tp, fp, tn, fn, support] of each label, averaged as `average` says."""
+    """[tp, fp, tn, fn, support] of each label, averaged as `average` says.
+
+    >>> from rushlight.metrics.classification import MultilabelStatScores
+    >>> MultilabelStatScores(num_labels=2)(torch.tensor([[0, 1], [1, 1], [1, 0]]), torch.tensor([[0, 1], [1, 0], [1, 0]]))
+    tensor([1.5000, 0.5000, 1.0000, 0.0000, 1.5000])
+    """
 
     score = staticmethod(stat_scores_of)
 
@@ -129,109 +144,189 @@ class MultilabelStatScores(_CountMetric):
 
 
 class BinaryAccuracy(BinaryStatScores):
-    """The part of the predictions that is right."""
+    """The part of the predictions that is right.
+
+    >>> from rushlight.metrics.classification import BinaryAccuracy
+    >>> BinaryAccuracy()(torch.tensor([0, 1, 1, 1]), torch.tensor([0, 1, 1, 0]))
+    tensor(0.7500)
+    """
 
     higher_is_better = True
     score = staticmethod(accuracy_of)
 
 
 class MulticlassAccuracy(MulticlassStatScores):
-    """The part of each class that is found, averaged as `average` says."""
+    """The part of each class that is found, averaged as `average` says.
+
+    >>> from rushlight.metrics.classification import MulticlassAccuracy
+    >>> MulticlassAccuracy(num_classes=3)(torch.tensor([0, 2, 1, 1]), torch.tensor([0, 1, 1, 1]))
+    tensor(0.5556)
+    """
 
     higher_is_better = True
     score = staticmethod(accuracy_of)
 
 
 class MultilabelAccuracy(MultilabelStatScores):
-    """Accuracy of each label, averaged as `average` says."""
+    """Accuracy of each label, averaged as `average` says.
+
+    >>> from rushlight.metrics.classification import MultilabelAccuracy
+    >>> MultilabelAccuracy(num_labels=2)(torch.tensor([[0, 1], [1, 1], [1, 0]]), torch.tensor([[0, 1], [1, 0], [1, 0]]))
+    tensor(0.8333)
+    """
 
     higher_is_better = True
     score = staticmethod(accuracy_of)
 
 
 class BinaryHammingDistance(BinaryStatScores):
-    """The part of the predictions that is wrong."""
+    """The part of the predictions that is wrong.
+
+    >>> from rushlight.metrics.classification import BinaryHammingDistance
+    >>> BinaryHammingDistance()(torch.tensor([0, 1, 1, 1]), torch.tensor([0, 1, 1, 0]))
+    tensor(0.2500)
+    """
 
     higher_is_better = False
     score = staticmethod(hamming_of)
 
 
 class MulticlassHammingDistance(MulticlassStatScores):
-    """The part of each class that is missed, averaged as `average` says."""
+    """The part of each class that is missed, averaged as `average` says.
+
+    >>> from rushlight.metrics.classification import MulticlassHammingDistance
+    >>> MulticlassHammingDistance(num_classes=3)(torch.tensor([0, 2, 1, 1]), torch.tensor([0, 1, 1, 1]))
+    tensor(0.4444)
+    """
 
     higher_is_better = False
     score = staticmethod(hamming_of)
 
 
 class MultilabelHammingDistance(MultilabelStatScores):
-    """The part of each label's predictions that is wrong, averaged as `average` says."""
+    """The part of each label's predictions that is wrong, averaged as `average` says.
+
+    >>> from rushlight.metrics.classification import MultilabelHammingDistance
+    >>> MultilabelHammingDistance(num_labels=2)(torch.tensor([[0, 1], [1, 1], [1, 0]]), torch.tensor([[0, 1], [1, 0], [1, 0]]))
+    tensor(0.1667)
+    """
 
     higher_is_better = False
     score = staticmethod(hamming_of)
 
 
 class BinaryPrecision(BinaryStatScores):
-    """Precision of class 1."""
+    """Precision of class 1.
+
+    >>> from rushlight.metrics.classification import BinaryPrecision
+    >>> BinaryPrecision()(torch.tensor([0, 1, 1, 1]), torch.tensor([0, 1, 1, 0]))
+    tensor(0.6667)
+    """
 
     higher_is_better = True
     score = staticmethod(precision_of)
 
 
 class MulticlassPrecision(MulticlassStatScores):
-    """Precision of each class, averaged as `average` says."""
+    """Precision of each class, averaged as `average` says.
+
+    >>> from rushlight.metrics.classification import MulticlassPrecision
+    >>> MulticlassPrecision(num_classes=3)(torch.tensor([0, 2, 1, 1]), torch.tensor([0, 1, 1, 1]))
+    tensor(0.6667)
+    """
 
     higher_is_better = True
     score = staticmethod(precision_of)
 
 
 class MultilabelPrecision(MultilabelStatScores):
-    """Precision of each label, averaged as `average` says."""
+    """Precision of each label, averaged as `average` says.
+
+    >>> from rushlight.metrics.classification import MultilabelPrecision
+    >>> MultilabelPrecision(num_labels=2)(torch.tensor([[0, 1], [1, 1], [1, 0]]), torch.tensor([[0, 1], [1, 0], [1, 0]]))
+    tensor(0.7500)
+    """
 
     higher_is_better = True
     score = staticmethod(precision_of)
 
 
 class BinaryRecall(BinaryStatScores):
-    """Recall of class 1."""
+    """Recall of class 1.
+
+    >>> from rushlight.metrics.classification import BinaryRecall
+    >>> BinaryRecall()(torch.tensor([0, 1, 1, 1]), torch.tensor([0, 1, 1, 0]))
+    tensor(1.)
+    """
 
     higher_is_better = True
     score = staticmethod(recall_of)
 
 
 class MulticlassRecall(MulticlassStatScores):
-    """Recall of each class, averaged as `average` says."""
+    """Recall of each class, averaged as `average` says.
+
+    >>> from rushlight.metrics.classification import MulticlassRecall
+    >>> MulticlassRecall(num_classes=3)(torch.tensor([0, 2, 1, 1]), torch.tensor([0, 1, 1, 1]))
+    tensor(0.5556)
+    """
 
     higher_is_better = True
     score = staticmethod(recall_of)
 
 
 class MultilabelRecall(MultilabelStatScores):
-    """Recall of each label, averaged as `average` says."""
+    """Recall of each label, averaged as `average` says.
+
+    >>> from rushlight.metrics.classification import MultilabelRecall
+    >>> MultilabelRecall(num_labels=2)(torch.tensor([[0, 1], [1, 1], [1, 0]]), torch.tensor([[0, 1], [1, 0], [1, 0]]))
+    tensor(1.)
+    """
 
     higher_is_better = True
     score = staticmethod(recall_of)
 
 
 class BinarySpecificity(BinaryStatScores):
-    """Specificity of class 1."""
+    """Specificity of class 1.
+
+    >>> from rushlight.metrics.classification import BinarySpecificity
+    >>> BinarySpecificity()(torch.tensor([0, 1, 1, 1]), torch.tensor([0, 1, 1, 0]))
+    tensor(0.5000)
+    """
 
     score = staticmethod(specificity_of)
 
 
 class MulticlassSpecificity(MulticlassStatScores):
-    """Specificity of each class, averaged as `average` says."""
+    """Specificity of each class, averaged as `average` says.
+
+    >>> from rushlight.metrics.classification import MulticlassSpecificity
+    >>> MulticlassSpecificity(num_classes=3)(torch.tensor([0, 2, 1, 1]), torch.tensor([0, 1, 1, 1]))
+    tensor(0.9167)
+    """
 
     score = staticmethod(specificity_of)
 
 
 class MultilabelSpecificity(MultilabelStatScores):
-    """Specificity of each label, averaged as `average` says."""
+    """Specificity of each label, averaged as `average` says.
+
+    >>> from rushlight.metrics.classification import MultilabelSpecificity
+    >>> MultilabelSpecificity(num_labels=2)(torch.tensor([[0, 1], [1, 1], [1, 0]]), torch.tensor([[0, 1], [1, 0], [1, 0]]))
+    tensor(0.7500)
+    """
 
     score = staticmethod(specificity_of)
 
 
 class BinaryFBetaScore(BinaryStatScores):
-    """F-beta of class 1: the harmonic mean of precision and recall, recall weighing `beta` times as much."""
+    """F-beta of class 1: the harmonic mean of precision and recall, recall weighing `beta` times as much.
+
+    >>> from rushlight.metrics.classification import BinaryFBetaScore
+    >>> BinaryFBetaScore(beta=2.0)(torch.tensor([0, 1, 1, 1]), torch.tensor([0, 1, 1, 0]))
+    tensor(0.9091)
+    """
 
     higher_is_better = True
 
@@ -246,7 +341,12 @@ class BinaryFBetaScore(BinaryStatScores):
 
 
 class BinaryF1Score(BinaryStatScores):
-    """F1 of class 1: the harmonic mean of precision and recall."""
+    """F1 of class 1: the harmonic mean of precision and recall.
+
+    >>> from rushlight.metrics.classification import BinaryF1Score
+    >>> BinaryF1Score()(torch.tensor([0, 1, 1, 1]), torch.tensor([0, 1, 1, 0]))
+    tensor(0.8000)
+    """
 
     higher_is_better = True
     score = staticmethod(f1_of)
@@ -256,6 +356,10 @@ class MulticlassFBetaScore(MulticlassStatScores):
     """F-beta of each class, averaged as `average` says.
 
     It is the harmonic mean of precision and recall, recall weighing `beta` times as much.
+
+    >>> from rushlight.metrics.classification import MulticlassFBetaScore
+    >>> MulticlassFBetaScore(beta=2.0, num_classes=3)(torch.tensor([0, 2, 1, 1]), torch.tensor([0, 1, 1, 1]))
+    tensor(0.5714)
     """
 
     higher_is_better = True
@@ -271,7 +375,12 @@ class MulticlassFBetaScore(MulticlassStatScores):
 
 
 class MulticlassF1Score(MulticlassStatScores):
-    """F1 of each class, averaged as `average` says: the harmonic mean of precision and recall."""
+    """F1 of each class, averaged as `average` says: the harmonic mean of precision and recall.
+
+    >>> from rushlight.metrics.classification import MulticlassF1Score
+    >>> MulticlassF1Score(num_classes=3)(torch.tensor([0, 2, 1, 1]), torch.tensor([0, 1, 1, 1]))
+    tensor(0.6000)
+    """
 
     higher_is_better = True
     score = staticmethod(f1_of)
@@ -281,6 +390,10 @@ class MultilabelFBetaScore(MultilabelStatScores):
     """F-beta of each label, averaged as `average` says.
 
     It is the harmonic mean of precision and recall, recall weighing `beta` times as much.
+
+    >>> from rushlight.metrics.classification import MultilabelFBetaScore
+    >>> MultilabelFBetaScore(beta=2.0, num_labels=2)(torch.tensor([[0, 1], [1, 1], [1, 0]]), torch.tensor([[0, 1], [1, 0], [1, 0]]))
+    tensor(0.9167)
     """
 
     higher_is_better = True
@@ -296,7 +409,12 @@ class MultilabelFBetaScore(MultilabelStatScores):
 
 
 class MultilabelF1Score(MultilabelStatScores):
-    """F1 of each label, averaged as `average` says: the harmonic mean of precision and recall."""
+    """F1 of each label, averaged as `average` says: the harmonic mean of precision and recall.
+
+    >>> from rushlight.metrics.classification import MultilabelF1Score
+    >>> MultilabelF1Score(num_labels=2)(torch.tensor([[0, 1], [1, 1], [1, 0]]), torch.tensor([[0, 1], [1, 0], [1, 0]]))
+    tensor(0.8333)
+    """
 
     higher_is_better = True
     score = staticmethod(f1_of)
@@ -331,7 +449,12 @@ class _AnyCountMetric(TaskWrapper):
 
 
 class StatScores(_AnyCountMetric):
-    """[tp, fp, tn, fn, support] for any task."""
+    """[tp, fp, tn, fn, support] for any task.
+
+    >>> from rushlight.metrics import StatScores
+    >>> StatScores(task="binary")(torch.tensor([0, 1, 1, 1]), torch.tensor([0, 1, 1, 0]))
+    tensor([2, 1, 1, 0, 2])
+    """
 
     forms = {"binary": BinaryStatScores, "multiclass": MulticlassStatScores, "multilabel": MultilabelStatScores}
 
@@ -351,37 +474,67 @@ class Accuracy(_AnyCountMetric):
 
 
 class HammingDistance(_AnyCountMetric):
-    """The part of the predictions that is wrong, for any task."""
+    """The part of the predictions that is wrong, for any task.
+
+    >>> from rushlight.metrics import HammingDistance
+    >>> HammingDistance(task="binary")(torch.tensor([0, 1, 1, 1]), torch.tensor([0, 1, 1, 0]))
+    tensor(0.2500)
+    """
 
     forms = {"binary": BinaryHammingDistance, "multiclass": MulticlassHammingDistance, "multilabel": MultilabelHammingDistance}
 
 
 class Precision(_AnyCountMetric):
-    """Precision, tp / (tp + fp), for any task."""
+    """Precision, tp / (tp + fp), for any task.
+
+    >>> from rushlight.metrics import Precision
+    >>> Precision(task="binary")(torch.tensor([0, 1, 1, 1]), torch.tensor([0, 1, 1, 0]))
+    tensor(0.6667)
+    """
 
     forms = {"binary": BinaryPrecision, "multiclass": MulticlassPrecision, "multilabel": MultilabelPrecision}
 
 
 class Recall(_AnyCountMetric):
-    """Recall, tp / (tp + fn), for any task."""
+    """Recall, tp / (tp + fn), for any task.
+
+    >>> from rushlight.metrics import Recall
+    >>> Recall(task="binary")(torch.tensor([0, 1, 1, 1]), torch.tensor([0, 1, 1, 0]))
+    tensor(1.)
+    """
 
     forms = {"binary": BinaryRecall, "multiclass": MulticlassRecall, "multilabel": MultilabelRecall}
 
 
 class Specificity(_AnyCountMetric):
-    """Specificity, tn / (tn + fp), for any task."""
+    """Specificity, tn / (tn + fp), for any task.
+
+    >>> from rushlight.metrics import Specificity
+    >>> Specificity(task="binary")(torch.tensor([0, 1, 1, 1]), torch.tensor([0, 1, 1, 0]))
+    tensor(0.5000)
+    """
 
     forms = {"binary": BinarySpecificity, "multiclass": MulticlassSpecificity, "multilabel": MultilabelSpecificity}
 
 
 class F1Score(_AnyCountMetric):
-    """F1, the harmonic mean of precision and recall, for any task."""
+    """F1, the harmonic mean of precision and recall, for any task.
+
+    >>> from rushlight.metrics import F1Score
+    >>> F1Score(task="binary")(torch.tensor([0, 1, 1, 1]), torch.tensor([0, 1, 1, 0]))
+    tensor(0.8000)
+    """
 
     forms = {"binary": BinaryF1Score, "multiclass": MulticlassF1Score, "multilabel": MultilabelF1Score}
 
 
 class FBetaScore(_AnyCountMetric):
-    """F-beta, the harmonic mean of precision and recall with recall weighing `beta` times as much, for any task."""
+    """F-beta, the harmonic mean of precision and recall with recall weighing `beta` times as much, for any task.
+
+    >>> from rushlight.metrics import FBetaScore
+    >>> FBetaScore(task="binary", beta=2.0)(torch.tensor([0, 1, 1, 1]), torch.tensor([0, 1, 1, 0]))
+    tensor(0.9091)
+    """
 
     forms = {"binary": BinaryFBetaScore, "multiclass": MulticlassFBetaScore, "multilabel": MultilabelFBetaScore}
 

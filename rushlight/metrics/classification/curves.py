@@ -153,43 +153,82 @@ class _MultilabelAreaMetric(_CurveMetric):
 
 
 class BinaryROC(_BinaryCurveMetric):
-    """False and true positive rates, and their thresholds."""
+    """False and true positive rates, and their thresholds.
+
+    >>> from rushlight.metrics.classification import BinaryROC
+    >>> BinaryROC(thresholds=3)(torch.tensor([0.1, 0.4, 0.35, 0.8]), torch.tensor([0, 0, 1, 1]))
+    (tensor([0., 0., 1.]), tensor([0.0000, 0.5000, 1.0000]), tensor([1.0000, 0.5000, 0.0000]))
+    """
 
     value = staticmethod(roc_of)
 
 
 class MulticlassROC(_MulticlassCurveMetric):
-    """False and true positive rates of each class against the others, and their thresholds."""
+    """False and true positive rates of each class against the others, and their thresholds.
+
+    >>> from rushlight.metrics.classification import MulticlassROC
+    >>> preds = torch.tensor([[0.7, 0.2, 0.1], [0.1, 0.6, 0.3], [0.2, 0.5, 0.3], [0.1, 0.3, 0.6]])
+    >>> [part.shape for part in MulticlassROC(num_classes=3, thresholds=3)(preds, torch.tensor([0, 1, 2, 2]))]
+    [torch.Size([3, 3]), torch.Size([3, 3]), torch.Size([3])]
+    """
 
     value = staticmethod(roc_of)
 
 
 class MultilabelROC(_MultilabelCurveMetric):
-    """False and true positive rates of each label, and their thresholds."""
+    """False and true positive rates of each label, and their thresholds.
+
+    >>> from rushlight.metrics.classification import MultilabelROC
+    >>> preds = torch.tensor([[0.2, 0.7], [0.8, 0.6], [0.9, 0.3]])
+    >>> [part.shape for part in MultilabelROC(num_labels=2, thresholds=3)(preds, torch.tensor([[0, 0], [1, 1], [1, 0]]))]
+    [torch.Size([2, 3]), torch.Size([2, 3]), torch.Size([3])]
+    """
 
     value = staticmethod(roc_of)
 
 
 class BinaryPrecisionRecallCurve(_BinaryCurveMetric):
-    """Precision, recall, and their thresholds."""
+    """Precision, recall, and their thresholds.
+
+    >>> from rushlight.metrics.classification import BinaryPrecisionRecallCurve
+    >>> BinaryPrecisionRecallCurve(thresholds=3)(torch.tensor([0.1, 0.4, 0.35, 0.8]), torch.tensor([0, 0, 1, 1]))
+    (tensor([0.5000, 1.0000,    nan, 1.0000]), tensor([1.0000, 0.5000, 0.0000, 0.0000]), tensor([0.0000, 0.5000, 1.0000]))
+    """
 
     value = staticmethod(precision_recall_of)
 
 
 class MulticlassPrecisionRecallCurve(_MulticlassCurveMetric):
-    """Precision and recall of each class against the others, and their thresholds."""
+    """Precision and recall of each class against the others, and their thresholds.
+
+    >>> from rushlight.metrics.classification import MulticlassPrecisionRecallCurve
+    >>> preds = torch.tensor([[0.7, 0.2, 0.1], [0.1, 0.6, 0.3], [0.2, 0.5, 0.3], [0.1, 0.3, 0.6]])
+    >>> [part.shape for part in MulticlassPrecisionRecallCurve(num_classes=3, thresholds=3)(preds, torch.tensor([0, 1, 2, 2]))]
+    [torch.Size([3, 4]), torch.Size([3, 4]), torch.Size([3])]
+    """
 
     value = staticmethod(precision_recall_of)
 
 
 class MultilabelPrecisionRecallCurve(_MultilabelCurveMetric):
-    """Precision and recall of each label, and their thresholds."""
+    """Precision and recall of each label, and their thresholds.
+
+    >>> from rushlight.metrics.classification import MultilabelPrecisionRecallCurve
+    >>> preds = torch.tensor([[0.2, 0.7], [0.8, 0.6], [0.9, 0.3]])
+    >>> [part.shape for part in MultilabelPrecisionRecallCurve(num_labels=2, thresholds=3)(preds, torch.tensor([[0, 0], [1, 1], [1, 0]]))]
+    [torch.Size([2, 4]), torch.Size([2, 4]), torch.Size([3])]
+    """
 
     value = staticmethod(precision_recall_of)
 
 
 class BinaryAUROC(_CurveMetric):
-    """The area under the ROC curve, with `max_fpr` only up to there."""
+    """The area under the ROC curve, with `max_fpr` only up to there.
+
+    >>> from rushlight.metrics.classification import BinaryAUROC
+    >>> BinaryAUROC()(torch.tensor([0.1, 0.4, 0.35, 0.8]), torch.tensor([0, 0, 1, 1]))
+    tensor(0.7500)
+    """
 
     higher_is_better = True
     value = staticmethod(auroc_of)
@@ -213,32 +252,61 @@ class BinaryAUROC(_CurveMetric):
 
 
 class MulticlassAUROC(_MulticlassAreaMetric):
-    """The area under each class's ROC curve, averaged as `average` says."""
+    """The area under each class's ROC curve, averaged as `average` says.
+
+    >>> from rushlight.metrics.classification import MulticlassAUROC
+    >>> preds = torch.tensor([[0.7, 0.2, 0.1], [0.1, 0.6, 0.3], [0.2, 0.5, 0.3], [0.1, 0.3, 0.6]])
+    >>> MulticlassAUROC(num_classes=3)(preds, torch.tensor([0, 1, 2, 2]))
+    tensor(0.9583)
+    """
 
     value = staticmethod(auroc_of)
 
 
 class MultilabelAUROC(_MultilabelAreaMetric):
-    """The area under each label's ROC curve, averaged as `average` says."""
+    """The area under each label's ROC curve, averaged as `average` says.
+
+    >>> from rushlight.metrics.classification import MultilabelAUROC
+    >>> preds = torch.tensor([[0.2, 0.7], [0.8, 0.6], [0.9, 0.3]])
+    >>> MultilabelAUROC(num_labels=2)(preds, torch.tensor([[0, 0], [1, 1], [1, 0]]))
+    tensor(0.7500)
+    """
 
     value = staticmethod(auroc_of)
 
 
 class BinaryAveragePrecision(_BinaryCurveMetric):
-    """The mean of the precisions, each weighted by the recall that it adds."""
+    """The mean of the precisions, each weighted by the recall that it adds.
+
+    >>> from rushlight.metrics.classification import BinaryAveragePrecision
+    >>> BinaryAveragePrecision()(torch.tensor([0.1, 0.4, 0.35, 0.8]), torch.tensor([0, 0, 1, 1]))
+    tensor(0.8333)
+    """
 
     higher_is_better = True
     value = staticmethod(average_precision_of)
 
 
 class MulticlassAveragePrecision(_MulticlassAreaMetric):
-    """The average precision of each class, averaged as `average` says."""
+    """The average precision of each class, averaged as `average` says.
+
+    >>> from rushlight.metrics.classification import MulticlassAveragePrecision
+    >>> preds = torch.tensor([[0.7, 0.2, 0.1], [0.1, 0.6, 0.3], [0.2, 0.5, 0.3], [0.1, 0.3, 0.6]])
+    >>> MulticlassAveragePrecision(num_classes=3)(preds, torch.tensor([0, 1, 2, 2]))
+    tensor(0.9444)
+    """
 
     value = staticmethod(average_precision_of)
 
 
 class MultilabelAveragePrecision(_MultilabelAreaMetric):
-    """The average precision of each label, averaged as `average` says."""
+    """The average precision of each label, averaged as `average` says.
+
+    >>> from rushlight.metrics.classification import MultilabelAveragePrecision
+    >>> preds = torch.tensor([[0.2, 0.7], [0.8, 0.6], [0.9, 0.3]])
+    >>> MultilabelAveragePrecision(num_labels=2)(preds, torch.tensor([[0, 0], [1, 1], [1, 0]]))
+    tensor(0.7500)
+    """
 
     value = staticmethod(average_precision_of)
 
@@ -263,13 +331,23 @@ class _AnyCurve(TaskWrapper):
 
 
 class ROC(_AnyCurve):
-    """The ROC curve for any task."""
+    """The ROC curve for any task.
+
+    >>> from rushlight.metrics import ROC
+    >>> ROC(task="binary", thresholds=3)(torch.tensor([0.1, 0.4, 0.35, 0.8]), torch.tensor([0, 0, 1, 1]))
+    (tensor([0., 0., 1.]), tensor([0.0000, 0.5000, 1.0000]), tensor([1.0000, 0.5000, 0.0000]))
+    """
 
     forms = {"binary": BinaryROC, "multiclass": MulticlassROC, "multilabel": MultilabelROC}
 
 
 class PrecisionRecallCurve(_AnyCurve):
-    """The precision-recall curve for any task."""
+    """The precision-recall curve for any task.
+
+    >>> from rushlight.metrics import PrecisionRecallCurve
+    >>> PrecisionRecallCurve(task="binary", thresholds=3)(torch.tensor([0.1, 0.4, 0.35, 0.8]), torch.tensor([0, 0, 1, 1]))
+    (tensor([0.5000, 1.0000,    nan, 1.0000]), tensor([1.0000, 0.5000, 0.0000, 0.0000]), tensor([0.0000, 0.5000, 1.0000]))
+    """
 
     forms = {
         "binary": BinaryPrecisionRecallCurve,
@@ -306,7 +384,12 @@ class AUROC(_AnyCurve):
 
 
 class AveragePrecision(_AnyCurve):
-    """The average precision, for any task."""
+    """The average precision, for any task.
+
+    >>> from rushlight.metrics import AveragePrecision
+    >>> AveragePrecision(task="binary")(torch.tensor([0.1, 0.4, 0.35, 0.8]), torch.tensor([0, 0, 1, 1]))
+    tensor(0.8333)
+    """
 
     forms = {
         "binary": BinaryAveragePrecision,

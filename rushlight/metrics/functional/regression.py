@@ -45,7 +45,12 @@ def mean_squared_error(preds: Tensor, target: Tensor, squared: bool = True, num_
 
 
 def mean_absolute_error(preds: Tensor, target: Tensor, num_outputs: int = 1) -> Tensor:
-    """The mean of the absolute errors."""
+    """The mean of the absolute errors.
+
+    >>> from rushlight.metrics.functional import mean_absolute_error
+    >>> mean_absolute_error(torch.tensor([1.0, 2.0, 4.0]), torch.tensor([1.0, 3.0, 5.0]))
+    tensor(0.6667)
+    """
     total, count = absolute_error_sum(preds, target, num_outputs)
     return total / count
 
@@ -150,13 +155,23 @@ def mean_absolute_percentage_error(preds: Tensor, target: Tensor) -> Tensor:
 
 
 def symmetric_mean_absolute_percentage_error(preds: Tensor, target: Tensor) -> Tensor:
-    """The mean of the errors relative to the mean size of prediction and target."""
+    """The mean of the errors relative to the mean size of prediction and target.
+
+    >>> from rushlight.metrics.functional import symmetric_mean_absolute_percentage_error
+    >>> symmetric_mean_absolute_percentage_error(torch.tensor([1.0, 2.0, 4.0]), torch.tensor([1.0, 3.0, 5.0]))
+    tensor(0.2074)
+    """
     total, count = symmetric_percentage_sum(preds, target)
     return total / count
 
 
 def mean_squared_log_error(preds: Tensor, target: Tensor) -> Tensor:
-    """The mean of the squared differences of ``log(1 + x)``."""
+    """The mean of the squared differences of ``log(1 + x)``.
+
+    >>> from rushlight.metrics.functional import mean_squared_log_error
+    >>> mean_squared_log_error(torch.tensor([1.0, 2.0, 4.0]), torch.tensor([1.0, 3.0, 5.0]))
+    tensor(0.0387)
+    """
     total, count = squared_log_sum(preds, target)
     return total / count
 

@@ -107,7 +107,12 @@ def binary_jaccard_index(
     validate_args: bool = True,
     zero_division: float = 0,
 ) -> Tensor:
-    """The intersection of class 1's targets and predictions over their union."""
+    """The intersection of class 1's targets and predictions over their union.
+
+    >>> from rushlight.metrics.functional.classification import binary_jaccard_index
+    >>> binary_jaccard_index(torch.tensor([0, 1, 1, 1]), torch.tensor([0, 1, 1, 0]))
+    tensor(0.6667)
+    """
     confusion = binary_confusion_matrix(preds, target, threshold, None, ignore_index, validate_args)
     return jaccard_of(confusion, "binary", zero_division=zero_division)
 
@@ -121,7 +126,12 @@ def multiclass_jaccard_index(
     validate_args: bool = True,
     zero_division: float = 0.0,
 ) -> Tensor:
-    """The intersection over union of each class, averaged as `average` says."""
+    """The intersection over union of each class, averaged as `average` says.
+
+    >>> from rushlight.metrics.functional.classification import multiclass_jaccard_index
+    >>> multiclass_jaccard_index(torch.tensor([0, 2, 1, 1]), torch.tensor([0, 1, 1, 1]), num_classes=3)
+    tensor(0.5556)
+    """
     if validate_args:
         check_average(average)
     confusion = multiclass_confusion_matrix(preds, target, num_classes, None, ignore_index, validate_args)
@@ -138,7 +148,12 @@ def multilabel_jaccard_index(
     validate_args: bool = True,
     zero_division: float = 0,
 ) -> Tensor:
-    """The intersection over union of each label, averaged as `average` says."""
+    """The intersection over union of each label, averaged as `average` says.
+
+    >>> from rushlight.metrics.functional.classification import multilabel_jaccard_index
+    >>> multilabel_jaccard_index(torch.tensor([[0, 1], [1, 1], [1, 0]]), torch.tensor([[0, 1], [1, 0], [1, 0]]), num_labels=2)
+    tensor(0.7500)
+    """
     if validate_args:
         check_average(average)
     confusion = multilabel_confusion_matrix(preds, target, num_labels, threshold, None, ignore_index, validate_args)
@@ -181,7 +196,12 @@ def binary_cohen_kappa(
     ignore_index: int | None = None,
     validate_args: bool = True,
 ) -> Tensor:
-    """Cohen's kappa of two classes."""
+    """Cohen's kappa of two classes.
+
+    >>> from rushlight.metrics.functional.classification import binary_cohen_kappa
+    >>> binary_cohen_kappa(torch.tensor([0, 1, 1, 1]), torch.tensor([0, 1, 1, 0]))
+    tensor(0.5000)
+    """
     if validate_args:
         check_weights(weights)
     return kappa_of(binary_confusion_matrix(preds, target, threshold, None, ignore_index, validate_args), weights)
@@ -195,7 +215,12 @@ def multiclass_cohen_kappa(
     ignore_index: int | None = None,
     validate_args: bool = True,
 ) -> Tensor:
-    """Cohen's kappa of many classes."""
+    """Cohen's kappa of many classes.
+
+    >>> from rushlight.metrics.functional.classification import multiclass_cohen_kappa
+    >>> multiclass_cohen_kappa(torch.tensor([0, 2, 1, 1]), torch.tensor([0, 1, 1, 1]), num_classes=3)
+    tensor(0.5556)
+    """
     if validate_args:
         check_weights(weights)
     return kappa_of(multiclass_confusion_matrix(preds, target, num_classes, None, ignore_index, validate_args), weights)
@@ -239,7 +264,12 @@ def binary_matthews_corrcoef(
     ignore_index: int | None = None,
     validate_args: bool = True,
 ) -> Tensor:
-    """The correlation of targets and predictions of two classes."""
+    """The correlation of targets and predictions of two classes.
+
+    >>> from rushlight.metrics.functional.classification import binary_matthews_corrcoef
+    >>> binary_matthews_corrcoef(torch.tensor([0, 1, 1, 1]), torch.tensor([0, 1, 1, 0]))
+    tensor(0.5774)
+    """
     return matthews_of(binary_confusion_matrix(preds, target, threshold, None, ignore_index, validate_args))
 
 
@@ -250,7 +280,12 @@ def multiclass_matthews_corrcoef(
     ignore_index: int | None = None,
     validate_args: bool = True,
 ) -> Tensor:
-    """The correlation of targets and predictions of many classes."""
+    """The correlation of targets and predictions of many classes.
+
+    >>> from rushlight.metrics.functional.classification import multiclass_matthews_corrcoef
+    >>> multiclass_matthews_corrcoef(torch.tensor([0, 2, 1, 1]), torch.tensor([0, 1, 1, 1]), num_classes=3)
+    tensor(0.6455)
+    """
     return matthews_of(multiclass_confusion_matrix(preds, target, num_classes, None, ignore_index, validate_args))
 
 
@@ -262,7 +297,12 @@ def multilabel_matthews_corrcoef(
     ignore_index: int | None = None,
     validate_args: bool = True,
 ) -> Tensor:
-    """The correlation of targets and predictions over all labels."""
+    """The correlation of targets and predictions over all labels.
+
+    >>> from rushlight.metrics.functional.classification import multilabel_matthews_corrcoef
+    >>> multilabel_matthews_corrcoef(torch.tensor([[0, 1], [1, 1], [1, 0]]), torch.tensor([[0, 1], [1, 0], [1, 0]]), num_labels=2)
+    tensor(0.7071)
+    """
     return matthews_of(
         multilabel_confusion_matrix(preds, target, num_labels, threshold, None, ignore_index, validate_args)
     )

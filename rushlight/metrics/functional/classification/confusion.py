@@ -104,7 +104,14 @@ def multiclass_confusion_matrix(
     ignore_index: int | None = None,
     validate_args: bool = True,
 ) -> Tensor:
-    """The C x C matrix with the true class by row and the predicted one by column."""
+    """The C x C matrix with the true class by row and the predicted one by column.
+
+    >>> from rushlight.metrics.functional.classification import multiclass_confusion_matrix
+    >>> multiclass_confusion_matrix(torch.tensor([0, 2, 1, 1]), torch.tensor([0, 1, 1, 1]), num_classes=3)
+    tensor([[1, 0, 0],
+            [0, 2, 1],
+            [0, 0, 0]])
+    """
     if validate_args:
         check_size("num_classes", num_classes)
         check_confusion_arguments(normalize, ignore_index)
@@ -139,7 +146,13 @@ def multilabel_confusion_matrix(
     ignore_index: int | None = None,
     validate_args: bool = True,
 ) -> Tensor:
-    """One 2 x 2 matrix for each label."""
+    """One 2 x 2 matrix for each label.
+
+    >>> from rushlight.metrics.functional.classification import multilabel_confusion_matrix
+    >>> multilabel_confusion_matrix(torch.tensor([[0, 1], [1, 1], [1, 0]]), torch.tensor([[0, 1], [1, 0], [1, 0]]), num_labels=2).flatten(1)
+    tensor([[1, 0, 0, 2],
+            [1, 1, 0, 1]])
+    """
     if validate_args:
         check_size("num_labels", num_labels)
         check_threshold(threshold)
@@ -159,7 +172,13 @@ def confusion_matrix(
     ignore_index: int | None = None,
     validate_args: bool = True,
 ) -> Tensor:
-    """The confusion matrix for any task."""
+    """The confusion matrix for any task.
+
+    >>> from rushlight.metrics.functional import confusion_matrix
+    >>> confusion_matrix(torch.tensor([0, 1, 1, 1]), torch.tensor([0, 1, 1, 0]), task="binary")
+    tensor([[1, 1],
+            [0, 2]])
+    """
     kind = task_of(task)
     size = size_for(kind, num_classes, num_labels)
     shared = {"normalize": normalize, "ignore_index": ignore_index, "validate_args": validate_args}

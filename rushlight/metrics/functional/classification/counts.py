@@ -305,7 +305,12 @@ def recall_of(counts: Counts, task: Task) -> Tensor:
 
 
 def specificity_of(counts: Counts, task: Task) -> Tensor:
-    """tn / (tn + fp): how much of what is not there is left alone."""
+    """tn / (tn + fp): how much of what is not there is left alone.
+
+    >>> from rushlight.metrics.functional import specificity
+    >>> specificity(torch.tensor([0, 1, 1, 1]), torch.tensor([0, 1, 1, 0]), task="binary")
+    tensor(0.5000)
+    """
     return _averaged(lambda c: (c.tn, c.tn + c.fp), counts, task)
 
 
@@ -333,7 +338,12 @@ def f1_of(counts: Counts, task: Task) -> Tensor:
 
 
 def stat_scores_of(counts: Counts, task: Task) -> Tensor:
-    """[tp, fp, tn, fn, support] in the last dimension."""
+    """[tp, fp, tn, fn, support] in the last dimension.
+
+    >>> from rushlight.metrics.functional import stat_scores
+    >>> stat_scores(torch.tensor([0, 1, 1, 1]), torch.tensor([0, 1, 1, 0]), task="binary")
+    tensor([2, 1, 1, 0, 2])
+    """
     tp, fp, tn, fn = counts
     support = tp + fn
     if task.average == "binary":
@@ -499,7 +509,12 @@ def multiclass_fbeta_score(
     validate_args: bool = True,
     zero_division: float = 0,
 ) -> Tensor:
-    """F-beta of each class, averaged as `average` says."""
+    """F-beta of each class, averaged as `average` says.
+
+    >>> from rushlight.metrics.functional.classification import multiclass_fbeta_score
+    >>> multiclass_fbeta_score(torch.tensor([0, 2, 1, 1]), torch.tensor([0, 1, 1, 1]), num_classes=3, beta=2.0)
+    tensor(0.5714)
+    """
     task = MulticlassTask(multidim_average, ignore_index, zero_division, num_classes, average, top_k)
     return _evaluate_fbeta(beta, task, preds, target, validate_args)
 
@@ -516,7 +531,12 @@ def multilabel_fbeta_score(
     validate_args: bool = True,
     zero_division: float = 0,
 ) -> Tensor:
-    """F-beta of each label, averaged as `average` says."""
+    """F-beta of each label, averaged as `average` says.
+
+    >>> from rushlight.metrics.functional.classification import multilabel_fbeta_score
+    >>> multilabel_fbeta_score(torch.tensor([[0, 1], [1, 1], [1, 0]]), torch.tensor([[0, 1], [1, 0], [1, 0]]), num_labels=2, beta=2.0)
+    tensor(0.9167)
+    """
     task = MultilabelTask(multidim_average, ignore_index, zero_division, num_labels, threshold, average)
     return _evaluate_fbeta(beta, task, preds, target, validate_args)
 
@@ -536,7 +556,12 @@ def fbeta_score(
     validate_args: bool = True,
     zero_division: float = 0,
 ) -> Tensor:
-    """F-beta for any task."""
+    """F-beta for any task.
+
+    >>> from rushlight.metrics.functional import fbeta_score
+    >>> fbeta_score(torch.tensor([0, 1, 1, 1]), torch.tensor([0, 1, 1, 0]), task="binary", beta=2.0)
+    tensor(0.9091)
+    """
     kind = make_task(
         task, threshold, num_classes, num_labels, average, multidim_average, top_k, ignore_index, zero_division
     )

@@ -121,13 +121,23 @@ def _interpolate(x: Tensor, xs: Tensor, ys: Tensor) -> Tensor:
 
 
 def roc_of(task: CurveTask, state: State) -> Any:
-    """False and true positive rates, and their thresholds from the highest down; lists of them by class where exact."""
+    """False and true positive rates, and their thresholds from the highest down; lists of them by class where exact.
+
+    >>> from rushlight.metrics.functional import roc
+    >>> roc(torch.tensor([0.1, 0.4, 0.35, 0.8]), torch.tensor([0, 0, 1, 1]), task="binary")
+    (tensor([0.0000, 0.0000, 0.5000, 0.5000, 1.0000]), tensor([0.0000, 0.5000, 0.5000, 1.0000, 1.0000]), tensor([1.0000, 0.8000, 0.4000, 0.3500, 0.1000]))
+    """
     curves = _curves(task, state, _exact_roc, _binned_roc)
     return _mean_curve(task, curves, descending=True) if task.average == "macro" else curves
 
 
 def precision_recall_of(task: CurveTask, state: State) -> Any:
-    """Precision, recall, and their thresholds from the lowest up; lists of them by class where exact."""
+    """Precision, recall, and their thresholds from the lowest up; lists of them by class where exact.
+
+    >>> from rushlight.metrics.functional import precision_recall_curve
+    >>> precision_recall_curve(torch.tensor([0.1, 0.4, 0.35, 0.8]), torch.tensor([0, 0, 1, 1]), task="binary")
+    (tensor([0.5000, 0.6667, 0.5000, 1.0000, 1.0000]), tensor([1.0000, 1.0000, 0.5000, 0.5000, 0.0000]), tensor([0.1000, 0.3500, 0.4000, 0.8000]))
+    """
     curves = _curves(task, state, _exact_precision_recall, _binned_precision_recall)
     return _mean_curve(task, curves, descending=False) if task.average == "macro" else curves
 
@@ -174,7 +184,12 @@ def _areas_of(
 
 
 def auroc_of(task: CurveTask, state: State, max_fpr: float | None = None) -> Tensor:
-    """The area under the ROC curve; with `max_fpr` only up to there, scaled so that guessing gives 0.5 (McClish)."""
+    """The area under the ROC curve; with `max_fpr` only up to there, scaled so that guessing gives 0.5 (McClish).
+
+    >>> from rushlight.metrics.functional import auroc
+    >>> auroc(torch.tensor([0.1, 0.4, 0.35, 0.8]), torch.tensor([0, 0, 1, 1]), task="binary")
+    tensor(0.7500)
+    """
     if max_fpr is None or max_fpr == 1:
         return _areas_of(task, state, roc_of, _area)
     fpr, tpr, _ = roc_of(task, state)
@@ -190,7 +205,12 @@ def auroc_of(task: CurveTask, state: State, max_fpr: float | None = None) -> Ten
 
 
 def average_precision_of(task: CurveTask, state: State) -> Tensor:
-    """The mean of the precisions, each weighted by the recall that it adds."""
+    """The mean of the precisions, each weighted by the recall that it adds.
+
+    >>> from rushlight.metrics.functional import average_precision
+    >>> average_precision(torch.tensor([0.1, 0.4, 0.35, 0.8]), torch.tensor([0, 0, 1, 1]), task="binary")
+    tensor(0.8333)
+    """
     return _areas_of(task, state, precision_recall_of, _average_precision)
 
 
@@ -359,7 +379,12 @@ def binary_average_precision(
     ignore_index: int | None = None,
     validate_args: bool = True,
 ) -> Tensor:
-    """The mean of the precisions, each weighted by the recall that it adds."""
+    """The mean of the precisions, each weighted by the recall that it adds.
+
+    >>> from rushlight.metrics.functional.classification import binary_average_precision
+    >>> binary_average_precision(torch.tensor([0.1, 0.4, 0.35, 0.8]), torch.tensor([0, 0, 1, 1]))
+    tensor(0.8333)
+    """
     return _evaluate(average_precision_of, BinaryCurveTask(thresholds, ignore_index), preds, target, validate_args)
 
 
@@ -375,7 +400,12 @@ def auroc(
     ignore_index: int | None = None,
     validate_args: bool = True,
 ) -> Tensor:
-    """The area under the ROC curve, for any task."""
+    """The area under the ROC curve, for any task.
+
+    >>> from rushlight.metrics.functional import auroc
+    >>> auroc(torch.tensor([0.1, 0.4, 0.35, 0.8]), torch.tensor([0, 0, 1, 1]), task="binary")
+    tensor(0.7500)
+    """
     kind = task_of(task)
     if kind == "binary":
         return binary_auroc(preds, target, max_fpr, thresholds, ignore_index, validate_args)
@@ -395,7 +425,12 @@ def average_precision(
     ignore_index: int | None = None,
     validate_args: bool = True,
 ) -> Tensor:
-    """The mean of the precisions, each weighted by the recall that it adds, for any task."""
+    """The mean of the precisions, each weighted by the recall that it adds, for any task.
+
+    >>> from rushlight.metrics.functional import average_precision
+    >>> average_precision(torch.tensor([0.1, 0.4, 0.35, 0.8]), torch.tensor([0, 0, 1, 1]), task="binary")
+    tensor(0.8333)
+    """
     kind = task_of(task)
     if kind == "binary":
         return binary_average_precision(preds, target, thresholds, ignore_index, validate_args)

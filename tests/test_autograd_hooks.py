@@ -134,10 +134,11 @@ def test_one_hook_for_several_tensors():
     a, b = leaf(1.0), leaf(2.0)
     c, d = a * b, a * b
     calls = []
-    torch.autograd.graph.register_multi_grad_hook((a, b, c, d), lambda grads: calls.append([g is not None for g in grads]))
+    kinds = set()
+    torch.autograd.graph.register_multi_grad_hook((a, b, c, d), lambda grads: calls.append([g is not None for g in grads]) or kinds.add(type(grads)))
     c.sum().backward(retain_graph=True)
     c.sum().backward(inputs=(a,), retain_graph=True)
-    assert calls == [[True, True, True, False], [True, False, True, False]]
+    assert calls == [[True, True, True, False], [True, False, True, False]] and kinds == {list}
     first = []
     torch.autograd.graph.register_multi_grad_hook((a, b), lambda g: first.append(g.item()), mode="any")
     (a * 3 + b * 4).backward()

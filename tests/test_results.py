@@ -82,6 +82,18 @@ CASES: dict[str, tuple[Callable[[], Any], Any]] = {
         lambda: [torch.kl_div(torch.tensor([3.0]), torch.tensor([3.0]), n) for n in (0, 1, 2, 5)] + [torch.embedding(torch.tensor([[1.0], [2.0]]), torch.tensor([1]), 5)],
         [[-5.7042], -5.7042, -5.7042, [-5.7042], [[2.0]]],
     ),
+    "reductions as numbers, none where none is given": (
+        lambda: [
+            torch.kl_div(torch.tensor([3.0, 1.0]), torch.tensor([3.0, 1.0])),
+            torch.margin_ranking_loss(torch.tensor([1.0, 2.0]), torch.tensor([3.0, 3.0]), torch.ones(2)),
+            torch.ctc_loss(torch.tensor([[[-0.5, -1.5], [-0.75, -0.25]]]), torch.tensor([[1], [1]]), (1, 1), (1, 1)),
+            torch.binary_cross_entropy_with_logits(torch.tensor([0.0, 1.0]), torch.tensor([1.0, 0.0])),
+            torch.hinge_embedding_loss(torch.tensor([0.5]), torch.tensor([-1.0])),
+            torch.cosine_embedding_loss(torch.ones(1, 2), torch.ones(1, 2), torch.tensor([-1.0])),
+            torch.triplet_margin_loss(torch.ones(1, 1), torch.ones(1, 1), torch.full((1, 1), 5.0)),
+        ],
+        [[-5.7042, -1.0], [2.0, 1.0], [1.5, 0.25], [0.6931, 1.3133], [0.5], [1.0], [0.0]],
+    ),
     "map2_": (lambda: torch.ones(2).map2_(torch.tensor(2.0), torch.tensor([3.0, 4.0]), lambda a, b, c: a + b * c), [7.0, 9.0]),
     "linspace of integers rounds its ends first": (lambda: torch.linspace(4.3, 1, 5, dtype=torch.int64), [4, 3, 2, 1, 1]),
     "linspace in bfloat16": (lambda: torch.linspace(4.3, 1, 6, dtype=torch.bfloat16), [4.3125, 3.6562, 2.9844, 2.3281, 1.6641, 1.0]),

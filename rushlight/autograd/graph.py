@@ -135,7 +135,7 @@ def register_multi_grad_hook(
     >>> a, b = (torch.ones(2, requires_grad=True) for _ in range(2))
     >>> handle = torch.autograd.graph.register_multi_grad_hook((a, b), lambda grads: print(grads))
     >>> (a * 2 + b).sum().backward()
-    (tensor([2., 2.]), tensor([1., 1.]))
+    [tensor([2., 2.]), tensor([1., 1.])]
     """
     if mode not in ("all", "any"):
         raise ValueError(f"Expects mode to be one of ('all', 'any') but got {mode}")
@@ -158,7 +158,7 @@ def register_multi_grad_hook(
             state[0][n] = grad
             state[1] -= 1
             if not state[1]:
-                fn(tuple(state[0]))
+                fn(state[0])
                 del waiting[run]
 
         return hook

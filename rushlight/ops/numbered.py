@@ -1,4 +1,7 @@
-"""Functions of `torch` that `nn.functional` has under the same name with other arguments: reductions as numbers, the table first."""
+"""Functions of `torch` that `nn.functional` has under the same name with other arguments: reductions as numbers, the table first.
+
+Where no reduction is given, PyTorch takes none: its documented default of 1 is not what its argument parser reads.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ def _reduction(number: int) -> str:
     return _REDUCTIONS[number] if number in (1, 2) else "none"
 
 
-def torch_kl_div(input: Tensor, target: Tensor, reduction: int = 1, *, log_target: bool = False) -> Tensor:
+def torch_kl_div(input: Tensor, target: Tensor, reduction: int = 0, *, log_target: bool = False) -> Tensor:
     """`F.kl_div` with the reduction as a number: 0 for none, 1 for the mean, 2 for the sum.
 
     >>> torch.kl_div(torch.tensor([0.5]).log(), torch.tensor([1.]), 2)
@@ -30,11 +33,11 @@ def torch_kl_div(input: Tensor, target: Tensor, reduction: int = 1, *, log_targe
     return loss.reduce_loss(each, _reduction(reduction))
 
 
-def torch_binary_cross_entropy_with_logits(input: Tensor, target: Tensor, weight: Tensor | None = None, pos_weight: Tensor | None = None, reduction: int = 1) -> Tensor:
+def torch_binary_cross_entropy_with_logits(input: Tensor, target: Tensor, weight: Tensor | None = None, pos_weight: Tensor | None = None, reduction: int = 0) -> Tensor:
     """`F.binary_cross_entropy_with_logits` with the reduction as a number.
 
-    >>> torch.binary_cross_entropy_with_logits(torch.tensor([0.]), torch.tensor([1.]))
-    tensor(0.6931)
+    >>> torch.binary_cross_entropy_with_logits(torch.tensor([0., 1.]), torch.tensor([1., 0.]))
+    tensor([0.6931, 1.3133])
     """
     return classification_loss.binary_cross_entropy_with_logits(input, target, weight, reduction=_reduction(reduction), pos_weight=pos_weight)
 
@@ -48,47 +51,47 @@ def torch_poisson_nll_loss(input: Tensor, target: Tensor, log_input: bool, full:
     return loss.poisson_nll_loss(input, target, log_input, full, eps=eps, reduction=_reduction(reduction))
 
 
-def torch_hinge_embedding_loss(input: Tensor, target: Tensor, margin: float = 1.0, reduction: int = 1) -> Tensor:
+def torch_hinge_embedding_loss(input: Tensor, target: Tensor, margin: float = 1.0, reduction: int = 0) -> Tensor:
     """`F.hinge_embedding_loss` with the reduction as a number.
 
     >>> torch.hinge_embedding_loss(torch.tensor([0.5]), torch.tensor([-1.]))
-    tensor(0.5000)
+    tensor([0.5000])
     """
     return loss.hinge_embedding_loss(input, target, margin, reduction=_reduction(reduction))
 
 
-def torch_margin_ranking_loss(input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, reduction: int = 1) -> Tensor:
+def torch_margin_ranking_loss(input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, reduction: int = 0) -> Tensor:
     """`F.margin_ranking_loss` with the reduction as a number.
 
     >>> torch.margin_ranking_loss(torch.tensor([1.]), torch.tensor([3.]), torch.tensor([1.]))
-    tensor(2.)
+    tensor([2.])
     """
     return loss.margin_ranking_loss(input1, input2, target, margin, reduction=_reduction(reduction))
 
 
-def torch_cosine_embedding_loss(input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, reduction: int = 1) -> Tensor:
+def torch_cosine_embedding_loss(input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, reduction: int = 0) -> Tensor:
     """`F.cosine_embedding_loss` with the reduction as a number.
 
     >>> torch.cosine_embedding_loss(torch.tensor([[1., 0.]]), torch.tensor([[0., 1.]]), torch.tensor([1.]))
-    tensor(1.)
+    tensor([1.])
     """
     return loss.cosine_embedding_loss(input1, input2, target, margin, reduction=_reduction(reduction))
 
 
-def torch_triplet_margin_loss(anchor: Tensor, positive: Tensor, negative: Tensor, margin: float = 1.0, p: float = 2, eps: float = 1e-6, swap: bool = False, reduction: int = 1) -> Tensor:
+def torch_triplet_margin_loss(anchor: Tensor, positive: Tensor, negative: Tensor, margin: float = 1.0, p: float = 2, eps: float = 1e-6, swap: bool = False, reduction: int = 0) -> Tensor:
     """`F.triplet_margin_loss` with the reduction as a number.
 
     >>> torch.triplet_margin_loss(torch.tensor([[1.]]), torch.tensor([[1.]]), torch.tensor([[5.]]))
-    tensor(0.)
+    tensor([0.])
     """
     return loss.triplet_margin_loss(anchor, positive, negative, margin, p, eps, swap, reduction=_reduction(reduction))
 
 
-def torch_ctc_loss(log_probs: Tensor, targets: Tensor, input_lengths: Any, target_lengths: Any, blank: int = 0, reduction: int = 1, zero_infinity: bool = False) -> Tensor:
+def torch_ctc_loss(log_probs: Tensor, targets: Tensor, input_lengths: Any, target_lengths: Any, blank: int = 0, reduction: int = 0, zero_infinity: bool = False) -> Tensor:
     """`F.ctc_loss` with the reduction as a number.
 
-    >>> torch.ctc_loss(torch.zeros(1, 1, 2), torch.tensor([[1]]), (1,), (1,))
-    tensor(0.)
+    >>> torch.ctc_loss(torch.tensor([[[-0.5, -1.5]]]), torch.tensor([[1]]), (1,), (1,))
+    tensor([1.5000])
     """
     return ctc_loss(log_probs, targets, input_lengths, target_lengths, blank, _reduction(reduction), zero_infinity)
 

@@ -241,6 +241,8 @@ def layers() -> None:
     x = real(2, 4, 3)
     for mode, padding in (("bilinear", "zeros"), ("bicubic", "reflection")):
         add_card("grid_sampler_2d", (mode, padding, False), real(2, 3, 4, 5), real(2, 3, 2, 2, seed=1))
+        add_card("grid_sampler_backward", (mode, padding, False, (True, True)), real(2, 3, 3, 2), real(2, 3, 4, 5), real(2, 3, 2, 2, seed=1))
+    add_card("grid_sampler_3d", ("bilinear", "zeros", True), real(1, 2, 3, 4, 3), real(1, 2, 2, 2, 3, seed=1))
     add("layer_norm", lambda x, w, b: F.layer_norm(x, (4, 3), w, b), x, real(4, 3, seed=1), real(4, 3, seed=2))
     add("group_norm", lambda x, w, b: F.group_norm(x, 2, w, b), x, real(4, seed=1), real(4, seed=2))
     add("rms_norm", lambda x, w: F.rms_norm(x, (4, 3), w, 1e-5), x, real(4, 3, seed=1))

@@ -281,6 +281,17 @@ class Builder:
         self.declare(f"declare void @llvm.masked.scatter.{suffix}({value.ir}, <{n} x ptr>, <{n} x i1>)")
         self.do(f"call void @llvm.masked.scatter.{suffix}({value.typed}, <{n} x ptr> align {align} {pointers.text}, {mask.typed})")
 
+    def compressed_store(self, value: Value, pointer: Value, mask: Value) -> None:
+        """The lanes in `mask`, one after another."""
+        suffix = f"v{value.lanes}{_SUFFIX.get(value.type) or value.type}"
+        self.declare(f"declare void @llvm.masked.compressstore.{suffix}({value.ir}, ptr, {mask.ir})")
+        self.do(f"call void @llvm.masked.compressstore.{suffix}({value.typed}, ptr align {BITS[value.type] // 8} {pointer.text}, {mask.typed})")
+
+    def count(self, mask: Value) -> Value:
+        """How many lanes are in `mask`, as an i64."""
+        type = f"i{mask.lanes}"
+        return self.unsigned(self.intrinsic("ctpop", self.new(f"bitcast {mask.typed} to {type}", type)), "i64")
+
     def shuffle(self, a: Value, lanes: Sequence[int], b: Value | None = None) -> Value:
         """The chosen lanes of a vector, or of two that are numbered on."""
         chosen = ", ".join(f"i32 {n}" for n in lanes)

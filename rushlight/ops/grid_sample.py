@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import warnings
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -14,13 +15,13 @@ from ..autocasting import SINGLE, autocasts
 from ..engine import grid_sample as native
 from ..engine.lowering import FLOATING, Calls
 from ..errors import sizes
-from ..graph import exported_whole, grad_state, requires_grad
+from ..graph import exported_whole
 from ..shape import Layout, Shape, contiguous
 from .card import Card, apply
 from .combine import stack, where
-from .creation import arange, linspace, ones
+from .creation import arange, linspace, ones, zeros_like
 from .define import alias, as_tensor_argument, titled
-from .gradient_entry import through
+from .gradient_entry import apply_masked, masked, results, through
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -89,6 +90,19 @@ def _cubic_weights(fraction: Any) -> list[Any]:
     return [far(fraction + 1), near(fraction), near(1 - fraction), far(2 - fraction)]
 
 
+def _cubic_slopes(fraction: Any) -> list[Any]:
+    """Of the weights, as the fraction grows."""
+    a = -0.75
+
+    def near(x: Any) -> Any:
+        return (3 * (a + 2) * x - 2 * (a + 3)) * x
+
+    def far(x: Any) -> Any:
+        return (3 * a * x - 10 * a) * x + 8 * a
+
+    return [far(fraction + 1), near(fraction), -near(1 - fraction), -far(2 - fraction)]
+
+
 def _sample(input: Tensor, positions: Sequence[Tensor], mode: str, padding_mode: str, align_corners: bool) -> Tensor:
     spatial = input.shape[2:]
     padded = [_padded_position(p, size, padding_mode, align_corners) for p, size in zip(positions, spatial, strict=True)]
@@ -152,10 +166,8 @@ def grid_sampler(input: Tensor, grid: Tensor, interpolation_mode: int, padding_m
 
 def _sampled(input: Tensor, grid: Tensor, mode: str, padding_mode: str, align_corners: bool) -> Tensor:
     here = input._layout
-    # Where gradients follow, the formula keeps what they need.
-    follows = grad_state.enabled and (requires_grad(input) or requires_grad(grid))
-    if not follows and here.ndim == 4 and here.dtype in FLOATING and here.numel and grid._layout.numel:
-        return apply(_grid_sampler_2d, (input, grid), (mode, padding_mode, bool(align_corners)))
+    if here.dtype in FLOATING and here.numel and grid._layout.numel:
+        return apply(_SAMPLERS[here.ndim - 2], (input, grid), (mode, padding_mode, bool(align_corners)))
     return titled(_by_formula(input, grid, mode, padding_mode, align_corners), f"GridSampler{grid._layout.shape[-1]}DBackward0")
 
 
@@ -166,52 +178,116 @@ def _by_formula(input: Tensor, grid: Tensor, mode: str, padding_mode: str, align
     return _sample(input, positions, mode, padding_mode, align_corners)
 
 
-def _rule(input: np.ndarray, grid: np.ndarray, mode: str, padding_mode: str, align_corners: bool) -> np.ndarray:
-    """`_by_formula` of two dims, on arrays."""
-    one = input.dtype.type(1)
+class _Tap(NamedTuple):
+    """Along one dim, on arrays: where in the image, the weight, and how that grows with the coordinate."""
 
-    def padded(position: np.ndarray, size: int) -> np.ndarray:
+    place: np.ndarray
+    weight: np.ndarray
+    slope: np.ndarray
+
+
+def _array_taps(coordinate: np.ndarray, size: int, mode: str, padding_mode: str, align_corners: bool) -> list[_Tap]:
+    one = coordinate.dtype.type(1)
+    last, low, span = one * (size - 1), one * 0 if align_corners else -one / 2, one * (size - 1 if align_corners else size)
+
+    def reflected(position: np.ndarray) -> np.ndarray:
+        distance = np.abs(position - low)
+        rest = np.fmod(distance, span)
+        folded: np.ndarray = np.where(np.floor(distance / span) % 2 == 0, rest + low, span - rest + low)
+        return folded if span else position * 0
+
+    def padded(position: np.ndarray) -> np.ndarray:
         if padding_mode == "zeros":
             return position
-        if padding_mode == "reflection":
-            low, span = (one * 0, one * (size - 1)) if align_corners else (-one / 2, one * size)
-            distance = np.abs(position - low)
-            rest = np.fmod(distance, span)
-            folded = np.where(np.floor(distance / span) % 2 == 0, rest + low, span - rest + low)
-            position = folded if span else position * 0
-        return np.clip(np.nan_to_num(position, nan=0), 0, size - 1)
+        position = reflected(position) if padding_mode == "reflection" else position
+        return np.clip(np.nan_to_num(position, nan=0), 0, last)
 
-    taps = []
-    for coordinate, size in ((grid[..., 1], input.shape[2]), (grid[..., 0], input.shape[3])):
-        position = (coordinate + one) / 2 * (one * (size - 1)) if align_corners else ((coordinate + one) * (one * size) - one) / 2
-        if mode != "bicubic":
-            position = padded(position, size)
-        if mode == "nearest":
-            taps.append([(np.round(position), one)])
-            continue
-        floor = np.floor(position)
-        fraction = position - floor
-        weights = _cubic_weights(fraction) if mode == "bicubic" else [one - fraction, fraction]
-        places = [floor + (one * n) for n in ((-1, 0, 1, 2) if mode == "bicubic" else (0, 1))]
-        taps.append([(padded(place, size) if mode == "bicubic" else place, weight) for place, weight in zip(places, weights, strict=True)])
+    position = (coordinate + one) / 2 * last if align_corners else ((coordinate + one) * (one * size) - one) / 2
+    slope = np.full_like(position, span / 2)
+    if mode == "nearest":
+        return [_Tap(np.round(padded(position)), np.ones_like(position), 0 * slope)]
+    if mode == "bilinear":
+        if padding_mode == "reflection":
+            turned = (np.floor(np.abs(position - low) / span) % 2 != 0) ^ (position < low)
+            slope[turned] *= -1
+        if padding_mode != "zeros":
+            inner = reflected(position) if padding_mode == "reflection" else position
+            slope[~((inner > 0) & (inner < last))] = 0
+        position = padded(position)
+    floor = np.floor(position)
+    fraction = position - floor
+    if mode == "bilinear":
+        return [_Tap(floor, one - fraction, -slope), _Tap(floor + one, fraction, slope)]
+    slopes = [each * slope for each in _cubic_slopes(fraction)]
+    places = [padded(floor + one * n) for n in (-1, 0, 1, 2)]
+    return [_Tap(*each) for each in zip(places, _cubic_weights(fraction), slopes, strict=True)]
+
+
+def _corners(input: np.ndarray, grid: np.ndarray, *how: Any) -> Iterator[tuple[tuple[_Tap, ...], Any, np.ndarray]]:
+    """For each combination of the dims' taps: these, an index of the places (with a channel dim at the end), and which of them are in the image."""
+    sizes_here = input.shape[2:]
+    samples = np.arange(input.shape[0]).reshape([-1] + [1] * len(sizes_here))
+    for taps in itertools.product(*(_array_taps(grid[..., -1 - d], size, *how) for d, size in enumerate(sizes_here))):
+        inside = functools.reduce(np.logical_and, [(tap.place >= 0) & (tap.place <= size - 1) for tap, size in zip(taps, sizes_here, strict=True)])
+        places = [np.where(inside, tap.place, 0).astype(np.int64) for tap in taps]
+        yield taps, (samples, slice(None), *places), inside
+
+
+def _rule(input: np.ndarray, grid: np.ndarray, mode: str, padding_mode: str, align_corners: bool) -> np.ndarray:
+    """`_by_formula` on arrays."""
     total: Any = None
-    samples = np.arange(input.shape[0])[:, None, None]
-    for (row, row_weight), (column, column_weight) in itertools.product(*taps):
-        inside = (row >= 0) & (row <= input.shape[2] - 1) & (column >= 0) & (column <= input.shape[3] - 1)
-        places = [np.where(inside, place, 0).astype(np.int64) for place in (row, column)]
-        found = np.where(inside[:, None], np.moveaxis(input[samples, :, places[0], places[1]], -1, 1), one * 0)
-        part = found if mode == "nearest" else found * np.asarray(row_weight * column_weight)[:, None]
+    for taps, index, inside in _corners(input, grid, mode, padding_mode, align_corners):
+        found = np.where(inside[:, None], np.moveaxis(input[index], -1, 1), input.dtype.type(0))
+        part = found if mode == "nearest" else found * np.asarray(functools.reduce(np.multiply, [tap.weight for tap in taps]))[:, None]
         total = part if total is None else total + part
     return np.asarray(total)
 
 
-_grid_sampler_2d = Card(
-    "grid_sampler_2d", "input grid",
-    statics="mode padding_mode align_corners",
-    infer=lambda input, grid, mode, padding_mode, align_corners: contiguous((*input.shape[:2], *grid.shape[1:3]), input.dtype),
-    numpy=_rule, lowering=Calls(native.sample), node_name="GridSampler2DBackward0",
-    backward=lambda g, input, grid, needs, mode, padding_mode, align_corners: through(_by_formula, g, needs, (input, grid), mode, padding_mode, align_corners),
+def _backward_rule(grad_output: np.ndarray, input: np.ndarray, grid: np.ndarray, mode: str, padding_mode: str, align_corners: bool, output_mask: Sequence[bool]) -> Any:
+    of_input, of_grid = np.zeros_like(input), np.zeros_like(grid)
+    g = np.moveaxis(grad_output, 1, -1)
+    for taps, index, inside in _corners(input, grid, mode, padding_mode, align_corners):
+        weight = np.where(inside, functools.reduce(np.multiply, [tap.weight for tap in taps]), 0)
+        np.add.at(of_input, index, np.where(inside[..., None], g * weight[..., None], 0))
+        along = np.where(inside, (g * input[index]).sum(-1), 0)
+        for d in range(len(taps)):
+            of_grid[..., -1 - d] += along * functools.reduce(np.multiply, [tap.slope if d == e else tap.weight for e, tap in enumerate(taps)])
+    return results(masked(output_mask, of_input, of_grid))
+
+
+def _infer_backward(grad_output: Layout, input: Layout, grid: Layout, output_mask: Sequence[bool], **how: Any) -> list[Layout]:
+    return masked(output_mask, contiguous(input.shape, input.dtype), contiguous(grid.shape, grid.dtype))
+
+
+def _gradient_formula(grad_output: Tensor, input: Tensor, grid: Tensor, mode: str, padding_mode: str, align_corners: bool, output_mask: Sequence[bool]) -> list[Any]:
+    found = through(_by_formula, grad_output, output_mask, (input, grid), mode, padding_mode, align_corners)
+    return masked(output_mask, *(zeros_like(t) if g is None else g for g, t in zip(found, (input, grid), strict=True)))
+
+
+_grid_sampler_backward = Card(
+    "grid_sampler_backward", "grad_output input grid",
+    statics="mode padding_mode align_corners output_mask", outputs="grad_input grad_grid",
+    infer=_infer_backward, numpy=_backward_rule, lowering=Calls(native.gradients),
+    backward=lambda g, grad_output, input, grid, needs, mode, padding_mode, align_corners, output_mask: through(
+        _gradient_formula, g, needs, (grad_output, input, grid), mode, padding_mode, align_corners, output_mask
+    ),
 )  # fmt: skip
+
+
+def _gradient(g: Tensor, input: Tensor, grid: Tensor, needs: tuple[bool, ...], mode: str, padding_mode: str, align_corners: bool) -> list[Any]:
+    return apply_masked(_grid_sampler_backward, (g, input, grid), (mode, padding_mode, align_corners), needs)
+
+
+def _card(dims: int) -> Card:
+    return Card(
+        f"grid_sampler_{dims}d", "input grid",
+        statics="mode padding_mode align_corners",
+        infer=lambda input, grid, mode, padding_mode, align_corners: contiguous((*input.shape[:2], *grid.shape[1:-1]), input.dtype),
+        numpy=_rule, lowering=Calls(native.sample), backward=_gradient, node_name=f"GridSampler{dims}DBackward0",
+    )  # fmt: skip
+
+
+_SAMPLERS = {dims: _card(dims) for dims in (2, 3)}
 
 
 #: PyTorch has them one by one too.

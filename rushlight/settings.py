@@ -34,7 +34,11 @@ def set_num_threads(num: int) -> None:
 
 
 def get_num_interop_threads() -> int:
-    """How many ops run at a time: 1."""
+    """How many ops run at a time: 1.
+
+    >>> torch.get_num_interop_threads() >= 1
+    True
+    """
     return _interop
 
 
@@ -54,12 +58,20 @@ def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None
 
 
 def are_deterministic_algorithms_enabled() -> bool:
-    """What `use_deterministic_algorithms` was last given."""
+    """What `use_deterministic_algorithms` was last given.
+
+    >>> torch.are_deterministic_algorithms_enabled()
+    False
+    """
     return _deterministic
 
 
 def is_deterministic_algorithms_warn_only_enabled() -> bool:
-    """The `warn_only` that `use_deterministic_algorithms` was last given."""
+    """The `warn_only` that `use_deterministic_algorithms` was last given.
+
+    >>> torch.is_deterministic_algorithms_warn_only_enabled()
+    False
+    """
     return _warn_only
 
 
@@ -101,7 +113,12 @@ def get_float32_matmul_precision() -> str:
 
 
 def set_float32_matmul_precision(precision: str) -> None:
-    """Allow float32 products to round as "highest", "high" or "medium" says; they are always exact to float32 here."""
+    """Allow float32 products to round as "highest", "high" or "medium" says; they are always exact to float32 here.
+
+    >>> torch.set_float32_matmul_precision("highest")
+    >>> torch.get_float32_matmul_precision()
+    'highest'
+    """
     global _precision
     if precision not in ("highest", "high", "medium"):
         warnings.warn(
@@ -113,7 +130,11 @@ def set_float32_matmul_precision(precision: str) -> None:
 
 
 def set_flush_denormal(mode: bool) -> bool:
-    """False: denormal numbers are never flushed to zero here."""
+    """False: denormal numbers are never flushed to zero here.
+
+    >>> torch.set_flush_denormal(False)
+    False
+    """
     return False
 
 

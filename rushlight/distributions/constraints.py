@@ -132,7 +132,11 @@ def _all_rightmost(result: Tensor, kept: int) -> Tensor:
 
 
 class _IndependentConstraint(Constraint):
-    """Takes `reinterpreted_batch_ndims` more dims as part of the event."""
+    """Takes `reinterpreted_batch_ndims` more dims as part of the event.
+
+    >>> torch.distributions.constraints.independent(torch.distributions.constraints.positive, 1).check(torch.tensor([[1.0, 2.0], [1.0, -2.0]]))
+    tensor([ True, False])
+    """
 
     def __init__(self, base_constraint: Constraint, reinterpreted_batch_ndims: int) -> None:
         assert isinstance(base_constraint, Constraint), (
@@ -248,6 +252,11 @@ class _Below(_Bounded):
 
 
 class _IntegerInterval(_Between):
+    """Whole numbers from `lower_bound` to `upper_bound`.
+
+    >>> torch.distributions.constraints.integer_interval(0, 2).check(torch.tensor([0.5, 2.0, 3.0]))
+    tensor([False,  True, False])
+    """
     is_discrete = True
 
     def check(self, value: Tensor) -> Tensor:
@@ -274,26 +283,51 @@ class _Real(Constraint):
 
 
 class _GreaterThan(_Above):
+    """Above `lower_bound`.
+
+    >>> torch.distributions.constraints.greater_than(1.0).check(torch.tensor([1.0, 1.3]))
+    tensor([False,  True])
+    """
     def check(self, value: Tensor) -> Tensor:
         return self.lower_bound < value
 
 
 class _GreaterThanEq(_Above):
+    """`lower_bound` or above.
+
+    >>> torch.distributions.constraints.greater_than_eq(1.0).check(torch.tensor([0.7, 1.0]))
+    tensor([False,  True])
+    """
     def check(self, value: Tensor) -> Tensor:
         return self.lower_bound <= value
 
 
 class _LessThan(_Below):
+    """Below `upper_bound`.
+
+    >>> torch.distributions.constraints.less_than(1.0).check(torch.tensor([0.7, 1.0]))
+    tensor([ True, False])
+    """
     def check(self, value: Tensor) -> Tensor:
         return value < self.upper_bound
 
 
 class _Interval(_Between):
+    """From `lower_bound` to `upper_bound`.
+
+    >>> torch.distributions.constraints.interval(0.0, 1.0).check(torch.tensor([1.0, 1.3]))
+    tensor([ True, False])
+    """
     def check(self, value: Tensor) -> Tensor:
         return (self.lower_bound <= value) & (value <= self.upper_bound)
 
 
 class _HalfOpenInterval(_Between):
+    """From `lower_bound` to below `upper_bound`.
+
+    >>> torch.distributions.constraints.half_open_interval(0.0, 1.0).check(torch.tensor([0.0, 1.0]))
+    tensor([ True, False])
+    """
     def check(self, value: Tensor) -> Tensor:
         return (self.lower_bound <= value) & (value < self.upper_bound)
 
@@ -306,7 +340,11 @@ class _Simplex(Constraint):
 
 
 class _Multinomial(Constraint):
-    """Counts whose sum is at most `upper_bound`."""
+    """Counts whose sum is at most `upper_bound`.
+
+    >>> torch.distributions.constraints.multinomial(3).check(torch.tensor([[1.0, 2.0], [2.0, 2.0]]))
+    tensor([ True, False])
+    """
 
     is_discrete = True
     event_dim = 1
@@ -382,7 +420,12 @@ def _check_dim(dim: int, value: Tensor) -> None:
 
 
 class _Cat(Constraint):
-    """One constraint for each part of `lengths` along `dim`."""
+    """One constraint for each part of `lengths` along `dim`.
+
+    >>> c = torch.distributions.constraints
+    >>> c.cat([c.positive, c.real], lengths=[1, 2]).check(torch.tensor([-1.0, -1.0, 2.0]))
+    tensor([False,  True,  True])
+    """
 
     def __init__(self, cseq: Sequence[Constraint], dim: int = 0, lengths: Sequence[int] | None = None) -> None:
         self.cseq = _listed(cseq)
@@ -411,7 +454,12 @@ class _Cat(Constraint):
 
 
 class _Stack(Constraint):
-    """One constraint for each index of `dim`."""
+    """One constraint for each index of `dim`.
+
+    >>> c = torch.distributions.constraints
+    >>> c.stack([c.positive, c.real]).check(torch.tensor([-1.0, -1.0]))
+    tensor([False,  True])
+    """
 
     def __init__(self, cseq: Sequence[Constraint], dim: int = 0) -> None:
         self.cseq = _listed(cseq)

@@ -44,7 +44,14 @@ class MetricCollection(ModuleDict):
         self.add_metrics(metrics, *additional_metrics)
 
     def add_metrics(self, metrics: Any, *additional_metrics: Metric) -> None:
-        """Add metrics, given as to the constructor."""
+        """Add metrics, given as to the constructor.
+
+        >>> from rushlight.metrics import MetricCollection, SumMetric
+        >>> metrics = MetricCollection([])
+        >>> metrics.add_metrics({"total": SumMetric()})
+        >>> list(metrics.keys())
+        ['total']
+        """
         if isinstance(metrics, Metric):
             metrics = [metrics]
         if isinstance(metrics, MetricCollection):
@@ -131,7 +138,14 @@ class MetricCollection(ModuleDict):
                 metric._computed = None
 
     def update(self, *args: Any, **kwargs: Any) -> None:
-        """Update every metric, each with those of the keyword arguments that it takes."""
+        """Update every metric, each with those of the keyword arguments that it takes.
+
+        >>> from rushlight.metrics import MaxMetric, MetricCollection, SumMetric
+        >>> metrics = MetricCollection([MaxMetric(), SumMetric()])
+        >>> metrics.update(torch.tensor([1.0, 3.0]))
+        >>> metrics["SumMetric"].compute()
+        tensor(4.)
+        """
         active = [group[0] for group in self._groups.values()] if self._groups_known else list(self._modules)
         for metric in (self._modules[name] for name in active):
             metric.update(*args, **metric._filter_kwargs(**kwargs))
@@ -141,11 +155,24 @@ class MetricCollection(ModuleDict):
             self._find_groups()
 
     def forward(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Update every metric and return their values on this batch alone."""
+        """Update every metric and return their values on this batch alone.
+
+        >>> from rushlight.metrics import MaxMetric, MetricCollection, SumMetric
+        >>> metrics = MetricCollection([MaxMetric(), SumMetric()])
+        >>> metrics(torch.tensor([1.0, 3.0]))
+        {'MaxMetric': tensor(3.), 'SumMetric': tensor(4.)}
+        """
         return self._named({k: m(*args, **m._filter_kwargs(**kwargs)) for k, m in self._modules.items()})
 
     def compute(self) -> dict[str, Any]:
-        """The values on all batches, by name. A metric whose value is a dict adds its entries."""
+        """The values on all batches, by name. A metric whose value is a dict adds its entries.
+
+        >>> from rushlight.metrics import MaxMetric, MetricCollection, SumMetric
+        >>> metrics = MetricCollection([MaxMetric(), SumMetric()])
+        >>> metrics.update(torch.tensor([1.0, 3.0]))
+        >>> metrics.compute()
+        {'MaxMetric': tensor(3.), 'SumMetric': tensor(4.)}
+        """
         return self._named({k: m.compute() for k, m in self._modules.items()})
 
     def _named(self, values: dict[str, Any]) -> dict[str, Any]:
@@ -168,7 +195,13 @@ class MetricCollection(ModuleDict):
             metric.reset()
 
     def clone(self, prefix: str | None = None, postfix: str | None = None) -> MetricCollection:
-        """A deep copy, with another prefix or postfix."""
+        """A deep copy, with another prefix or postfix.
+
+        >>> from rushlight.metrics import MaxMetric, MetricCollection, SumMetric
+        >>> metrics = MetricCollection([MaxMetric(), SumMetric()])
+        >>> list(metrics.clone(prefix="val_").keys())
+        ['val_MaxMetric', 'val_SumMetric']
+        """
         collection = copy.deepcopy(self)
         if prefix:
             collection.prefix = _checked(prefix, "prefix")
@@ -193,7 +226,13 @@ class MetricCollection(ModuleDict):
         return {name: metric.metric_state for name, metric in self.items()}
 
     def keys(self, keep_base: bool = False) -> Iterable[str]:  # type: ignore[override]
-        """The names, with prefix and postfix unless `keep_base`."""
+        """The names, with prefix and postfix unless `keep_base`.
+
+        >>> from rushlight.metrics import MetricCollection, SumMetric
+        >>> metrics = MetricCollection([SumMetric()], prefix="val_")
+        >>> list(metrics.keys()), list(metrics.keys(keep_base=True))
+        (['val_SumMetric'], ['SumMetric'])
+        """
         return self._modules.keys() if keep_base else {self._full_name(name): None for name in self._modules}.keys()
 
     def items(self, keep_base: bool = False) -> Iterable[tuple[str, Metric]]:  # type: ignore[override]

@@ -180,7 +180,13 @@ class Metric(Module):
         self._reductions[name] = dist_reduce_fx
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Update, and return the value on this batch alone."""
+        """Update, and return the value on this batch alone.
+
+        >>> from rushlight.metrics import SumMetric
+        >>> metric = SumMetric()
+        >>> metric(torch.tensor([1.0, 2.0])), metric(5.0), metric.compute()
+        (tensor(3.), tensor(5.), tensor(8.))
+        """
         if self.full_state_update is False and not self.dist_sync_on_step:
             before, count = self._copy_states(), self._update_count
             value = self._on_batch_alone(*args, **kwargs)
@@ -208,7 +214,15 @@ class Metric(Module):
             self._enable_grad = False
 
     def merge_state(self, incoming_state: dict[str, Any] | Metric) -> None:
-        """Take in the states of another metric of this class, as if its batches had been seen here."""
+        """Take in the states of another metric of this class, as if its batches had been seen here.
+
+        >>> from rushlight.metrics import SumMetric
+        >>> metric = SumMetric()
+        >>> other = metric.clone()
+        >>> metric.update(1.0); other.update(2.0); metric.merge_state(other)
+        >>> metric.compute()
+        tensor(3.)
+        """
         if not isinstance(incoming_state, (dict, Metric)):
             raise ValueError(
                 f"Expected incoming state to be a dict or an instance of Metric but got {type(incoming_state)}"
@@ -244,7 +258,14 @@ class Metric(Module):
             setattr(self, name, merged)
 
     def reset(self) -> None:
-        """Back to the states as they were at the start."""
+        """Back to the states as they were at the start.
+
+        >>> from rushlight.metrics import SumMetric
+        >>> metric = SumMetric()
+        >>> metric.update(3.0); metric.reset(); metric.update(1.0)
+        >>> metric.compute()
+        tensor(1.)
+        """
         self._update_count = 0
         self._forward_cache = None
         self._computed = None
@@ -255,7 +276,15 @@ class Metric(Module):
                 getattr(self, name).clear()
 
     def clone(self) -> Metric:
-        """A deep copy."""
+        """A deep copy.
+
+        >>> from rushlight.metrics import SumMetric
+        >>> metric = SumMetric()
+        >>> other = metric.clone()
+        >>> other.update(3.0)
+        >>> metric.update_called, other.update_called
+        (False, True)
+        """
         return copy.deepcopy(self)
 
     def _copy_states(self) -> dict[str, State]:
@@ -299,7 +328,13 @@ class Metric(Module):
         return self
 
     def set_dtype(self, dst_type: Any) -> Metric:
-        """Convert all states to `dst_type`."""
+        """Convert all states to `dst_type`.
+
+        >>> from rushlight.metrics import SumMetric
+        >>> metric = SumMetric()
+        >>> metric.set_dtype(torch.float64)(1.5)
+        tensor(1.5000, dtype=torch.float64)
+        """
         self._dtype_convert = True
         super().type(dst_type)
         self._dtype_convert = False
@@ -319,7 +354,14 @@ class Metric(Module):
         return self
 
     def persistent(self, mode: bool = False) -> None:
-        """Whether `state_dict` has the states from now on."""
+        """Whether `state_dict` has the states from now on.
+
+        >>> from rushlight.metrics import SumMetric
+        >>> metric = SumMetric()
+        >>> metric.persistent(True)
+        >>> list(metric.state_dict())
+        ['sum_value']
+        """
         for name in self._persistent:
             self._persistent[name] = mode
 

@@ -67,6 +67,12 @@ class ONNXProgram:
         """Write the model to a path, whole or not at all, or to a file object.
 
         With `external_data` (or for models over 2 GB) the weights go to a file beside it, ``<name>.data``.
+
+        >>> import io
+        >>> file = io.BytesIO()
+        >>> torch.onnx.export(nn.ReLU(), (torch.ones(2),)).save(file)
+        >>> file.tell() > 0
+        True
         """
         model = self._with_options(include_initializers, keep_initializers_as_inputs)
         if not isinstance(destination, (str, os.PathLike)):

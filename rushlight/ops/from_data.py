@@ -324,14 +324,22 @@ numpy_of.__name__ = "numpy"
 
 
 def new(input: Tensor, *args: Any, device: Any = None) -> Tensor:
-    """`torch.Tensor(...)` with the dtype of `input`: the values of a sequence, or an uninitialised tensor of a size."""
+    """`torch.Tensor(...)` with the dtype of `input`: the values of a sequence, or an uninitialised tensor of a size.
+
+    >>> torch.ones(1, dtype=torch.float64).new([1, 2])
+    tensor([1., 2.], dtype=torch.float64)
+    """
     if len(args) == 1 and not isinstance(args[0], (int, tuple)):
         return tensor(args[0], dtype=input._layout.dtype, device=device)
     return empty(*(args or (0,)), dtype=input._layout.dtype, device=device)
 
 
 def new_tensor(input: Tensor, data: Any, *, dtype: dt.dtype | None = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """`tensor` with the dtype and device of `input`."""
+    """`tensor` with the dtype and device of `input`.
+
+    >>> torch.ones(1, dtype=torch.float64).new_tensor([1, 2])
+    tensor([1., 2.], dtype=torch.float64)
+    """
     return tensor(data, dtype=dtype or input._layout.dtype, device=input._storage.device if device is None else device, requires_grad=requires_grad)
 
 

@@ -77,7 +77,12 @@ def ravel(input: Tensor) -> Tensor:
 
 
 def reshape_as(input: Tensor, other: Tensor) -> Tensor:
-    """`input` with the shape of `other`."""
+    """`input` with the shape of `other`.
+
+    >>> torch.arange(4).reshape_as(torch.zeros(2, 2))
+    tensor([[0, 1],
+            [2, 3]])
+    """
     return views.reshape(input, other._layout.shape)
 
 

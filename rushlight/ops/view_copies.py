@@ -198,17 +198,29 @@ t_, transpose_, as_strided_ = _in_place_view(views.t), _in_place_view(views.tran
 
 
 def unsafe_split(tensor: Tensor, split_size: int, dim: int = 0) -> tuple[Tensor, ...]:
-    """`split` whose parts may be written in place under autograd."""
+    """`split` whose parts may be written in place under autograd.
+
+    >>> torch.unsafe_split(torch.arange(4), 3)
+    (tensor([0, 1, 2]), tensor([3]))
+    """
     return _unsafe(parts.split(tensor, split_size, dim))
 
 
 def unsafe_split_with_sizes(input: Tensor, split_sizes: Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
-    """`split_with_sizes` whose parts may be written in place under autograd."""
+    """`split_with_sizes` whose parts may be written in place under autograd.
+
+    >>> torch.unsafe_split_with_sizes(torch.arange(4), [1, 3])
+    (tensor([0]), tensor([1, 2, 3]))
+    """
     return _unsafe(parts.split_with_sizes(input, split_sizes, dim))
 
 
 def unsafe_chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
-    """`chunk` whose parts may be written in place under autograd."""
+    """`chunk` whose parts may be written in place under autograd.
+
+    >>> torch.unsafe_chunk(torch.arange(4), 2)
+    (tensor([0, 1]), tensor([2, 3]))
+    """
     as_tensor_argument(input, "unsafe_chunk")
     return _unsafe(parts.chunk(input, chunks, dim))
 

@@ -213,7 +213,18 @@ class LBFGS(Optimizer):
 
     @no_grad()
     def step(self, closure: Closure) -> Any:  # type: ignore[override]
-        """Take up to ``max_iter`` iterations. ``closure`` clears the gradients, computes the loss and its gradients."""
+        """Take up to ``max_iter`` iterations. ``closure`` clears the gradients, computes the loss and its gradients.
+
+        >>> weight = nn.Parameter(torch.tensor([3.0]))
+        >>> optimizer = torch.optim.LBFGS([weight], lr=0.5)
+        >>> def closure():
+        ...     optimizer.zero_grad()
+        ...     loss = ((weight - 1) ** 2).sum()
+        ...     loss.backward()
+        ...     return loss
+        >>> optimizer.step(closure)
+        tensor(4., grad_fn=<SumBackward0>)
+        """
         closure = enable_grad()(closure)
         group = self.param_groups[0]
         lr = group["lr"].item() if isinstance(group["lr"], Tensor) else group["lr"]

@@ -113,7 +113,13 @@ def tree_is_leaf(tree: PyTree, is_leaf: IsLeaf = None) -> bool:
 
 
 class TreeSpec:
-    """The structure of a tree: the kind of each container, its context, and those of its children."""
+    """The structure of a tree: the kind of each container, its context, and those of its children.
+
+    >>> from rushlight.utils._pytree import tree_structure
+    >>> tree_structure([1, {"a": 2}])
+    TreeSpec(list, None, [*,
+      TreeSpec(dict, ['a'], [*])])
+    """
 
     def __init__(self, type: Any, context: Context, children_specs: list[TreeSpec]) -> None:
         self.type = type
@@ -129,7 +135,12 @@ class TreeSpec:
         return self._context
 
     def is_leaf(self) -> bool:
-        """Whether this is the structure of one leaf."""
+        """Whether this is the structure of one leaf.
+
+        >>> from rushlight.utils._pytree import tree_structure
+        >>> tree_structure(1).is_leaf(), tree_structure([1]).is_leaf()
+        (True, False)
+        """
         return self.num_nodes == 1 and self.num_leaves == 1
 
     def children(self) -> list[TreeSpec]:
@@ -141,7 +152,12 @@ class TreeSpec:
         return self._children[index]
 
     def flatten_up_to(self, tree: PyTree) -> list[PyTree]:
-        """The parts of a tree that stand where this structure has its leaves. Raises ValueError where it differs."""
+        """The parts of a tree that stand where this structure has its leaves. Raises ValueError where it differs.
+
+        >>> from rushlight.utils._pytree import tree_structure
+        >>> tree_structure([1, 2]).flatten_up_to([(3, 4), 5])
+        [(3, 4), 5]
+        """
         if self.is_leaf():
             return [tree]
         return [
@@ -177,7 +193,12 @@ class TreeSpec:
         return children
 
     def unflatten(self, leaves: Iterable[Any]) -> PyTree:
-        """The tree of this structure with these leaves."""
+        """The tree of this structure with these leaves.
+
+        >>> from rushlight.utils._pytree import tree_structure
+        >>> tree_structure([1, (2, 3)]).unflatten("abc")
+        ['a', ('b', 'c')]
+        """
         leaves = list(leaves)
         if len(leaves) != self.num_leaves:
             raise ValueError(

@@ -134,11 +134,20 @@ class AdaptiveLogSoftmaxWithLoss(Module):
         return ops.cat(parts, dim=1)
 
     def log_prob(self, input: Tensor) -> Tensor:
-        """Log-probabilities of all classes: ``(N, in_features)`` to ``(N, n_classes)``."""
+        """Log-probabilities of all classes: ``(N, in_features)`` to ``(N, n_classes)``.
+
+        >>> chances = nn.AdaptiveLogSoftmaxWithLoss(8, 10, cutoffs=[4]).log_prob(torch.zeros(3, 8)).exp()
+        >>> chances.shape, torch.allclose(chances.sum(1), torch.ones(3))
+        (torch.Size([3, 10]), True)
+        """
         return self._get_full_log_prob(input, self.head(input))
 
     def predict(self, input: Tensor) -> Tensor:
-        """The most likely class of each row; the tails are computed only for rows whose head points at one."""
+        """The most likely class of each row; the tails are computed only for rows whose head points at one.
+
+        >>> nn.AdaptiveLogSoftmaxWithLoss(8, 10, cutoffs=[4]).predict(torch.zeros(3, 8)).shape
+        torch.Size([3])
+        """
         head_output = self.head(input)
         output = head_output.argmax(dim=1)
         in_tail = output >= self.shortlist_size

@@ -35,6 +35,9 @@ class PackedSequence(_PackedSequenceFields):
     first, then every second step, ...; ``batch_sizes[t]`` sequences have a step ``t``.
 
     Made by :func:`pack_padded_sequence` and :func:`pack_sequence`, not by hand.
+
+    >>> nn.utils.rnn.pack_sequence([torch.tensor([1, 2]), torch.tensor([3])])
+    PackedSequence(data=tensor([1, 3, 2]), batch_sizes=tensor([2, 1]), sorted_indices=None, unsorted_indices=None)
     """
 
     __slots__ = ()
@@ -61,7 +64,12 @@ class PackedSequence(_PackedSequenceFields):
         return super().__new__(cls, data, batch_sizes, sorted_indices, unsorted_indices)
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
-        """Convert the data as :meth:`Tensor.to` does; itself if nothing changes."""
+        """Convert the data as :meth:`Tensor.to` does; itself if nothing changes.
+
+        >>> packed = nn.utils.rnn.pack_sequence([torch.ones(2)])
+        >>> packed.to(torch.float64).data.dtype
+        torch.float64
+        """
         data = self.data.to(*args, **kwargs)
         if data is self.data:
             return self

@@ -74,7 +74,15 @@ class ReduceLROnPlateau(LRScheduler):
         self.num_bad_epochs = 0
 
     def step(self, metrics: SupportsFloat, epoch: int | None = None) -> None:  # type: ignore[override]
-        """Take note of this epoch's metric and reduce the rates if it is time to."""
+        """Take note of this epoch's metric and reduce the rates if it is time to.
+
+        >>> optimizer = torch.optim.SGD([nn.Parameter(torch.ones(1))], lr=1.0)
+        >>> scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=0)
+        >>> for loss in (1.0, 2.0):
+        ...     scheduler.step(loss); print(scheduler.get_last_lr())
+        [1.0]
+        [0.1]
+        """
         tape.not_replayed("a learning-rate schedule is stepped")
         current = float(metrics)
         if epoch is None:

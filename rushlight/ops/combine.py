@@ -234,7 +234,11 @@ def fill(input: Tensor, value: Any) -> Tensor:
 
 
 def fill_(self: Tensor, value: Any) -> Tensor:
-    """Fill `self` with `value`, a number or a 0-dim tensor."""
+    """Fill `self` with `value`, a number or a 0-dim tensor.
+
+    >>> torch.zeros(2).fill_(0.3)
+    tensor([0.3000, 0.3000])
+    """
     value = _fill_value(self, value, "fill_")
     if isinstance(value, TensorBase) and value._storage is self._storage:
         value = value.clone()  # type: ignore[attr-defined]
@@ -242,7 +246,11 @@ def fill_(self: Tensor, value: Any) -> Tensor:
 
 
 def zero_(self: Tensor) -> Tensor:
-    """Fill `self` with zeros."""
+    """Fill `self` with zeros.
+
+    >>> torch.ones(2).zero_()
+    tensor([0., 0.])
+    """
     return write_into(_fill, self, (self, 0), may_overlap=True)
 
 

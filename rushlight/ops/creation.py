@@ -249,18 +249,22 @@ def full_like(input: Tensor, fill_value: Any, *, dtype: dt.dtype | None = None, 
     return _like("full_like", input, fill_value, dtype, device, requires_grad, memory_format)
 
 
-def _new(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+def _new(function: Callable[..., Tensor], call: str, shown: str) -> Callable[..., Tensor]:
     """The method that calls a factory with the dtype and device of the tensor, such as `Tensor.new_zeros`."""
 
     def method(input: Tensor, *args: Any, dtype: dt.dtype | None = None, device: Any = None, **kwargs: Any) -> Tensor:
         return function(*args, dtype=dtype or input._layout.dtype, device=input._storage.device if device is None else device, **kwargs)
 
     method.__name__ = method.__qualname__ = f"new_{function.__name__}"
-    method.__doc__ = f"`{function.__name__}` with the dtype and device of `input`."
+    method.__doc__ = f"`{function.__name__}` with the dtype and device of `input`.\n\n    >>> torch.ones(1, dtype=torch.int32).new_{function.__name__}{call}\n    {shown}\n    "
     return method
 
 
-new_empty, new_empty_strided, new_zeros, new_ones, new_full = _new(empty), _new(empty_strided), _new(zeros), _new(ones), _new(full)
+new_empty = _new(empty, "(2, 3).dtype", "torch.int32")
+new_empty_strided = _new(empty_strided, "((2, 3), (1, 2)).stride()", "(1, 2)")
+new_zeros = _new(zeros, "(2)", "tensor([0, 0], dtype=torch.int32)")
+new_ones = _new(ones, "((2,))", "tensor([1, 1], dtype=torch.int32)")
+new_full = _new(full, "((2,), 7)", "tensor([7, 7], dtype=torch.int32)")
 
 
 def scalar_tensor(s: Any, *, dtype: dt.dtype | None = None, layout: Any = None, device: Any = None, pin_memory: bool = False, requires_grad: bool = False) -> Tensor:

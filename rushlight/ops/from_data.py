@@ -308,7 +308,13 @@ def from_dlpack(ext_tensor: Any) -> Tensor:
 
 
 def numpy_of(input: Tensor, *, force: bool = False) -> np.ndarray:
-    """The values as a NumPy array over the same memory (`Tensor.numpy`)."""
+    """The values as a NumPy array over the same memory (`Tensor.numpy`).
+
+    >>> a = torch.zeros(2)
+    >>> a.numpy()[0] = 3
+    >>> a
+    tensor([3., 0.])
+    """
     if force:
         return share(input.detach().resolve_conj())
     if input._requires_grad:

@@ -285,7 +285,11 @@ def polygamma(n: int, input: Tensor, *, out: Tensor | None = None) -> Tensor:
 
 
 def tensor_polygamma(self: Tensor, n: int) -> Tensor:
-    """The derivative number `n` of `digamma` (`torch.polygamma` with the operands in the method's order)."""
+    """The derivative number `n` of `digamma` (`torch.polygamma` with the operands in the method's order).
+
+    >>> torch.tensor([1.0]).polygamma(1)
+    tensor([1.6449])
+    """
     return polygamma(n, self)
 
 

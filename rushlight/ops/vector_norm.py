@@ -172,7 +172,11 @@ def norm(input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, 
 
 
 def tensor_norm(self: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, dtype: dt.dtype | None = None) -> Tensor:
-    """`torch.norm` of this tensor."""
+    """`torch.norm` of this tensor.
+
+    >>> torch.tensor([3.0, 4.0]).norm()
+    tensor(5.)
+    """
     return norm(self, p, dim, keepdim, dtype=dtype)
 
 

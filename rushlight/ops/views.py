@@ -490,7 +490,11 @@ def contiguous(input: Tensor, *, memory_format: Any = None) -> Tensor:
 
 
 def is_contiguous(input: TensorBase, *, memory_format: Any = None) -> bool:
-    """Whether the elements lie in row-major order (or in the order of `memory_format`)."""
+    """Whether the elements lie in row-major order (or in the order of `memory_format`).
+
+    >>> torch.zeros(2, 3).is_contiguous(), torch.zeros(2, 3).t().is_contiguous()
+    (True, False)
+    """
     here = input._layout
     if memory_format is None or memory_format is formats.contiguous_format:
         return here.contiguous

@@ -48,6 +48,7 @@ _MODULES = {
     "nn.state": "nn.modules.module",
     "nn.container": "nn.modules.container",
     "nn.module": "nn.modules.module",
+    "nn.parameter_container": "nn.modules.container",
     "nn.modules.attention": "nn.modules.activation",
     "optim.adafactor": "optim",
     "optim.muon": "optim",

@@ -256,6 +256,20 @@ def test_complex_parameters_are_pairs_of_reals():
     assert (moved.real.item(), moved.imag.item()) == pytest.approx((-0.1, 0.1), rel=1e-5)
 
 
+@pytest.mark.parametrize("name", [name for name in FORMATS if name not in ("Adafactor", "Muon")])
+def test_complex_parameters_take_steps_as_real_ones_do(name):
+    """The state stays that of the parameter over several steps."""
+    start, slope = torch.tensor([1 + 2j, -0.5j]), torch.tensor([0.3 - 0.4j, 0.7 + 0.1j])
+    complex_one, real_one = nn.Parameter(start), nn.Parameter(torch.view_as_real(start).clone())
+    optimizers = [getattr(torch.optim, name)([param], lr=0.1, **FORMATS[name][0]) for param in (complex_one, real_one)]
+    for step in range(4):
+        complex_one.grad, real_one.grad = slope * (step + 1), torch.view_as_real(slope) * (step + 1)
+        for optimizer in optimizers:
+            optimizer.step()
+            assert len(optimizer.state) <= 1 and len(optimizer.state_dict()["state"]) == len(optimizer.state)
+    torch.testing.assert_close(torch.view_as_real(complex_one.detach()), real_one.detach())
+
+
 def test_gradient_strides_do_not_matter():
     param = nn.Parameter(torch.zeros(2, 3))
     param.grad = torch.arange(6.0).reshape(3, 2).T

@@ -50,6 +50,7 @@ class RMSprop(RuleOptimizer):
     """
 
     rule = rmsprop_rule
+    foreach_is_not_for_xla = False
     later_options: ClassVar = {"momentum": 0, "centered": False, **RuleOptimizer.later_options}
 
     def __init__(

@@ -46,6 +46,7 @@ class Rprop(RuleOptimizer):
     tensor([0.9000])
     """
 
+    foreach_is_not_for_xla = False
     rule = rprop_rule
 
     def __init__(

@@ -142,7 +142,10 @@ class Coming(NamedTuple):
 
 
 class Ready:
-    """A group's parameters as they were at the last step, when they took it together: the next one need not collect them anew."""
+    """A group's parameters as they were at the last step, when they took it together: the next one need not collect them anew.
+
+    None of them is complex: what takes the step is the parameters themselves.
+    """
 
     def __init__(self, members: list[list[Tensor]], values: Sequence[float], states: dict[Any, Any], names: Sequence[str]) -> None:
         self.params = [tensors[0] for tensors in members]
@@ -153,7 +156,6 @@ class Ready:
         self.flat = list(chain.from_iterable(self.rest))
         count = len(values)
         self.counters = [counter._storage for tensors in members for counter in tensors[len(tensors) - count :]]
-        self.usable = not any(param._layout.dtype.is_complex for param in self.params)
         self.options: list[Any] | None = None  # of the last step that was computed; None also where some can be written in place
         self.decay: dict[str, Any] = {}
         self.known: dict[tuple[float, ...], Coming] = {}  # steps under these options, by the values that they begin from
@@ -172,8 +174,6 @@ class Ready:
 
     def holds(self, optimizer: RuleOptimizer, group: dict[str, Any]) -> bool:
         """Whether all but the gradients and the options' numbers is as it was."""
-        if not self.usable:
-            return False
         if not self.has_options(group) and tuple(optimizer._names(group, self.params[0])) != self.names:
             return False
         same = self.hold() if self.hold is not None else self._begin_to_hold(optimizer, group)
@@ -213,7 +213,7 @@ class Ready:
 
     def next(self, optimizer: RuleOptimizer, group: dict[str, Any]) -> Coming | None:
         """`coming`, or None where this does not hold."""
-        if self.hold is not None and self.usable and self.has_options(group):
+        if self.hold is not None and self.has_options(group):
             if not self.hold() or list(map(_version, self.counters)) != self.versions:
                 return None
             found = self.known.get(self.values)
@@ -279,6 +279,7 @@ class RuleOptimizer(Optimizer):
     elementwise: ClassVar[bool] = True
     capturable_tensors: ClassVar[str] = "params and state_steps"
     capturable_devices: ClassVar[list[str]] = CAPTURABLE_DEVICES
+    foreach_is_not_for_xla: ClassVar[bool] = True
 
     def _buffers(self, group: dict[str, Any], param: Tensor) -> Sequence[str]:
         raise NotImplementedError
@@ -364,7 +365,8 @@ class RuleOptimizer(Optimizer):
         batches = self._batches(group, params, grads)
         for (first, *values), members in batches.items():
             ready = None
-            if len(batches) == 1 and not first and self.elementwise and len(params) == len(group["params"]):
+            whole = len(batches) == 1 and len(params) == len(group["params"])
+            if whole and not first and self.elementwise and all(map(is_, params, [tensors[0] for tensors in members])):
                 ready = self._ready[id(group)] = Ready(members, values, self.state, self._names(group, params[0]))
             self._update(group, (first, *values), members, decay, ready)
 
@@ -448,10 +450,12 @@ class RuleOptimizer(Optimizer):
     def _check_step(self, group: dict[str, Any], params: list[Tensor]) -> None:
         if group.get("foreach") and group.get("differentiable"):
             raise AssertionError("_foreach ops don't support autograd")
-        if group.get("capturable"):
+        if group.get("capturable") and not group.get("fused"):
+            devices = self.capturable_devices
+            if group.get("foreach") and self.foreach_is_not_for_xla:
+                devices = [device for device in devices if device != "xla"]
             raise AssertionError(
-                f"If capturable=True, {self.capturable_tensors} must be on supported devices: "
-                f"{self.capturable_devices}."
+                f"If capturable=True, {self.capturable_tensors} must be on supported devices: {devices}."
             )
         if group.get("fused"):
             for param in params:

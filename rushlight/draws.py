@@ -406,9 +406,31 @@ def poisson(generator: Generator, rate: np.ndarray) -> np.ndarray:
     """Poisson numbers with the rate at each element of a flat array."""
     if not (rate >= 0).all():
         raise RuntimeError("invalid Poisson rate, expected rate to be non-negative")
+    if is_native(rate.size):
+        return _poisson_numbers(generator, rate.astype(np.float64)).astype(rate.dtype)
     with _uniforms_one_by_one(generator, 2 * rate.size) as uniform:
         counts = [_poisson(r, uniform) for r in rate.astype(np.float64).tolist()]
     return np.array(counts, np.float64).astype(rate.dtype)
+
+
+def _poisson_numbers(generator: Generator, rate: np.ndarray) -> np.ndarray:
+    """The same by native code, which is given uniform numbers in bulk."""
+    from .engine.poisson import Counts
+
+    found = np.zeros(rate.size)
+    there = rate > 0  # the others draw nothing
+    counts = Counts(rate[there])
+    kept = np.empty(0)
+    with generator.lock:
+        while (numbers := counts.found) is None:
+            position = generator.position()
+            uniforms = np.append(kept, _doubles(generator, min(counts.expected() + 16, _SPAN)))
+            taken = counts.take(uniforms)
+            used, kept = taken - kept.size, uniforms[taken:]
+        if kept.size:
+            generator.rewind(position, 2 * used)
+    found[there] = numbers
+    return found
 
 
 def _poisson(rate: float, uniform: Callable[[], float]) -> int:

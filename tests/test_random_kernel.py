@@ -31,6 +31,9 @@ DRAWS: dict[str, Draw] = {
     "many integers": lambda g, n: draws.random_range(g, n, "int32", 3, 2**28 + 2),
     "bernoulli": lambda g, n: draws.bernoulli(g, n, "float32", 0.3),
     "permutation": lambda g, n: draws.randperm(g, n),
+    "poisson": lambda g, n: draws.poisson(g, np.linspace(0, 9.9, n, dtype=np.float32)),
+    "poisson, rejected": lambda g, n: draws.poisson(g, np.linspace(10, 1000, n)),
+    "poisson of all kinds": lambda g, n: draws.poisson(g, 10 ** np.linspace(-25, 3, n)[np.arange(n) * 7 % n] * (np.arange(n) % 5 > 0)),
 }
 
 

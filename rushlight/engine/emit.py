@@ -373,6 +373,23 @@ class Builder:
         self.jump(head)
         self.label(done)
 
+    @contextmanager
+    def turns(self, more: Callable[[Sequence[Value]], Value], carried: Sequence[Value]) -> Iterator[Loop]:
+        """The same as long as `more` is true of what is carried; there is no `loop.index`."""
+        head, body, done = self.fresh("head"), self.fresh("body"), self.fresh("done")
+        before = self.block
+        self.jump(head)
+        self.label(head)
+        at = len(self.lines)
+        found = Loop(self.constant(0, "i64"), [Value(f"%c{next(self._next)}", c.type, c.lanes) for c in carried])
+        self.branch(more(found.carried), body, done)
+        self.label(body)
+        yield found
+        assert len(found.next) == len(carried), "loop.next must have one value for each carried one"
+        self.lines[at:at] = self._carry(found, carried, before)
+        self.jump(head)
+        self.label(done)
+
     def _carry(self, loop: Loop, carried: Sequence[Value], before: str) -> list[str]:
         """What the head of a loop carries from the block `before` it, or from this one."""
         return [f"  {c.text} = phi {c.ir} [{first.text}, %{before}], [{last.text}, %{self.block}]" for c, first, last in zip(loop.carried, carried, loop.next, strict=True)]

@@ -19,10 +19,8 @@ _SERIES = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360, 1 / 1
 _SLOPES = (-1 / 12, 1 / 120, -1 / 252, 1 / 240, -1 / 132, 691 / 32760, -1 / 12)
 
 
-def lgamma(k: Builder, x: Value) -> Value:
-    """The logarithm of the absolute value of the gamma function. Within 1.4 ulp next to its zeros, 0.6 elsewhere."""
-    check(x)
-    a = k.convert(k.abs(x), "double")
+def log_gamma(k: Builder, a: Value) -> Value:
+    """The logarithm of the gamma function of doubles that are not negative: 0 at 1 and 2, off by 1e-15 of what is added up."""
     factors = [k.add(a, k.like(n, a)) if n else a for n in range(_FROM)]
     near = k.compare("olt", a, k.like(_FROM, a))
     product = k.select(near, reduce(k.mul, factors), k.like(1, a))
@@ -33,7 +31,14 @@ def lgamma(k: Builder, x: Value) -> Value:
     main = k.add(k.sub(k.mul(k.sub(y, k.like(0.5, y)), log), y), k.add(k.like(_HALF_LOG_TWO_PI, y), series))
     found = k.sub(main, double_functions.log(k, product))
     zero = k.or_(*(k.compare("oeq", a, k.like(n, a)) for n in (1, 2)))
-    found = k.select(zero, k.like(0, a), found)
+    return k.select(zero, k.like(0, a), found)
+
+
+def lgamma(k: Builder, x: Value) -> Value:
+    """The logarithm of the absolute value of the gamma function. Within 1.4 ulp next to its zeros, 0.6 elsewhere."""
+    check(x)
+    a = k.convert(k.abs(x), "double")
+    found = log_gamma(k, a)
 
     def reflected() -> list[Value]:
         size = k.mul(a, k.abs(double_functions.sin(k, _of_pi(k, a))))

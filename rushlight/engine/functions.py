@@ -97,6 +97,18 @@ _ERFC = (
 _ERFC_REST = 5.123603941115107e-08
 _TAIL_CENTRE = 0.4375
 
+# In double: erfinv(x) = x p(w - 5/2) for w = -log(1 - x^2) < 5, and x p(sqrt(w) - 3) above, after Giles, Approximating the erfinv function (2011)
+_ERFINV = (
+    1.5014093511463846, 0.2466402767403131, -0.0041773182377175914, -0.0012527079278797197, 0.00021825147476788856,
+    -4.996029618507289e-06, -3.4176942296297313e-06, 4.787016025086294e-07, 1.3874210399083739e-08, -1.086382670551569e-08,
+    8.06222302597326e-10, 1.2359445367881516e-10, -1.9768830701189505e-11,
+)  # fmt: skip
+_ERFINV_TAIL = (
+    2.8329767984094554, 1.0016752732429899, 0.00944555357337675, -0.00764368955033253, 0.00568464658517002,
+    -0.0035598128338758177, 0.001487283762793049, -0.00014558490869857343, -0.00029444073980120194, 0.00020214264491517838,
+    -2.853666444120005e-05, -2.5450647720346558e-05, 9.615057831576157e-06,
+)  # fmt: skip
+
 # -2 sqrt(2 / pi) (x + 0.044715 x^3) = x (linear + cubic x^2), the coefficients in two floats each
 _GELU_LINEAR, _GELU_LINEAR_REST = -1.5957691669464111, 4.534068054340423e-08
 _GELU_CUBIC, _GELU_CUBIC_REST = -0.07135481387376785, -2.3988324659995897e-09
@@ -479,6 +491,22 @@ def erfc(k: Builder, x: Value) -> Value:
     large = k.select(k.compare("olt", x, k.like(0, x)), k.sub(k.like(2, x), tail), tail)
     little = k.sub(k.like(1, x), k.fma(polynomial(k, k.mul(a, a), _ERF), x, x))
     return k.select(k.compare("olt", a, k.like(0.45, x)), little, large)
+
+
+def erfinv(k: Builder, x: Value) -> Value:
+    """The inverse of `erf`; infinite at -1 and 1, nan beyond. Within 0.51 ulp."""
+    check(x)
+    wide = k.convert(x, "double")
+    one = k.like(1, wide)
+    w = k.mul(log2_double(k, k.mul(k.sub(one, wide), k.add(one, wide))), k.like(-math.log(2), wide))
+    centre = polynomial(k, k.sub(w, k.like(2.5, w)), _ERFINV)
+
+    def tail() -> list[Value]:
+        return [polynomial(k, k.sub(k.sqrt(w), k.like(3, w)), _ERFINV_TAIL)]
+
+    (factor,) = k.rarely(k.compare("oge", w, k.like(5, w)), [centre], tail)
+    edge = k.select(k.compare("oeq", k.abs(x), k.like(1, x)), copysign(k, k.like(INFINITY, x), x), k.like(NAN, x))
+    return k.select(k.compare("olt", k.abs(x), k.like(1, x)), k.convert(k.mul(factor, wide), "float"), edge)
 
 
 def gelu_gradient(k: Builder, g: Value, x: Value) -> Value:

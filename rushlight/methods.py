@@ -47,7 +47,7 @@ class Methods(Operators):
     swapaxes, swapdims = ops.swapaxes, ops.swapdims
     unsqueeze, squeeze, expand, expand_as, broadcast_to = ops.unsqueeze, ops.squeeze, ops.expand, ops.expand_as, ops.broadcast_to
     select, narrow, diagonal, unfold = ops.select, ops.narrow, ops.diagonal, ops.unfold
-    split, split_with_sizes, chunk, tensor_split, unbind = ops.split, ops.split_with_sizes, ops.chunk, ops.tensor_split, ops.unbind
+    split, split_with_sizes, chunk, tensor_split, unbind = ops.split_of_tensor, ops.split_with_sizes, ops.chunk, ops.tensor_split, ops.unbind
     contiguous, is_contiguous, detach = ops.contiguous, ops.is_contiguous, ops.detach
 
     # ops/creation.py, from_data.py

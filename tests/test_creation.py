@@ -139,15 +139,25 @@ def test_strided_arrays_are_shared_with_their_strides() -> None:
 
 
 def test_dlpack_out_and_back() -> None:
-    from rushlight.utils.dlpack import from_dlpack, to_dlpack
-
+    from_dlpack, to_dlpack = torch.utils.dlpack.from_dlpack, torch.utils.dlpack.to_dlpack
     tensor = torch.arange(3.0)
     array = np.from_dlpack(tensor)
     again = from_dlpack(to_dlpack(tensor))
     tensor.mul_(2)
     assert array.tolist() == again.tolist() == [0, 2, 4]
-    with pytest.raises(BufferError):
-        np.from_dlpack(torch.ones(1, requires_grad=True))
+    for read in (np.from_dlpack, torch.from_dlpack):
+        with pytest.raises(BufferError, match="Can't export tensors that require gradient"):
+            read(torch.ones(1, requires_grad=True))
+    for given in (tensor, np.zeros(3)):
+        copied, placed = torch.from_dlpack(given, copy=True), torch.from_dlpack(given, device="cpu", copy=False)
+        given[0] = 9
+        assert (copied[0].item(), placed[0].item()) == (0, 9)
+    for options, message in (
+        ({"copy": True}, "device and copy kwargs not supported when ext_tensor is already a DLPack capsule."),
+        ({"device": 3}, "from_dlpack: unsupported device type: <class 'int'>"),
+    ):
+        with pytest.raises(AssertionError, match=message):
+            torch.from_dlpack(to_dlpack(tensor) if "copy" in options else tensor, **options)
 
 
 def test_copies_are_copies() -> None:

@@ -188,7 +188,7 @@ def observe_distribution(t: Any, make: Callable[[Any, Any], Any]) -> Iterator[tu
     yield "next draw", shown(t.rand(1))
     yield "log_prob", attempt(lambda: d.log_prob(x))
     yield "cdf", attempt(lambda: d.cdf(x))
-    yield "icdf", attempt(lambda: d.icdf(t.full(x.shape, 0.3)))
+    yield "icdf", attempt(lambda: d.icdf(**{"prob" if type(d).__name__.startswith("Half") else "value": t.full(x.shape, 0.3)}))
     yield "entropy", attempt(d.entropy)
     yield "enumerated", attempt(d.enumerate_support)
     wide = attempt(lambda: d.expand((2, *d.batch_shape)) and None)

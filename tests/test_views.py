@@ -120,6 +120,14 @@ def test_what_cannot_be_a_view_is_a_copy_or_refused() -> None:
     assert x[0, 0].item() == 0
 
 
+def test_the_size_of_parts_has_a_name_of_its_own_in_the_method() -> None:
+    x = torch.arange(6)
+    assert [part.tolist() for part in x.split(split_size=4)] == [part.tolist() for part in torch.split(x, split_size_or_sections=4)] == [[0, 1, 2, 3], [4, 5]]
+    for call in (lambda: torch.split(x, split_size=4), lambda: x.split(split_size_or_sections=4)):
+        with pytest.raises(TypeError, match="got an unexpected keyword argument 'split_size"):
+            call()
+
+
 def test_bytes_seen_as_another_dtype() -> None:
     x = torch.tensor([1.0, -2.0])
     assert x.view(torch.int32).tolist() == [0x3F800000, 0xC0000000 - (1 << 32)]

@@ -499,6 +499,7 @@ from .parts import (
     narrow as narrow,
     select as select,
     split as split,
+    split_of_tensor as split_of_tensor,
     split_with_sizes as split_with_sizes,
     tensor_split as tensor_split,
     unbind as unbind,

@@ -291,13 +291,26 @@ class _Capsule:
         return (1, 0)
 
 
-def from_dlpack(ext_tensor: Any) -> Tensor:
-    """A tensor over the memory of any object that speaks DLPack.
+def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: bool | None = None) -> Tensor:
+    """A tensor over the memory of any object that speaks DLPack, or with ``copy=True`` over memory of its own.
 
     >>> torch.from_dlpack(numpy.arange(2))
     tensor([0, 1])
     """
+    if not hasattr(ext_tensor, "__dlpack__") and (device is not None or copy is not None):
+        raise AssertionError("device and copy kwargs not supported when ext_tensor is already a DLPack capsule.")
+    if device is not None and not isinstance(device, (str, devices.device)):
+        raise AssertionError(f"from_dlpack: unsupported device type: {type(device)}")
+    found = _over_memory_of(ext_tensor)
+    if device is not None:
+        found = found.to(device)
+    return found.clone() if copy else found
+
+
+def _over_memory_of(ext_tensor: Any) -> Tensor:
     if isinstance(ext_tensor, TensorBase):
+        if ext_tensor.requires_grad:  # type: ignore[attr-defined]
+            raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
         return ext_tensor.detach()  # type: ignore[attr-defined]
     array = np.from_dlpack(ext_tensor if hasattr(ext_tensor, "__dlpack__") else _Capsule(ext_tensor))
     if not array.flags.writeable:

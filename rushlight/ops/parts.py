@@ -285,6 +285,22 @@ def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Te
     return apply_view(card, tensor, (split_lengths(tensor, split_size_or_sections, dim), dim))
 
 
+def split_of_tensor(self: Tensor, split_size: Any, dim: int = 0) -> tuple[Tensor, ...]:
+    """`split` as the method, where PyTorch calls the size otherwise.
+
+    >>> torch.arange(5).split(split_size=3)
+    (tensor([0, 1, 2]), tensor([3, 4]))
+    """
+    if not self._layout.ndim:
+        raise RuntimeError("split expects at least a 1-dimensional tensor")
+    dim = wrap_dim(dim, self._layout.ndim)
+    card = _split if type(split_size) is int or not isinstance(split_size, (tuple, list)) else _split_with_sizes
+    return apply_view(card, self, (split_lengths(self, split_size, dim), dim))
+
+
+split_of_tensor.__name__, split_of_tensor.__qualname__ = "split", "Tensor.split"
+
+
 def split_with_sizes(input: Tensor, split_sizes: Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
     """Views of the listed lengths along `dim`.
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import Tensor, from_dlpack as from_dlpack
+from ..ops import from_dlpack as from_dlpack
+from ..tensor import Tensor
 
 
 def to_dlpack(tensor: Tensor) -> Any:

@@ -837,8 +837,11 @@ _SUBMODULES = frozenset((
 ))  # fmt: skip
 
 
-#: Functions whose modules load when first used.
-_LAZY = {"autocast": "amp.autocast_mode", "save": "serialization", "load": "serialization", "vmap": "func", "typename": "nn.module", "compile": "capture.compiled"}
+#: Functions and a class whose modules load when first used.
+_LAZY = {
+    "autocast": "amp.autocast_mode", "GradScaler": "amp.grad_scaler", "save": "serialization", "load": "serialization", "to_dlpack": "utils.dlpack",
+    "vmap": "func", "typename": "nn.module", "compile": "capture.compiled",
+}  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -140,6 +140,7 @@ def test_strided_arrays_are_shared_with_their_strides() -> None:
 
 def test_dlpack_out_and_back() -> None:
     from_dlpack, to_dlpack = torch.utils.dlpack.from_dlpack, torch.utils.dlpack.to_dlpack
+    assert torch.to_dlpack is to_dlpack
     tensor = torch.arange(3.0)
     array = np.from_dlpack(tensor)
     again = from_dlpack(to_dlpack(tensor))

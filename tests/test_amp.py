@@ -42,8 +42,8 @@ def test_training_gives_the_losses_of_pytorch(name):
 
 
 def test_scaler_gives_the_scales_of_pytorch():
-    assert torch.GradScaler is torch.amp.GradScaler
     """Growth, backoff, an explicit scale, skipped steps, gradients unscaled beforehand."""
+    assert torch.GradScaler is torch.amp.GradScaler
     assert amp_cases.scaling(torch) == RECORDED["scaling"]
 
 

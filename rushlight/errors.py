@@ -51,3 +51,20 @@ def type_name(value: Any) -> str:
     kind = type(value)
     made_in_python = kind.__flags__ & (1 << 9)  # Py_TPFLAGS_HEAPTYPE
     return kind.__name__ if made_in_python or kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
+
+
+def is_int(value: Any) -> bool:
+    """Whether PyTorch takes a value as an int: no bool, and what says that it is a whole number."""
+    return hasattr(value, "__index__") and not isinstance(value, bool)
+
+
+def check_int(function: str, name: str, position: int, value: Any) -> None:
+    """Refuse what is no int."""
+    if type(value) is not int and not is_int(value):
+        raise TypeError(f"{function}(): argument '{name}' (position {position}) must be int, not {type_name(value)}")
+
+
+def check_float(function: str, name: str, position: int, value: Any) -> None:
+    """Refuse what is no number."""
+    if type(value) is not float and not hasattr(value, "__float__"):
+        raise TypeError(f"{function}(): argument '{name}' (position {position}) must be float, not {type_name(value)}")

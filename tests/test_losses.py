@@ -85,3 +85,19 @@ def test_ctc_of_samples_together_is_that_of_each_alone() -> None:
                 assert not together.grad[count:, n].any()
             flat = torch.cat([labels[n, :length] for n, length in enumerate(lengths)])
             assert torch.equal(F.ctc_loss(scores.log_softmax(-1), flat, steps, lengths, blank, "none", zero_infinity), losses.detach())
+
+
+def test_linear_cross_entropy_says_when_it_cannot_work_in_chunks() -> None:
+    options = torch.nn.LinearCrossEntropyOptions()
+    rows, weight, target = torch.ones(2, 3), torch.ones(4, 3), torch.tensor([0, 1])
+    with pytest.warns(UserWarning, match=r"``options`` ignored; .* Got reduction='mean', label_smoothing=0.1, target.dtype=torch.int64, out_features=\(\), tracing=False, linear_bias.shape=None"):
+        F.linear_cross_entropy(rows, weight, target, label_smoothing=0.1, options=options)
+    F.linear_cross_entropy(rows, weight, target, options=options)  # a warning would be an error
+
+
+@pytest.mark.parametrize(
+    ("loss", "name"),
+    [(F.mse_loss, "MseLossBackward0"), (F.smooth_l1_loss, "SmoothL1LossBackward0"), (F.huber_loss, "HuberLossBackward0")],
+)
+def test_a_loss_goes_by_its_name_also_where_dtypes_differ(loss: Any, name: str) -> None:
+    assert loss(torch.ones(3, requires_grad=True), torch.zeros(3, dtype=torch.float64)).grad_fn.name() == name

@@ -284,6 +284,49 @@ CASES: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
         RuntimeError,
         "contracted dimensions need to match, but first has size 3 in dim -1 and second has size 2 in dim 0",
     ),
+    "avg_pool2d, kernel_size": (
+        lambda: F.avg_pool2d(torch.ones(1, 4, 4), 2.0),
+        TypeError,
+        "avg_pool2d(): argument 'kernel_size' (position 2) must be tuple of ints, not float",
+    ),
+    "max_pool2d, stride": (
+        lambda: F.max_pool2d(torch.ones(1, 4, 4), 2, (1.5, 1)),
+        TypeError,
+        "max_pool2d(): argument 'stride' (position 3) must be tuple of ints, but found element of type float at pos 0",
+    ),
+    "avg_pool1d, padding": (
+        lambda: F.avg_pool1d(torch.ones(1, 4), 2, 1, "x"),
+        TypeError,
+        "avg_pool1d(): argument 'padding' (position 4) must be tuple of ints, not str",
+    ),
+    "avg_pool2d, divisor_override": (
+        lambda: F.avg_pool2d(torch.ones(1, 4, 4), 2, divisor_override=(1, 2)),
+        TypeError,
+        "avg_pool2d(): argument 'divisor_override' (position 7) must be int, not tuple",
+    ),
+    "adaptive_max_pool1d, output_size": (
+        lambda: F.adaptive_avg_pool1d(torch.ones(1, 4), True),
+        TypeError,
+        "adaptive_avg_pool1d(): argument 'output_size' (position 2) must be tuple of ints, not bool",
+    ),
+    "nll_loss, ignore_index": (
+        lambda: F.nll_loss(SINGLE.view(1, -1), torch.tensor([0]), ignore_index="mean"),
+        TypeError,
+        "nll_loss_nd(): argument 'ignore_index' (position 5) must be int, not str",
+    ),
+    "cross_entropy, ignore_index": (
+        lambda: F.cross_entropy(SINGLE.view(1, -1), torch.tensor([0]), ignore_index=None),
+        TypeError,
+        "cross_entropy_loss(): argument 'ignore_index' (position 5) must be int, not NoneType",
+    ),
+    "cross_entropy, label_smoothing": (
+        lambda: F.cross_entropy(SINGLE.view(1, -1), torch.tensor([0]), label_smoothing="x"),
+        TypeError,
+        "cross_entropy_loss(): argument 'label_smoothing' (position 6) must be float, not str",
+    ),
+    "mse_loss, no target": (lambda: F.mse_loss(SINGLE, None), AttributeError, "'NoneType' object has no attribute 'size'"),
+    "l1_loss, no input": (lambda: F.l1_loss(3.0, SINGLE), AttributeError, "'float' object has no attribute 'size'"),
+    "gaussian_nll_loss, var": (lambda: F.gaussian_nll_loss(torch.ones(4, 3), torch.ones(4, 3), torch.ones(1)), ValueError, "var is of incorrect size"),
     "ConvTranspose2d, output_size": (
         lambda: nn.ConvTranspose2d(1, 1, 3, stride=2)(torch.ones(1, 1, 3, 3), output_size=(9, 9)),
         ValueError,

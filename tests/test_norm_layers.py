@@ -100,3 +100,11 @@ def test_gradients_of_group_norm():
             wanted = torch.autograd.grad(normalized * scale + shift, exact, grad.double())
             for ours, theirs in zip(found, wanted, strict=True):
                 assert torch.allclose(ours.double(), theirs, rtol=1e-4, atol=1e-4 * theirs.abs().max().item()), (shape, len(parameters))
+
+
+def test_running_statistics_are_not_rounded_to_half_precision():
+    """Those in float32 of an input in bfloat16 without weight and bias."""
+    x = (torch.arange(24.0).reshape(4, 3, 2) ** 1.5).to(torch.bfloat16)
+    mean, variance = torch.zeros(3), torch.ones(3)
+    F.batch_norm(x, mean, variance, training=True)
+    torch.testing.assert_close(mean, x.float().mean((0, 2)) * 0.1, rtol=1e-6, atol=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from .. import dtypes as dt
 from ..autocasting import SINGLE, autocasts
 from ..engine import class_loss
 from ..engine.lowering import AS_FLOAT, Calls, Loop
-from ..errors import sizes
+from ..errors import check_float, check_int, sizes
 from ..shape import Layout, contiguous
 from ..storage import ON_META, TensorBase
 from . import elementwise_loss
@@ -182,6 +183,7 @@ def nll_loss(input: Tensor, target: Tensor, weight: Tensor | None = None, size_a
     _check_shapes(input._layout, target._layout, weight._layout if weight is not None else None, "nll_loss")
     _check_target_dtype(target._layout)
     refuse_dtypes("nll_loss_out_frame", input._layout.dtype, NOT_FLOAT)
+    check_int("nll_loss_nd", "ignore_index", 5, ignore_index)
     check_targets(target, input._layout.shape[_class_dim(input._layout.ndim)], ignore_index)
     return apply(_nll, (input, target) if weight is None else (input, target, weight), (ignore_index, reduction))
 
@@ -296,6 +298,8 @@ def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None, s
     reduction = _check_reduction(legacy_reduction(size_average, reduce, reduction))
     as_tensor_argument(input, "cross_entropy_loss", "input", 1)
     as_tensor_argument(target, "cross_entropy_loss", "target", 2)
+    check_int("cross_entropy_loss", "ignore_index", 5, ignore_index)
+    check_float("cross_entropy_loss", "label_smoothing", 6, label_smoothing)
     if label_smoothing > 1.0:
         raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing:g}")
     label_smoothing = max(label_smoothing, 0.0)
@@ -526,6 +530,13 @@ def linear_cross_entropy(input: Tensor, linear_weight: Tensor, target: Tensor, *
     shape = (*input.shape[:-1], *outputs)
     if target.shape == shape and ignore_index is not None:
         raise RuntimeError("ignore_index cannot be specified when target contains probabilities")
+    if options is not None and (len(outputs) > 1 or reduction not in ("mean", "sum", "none") or label_smoothing != 0.0 or target.dtype is not dt.int64):
+        warnings.warn(
+            "linear_cross_entropy: ``options`` ignored; chunked path needs reduction in {'mean','sum','none'}, label_smoothing == 0, target.dtype == int64, out_features == (). "
+            f"Got reduction={reduction!r}, label_smoothing={label_smoothing}, target.dtype={target.dtype}, out_features={outputs[1:]}, tracing=False, "
+            f"linear_bias.shape={None if linear_bias is None else tuple(linear_bias.shape)}.",
+            stacklevel=2,
+        )
     rows = linear_weight.reshape(-1, linear_weight.shape[-1])
     logits = linear(input, rows, linear_bias if linear_bias is None else linear_bias.reshape(-1)).reshape(shape)
     return cross_entropy(logits, target, weight, None, -100 if ignore_index is None else ignore_index, None, reduction, label_smoothing)

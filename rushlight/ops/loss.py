@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .. import dtypes as dt
 from ..autocasting import SINGLE, autocasts
 from ..errors import sizes
-from ..shape import broadcast_shapes
+from ..shape import Shape, broadcast_shapes
 from ..storage import TensorBase
 from . import elementwise_loss
 from .card import apply
@@ -46,7 +46,12 @@ def reduce_loss(loss: Tensor, reduction: str) -> Tensor:
 
 
 def _warn_sizes(input: TensorBase, target: TensorBase) -> None:
-    if input._layout.shape != target._layout.shape:
+    try:
+        alike = input._layout.shape == target._layout.shape
+    except AttributeError:
+        target.size(), input.size()  # type: ignore[attr-defined]  # noqa: B018  # says which is no tensor
+        raise
+    if not alike:
         warnings.warn(
             f"Using a target size ({target._layout.size}) that is different to the input size ({input._layout.size}). This will likely lead to incorrect results due to broadcasting. Please ensure they have the same size.",
             stacklevel=3,
@@ -79,7 +84,8 @@ def mse_loss(input: Tensor, target: Tensor, size_average: bool | None = None, re
     if weight is None and elementwise_loss.fits(input, target, reduction):
         return apply(elementwise_loss.mse, (input, target), (reduction,))
     _require_floats("mse_cpu", input, target)
-    return _elementwise(lambda a, b: (a - b).square(), input, target, reduction, weight)
+    found = _elementwise(lambda a, b: (a - b).square(), input, target, reduction, weight)
+    return titled(found, "MseLossBackward0") if weight is None else found
 
 
 @autocasts(SINGLE)
@@ -111,7 +117,8 @@ def smooth_l1_loss(input: Tensor, target: Tensor, size_average: bool | None = No
         return apply(elementwise_loss.smooth_l1, (input, target, float(beta)), (reduction,))
     _require_floats("smooth_l1_cpu", input, target)
     error = (input - target).abs()
-    return reduce_loss(_where(error < beta, 0.5 * error * error / beta, error - 0.5 * beta), reduction)
+    loss = _where(error < beta, 0.5 * error * error / beta, error - 0.5 * beta)
+    return titled(reduce_loss(loss, reduction), "SmoothL1LossBackward0")
 
 
 def _where(condition: Any, a: Any, b: Any) -> Any:
@@ -139,7 +146,8 @@ def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: fl
         error = (a - b).abs()
         return _where(error <= delta, 0.5 * error * error, delta * (error - 0.5 * delta))
 
-    return _elementwise(rule, input, target, reduction, weight)
+    found = _elementwise(rule, input, target, reduction, weight)
+    return titled(found, "HuberLossBackward0") if weight is None else found
 
 
 @autocasts(SINGLE)
@@ -187,20 +195,19 @@ def gaussian_nll_loss(input: Tensor, target: Tensor, var: Tensor | float, full: 
     >>> F.gaussian_nll_loss(torch.tensor([1.]), torch.tensor([3.]), torch.tensor([1.]))
     tensor(2.)
     """
+    negative: Any = var < 0
+    if bool(negative.any() if hasattr(negative, "any") else negative):
+        raise ValueError("var has negative entry/entries")
     if not isinstance(var, TensorBase):
-        if var < 0:
-            raise ValueError("var has negative entry/entries")
         var = var * input.new_ones(input.shape)  # type: ignore[operator]
     assert isinstance(var, TensorBase)
     if var._layout.shape != input._layout.shape:
         if input._layout.shape[:-1] == var._layout.shape:
             var = var.unsqueeze(-1)  # type: ignore[attr-defined]
-        elif not (input._layout.shape[:-1] == var._layout.shape[:-1] and var._layout.shape[-1] == 1) and not _expands(var, input):
+        elif not _has_one_other_dim(input._layout.shape, var._layout.shape):
             raise ValueError("var is of incorrect size")
     if reduction not in ("none", "mean", "sum"):
         raise ValueError(reduction + " is not valid")
-    if bool((var < 0).any()):
-        raise ValueError("var has negative entry/entries")
     # The floor on the variance takes no part in the gradient.
     floored: Any = var.clone()  # type: ignore[attr-defined]
     from ..grad_mode import no_grad
@@ -213,11 +220,9 @@ def gaussian_nll_loss(input: Tensor, target: Tensor, var: Tensor | float, full: 
     return reduce_loss(loss, reduction)
 
 
-def _expands(var: TensorBase, input: TensorBase) -> bool:
-    try:
-        return broadcast_shapes(var._layout.shape, input._layout.shape) == input._layout.shape
-    except RuntimeError:
-        return False
+def _has_one_other_dim(shape: Shape, var: Shape) -> bool:
+    """Whether a variance has one dim of size 1 where the input has more, and is alike otherwise."""
+    return len(shape) == len(var) and [other for size, other in zip(shape, var, strict=True) if size != other] == [1]
 
 
 @autocasts(SINGLE)
@@ -263,7 +268,7 @@ def margin_ranking_loss(input1: Tensor, input2: Tensor, target: Tensor, margin: 
         raise RuntimeError(
             f"margin_ranking_loss : All input tensors should have same dimension but got sizes: input1: {input1.size()}, input2: {input2.size()}, target: {target.size()} "
         )
-    return reduce_loss(((input1 - input2) * -target + float(margin)).clamp(min=0), reduction)
+    return reduce_loss(((input1 - input2) * -target + float(margin)).clamp_min(0), reduction)
 
 
 @autocasts(SINGLE)
@@ -310,7 +315,7 @@ def _triplet(distance: Callable[[Tensor, Tensor], Tensor], anchor: Tensor, posit
     near, far = distance(anchor, positive), distance(anchor, negative)
     if swap:
         far = far.minimum(distance(positive, negative))
-    return reduce_loss((margin + near - far).clamp(min=0), reduction)
+    return reduce_loss((margin + near - far).clamp_min(0), reduction)
 
 
 def triplet_margin_with_distance_loss(anchor: Tensor, positive: Tensor, negative: Tensor, *, distance_function: Callable[[Tensor, Tensor], Tensor] | None = None, margin: float = 1.0, swap: bool = False, reduction: str = "mean") -> Tensor:

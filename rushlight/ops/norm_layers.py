@@ -140,7 +140,7 @@ def _check_batch_norm(here: Layout, given: Sequence[tuple[str, Any]], training: 
             raise RuntimeError(f"TensorAccessor expected 1 dims but tensor has {value._layout.ndim}")
     if not here.dtype.is_floating_point:
         raise NotImplementedError(f"\"batch_norm\" not implemented for '{here.dtype.type_name}'")
-    if not _parameters_fit(here, [value for _, value in given]):
+    if here.shape[0] and not _parameters_fit(here, [value for _, value in given]):
         raise RuntimeError(_mixed(here, [value for _, value in given]))
 
 
@@ -157,7 +157,7 @@ def native_batch_norm(input: Tensor, weight: Tensor | None, bias: Tensor | None,
     (tensor([[-1.],
             [ 1.]]), tensor([2.]), tensor([1.]))
     """
-    from .creation import empty
+    from .creation import empty, ones
 
     here = as_tensor_argument(input, "native_batch_norm")._layout
     if (running_mean is None) is not (running_var is None) and training:
@@ -169,6 +169,8 @@ def native_batch_norm(input: Tensor, weight: Tensor | None, bias: Tensor | None,
         found = apply(_batch_norm_eval, (input, scale, shift, running_mean, running_var), (float(eps),))
         nothing = empty(0, dtype=_statistics_dtype(here), device=input.device)
         return found, nothing, empty(0, dtype=_statistics_dtype(here), device=input.device)
+    if weight is None and here.dtype in dt.HALF and running_mean is not None and running_mean._layout.dtype is dt.float32:
+        scale = ones(here.shape[1], dtype=dt.float32)  # the batch's statistics are as exact as the running ones
     found, mean, rstd, variance = apply(_batch_norm, (input, scale, shift), (float(eps),))
     if not here.numel:
         return found, mean, rstd

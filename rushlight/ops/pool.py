@@ -15,7 +15,7 @@ from .. import dtypes as dt
 from ..autocasting import SINGLE, autocasts
 from ..engine import pooling
 from ..engine.lowering import AS_FLOAT, Calls
-from ..errors import sizes
+from ..errors import check_int, sizes
 from ..shape import Layout, Shape, contiguous
 from ..storage import ON_META
 from .card import Card, apply, array_of
@@ -23,6 +23,7 @@ from .define import NOT_FLOAT, as_tensor_argument, refuse_dtypes
 from .reduction import widened
 from .separable import (
     Table,
+    check_ints,
     check_spatial_dims,
     in_format_of,
     max_over,
@@ -165,6 +166,7 @@ def _max_pool_nd(n: int, input: Any, kernel_size: Any, stride: Any, padding: Any
 
     def ints(value: Any, name: str) -> Shape:
         either = "must either be omitted, a single int," if name == "stride" else "must be either a single int," if name == "dilation" else "must either be a single int,"
+        check_ints(function, name, value)
         return spatial_arguments(value, n, f"{function}: {name} {either} or a tuple of {_COUNTS[n]}")
 
     kernel = ints(kernel_size, "kernel_size")
@@ -201,9 +203,8 @@ def max_pool1d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any
     if here.ndim not in (2, 3) or 0 in here.shape[-2:]:
         raise RuntimeError(f"max_pool1d: Expected 2D or 3D (batch mode) tensor with optional 0 dim batch size for input, but got:{sizes(here.shape)}")
     given = _line_arguments(kernel_size, stride, padding, dilation)
-    for position, (name, value) in enumerate(given.items(), 2):
-        if isinstance(value, float):
-            raise TypeError(f"max_pool1d(): argument '{name}' (position {position}) must be tuple of ints, not float")
+    for name, value in given.items():
+        check_ints("max_pool1d", name, value)
     (kernel,), (step,), (margin,), (spread,) = (
         spatial_arguments(value, 1, f"max_pool1d() {name} must be {'None, ' if name == 'stride' else ''}an int, list of ints{',' if name == 'stride' else ''} or tuple of ints of size 1 but got size {len(value) if isinstance(value, (tuple, list)) else 1}")
         for name, value in given.items()
@@ -448,11 +449,14 @@ def _avg_pool_nd(n: int, input: Any, kernel_size: Any, stride: Any, padding: Any
     either = " either" if n == 2 else ""
 
     def ints(value: Any, name: str) -> Shape:
+        check_ints(function, name, value)
         return spatial_arguments(value, n, f"{function}: {name} must{either} be{' omitted,' if name == 'stride' else ''} a single int, or a tuple of {_COUNTS[n]}")
 
     kernel = ints(kernel_size, "kernel_size")
     steps = kernel if stride is None or stride in ([], ()) else ints(stride, "stride")
     margins = ints(padding, "padding")
+    if divisor_override is not None:
+        check_int(function, "divisor_override", 7, divisor_override)
     if divisor_override == 0:
         raise RuntimeError("divisor must be not zero")
     if n == 2 and here.ndim < 3:
@@ -466,6 +470,7 @@ def _avg_pool_nd(n: int, input: Any, kernel_size: Any, stride: Any, padding: Any
 
 def one_int(function: str, name: str, value: Any) -> int:
     """An int, or the only one in a sequence."""
+    check_ints(function, name, value)
     if isinstance(value, (tuple, list)):
         if len(value) != 1:
             raise RuntimeError(f"{function}() argument '{name}' should contain one int (got {len(value)})")

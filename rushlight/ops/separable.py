@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import sizes
+from ..errors import is_int, sizes, type_name
 from ..shape import Layout, Shape, channels_last_strides, contiguous, layout
 
 Positions = slice | np.ndarray
@@ -30,6 +30,26 @@ class Table(NamedTuple):
     size: int
     out: int
     taps: tuple[Tap, ...]
+
+
+#: Where pooling functions take what is ints.
+_POSITIONS = {"kernel_size": 2, "output_size": 2, "stride": 3, "padding": 4, "dilation": 5}
+
+
+def check_ints(function: str, name: str, value: Any) -> None:
+    """Refuse what is neither an int nor a sequence of ints."""
+    if type(value) is int:
+        return
+    where = f"{function}(): argument '{name}' (position {_POSITIONS[name]})"
+    if not isinstance(value, (tuple, list)):
+        if not is_int(value):
+            raise TypeError(f"{where} must be tuple of ints, not {type_name(value)}")
+        return
+    for place, each in enumerate(value):
+        if not is_int(each):
+            if place:
+                raise TypeError(f"{function}(): argument '{name}' failed to unpack the object at pos {place + 1} with error \"type must be tuple of ints,but got {type_name(each)}\"")
+            raise TypeError(f"{where} must be tuple of ints, but found element of type {type_name(each)} at pos 0")
 
 
 def spatial_arguments(value: Any, n: int, complaint: str) -> Shape:

@@ -548,3 +548,11 @@ def test_global_pruning_compares_all_tensors() -> None:
 )
 def test_misused_pruning_raises_what_pytorch_raises(call: Callable[[], Any], error: str, text: str) -> None:
     assert message(call) == (error, text)
+
+
+def test_weight_norm_of_a_vector_has_a_norm_for_each_element() -> None:
+    layer = nn.utils.parametrizations.weight_norm(nn.Linear(2, 3), "bias")
+    with torch.no_grad():
+        bias = layer.bias.clone()
+    assert layer.parametrizations.bias.original0.shape == (3,)
+    torch.testing.assert_close(layer.parametrizations.bias.original0.detach(), bias.abs())

@@ -11,7 +11,7 @@ from ...tensor import Tensor
 from ..module import Module
 from .parametrize import register_parametrization
 from .spectral_norm import output_dim
-from .weight_norm import norm_except_dim, normalized_weight
+from .weight_norm import normalized_weight
 
 __all__ = ["orthogonal", "spectral_norm", "weight_norm"]
 
@@ -32,7 +32,7 @@ class _WeightNorm(Module):
         return normalized_weight(weight_v, weight_g, self.dim)
 
     def right_inverse(self, weight: Tensor) -> tuple[Tensor, Tensor]:
-        return norm_except_dim(weight, 2, self.dim), weight
+        return ops.norm_except_dim(weight, 2, self.dim), weight
 
 
 def weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -> Module:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import warnings
 from typing import Any, TypeVar
 
+from ...ops import norm_except_dim
 from ...tensor import Tensor
 from ..module import Module
 from ..parameter import Parameter, UninitializedParameter
@@ -15,13 +16,6 @@ from ..parameter import Parameter, UninitializedParameter
 __all__ = ["WeightNorm", "remove_weight_norm", "weight_norm"]
 
 AnyModule = TypeVar("AnyModule", bound=Module)
-
-
-def norm_except_dim(v: Tensor, pow: int = 2, dim: int = 0) -> Tensor:
-    """The norm over all dimensions but one, which are kept with size 1; over all of them if ``dim`` is -1."""
-    if dim == -1:
-        return v.norm(pow)
-    return v.norm(pow, dim=[other for other in range(v.dim()) if other != dim], keepdim=True)
 
 
 def normalized_weight(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:

@@ -114,8 +114,13 @@ def norm_except_dim(v: Tensor, pow: float = 2, dim: int = 0) -> Tensor:
     """
     if dim == -1:
         return vector_norm(v, pow)
-    kept = wrap_dim(dim, v._layout.ndim)
-    return vector_norm(v, pow, [d for d in range(v._layout.ndim) if d != kept], keepdim=True)
+    ndim = v._layout.ndim
+    kept = wrap_dim(dim, ndim)
+    if not ndim:
+        raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
+    if ndim == 1:
+        return vector_norm(v.unsqueeze(1), pow, [1])
+    return vector_norm(v, pow, [d for d in range(ndim) if d != kept], keepdim=True)
 
 
 linalg_vector_norm = vector_norm

@@ -11,7 +11,7 @@ from ...autocasting import SINGLE, autocasts
 from ...shape import Layout, contiguous
 from ..card import Card, apply
 from ..creation import eye
-from ..define import EXACT, as_tensor_argument, write_out
+from ..define import EXACT, as_tensor_argument, refuse_dtypes, write_out
 from .checks import check_float, check_matrix, column_major
 from .triangular import linalg_solve_triangular
 
@@ -84,7 +84,8 @@ def linalg_qr(A: Tensor, mode: str = "reduced", *, out: Any = None) -> Any:
     """
     here = as_tensor_argument(A, "linalg_qr")._layout
     check_matrix("linalg.qr", here)
-    check_float("linalg.qr", here)
+    check_float("linalg.qr", here, low_precision=True)
+    refuse_dtypes("geqrf_cpu", here.dtype, dt.LOW_PRECISION)
     if mode not in ("reduced", "r", "complete"):
         raise RuntimeError(f"qr received unrecognized mode '{mode}' but expected one of 'reduced' (default), 'r', or 'complete'")
     found = return_types.linalg_qr(*apply(_qr, (A,), (mode,)))

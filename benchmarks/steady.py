@@ -13,7 +13,6 @@ import itertools
 import os
 import random
 from collections.abc import Callable
-from dataclasses import asdict
 
 import rushlight as torch
 import rushlight.nn.functional as F
@@ -25,7 +24,7 @@ WARM_STEPS = 10
 def counters() -> dict[str, int]:
     """The whole numbers of the report that count up; the flushes of all causes together."""
     counts = {}
-    for name, value in asdict(torch.report()).items():
+    for name, value in torch.report()._asdict().items():
         if isinstance(value, dict):
             value = sum(value.values())
         elif isinstance(value, tuple):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import config, tape
 from .buffers import cache
@@ -14,8 +13,7 @@ from .ops.card import plan_count
 from .recent import Recent
 
 
-@dataclass(frozen=True)
-class Report:
+class Report(NamedTuple):
     """Counts since the process started; prints as a short table."""
 
     mode: str

@@ -16,21 +16,19 @@ xpu: Final[str | None] = None
 git_version: Final = "Unknown"
 
 # PEP 440, https://packaging.python.org/en/latest/specifications/version-specifiers/
-_VERSION = re.compile(
-    r"""\s*v?(?:(?P<epoch>\d+)!)?(?P<release>\d+(?:\.\d+)*)
+#: Compiled when versions are first compared.
+_VERSION: Final = r"""\s*v?(?:(?P<epoch>\d+)!)?(?P<release>\d+(?:\.\d+)*)
     (?:[-_.]?(?P<pre>alpha|a|beta|b|preview|pre|c|rc)[-_.]?(?P<pre_n>\d*))?
     (?P<post>-(?P<post_bare>\d+)|[-_.]?(?:post|rev|r)[-_.]?(?P<post_n>\d*))?
     (?P<dev>[-_.]?dev[-_.]?(?P<dev_n>\d*))?
-    (?:\+(?P<local>[a-z0-9]+(?:[-_.][a-z0-9]+)*))?\s*""",
-    re.VERBOSE | re.IGNORECASE,
-)
+    (?:\+(?P<local>[a-z0-9]+(?:[-_.][a-z0-9]+)*))?\s*"""
 _PHASES: Final = {"alpha": "a", "beta": "b", "c": "rc", "pre": "rc", "preview": "rc"}
 _FIRST, _LAST = (-1,), (1,)
 
 
 def _sort_key(text: str) -> tuple[Any, ...] | None:
     """What orders versions by PEP 440, or None if `text` is not a version."""
-    match = _VERSION.fullmatch(text)
+    match = re.fullmatch(_VERSION, text, re.VERBOSE | re.IGNORECASE)
     if match is None:
         return None
     release = [int(part) for part in match["release"].split(".")]

@@ -314,7 +314,8 @@ class GradientEdge(NamedTuple):
         return self.node.variable if isinstance(self.node, AccumulateGrad) else (self.node, self.output_nr)
 
 
-_NOTHING: dict[int, Any] = {}
+#: What nodes hold that keep nothing: they can be gone through again.
+NOTHING: dict[int, Any] = {}
 FREED = (
     "Trying to backward through the graph a second time (or directly access saved tensors after they have already been freed). "
     "Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). Specify retain_graph=True if "
@@ -357,7 +358,7 @@ class CardNode(Node):
                     storage = t._storage
                     saved[n] = (t, (storage, t._offset, t._layout), storage.version)
         else:
-            node.saved = _NOTHING
+            node.saved = NOTHING
         if modes["anomaly"]:
             node.traceback = call_stack()
         return node
@@ -394,7 +395,7 @@ class CardNode(Node):
         return value.get(self) if type(value) is Packed else value
 
     def release(self) -> None:
-        if self.saved is not _NOTHING:
+        if self.saved is not NOTHING:
             self.saved = None
 
 

@@ -64,7 +64,7 @@ state = _State()
 
 #: The package's folder, and for each file that a call has come through whether it lies there.
 _HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
-_internal: dict[str, bool] = {}
+internal: dict[str, bool] = {}
 
 
 class _Thread(threading.local):
@@ -86,14 +86,14 @@ def user_position(depth: int) -> Position:
         frame: Any = sys._getframe(depth)
     except ValueError:  # called from C, with no Python beneath
         frame = sys._getframe(depth - 1)
-    code = frame.f_code
-    while (internal := _internal.get(code.co_filename)) is not False and frame.f_back is not None:
-        if internal is None:
-            _internal[code.co_filename] = code.co_filename.startswith(_HERE)
-        else:
-            frame = frame.f_back
-            code = frame.f_code
-    return (code, frame.f_lasti)
+    while True:
+        code = frame.f_code
+        inside = internal.get(code.co_filename)
+        if inside is None:
+            inside = internal[code.co_filename] = code.co_filename.startswith(_HERE)
+        if not inside or frame.f_back is None:
+            return (code, frame.f_lasti)
+        frame = frame.f_back
 
 
 def record(plan: Plan | Routine, outputs: Sequence[Operand], inputs: Sequence[Operand]) -> Position:

@@ -91,6 +91,10 @@ counts = Counts()
 _traces: OrderedDict[tuple[Any, ...], Known] = OrderedDict()
 
 
+#: Called once, when the first trace has been compiled: by then all that compiles is loaded.
+when_compiled: list[Callable[[], None]] = []
+
+
 def traces_known() -> int:
     """How many kinds of traces are remembered."""
     return len(_traces)
@@ -482,6 +486,8 @@ def _compile(known: Known, trace: Trace) -> None:
     finally:
         counts.compile_seconds += time.perf_counter() - start
     counts.traces_compiled += 1
+    while when_compiled:
+        when_compiled.pop()()
     if compiled.native:
         known.compiled = compiled
     known.finished = True

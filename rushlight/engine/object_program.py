@@ -9,7 +9,6 @@ A look that says no ends the program, with `NotImplemented` for its answer. So l
 
 from __future__ import annotations
 
-import ctypes
 import enum
 import functools
 import sys
@@ -21,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import llvm
-from .objects import Fields, builtin, fields, load
+from .objects import Fields, builtin, fields, load, object_new
 
 
 class _Kind(enum.IntEnum):
@@ -346,19 +345,13 @@ end:
 """
 
 
-_TP_NEW = 65  # CPython's Py_tp_new, of its stable interface
-
-
 @functools.cache
-def _code() -> tuple[llvm.Code, int] | None:
-    """The function, and the address of `object.__new__`; None where there is none for this interpreter."""
-    kinds = {kind.name: kind.value for kind in _Kind}
-    code = load(Template(_SOURCE).substitute(kinds, HEAD=_HEAD, ROW=_ROW), "carry_out")
-    if code is None:
+def _code() -> llvm.Code | None:
+    """The function; None where there is none for this interpreter."""
+    if fields() is None or object_new() is None:
         return None
-    slot_of_class = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_int)(("PyType_GetSlot", ctypes.pythonapi))
-    new = slot_of_class(object, _TP_NEW)
-    return (code, new) if new else None
+    kinds = {kind.name: kind.value for kind in _Kind}
+    return load(Template(_SOURCE).substitute(kinds, HEAD=_HEAD, ROW=_ROW), "carry_out")
 
 
 def available() -> bool:
@@ -479,12 +472,11 @@ class ObjectProgram:
 
     def prepared(self, answer: Register) -> Callable[..., Any] | None:
         """The program as a builtin function with this answer; None where there can be none."""
-        found = _code()
+        code = _code()
         begins = {"argument": 0, "constant": self._arguments, "made": self._arguments + len(self._constants)}
         registers = begins["made"] + self._made
-        if found is None or registers > _REGISTERS_AT_MOST:
+        if code is None or registers > _REGISTERS_AT_MOST:
             return None
-        code, new = found
         constants = [value for _, value in self._constants.values()]
         lists = [row[2] for row in self._rows if isinstance(row[2], tuple) and not isinstance(row[2], Register)]
         at = _HEAD + _ROW * len(self._rows) + len(constants)
@@ -502,7 +494,7 @@ class ObjectProgram:
                 y = first + words.itemsize * begin
             rows += (kind, number(x), number(y), number(z))
         end = _HEAD + len(rows)
-        words[:_HEAD] = [self._arguments, registers, first + words.itemsize * end, len(constants), len(self._rows), new, number(answer)]
+        words[:_HEAD] = [self._arguments, registers, first + words.itemsize * end, len(constants), len(self._rows), object_new(), number(answer)]
         words[_HEAD:end] = rows
         words[end : end + len(constants)] = list(map(id, constants))
         return builtin(code, "carry_out", words, arguments=None, kept=(constants, self._held))

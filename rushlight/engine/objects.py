@@ -66,6 +66,11 @@ def slot(kind: type, name: str, *arguments: Any) -> int:
     return _only(places)
 
 
+def place_of(owner: object, value: object) -> int:
+    """Where an object, of a class whose objects are all of one size, refers to another."""
+    return _only(_places(owner, id(value), type(owner).__basicsize__))
+
+
 @functools.cache
 def fields() -> Fields | None:
     """The fields of objects in this interpreter; None where native code cannot read them."""
@@ -125,6 +130,17 @@ def written_out(source: str, names: Mapping[str, int]) -> str:
     where = fields()
     assert where is not None
     return Template("\n".join(lines)).substitute(names, type=where.type, size=where.size, items=where.items, list_items=where.list)
+
+
+_TP_NEW = 65  # CPython's Py_tp_new, of its stable interface
+
+
+@functools.cache
+def object_new() -> int | None:
+    """The address of `object.__new__`, ``object(class, tuple of arguments, null)``; None where there is none."""
+    slot_of_class = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_int)(("PyType_GetSlot", ctypes.pythonapi))
+    found: int | None = slot_of_class(object, _TP_NEW)
+    return found
 
 
 def load(source: str, *names: str) -> llvm.Code | None:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import autocasting, dtypes as dt, tape
+from ..engine import execute
 from ..errors import sizes, type_name
 from ..graph import (
     VIEW_INFERENCE,
@@ -58,6 +59,7 @@ from ..shape import (
 )
 from ..storage import ON_META, SHARED, Storage, TensorBase, storage_of_array
 from .gradient import Gradient, Rule, parameters_of
+from .plan import Plan as Plan, Static as Static
 
 if TYPE_CHECKING:
     from ..engine.lowering import Lowering
@@ -77,44 +79,19 @@ def _forget_plans() -> None:
 # Which dtype integers become is part of what a plan says, and not of its key.
 dt.when_default_changes.append(_forget_plans)
 
-Static = tuple[Any, ...]
+#: What records an op whose plan is known, as machine code; None before there is any.
+_record: Callable[..., Any] | None = None
 
 
-class Plan:
-    """What a card does on given layouts with given static arguments: inferred once, then looked up."""
+def _use_machine_code() -> None:
+    """Once traces are compiled, ops are recorded by machine code, too."""
+    global _record
+    from .record_code import recorder
 
-    __slots__ = ("card", "params", "operands", "outs", "nbytes", "rule", "compute", "low", "uncast", "ufunc", "settled", "flows", "deltas", "native", "calls", "gradients", "in_place")
+    _record = recorder(_PLANS)
 
-    def __init__(self, card: Card, static: Static, operands: tuple[Any, ...], outs: tuple[Layout, ...], compute: np.dtype | None = None) -> None:
-        self.card = card
-        self.in_place = card.in_place
-        self.params: dict[str, Any] = dict(zip(card.statics, static, strict=True))
-        self.operands = operands  # layouts, and the types of Python numbers
-        self.outs = outs
-        self.nbytes = sum(o.nbytes for o in outs)
-        self.rule = card.numpy
-        self.compute = compute  # the dtype in which a pointwise rule computes
-        self.low: np.dtype | None = None  # the half-precision dtype to which operands are rounded before
-        self.uncast: Sequence[int] = ()
-        self.ufunc = False
-        self.calls: Any = None  # the kernel calls that `Calls` gave for it, False for none (engine/fuse.py)
-        self.native: Any = None  # how the engine runs such an entry by itself, once it has decided (engine/execute.py)
-        self.deltas: tuple[int, ...] = ()  # of a view: how far its outputs begin behind the input
-        self.gradients: dict[int, Gradient] = {}  # by the set of operands that need one, a bit for each
-        self.settled = False  # whether all operands of a pointwise rule have the dtype that it computes in
-        # The outputs that have a gradient.
-        self.flows: Sequence[int] = card.differentiable if card.differentiable is not None else [n for n, o in enumerate(outs) if o.dtype.category >= dt.FLOAT]
 
-    def gradient(self, bits: int) -> Gradient:
-        """The gradients of the operands whose bits are set."""
-        found = self.gradients.get(bits)
-        if found is None:
-            found = self.gradients[bits] = Gradient(self, bits)
-        return found
-
-    def __repr__(self) -> str:
-        return f"<plan of {self.card.name} on {self.operands} -> {self.outs}>"
-
+execute.when_compiled.append(_use_machine_code)
 
 class Card:
     """All rules of one op. See the module's docstring."""
@@ -338,6 +315,10 @@ def pointwise_strides(shapes: Sequence[Shape], strides: Sequence[Shape], shape: 
 def apply(card: Card, operands: Sequence[Any], static: Static = ()) -> Any:
     """Apply a card to tensors and Python numbers: the result is a Tensor, or a tuple of them."""
     modes = grad_state.__dict__
+    if _record is not None:
+        recorded = _record(card, operands, static, modes, tape.thread.position)
+        if recorded is not NotImplemented:
+            return recorded
     if modes["autocast"] is not None and card.autocast is not None:
         operands = autocasting.cast(card.autocast, operands)
     if not card.deferred:

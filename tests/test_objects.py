@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import types
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -108,3 +109,9 @@ def test_a_function_holds_what_it_looks_at() -> None:
     filler = [[{"a": n}, [object()] * 100] for n in range(2000)]
     assert hold()
     assert len(filler) == 2000
+
+
+def test_a_function_can_be_inspected() -> None:
+    looks = Checks()
+    looks.size({})
+    assert inspect.getmodule(looks.prepared()) is None

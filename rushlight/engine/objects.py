@@ -167,5 +167,14 @@ def _maker() -> Callable[..., Any]:
 def builtin(code: llvm.Code, name: str, words: np.ndarray, arguments: int | None, kept: object = None) -> Callable[..., Any]:
     """Machine code as a builtin function, called with the GIL: ``object(address of the words, argument)``, or with an array of arguments and their number."""
     method = _Method(name.encode(), code.addresses[name], _FLAGS[arguments], None)
-    # A function holds what it calls its module: here all that it needs.
-    return _maker()(ctypes.addressof(method), int(words.ctypes.data), (method, code, words, kept))
+    # A function holds what it calls its module, which whoever inspects it may look up.
+    return _maker()(ctypes.addressof(method), int(words.ctypes.data), _Held((method, code, words, kept)))
+
+
+class _Held:
+    """All that a function needs, as an object that is equal to itself alone."""
+
+    __slots__ = ("parts",)
+
+    def __init__(self, parts: tuple[Any, ...]) -> None:
+        self.parts = parts

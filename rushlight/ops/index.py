@@ -425,7 +425,7 @@ def getitem(input: Tensor, index: Any) -> Tensor:
     """``input[index]``: a view for ints, slices, None and Ellipsis; a copy where tensors, lists or masks take part."""
     if type(index) is int:
         return _select_at(input, 0, index, 0)
-    view, advanced = walk(input, index)
+    view, advanced = (_slice_at(input, 0, index), ()) if type(index) is slice else walk(input, index)
     if advanced:
         positions, indices = _expanded(view, advanced)
         return apply(_index, (view, *indices), (positions,))

@@ -327,6 +327,41 @@ CASES: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
     "mse_loss, no target": (lambda: F.mse_loss(SINGLE, None), AttributeError, "'NoneType' object has no attribute 'size'"),
     "l1_loss, no input": (lambda: F.l1_loss(3.0, SINGLE), AttributeError, "'float' object has no attribute 'size'"),
     "gaussian_nll_loss, var": (lambda: F.gaussian_nll_loss(torch.ones(4, 3), torch.ones(4, 3), torch.ones(1)), ValueError, "var is of incorrect size"),
+    "conv2d, bfloat16 with a bias": (
+        lambda: nn.Conv2d(2, 2, 3)(torch.ones(2, 2, 4, 4).bfloat16()),
+        RuntimeError,
+        "Input type (c10::BFloat16) and bias type (float) should be the same",
+    ),
+    "conv2d, bfloat16 without": (
+        lambda: nn.Conv2d(2, 2, 3, bias=False)(torch.ones(2, 4, 4).bfloat16()),
+        RuntimeError,
+        "Input type (CPUBFloat16Type) and weight type (torch.FloatTensor) should be the same or input should be a MKLDNN tensor and weight is a dense tensor",
+    ),
+    "conv1d, half": (
+        lambda: nn.Conv1d(2, 2, 3, bias=False)(torch.ones(2, 2, 4).half()),
+        RuntimeError,
+        "expected scalar type Half but found Float",
+    ),
+    "conv_transpose2d, complex": (
+        lambda: nn.ConvTranspose2d(2, 2, 3)(torch.ones(2, 2, 4, 4, dtype=torch.complex64)),
+        RuntimeError,
+        "Input type (CPUComplexFloatType) and weight type (torch.FloatTensor) should be the same",
+    ),
+    "conv1d, channels and dtype": (
+        lambda: nn.Conv1d(2, 2, 3, bias=False)(torch.ones(2, 3, 4).double()),
+        RuntimeError,
+        "Given groups=1, weight of size [2, 2, 3], expected input[2, 3, 4] to have 2 channels, but got 3 channels instead",
+    ),
+    "avg_pool2d, five dims": (
+        lambda: F.avg_pool2d(torch.ones(1, 2, 3, 4, 4), 2),
+        RuntimeError,
+        "Expected 3D or 4D (batch mode) tensor with optional 0 dim batch size for input, but got:[1, 2, 3, 4, 4]",
+    ),
+    "avg_pool1d, negative kernel_size": (
+        lambda: F.avg_pool1d(torch.ones(1, 4), -1),
+        RuntimeError,
+        "kernel size should be greater than zero, but got kH: 1 kW: -1",
+    ),
     "ConvTranspose2d, output_size": (
         lambda: nn.ConvTranspose2d(1, 1, 3, stride=2)(torch.ones(1, 1, 3, 3), output_size=(9, 9)),
         ValueError,

@@ -235,7 +235,10 @@ def _check(function: str, n: int, input: Layout, weight: Layout, bias: Layout | 
         raise RuntimeError(f"expected stride to be a single integer value or a list of {weight.ndim - 2} values to match the convolution dimensions, but got stride={sizes((1,) * n)}")
     if input.ndim not in (n + 1, n + 2):
         raise RuntimeError(f"Expected {n + 1}D (unbatched) or {n + 2}D (batched) input to {function}, but got input of size: {sizes(input.shape)}")
-    _check_dtypes(n, input, weight, bias, groups, transposed, padded_by_name)
+    if bias is not None and bias.dtype is not input.dtype and not transposed and not padded_by_name:
+        raise RuntimeError(f"Input type ({c_name(input.dtype)}) and bias type ({c_name(bias.dtype)}) should be the same")
+    if input.dtype is not weight.dtype and input.dtype.is_complex:
+        raise RuntimeError(f"Input type ({_tensor_type(input)}) and weight type ({_tensor_type(weight)}) should be the same")
     if weight.shape[0] < groups:
         raise RuntimeError(f"Given groups={groups}, expected weight to be at least {groups} at dimension 0, but got weight of size {sizes(weight.shape)} instead")
     if weight.shape[0] % groups:
@@ -248,24 +251,26 @@ def _check(function: str, n: int, input: Layout, weight: Layout, bias: Layout | 
     outputs = weight.shape[1] * groups if transposed else weight.shape[0]
     if bias is not None and bias.shape != (outputs,):
         raise RuntimeError(f"Given {'transposed=1, ' if transposed else ''}weight of size {sizes(weight.shape)}, expected bias to be 1-dimensional with {outputs} elements, but got bias of size {sizes(bias.shape)} instead")
+    _check_dtypes(n, input, weight, bias, groups, transposed)
+
+
+def _tensor_type(operand: Layout) -> str:
+    """The type of a tensor as these messages name it: older dtypes have a name of their own."""
+    name = operand.dtype.type_name
+    return f"CPU{name}Type" if operand.dtype.is_complex or operand.dtype is dt.bfloat16 else f"torch.{name}Tensor"
 
 
 #: A transposed convolution takes integers of one size alone.
 _NOT_TRANSPOSED = frozenset((dt.bool_, dt.uint8, dt.int8, dt.int16, dt.int32))
 
 
-def _check_dtypes(n: int, input: Layout, weight: Layout, bias: Layout | None, groups: int, transposed: bool, padded_by_name: bool) -> None:
+def _check_dtypes(n: int, input: Layout, weight: Layout, bias: Layout | None, groups: int, transposed: bool) -> None:
     """PyTorch's messages: one for the convolutions that it gives to oneDNN, others for the rest."""
     if input.dtype is not weight.dtype:
         batch = input.shape[0] if input.ndim == n + 2 else 1
         worth = groups > 1 or min(weight.shape[-2:]) > 3 or batch > 1 or input.numel > 20480
-        if worth and (input.dtype is dt.float32 or input.dtype in dt.HALF):
-            raise RuntimeError(
-                f"Input type (torch.{input.dtype.type_name}Tensor) and weight type (torch.{weight.dtype.type_name}Tensor) should be the same "
-                "or input should be a MKLDNN tensor and weight is a dense tensor"
-            )
-    if bias is not None and bias.dtype is not input.dtype and not transposed and not padded_by_name:
-        raise RuntimeError(f"Input type ({c_name(input.dtype)}) and bias type ({c_name(bias.dtype)}) should be the same")
+        if input.dtype is dt.bfloat16 or (worth and input.dtype is dt.float32):
+            raise RuntimeError(f"Input type ({_tensor_type(input)}) and weight type ({_tensor_type(weight)}) should be the same or input should be a MKLDNN tensor and weight is a dense tensor")
     for other in (weight, bias):
         if other is not None and other.dtype is not input.dtype:
             raise RuntimeError(f"expected scalar type {input.dtype.type_name} but found {other.dtype.type_name}")

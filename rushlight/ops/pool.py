@@ -48,7 +48,7 @@ def window_count(size: int, kernel: int, stride: int, padding: int, dilation: in
         raise RuntimeError("stride should not be zero")
     if padding < 0:
         raise RuntimeError(f"pad must be non-negative, but got pad: {padding}")
-    if padding > ((kernel - 1) * dilation + 1) // 2:
+    if padding > int(((kernel - 1) * dilation + 1) / 2):  # towards zero, as C++ divides
         raise RuntimeError(f"pad should be at most half of effective kernel size, but got pad={padding}, kernel_size={kernel} and dilation={dilation}")
     count = (size + 2 * padding - dilation * (kernel - 1) - 1 + (stride - 1 if ceil_mode else 0)) // stride + 1
     return count - 1 if ceil_mode and (count - 1) * stride >= size + padding else count
@@ -461,6 +461,8 @@ def _avg_pool_nd(n: int, input: Any, kernel_size: Any, stride: Any, padding: Any
         raise RuntimeError("divisor must be not zero")
     if n == 2 and here.ndim < 3:
         raise IndexError(f"Dimension out of range (expected to be in range of [{-max(here.ndim, 1)}, {max(here.ndim, 1) - 1}], but got -3)")
+    if n == 2 and here.ndim > 4:
+        raise RuntimeError(f"Expected 3D or 4D (batch mode) tensor with optional 0 dim batch size for input, but got:{sizes(here.shape)}")
     _check_input("avg_pool2d" if n == 2 else "avg_pool3d_out_frame", here, n, _NOT_AVERAGED if n == 2 else _NOT_AVERAGED | dt.HALF, f"{function}()")
     if n == 3 and any(size + 2 * p < k for size, k, p in zip(here.shape[-3:], kernel, margins, strict=True)):
         image, reach = (" ".join(f"{letter}{a}: {v}" for a, v in zip("THW", values, strict=True)) for letter, values in (("", here.shape[-3:]), ("k", kernel)))

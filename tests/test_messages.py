@@ -326,6 +326,22 @@ CASES: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
     ),
     "mse_loss, no target": (lambda: F.mse_loss(SINGLE, None), AttributeError, "'NoneType' object has no attribute 'size'"),
     "l1_loss, no input": (lambda: F.l1_loss(3.0, SINGLE), AttributeError, "'float' object has no attribute 'size'"),
+    "binary_cross_entropy, no target": (lambda: F.binary_cross_entropy(SINGLE, None), AttributeError, "'NoneType' object has no attribute 'size'"),
+    "kl_div, no target": (lambda: F.kl_div(SINGLE, None, reduction="sum"), TypeError, "kl_div(): argument 'target' (position 2) must be Tensor, not NoneType"),
+    "poisson_nll_loss, a number": (
+        lambda: F.poisson_nll_loss(SINGLE, 3.0),
+        TypeError,
+        "poisson_nll_loss(): argument 'target' (position 2) must be Tensor, not float",
+    ),
+    "nll_loss, no target": (lambda: F.nll_loss(SINGLE, None), TypeError, "nll_loss_nd(): argument 'target' (position 2) must be Tensor, not NoneType"),
+    "layer_norm, no input": (lambda: F.layer_norm(None, (3,)), TypeError, "layer_norm(): argument 'input' (position 1) must be Tensor, not NoneType"),
+    "batch_norm, no input": (lambda: F.batch_norm(None, None, None), TypeError, "batch_norm(): argument 'input' (position 1) must be Tensor, not NoneType"),
+    "multi_margin_loss, target": (lambda: F.multi_margin_loss(torch.ones(2, 3), torch.tensor([0, 9])), RuntimeError, "target out of range"),
+    "multi_margin_loss, int32": (
+        lambda: F.multi_margin_loss(torch.ones(2, 3), torch.tensor([0, 1], dtype=torch.int32)),
+        RuntimeError,
+        "expected scalar type Long but found Int",
+    ),
     "gaussian_nll_loss, var": (lambda: F.gaussian_nll_loss(torch.ones(4, 3), torch.ones(4, 3), torch.ones(1)), ValueError, "var is of incorrect size"),
     "conv2d, bfloat16 with a bias": (
         lambda: nn.Conv2d(2, 2, 3)(torch.ones(2, 2, 4, 4).bfloat16()),

@@ -16,7 +16,7 @@ from ..shape import Layout, contiguous
 from ..storage import ON_META, TensorBase
 from . import elementwise_loss
 from .card import Card, Pointwise, apply, array_of, checking_values, value_range
-from .define import NOT_FLOAT, NOT_SINGLE, as_tensor_argument, refuse_dtypes, titled
+from .define import NOT_FLOAT, NOT_SINGLE, as_tensor_argument, check_tensors, have_same_size, refuse_dtypes, titled
 from .gradient_entry import through
 from .loss import legacy_reduction, reduce_loss
 
@@ -67,6 +67,11 @@ def _check_shapes(input: Layout, target: Layout, weight: Layout | None, function
 def _check_target_dtype(target: Layout) -> None:
     if target.dtype not in (dt.int64, dt.uint8):
         raise RuntimeError(f"expected target dtype to be Long or Byte, but got {target.dtype.type_name}")
+
+
+def _require_long(target: Layout) -> None:
+    if target.dtype is not dt.int64:
+        raise RuntimeError(f"expected scalar type Long but found {target.dtype.type_name}")
 
 
 def _class_dim(ndim: int) -> int:
@@ -178,7 +183,8 @@ def nll_loss(input: Tensor, target: Tensor, weight: Tensor | None = None, size_a
     tensor(2.)
     """
     reduction = _check_reduction(legacy_reduction(size_average, reduce, reduction))
-    if not as_tensor_argument(input, "nll_loss")._layout.ndim:
+    check_tensors("nll_loss_nd", input=input, target=target)
+    if not input._layout.ndim:
         raise ValueError("Expected 1 or more dimensions (got 0)")
     _check_shapes(input._layout, target._layout, weight._layout if weight is not None else None, "nll_loss")
     _check_target_dtype(target._layout)
@@ -346,7 +352,7 @@ def binary_cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = 
     tensor(0.6931)
     """
     reduction = _check_reduction(legacy_reduction(size_average, reduce, reduction))
-    if input._layout.shape != target._layout.shape:
+    if not have_same_size(input, target):
         raise ValueError(f"Using a target size ({target._layout.size}) that is different to the input size ({input._layout.size}) is deprecated. Please ensure they have the same size.")
     if target._layout.dtype is not input._layout.dtype:
         raise RuntimeError(f"Found dtype {target._layout.dtype.type_name} but expected {input._layout.dtype.type_name}")
@@ -395,7 +401,7 @@ def binary_cross_entropy_with_logits(input: Tensor, target: Tensor, weight: Tens
     from .activation import logsigmoid
 
     reduction = _check_reduction(legacy_reduction(size_average, reduce, reduction))
-    if input._layout.shape != target._layout.shape:
+    if not have_same_size(input, target):
         raise ValueError(f"Target size ({target._layout.size}) must be the same as input size ({input._layout.size})")
     if weight is None and pos_weight is None and elementwise_loss.fits(input, target, reduction):
         return apply(elementwise_loss.with_logits, (input, target), (reduction,))
@@ -436,6 +442,7 @@ def multi_margin_loss(input: Tensor, target: Tensor, p: int = 1, margin: float =
     tensor(0.)
     """
     reduction = _check_reduction(legacy_reduction(size_average, reduce, reduction))
+    check_tensors("multi_margin_loss", input=input, target=target)
     if p not in (1, 2):
         raise ValueError("only p == 1 and p == 2 supported")
     if weight is not None and weight.dim() != 1:
@@ -443,6 +450,7 @@ def multi_margin_loss(input: Tensor, target: Tensor, p: int = 1, margin: float =
     single = input.dim() < 2
     if input.dim() > 2 or (input.dim() and not input.shape[-1]):
         raise RuntimeError(f"Expected non-empty vector or matrix with optional 0-dim batch size, but got: {sizes(input.shape)}")
+    _require_long(target._layout)
     logits = input.reshape(1, -1) if single else input
     if target.dim() > 1 or target.numel() != logits.shape[0]:
         raise RuntimeError(
@@ -469,7 +477,7 @@ def _check_classes(target: TensorBase, classes: int) -> None:
     if target._layout.numel and target._storage.special != ON_META:
         values = array_of(target)
         if values.min() < 0 or values.max() >= classes:
-            raise RuntimeError("argument #2 'target' is out of range")
+            raise RuntimeError("target out of range")
 
 
 @autocasts(SINGLE)
@@ -482,10 +490,12 @@ def multilabel_margin_loss(input: Tensor, target: Tensor, size_average: bool | N
     from .creation import arange
 
     reduction = _check_reduction(legacy_reduction(size_average, reduce, reduction))
+    check_tensors("multilabel_margin_loss", input=input, target=target)
     if input.dim() > 2 or (input.dim() and not input.shape[-1]):
         raise RuntimeError(f"Expected non-empty vector or matrix with optional 0-dim batch size, but got: {sizes(input.shape)}")
     if target.shape != input.shape and not (input.dim() < 2 and target.numel() == input.numel() and target.dim() <= 1):
         raise RuntimeError(f"inconsistent target size: {sizes(target.shape)} for input of size: {sizes(input.shape)}")
+    _require_long(target._layout)
     if target._layout.numel and target._storage.special != ON_META:
         values = array_of(target)
         if values.min() < -1 or values.max() >= input.shape[-1] if input.dim() else values.max() >= 1:

@@ -98,6 +98,21 @@ def as_tensor_argument(value: Any, function: str, name: str = "input", position:
     raise TypeError(f"{function}(): argument '{name}' (position {position}) must be Tensor, not {type_name(value)}")
 
 
+def check_tensors(function: str, **operands: Any) -> None:
+    """Refuse the first of these operands, in their order, that is no tensor."""
+    for position, (name, value) in enumerate(operands.items(), 1):
+        as_tensor_argument(value, function, name, position)
+
+
+def have_same_size(input: Any, target: Any) -> bool:
+    """Whether two tensors have one shape; what is no tensor has no `size`."""
+    try:
+        return input._layout.shape == target._layout.shape  # type: ignore[no-any-return]
+    except AttributeError:
+        target.size(), input.size()  # noqa: B018
+        raise
+
+
 def as_operand(value: Any, function: str, name: str = "other", position: int = 2) -> Any:
     """A Tensor or an exact Python number, from anything that PyTorch takes for one."""
     if isinstance(value, TensorBase) or type(value) in NUMBERS:

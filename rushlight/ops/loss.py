@@ -18,7 +18,7 @@ from ..storage import TensorBase
 from . import elementwise_loss
 from .card import apply
 from .creation import full_like, zeros_like
-from .define import NOT_FLOAT, refuse_dtypes, titled
+from .define import NOT_FLOAT, check_tensors, have_same_size, refuse_dtypes, titled
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -46,12 +46,7 @@ def reduce_loss(loss: Tensor, reduction: str) -> Tensor:
 
 
 def _warn_sizes(input: TensorBase, target: TensorBase) -> None:
-    try:
-        alike = input._layout.shape == target._layout.shape
-    except AttributeError:
-        target.size(), input.size()  # type: ignore[attr-defined]  # noqa: B018  # says which is no tensor
-        raise
-    if not alike:
+    if not have_same_size(input, target):
         warnings.warn(
             f"Using a target size ({target._layout.size}) that is different to the input size ({input._layout.size}). This will likely lead to incorrect results due to broadcasting. Please ensure they have the same size.",
             stacklevel=3,
@@ -163,6 +158,7 @@ def kl_div(input: Tensor, target: Tensor, size_average: bool | None = None, redu
             "reduction: 'mean' divides the total loss by both the batch size and the support size.'batchmean' divides only by the batch size, and aligns with the KL div math definition.'mean' will be changed to behave the same as 'batchmean' in the next major release.",
             stacklevel=2,
         )
+    check_tensors("kl_div", input=input, target=target)
     for t in (input, target):
         if t._layout.dtype.category != dt.FLOAT:
             raise RuntimeError(f"kl_div: {'Complex' if t._layout.dtype.is_complex else 'Integral'} inputs not supported.")
@@ -182,6 +178,7 @@ def poisson_nll_loss(input: Tensor, target: Tensor, log_input: bool = True, full
     reduction = legacy_reduction(size_average, reduce, reduction)
     if reduction not in ("none", "mean", "sum"):
         raise ValueError(f"{reduction} is not a valid value for reduction")
+    check_tensors("poisson_nll_loss", input=input, target=target)
     loss = input.exp() - target * input if log_input else input - target * (input + eps).log()
     if full:
         stirling = target * target.log() - target + 0.5 * (2 * math.pi * target).log()
@@ -232,6 +229,7 @@ def soft_margin_loss(input: Tensor, target: Tensor, size_average: bool | None = 
     >>> F.soft_margin_loss(torch.tensor([0.]), torch.tensor([1.]))
     tensor(0.6931)
     """
+    check_tensors("soft_margin_loss", input=input, target=target)
     reduction = legacy_reduction(size_average, reduce, reduction)
     if target.requires_grad:
         raise RuntimeError("The function 'soft_margin_loss' is not differentiable with respect to argument 'target'. This input cannot have requires_grad True.")
@@ -249,6 +247,7 @@ def hinge_embedding_loss(input: Tensor, target: Tensor, margin: float = 1.0, siz
     >>> F.hinge_embedding_loss(torch.tensor([0.5, 0.5]), torch.tensor([1., -1.]))
     tensor(0.5000)
     """
+    check_tensors("hinge_embedding_loss", input=input, target=target)
     reduction = legacy_reduction(size_average, reduce, reduction)
     nothing = zeros_like(input)
     apart = _where(target != 1, (full_like(input, margin) - input).clamp(min=0), nothing)
@@ -278,6 +277,7 @@ def cosine_embedding_loss(input1: Tensor, input2: Tensor, target: Tensor, margin
     >>> F.cosine_embedding_loss(torch.tensor([1., 0.]), torch.tensor([0., 1.]), torch.tensor(1.))
     tensor(1.)
     """
+    check_tensors("cosine_embedding_loss", input1=input1, input2=input2, target=target)
     reduction = legacy_reduction(size_average, reduce, reduction)
     if target.dim() > 1:
         raise RuntimeError("0D or 1D target tensor expected, multi-target not supported")
@@ -304,6 +304,7 @@ def triplet_margin_loss(anchor: Tensor, positive: Tensor, negative: Tensor, marg
     reduction = legacy_reduction(size_average, reduce, reduction)
     if margin <= 0:
         raise ValueError(f"margin must be greater than 0, got {margin}")
+    check_tensors("triplet_margin_loss", anchor=anchor, positive=positive, negative=negative)
     if not anchor.dim() == positive.dim() == negative.dim():
         raise RuntimeError(
             f"The anchor, positive, and negative tensors are expected to have the same number of dimensions, but got: anchor {anchor.dim()}D, positive {positive.dim()}D, and negative {negative.dim()}D inputs"

@@ -159,7 +159,7 @@ def native_batch_norm(input: Tensor, weight: Tensor | None, bias: Tensor | None,
     """
     from .creation import empty, ones
 
-    here = as_tensor_argument(input, "native_batch_norm")._layout
+    here = as_tensor_argument(input, "batch_norm")._layout
     if (running_mean is None) is not (running_var is None) and training:
         raise ValueError("running_mean and running_var must either both be None or neither be None")
     _check_batch_norm(here, (("running_mean", running_mean), ("running_var", running_var), ("weight", weight), ("bias", bias)), training)
@@ -331,7 +331,7 @@ def native_layer_norm(input: Tensor, normalized_shape: Sequence[int], weight: Te
     >>> torch.native_layer_norm(torch.tensor([1., 3.]), (2,), None, None, 0.)
     (tensor([-1.,  1.]), tensor([2.]), tensor([1.]))
     """
-    here = as_tensor_argument(input, "native_layer_norm")._layout
+    here = as_tensor_argument(input, "layer_norm")._layout
     wanted = _check_normalized_shape("layer_norm", here, normalized_shape, weight, bias)
     _check_floating(here, "LayerNormKernelImpl", weight, bias)
     return apply(_layer_norm, (input, 1.0 if weight is None else weight, 0.0 if bias is None else bias), (len(wanted), float(eps)))

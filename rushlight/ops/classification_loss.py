@@ -183,8 +183,9 @@ def nll_loss(input: Tensor, target: Tensor, weight: Tensor | None = None, size_a
     tensor(2.)
     """
     reduction = _check_reduction(legacy_reduction(size_average, reduce, reduction))
-    check_tensors("nll_loss_nd", input=input, target=target)
-    if not input._layout.ndim:
+    if not isinstance(target, TensorBase):
+        check_tensors("nll_loss_nd", input=input, target=target)
+    if not as_tensor_argument(input, "nll_loss_nd")._layout.ndim:
         raise ValueError("Expected 1 or more dimensions (got 0)")
     _check_shapes(input._layout, target._layout, weight._layout if weight is not None else None, "nll_loss")
     _check_target_dtype(target._layout)

@@ -43,6 +43,12 @@ def _nan_at_minus_infinity(function: Callable[[Array], Array]) -> Callable[[Arra
     return lambda x: np.where(x == -np.inf, np.nan, function(x))
 
 
+def _trigamma(x: Array) -> Array:
+    turned = x - np.rint(x)
+    below = (np.pi / np.sin(np.pi * turned)) ** 2 - special.zeta(2, np.where(x < 0.5, 1 - x, 1))
+    return np.where(np.isinf(x), np.where(x > 0, 0, np.nan), np.where(x < 0.5, below, special.zeta(2, np.where(x < 0.5, 1, x))))
+
+
 #: In double precision, from what no finite argument makes inexact in float32's digits.
 REFERENCES: dict[str, Callable[..., Any]] = {
     "exp": np.exp,
@@ -76,6 +82,7 @@ REFERENCES: dict[str, Callable[..., Any]] = {
     "gelu_tanh": _nan_at_minus_infinity(lambda x: x * special.expit(2 * _ROOT * (x + 0.044715 * x**3))),
     "gelu": _nan_at_minus_infinity(lambda x: x * special.ndtr(x)),
     "erfinv": special.erfinv,
+    "trigamma": _trigamma,
     "lgamma": lambda x: np.where(np.isinf(x), np.inf, special.gammaln(x)),
     "digamma": _nan_at_minus_infinity(lambda x: np.where(x == 0, np.copysign(np.inf, -x), special.psi(x))),
 }
@@ -87,7 +94,7 @@ BOUNDS = {
     "sigmoid": 1.66, "log_sigmoid": 1.68, "log1p_exp": 1.68, "silu": 1.63, "mish": 1.0,
     "erf": 0.92, "erfc": 1.9, "gelu_tanh": 1.68,
     "asin": 1.6, "acos": 1.1, "atan": 1.4, "atan2": 1.7, "asinh": 0.6, "acosh": 0.51, "atanh": 0.7,
-    "reciprocal": 0.5, "rsqrt": 1.48, "pow": 0.54, "lgamma": 1.4, "digamma": 0.6, "erfinv": 0.51,
+    "reciprocal": 0.5, "rsqrt": 1.48, "pow": 0.54, "lgamma": 1.4, "digamma": 0.6, "erfinv": 0.51, "trigamma": 0.6,
 }  # fmt: skip
 
 

@@ -234,6 +234,7 @@ def products() -> None:
     add("linalg_svd", lambda a: torch.linalg.svd(a, full_matrices=False)[1], square())
     add("fft_c2c", torch.fft.fft, complex_(4))
     add("fft_r2c", torch.fft.rfft, real(2, 5))
+    add("fft_r2c", torch.fft.rfft, real(2, 6))
     add("fft_c2r", torch.fft.irfft, complex_(4))
 
 

@@ -34,7 +34,7 @@ EXACT_FUNCTIONS = frozenset(["fmod", "quotient", "rest", "nextafter"])
 #: Operations whose result IEEE or two's complement fixes: NumPy's bits are the same.
 EXACT = frozenset(["load", "number", "constant", "store", "add", "sub", "mul", "div", "neg", "abs", "sqrt", "maximum", "minimum", "floor", "ceil", "rint", "trunc", "and", "or", "xor", "lt", "le", "gt", "ge", "eq", "ne", "select", "convert", "position", "at", "copysign", "shl", "ashr", "from_bf16", "to_bf16", "from_f16", "to_f16", "from_u8", *EXACT_FUNCTIONS])
 #: Functions of float32 (functions.py), worth keeping rather than computing twice.
-FUNCTIONS = frozenset(["exp", "exp_below", "expm1", "exp2", "log", "log1p", "log2", "log10", "tanh", "erf", "erfc", "sigmoid", "gelu", "gelu_tanh", "silu", "sin", "cos", "tan", "sinh", "cosh", "rsqrt", "pow", "log_sigmoid", "log1p_exp", "mish", "gelu_gradient", "gelu_tanh_gradient", "hypot", "asin", "acos", "atan", "atan2", "asinh", "acosh", "atanh", "lgamma", "digamma", "erfinv"])
+FUNCTIONS = frozenset(["exp", "exp_below", "expm1", "exp2", "log", "log1p", "log2", "log10", "tanh", "erf", "erfc", "sigmoid", "gelu", "gelu_tanh", "silu", "sin", "cos", "tan", "sinh", "cosh", "rsqrt", "pow", "log_sigmoid", "log1p_exp", "mish", "gelu_gradient", "gelu_tanh_gradient", "hypot", "asin", "acos", "atan", "atan2", "asinh", "acosh", "atanh", "lgamma", "digamma", "trigamma", "erfinv"])
 #: Those of them that float64 has too (double_functions.py).
 DOUBLE_FUNCTIONS = frozenset(["exp", "expm1", "exp2", "log", "log1p", "tanh", "sigmoid", "silu", "log_sigmoid", "log1p_exp", "erf", "erfc", "gelu", "gelu_gradient", "sin", "cos", "hypot"])
 REDUCTIONS = frozenset(("sum", "prod", "max", "min", "largest"))

@@ -13,6 +13,7 @@ import numpy as np
 
 from .. import dtypes as dt
 from ..engine.lowering import Loop
+from ..engine.terms import Unsupported
 from ..storage import TensorBase
 from .card import Pointwise, apply
 from .define import alias, as_tensor_argument, binary, kernel_for, unary, write_out
@@ -237,9 +238,15 @@ def _polygamma_rule(x: np.ndarray, n: int) -> np.ndarray:
     return sign * np.exp(special.gammaln(n + 1.0)) * special.zeta(n + 1.0, x.astype(np.float64))
 
 
+def _polygamma_terms(k: Any, input: Any, n: int) -> Any:
+    if n != 1:
+        raise Unsupported("zeta functions")
+    return k.function("trigamma", input)
+
+
 _polygamma = Pointwise(
     "polygamma", "input",
-    statics="n",
+    statics="n", lowering=Loop(_polygamma_terms),
     numpy=_polygamma_rule, result=kernel_for("polygamma", complex=False),
     grads={"input": lambda g, input, n: g * polygamma(n + 1, input)},
 )  # fmt: skip

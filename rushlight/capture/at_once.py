@@ -121,7 +121,7 @@ class _Writer:
         self.captured = captured
         self.program = ObjectProgram(2)
         self.tensors: list[Register] = []  # of the arguments
-        self.regions: list[_Region] = []  # of the routine's operands and outputs, with `None` for numbers
+        self.regions: list[_Region] = []  # of the routine's operands
 
     def arguments(self, args: Sequence[Any], checks: Checks, still: Still) -> None:
         """Look at the arguments and at what is held, and find the operands."""
@@ -180,12 +180,12 @@ class _Writer:
         operands = [*self.regions, *[None for _ in numbers], *outputs]
         wanted = [self._at(place, operands) for place in captured.places]
         version = _places(Storage, 0)["version"]
-        saved = program.dict_of(*[
+        saved = program.dict_of(*[  # named by tuples of the node's own (tape.py)
             (program.constant(n), program.tuple_of(program.constant(None), program.tuple_of(*region[:3]), program.load(region.storage, version)))
             for n, region in enumerate(wanted[captured.kept :])
         ])  # fmt: skip
         sources = [*self.tensors, *map(program.constant, leaves)]
-        edges = program.list_of(*[self._edge(sources, n) for n in captured.targets])
+        edges = program.tuple_of(*[self._edge(sources, n) for n in captured.targets])
         parts = {"edges": edges, "sequence": program.next(program.constant(sequence)), "layouts": program.constant(captured.root_layouts)}
         own = {"gradient": program.constant(backward.gradient), "saved": saved, "fresh_gradients": program.constant(backward.gradient.fresh)}
         slots = {_places(Node)[name]: value for name, value in parts.items()} | {_places(RoutineNode)[name]: value for name, value in own.items()}

@@ -26,7 +26,7 @@ from .objects import Fields, builtin, fields, load, object_new
 class _Kind(enum.IntEnum):
     """What a row does. Three words stand behind it: registers, unless the code below says otherwise."""
 
-    FIELD, SAME, OTHER, NONE_OR, LOAD, ATTRIBUTE, SET_ATTRIBUTE, TUPLE, LIST, DICT, OBJECT, STORE, NEXT, CALL, ADD = range(15)
+    FIELD, SAME, OTHER, NONE_OR, LOAD, ATTRIBUTE, SET_ATTRIBUTE, TUPLE, DICT, OBJECT, STORE, NEXT, CALL, ADD = range(14)
 
 
 _ROW, _WORD = 4, 8
@@ -48,8 +48,6 @@ declare ptr @PyNumber_Add(ptr, ptr)
 declare ptr @PyIter_Next(ptr)
 declare ptr @PyTuple_New(i64)
 declare i32 @PyTuple_SetItem(ptr, i64, ptr)
-declare ptr @PyList_New(i64)
-declare i32 @PyList_SetItem(ptr, i64, ptr)
 declare ptr @PyDict_New()
 declare i32 @PyDict_SetItem(ptr, ptr, ptr)
 declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)
@@ -131,7 +129,6 @@ one:
     i64 $ATTRIBUTE, label %an_attribute
     i64 $SET_ATTRIBUTE, label %set_attribute
     i64 $TUPLE, label %a_tuple
-    i64 $LIST, label %a_list
     i64 $DICT, label %a_dict
     i64 $OBJECT, label %an_object
     i64 $STORE, label %a_store
@@ -209,28 +206,6 @@ tuple_item:
   call i32 @PyTuple_SetItem(ptr %tuple, i64 %tn, ptr %t_value)
   %tn_next = add i64 %tn, 1
   br label %tuple_items
-
-a_list:
-  %list = call ptr @PyList_New(i64 %z)
-  %list_there = icmp ne ptr %list, null
-  br i1 %list_there, label %list_good, label %failed
-list_good:
-  store ptr %list, ptr %x_to
-  %list_from = inttoptr i64 %y to ptr
-  br label %list_items
-list_items:
-  %ln = phi i64 [0, %list_good], [%ln_next, %list_item]
-  %list_more = icmp slt i64 %ln, %z
-  br i1 %list_more, label %list_item, label %following
-list_item:
-  %li_number_at = getelementptr i64, ptr %list_from, i64 %ln
-  %li_number = load i64, ptr %li_number_at
-  %li_value_at = getelementptr ptr, ptr %r, i64 %li_number
-  %li_value = load ptr, ptr %li_value_at
-  call void @Py_IncRef(ptr %li_value)
-  call i32 @PyList_SetItem(ptr %list, i64 %ln, ptr %li_value)
-  %ln_next = add i64 %ln, 1
-  br label %list_items
 
 a_dict:  ; y: a list of registers, of a key and a value in turn, z: how many pairs
   %dict = call ptr @PyDict_New()
@@ -448,7 +423,7 @@ class ObjectProgram:
         return self._make(_Kind.TUPLE, values, len(values))
 
     def list_of(self, *values: Register) -> Register:
-        return self._make(_Kind.LIST, values, len(values))
+        return self.call(self.constant(list), self.tuple_of(*values))
 
     def dict_of(self, *pairs: tuple[Register, Register]) -> Register:
         """A dictionary of keys and values."""

@@ -24,7 +24,7 @@ from typing import Any, Self
 from . import dtypes, shape, tape
 from .errors import NoOverride
 from .graph import grad_state
-from .nn.parameter import Parameter
+from .nn.parameter import Buffer, Parameter
 from .ops.matmul import matmul, product_of_tensors
 from .storage import TensorBase
 from .tensor import Tensor, _disabled_torch_function_impl
@@ -60,7 +60,7 @@ asking = _Asking()
 _open_modes: list[TorchFunctionMode] = []
 
 #: Arguments of these types are not looked at any further.
-_ORDINARY = frozenset((Tensor, Parameter, int, float, bool, complex, str, type(None), dtypes.dtype, shape.Size))
+_ORDINARY = frozenset((Tensor, Parameter, Buffer, int, float, bool, complex, str, type(None), dtypes.dtype, shape.Size))
 
 
 def _overrides(value: Any) -> bool:

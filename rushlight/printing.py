@@ -218,10 +218,10 @@ def _values(tensor: Tensor) -> np.ndarray:
 def tensor_repr(tensor: Tensor, contents: str | None = None) -> str:
     """What `repr(tensor)` is. `contents` replaces the values, as in PyTorch's ``Tensor.__repr__(tensor_contents=...)``.
 
-    A subclass prints under its own name, and as a parameter if it is one.
+    A subclass prints under its own name, `Parameter` and `Buffer` apart.
     """
     name = type(tensor).__name__
-    prefix = "tensor(" if name in ("Tensor", "Parameter") else f"{name}("
+    prefix = "tensor(" if name in ("Tensor", "Parameter", "Buffer") else f"{name}("
     indent = len(prefix)
     suffixes: list[str] = []
     default, kind = dt.get_default_dtype(), tensor.dtype
@@ -253,10 +253,4 @@ def tensor_repr(tensor: Tensor, contents: str | None = None) -> str:
     level = dual_level()
     if level is not None and (tangent := level.tangent_of(tensor)) is not None:
         suffixes.append(f"tangent={tangent}")
-    text = _append_suffixes(prefix + contents, suffixes, indent)
-    if prefix != "tensor(":
-        from .nn.parameter import Parameter
-
-        if isinstance(tensor, Parameter):
-            return f"Parameter({text})"
-    return text
+    return _append_suffixes(prefix + contents, suffixes, indent)

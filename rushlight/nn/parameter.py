@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NoReturn, Self, cast
+from typing import Any, NoReturn, Self
 
 from .. import ops
 from ..devices import device as Device
@@ -29,21 +29,8 @@ def _leaf(cls: type[Any], data: Tensor, requires_grad: bool) -> Any:
     return leaf.requires_grad_(requires_grad)
 
 
-class _Marked(type):
-    """Classes whose instances are also tensors of other classes that bear a mark: an attribute of theirs that is true."""
-
-    mark: str  # of the class itself, not of those that inherit from it
-
-    def __instancecheck__(cls, instance: Any) -> bool:
-        if super().__instancecheck__(instance):
-            return True
-        return "mark" in cls.__dict__ and isinstance(instance, Tensor) and bool(getattr(instance, cls.mark, False))
-
-
-class Parameter(Tensor, metaclass=_Marked):
+class Parameter(Tensor):
     """A leaf tensor that becomes one of a module's parameters when assigned as an attribute. Shares ``data``'s memory.
-
-    Of an instance of a subclass of Tensor it is an instance of the same subclass, for which ``isinstance`` holds too.
 
     >>> weight = nn.Parameter(torch.zeros(2))
     >>> weight
@@ -52,23 +39,9 @@ class Parameter(Tensor, metaclass=_Marked):
     """
 
     __torch_function__ = _disabled_torch_function_impl  # type: ignore[assignment]
-    mark = "_is_param"
 
     def __new__(cls, data: Tensor | None = None, requires_grad: bool = True) -> Self:
-        data = ops.empty(0) if data is None else data
-        if type(data) is Tensor or type(data) is Parameter:
-            return _leaf(cls, data, requires_grad)
-        param = cast("Any", data.detach().requires_grad_(requires_grad))
-        kind, given = type(param), type(data)
-        if kind is not given:
-            raise RuntimeError(
-                f"Creating a Parameter from an instance of type {given.__name__} requires that detach() returns an "
-                f"instance of the same type, but return type {kind.__name__} was found instead. To use the type "
-                "as a Parameter, please correct the detach() semantics defined by its __torch_dispatch__() "
-                "implementation."
-            )
-        param._is_param = True
-        return param
+        return _leaf(cls, ops.empty(0) if data is None else data, requires_grad)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Parameter:
         if id(self) not in memo:
@@ -79,10 +52,8 @@ class Parameter(Tensor, metaclass=_Marked):
         return "Parameter containing:\n" + super().__repr__()
 
 
-class Buffer(Tensor, metaclass=_Marked):
+class Buffer(Tensor):
     """A tensor that becomes one of a module's buffers when assigned as an attribute; saved unless ``persistent=False``.
-
-    It is a tensor of the class of ``data`` with a mark, for which ``isinstance`` holds.
 
     >>> module = nn.Module()
     >>> module.mean = nn.Buffer(torch.zeros(2))
@@ -91,14 +62,12 @@ class Buffer(Tensor, metaclass=_Marked):
     """
 
     __torch_function__ = _disabled_torch_function_impl  # type: ignore[assignment]
-    mark = "_is_buffer"
     persistent: bool
 
-    def __new__(cls, data: Tensor | None = None, *, persistent: bool = True) -> Any:
+    def __new__(cls, data: Tensor | None = None, *, persistent: bool = True) -> Self:
         data = ops.empty(0) if data is None else data
-        buffer = cast("Any", data.detach().requires_grad_(data.requires_grad))
+        buffer = _leaf(cls, data, data.requires_grad)
         buffer.persistent = persistent
-        buffer._is_buffer = True
         return buffer
 
 
@@ -166,7 +135,7 @@ class UninitializedParameter(UninitializedTensorMixin, Parameter):  # type: igno
         return memo[id(self)]
 
 
-class UninitializedBuffer(UninitializedTensorMixin, Tensor):  # type: ignore[misc]
+class UninitializedBuffer(UninitializedTensorMixin, Buffer):  # type: ignore[misc]
     """A buffer whose shape is not known yet.
 
     >>> buffer = nn.UninitializedBuffer()
@@ -175,7 +144,6 @@ class UninitializedBuffer(UninitializedTensorMixin, Tensor):  # type: ignore[mis
     torch.Size([2])
     """
 
-    __torch_function__ = _disabled_torch_function_impl  # type: ignore[assignment]
     cls_to_become = Tensor
 
     def __new__(
@@ -185,9 +153,8 @@ class UninitializedBuffer(UninitializedTensorMixin, Tensor):  # type: ignore[mis
         dtype: DType | None = None,
         persistent: bool = True,
     ) -> Self:
-        buffer: Any = _leaf(cls, ops.empty(0, device=device, dtype=dtype), requires_grad)
+        buffer = _leaf(cls, ops.empty(0, device=device, dtype=dtype), requires_grad)
         buffer.persistent = persistent
-        buffer._is_buffer = True
         return buffer
 
 

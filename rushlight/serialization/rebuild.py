@@ -25,7 +25,7 @@ Reduced = tuple[Callable[..., Any], tuple[Any, ...]]
 
 def reduce_tensor(tensor: Tensor, protocol: Any) -> Reduced:
     """What `Tensor.__reduce_ex__` returns: a function and its arguments, the first of which is the storage."""
-    from ..nn.parameter import Parameter
+    from ..nn.parameter import Buffer, Parameter
     from ..tensor import Tensor
 
     _warn_of_hooks(tensor)
@@ -38,6 +38,9 @@ def reduce_tensor(tensor: Tensor, protocol: Any) -> Reduced:
     function, args = _reduce_plain(tensor)
     if type(tensor) is Tensor and not state:
         return function, args
+    if type(tensor) is Buffer:
+        # In PyTorch a Buffer is a Tensor with marks.
+        return rebuild_from_type, (function, Tensor, args, {**state, "_is_buffer": True})
     return rebuild_from_type, (function, type(tensor), args, state)
 
 

@@ -108,8 +108,10 @@ def test_each_nan_is_distinct():
 
 def test_distinct_elements_have_no_gradient_and_say_so():
     x = torch.tensor([0.3, 0.7], requires_grad=True)
-    with pytest.raises(RuntimeError, match="unique"):
+    with pytest.raises(NotImplementedError, match="^the derivative for '_unique2' is not implemented.$"):
         torch.unique(x).sum().backward()
+    with pytest.raises(NotImplementedError, match="^the derivative for 'unique_consecutive' is not implemented.$"):
+        torch.unique_consecutive(x).sum().backward()
 
 
 @given(

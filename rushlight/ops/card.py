@@ -58,7 +58,7 @@ from ..shape import (
     strides_in_order,
 )
 from ..storage import ON_META, SHARED, Storage, TensorBase, storage_of_array
-from .gradient import Gradient, Rule, parameters_of
+from .gradient import NO_GRADIENT, Gradient, Rule, parameters_of
 from .plan import Plan as Plan, Static as Static
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ class Card:
         self.in_place = in_place
         self.differentiable = tuple(differentiable) if differentiable is not None else None
         own_name = "".join(part.capitalize() for part in name.split("_")) + "Backward0"
-        self.node_name = node_name or (own_name if no_grad_reason is None else "torch::autograd::NotImplemented")
+        self.node_name = node_name or (own_name if no_grad_reason is None else NO_GRADIENT)
         self.onnx = onnx
         self.lowering = lowering
         self.autocast = autocast

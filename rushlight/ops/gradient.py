@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 Rule = Callable[..., Any]
 
+#: The name of nodes of ops that have no gradient.
+NO_GRADIENT = "torch::autograd::NotImplemented"
+
 
 class Gradient:
     """How the gradients of some operands of a plan are computed: worked out once for each choice of operands."""
@@ -93,11 +96,12 @@ class _Known:
 
 
 def _refusal(card: Card, operand: str) -> Rule:
-    """The gradient rule of an operand that has none."""
+    """The gradient rule of an operand that has none. Nodes with a name of their own say what is missing, as in PyTorch."""
 
     def refuse(g: Any) -> Any:
         if not card.grads:
-            raise RuntimeError(card.no_grad_reason or f"derivative for {card.name} is not implemented")
+            kind = RuntimeError if card.node_name == NO_GRADIENT else NotImplementedError
+            raise kind(card.no_grad_reason or f"derivative for {card.name} is not implemented")
         raise NotImplementedError(f"the derivative for '{card.name}: {operand}' is not implemented.")
 
     return refuse

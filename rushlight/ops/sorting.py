@@ -80,8 +80,6 @@ def msort(input: Tensor, *, out: Tensor | None = None) -> Tensor:
 
 # Distinct elements
 
-_NO_GRADIENT = "the values are chosen by comparison and their number depends on them"
-
 
 def _along_rows(input: np.ndarray, dim: int | None) -> np.ndarray:
     """The elements to compare: all of them, or the slices along `dim` as rows."""
@@ -148,8 +146,8 @@ def _unique_consecutive_rule(input: np.ndarray, dim: int | None, inverse: bool) 
     return _distinct_result(input, dim, rows, np.flatnonzero(starts), np.cumsum(starts) - 1)
 
 
-_unique = Card("unique", "input", statics="dim inverse", outputs="values inverse counts", numpy=_unique_rule, no_grad_reason=_NO_GRADIENT, node_name="Unique2Backward0")
-_unique_consecutive = Card("unique_consecutive", "input", statics="dim inverse", outputs="values inverse counts", numpy=_unique_consecutive_rule, no_grad_reason=_NO_GRADIENT)
+_unique = Card("unique", "input", statics="dim inverse", outputs="values inverse counts", numpy=_unique_rule, no_grad_reason="the derivative for '_unique2' is not implemented.", node_name="Unique2Backward0")
+_unique_consecutive = Card("unique_consecutive", "input", statics="dim inverse", outputs="values inverse counts", numpy=_unique_consecutive_rule, no_grad_reason="the derivative for 'unique_consecutive' is not implemented.", node_name="UniqueConsecutiveBackward0")
 
 
 def _distinct(card: Card, input: Tensor, dim: int | None, return_inverse: bool, return_counts: bool) -> Any:

@@ -30,9 +30,9 @@ class _Kind(enum.IntEnum):
 
 
 _ROW, _WORD = 4, 8
-#: The words before the rows: how many arguments and registers there are, the constants and their number, how many rows, `object.__new__`, and
-#: the register that is the answer.
-_HEAD = 7
+#: The words before the rows: how many arguments and registers there are, the constants and their number, how many rows, `object.__new__`,
+#: the register that is the answer, None, NotImplemented.
+_HEAD = 9
 #: Registers are on the C stack.
 _REGISTERS_AT_MOST = 2000
 
@@ -51,8 +51,6 @@ declare i32 @PyTuple_SetItem(ptr, i64, ptr)
 declare ptr @PyDict_New()
 declare i32 @PyDict_SetItem(ptr, ptr, ptr)
 declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)
-@_Py_NoneStruct = external global i8
-@_Py_NotImplementedStruct = external global i8
 
 define ptr @carry_out(ptr %self, ptr %given, i64 %given_count) {
 entry:
@@ -70,6 +68,10 @@ entry:
   %new = load ptr, ptr %new_at
   %result_at = getelementptr i64, ptr %words, i64 6
   %result = load i64, ptr %result_at
+  %none_at = getelementptr i64, ptr %words, i64 7
+  %none = load ptr, ptr %none_at
+  %refusal_at = getelementptr i64, ptr %words, i64 8
+  %refusal = load ptr, ptr %refusal_at
   %first_row = getelementptr i64, ptr %words, i64 $HEAD
   %own = add i64 %arguments, %constant  ; what is from here on is the program's to let go
   %r = alloca ptr, i64 %registers
@@ -158,7 +160,7 @@ another:  ; x, y
 
 none_or:  ; like a field, of an object that may be None instead
   %m_object = load ptr, ptr %x_to
-  %m_none = icmp eq ptr %m_object, @_Py_NoneStruct
+  %m_none = icmp eq ptr %m_object, %none
   br i1 %m_none, label %following, label %a_field
 
 a_load:  ; x: where to, y: an object, z: how far behind its begin
@@ -287,7 +289,7 @@ following:
   br label %rows
 
 no:
-  call void @Py_IncRef(ptr @_Py_NotImplementedStruct)
+  call void @Py_IncRef(ptr %refusal)
   br label %let_go
 failed:
   br label %let_go
@@ -297,7 +299,7 @@ done:
   call void @Py_IncRef(ptr %found)
   br label %let_go
 let_go:
-  %answer = phi ptr [@_Py_NotImplementedStruct, %no], [null, %failed], [%found, %done]
+  %answer = phi ptr [%refusal, %no], [null, %failed], [%found, %done]
   br label %each
 each:
   %e = phi i64 [%own, %let_go], [%e_next, %each_next]
@@ -469,7 +471,7 @@ class ObjectProgram:
                 y = first + words.itemsize * begin
             rows += (kind, number(x), number(y), number(z))
         end = _HEAD + len(rows)
-        words[:_HEAD] = [self._arguments, registers, first + words.itemsize * end, len(constants), len(self._rows), object_new(), number(answer)]
+        words[:_HEAD] = [self._arguments, registers, first + words.itemsize * end, len(constants), len(self._rows), object_new(), number(answer), id(None), id(NotImplemented)]
         words[_HEAD:end] = rows
         words[end : end + len(constants)] = list(map(id, constants))
         return builtin(code, "carry_out", words, arguments=None, kept=(constants, self._held))

@@ -25,7 +25,7 @@ from .record_history import HISTORY
 # The words of the recorder, which the code below reads by these places: all are objects of Python's but the first.
 _WORDS = (
     "new",  # the address of `object.__new__`
-    "tensor", "parameter", "storage", "card_node", "tuple", "list", "float", "int", "bool", "none", "true", "false", "zero", "nothing",
+    "tensor", "parameter", "storage", "card_node", "tuple", "list", "float", "int", "bool", "none", "true", "false", "zero", "nothing", "refusal",
     "plans", "state", "config", "internal", "sequence", "append", "flush", "getframe", "depth", "saves_nothing",
     "autocast", "tracer", "anomaly", "saved_hooks", "inference", "enabled", "immediate", "owed", "OWED_BYTES", "budget", "_output_nr", "_inference", "_seen_version",
 )  # fmt: skip
@@ -42,7 +42,6 @@ declare void @PyErr_Clear()
 declare ptr @PyFrame_GetCode(ptr)
 declare ptr @PyFrame_GetBack(ptr)
 declare i32 @PyFrame_GetLasti(ptr)
-@_Py_NotImplementedStruct = external global i8
 
 ; Where the program has called into the package, as `tape.user_position` finds it; null where a file is not known yet.
 define internal ptr @user_position(ptr %words) {
@@ -440,8 +439,9 @@ no:
   %is_error = icmp ne ptr %error, null
   br i1 %is_error, label %failed, label %refuse
 refuse:
-  call void @Py_IncRef(ptr @_Py_NotImplementedStruct)
-  ret ptr @_Py_NotImplementedStruct
+  %refusal = POINTER %words, $refusal
+  call void @Py_IncRef(ptr %refusal)
+  ret ptr %refusal
 }
 """
 
@@ -460,7 +460,7 @@ def recorder(plans: Mapping[Any, Any]) -> Callable[..., Any] | None:
     if code is None:
         return None
     known: dict[str, Any] = {
-        "tensor": tensor_class[0], "parameter": Parameter, "storage": Storage, "card_node": CardNode, "none": None, "true": True, "false": False, "zero": 0, "nothing": (),
+        "tensor": tensor_class[0], "parameter": Parameter, "storage": Storage, "card_node": CardNode, "none": None, "true": True, "false": False, "zero": 0, "nothing": (), "refusal": NotImplemented,
         "plans": plans, "state": vars(tape.state), "config": vars(config), "internal": tape.internal, "sequence": sequence, "append": tape.pending.append, "flush": tape.flush,
         "getframe": sys._getframe, "depth": _DEPTH, "saves_nothing": NOTHING,
     }  # fmt: skip

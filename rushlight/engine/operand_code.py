@@ -8,10 +8,9 @@ storage. Objects and storages are numbered by first mention.
 from __future__ import annotations
 
 import functools
-from string import Template
 
 from . import llvm
-from .objects import fields, load
+from .objects import fields, load, written_out
 
 #: What an operand is: a number; a tuple that was there; another tuple for a region that was there; a region over a new storage; one over a storage that was there.
 NUMBER, AGAIN, EQUAL, NEW, SHARED = range(5)
@@ -32,14 +31,6 @@ WORDS = (
     "none", "tuple", "list", "float", "int", "bool",  # objects of Python's
 )  # fmt: skip
 PLACES = {name: n for n, name in enumerate(WORDS)}
-
-# No pass inlines functions here, so that what is done everywhere is written as one of these: two lines of IR.
-_SHORT = {
-    "POINTER": ("getelementptr ptr, ptr {0}, i64 {1}", "load ptr"),  # the pointer number 1 of the table 0
-    "WORD": ("getelementptr i64, ptr {0}, i64 {1}", "load i64"),
-    "FIELD": ("getelementptr i8, ptr {0}, i64 {1}", "load ptr"),  # of an object, so many bytes behind its begin
-    "ITEM": ("getelementptr {{[$items x i8], [0 x ptr]}}, ptr {0}, i64 0, i32 1, i64 {1}", "load ptr"),  # of a tuple
-}
 
 _SOURCE = r"""
 declare ptr @PyLong_AsVoidPtr(ptr)
@@ -505,27 +496,13 @@ not_run:
 """
 
 
-def _written_out(source: str) -> str:
-    """The text with what is short in it in full."""
-    lines = []
-    for line in source.splitlines():
-        name, equals, rest = line.partition(" = ")
-        short, _, operands = rest.partition(" ")
-        if equals and short in _SHORT:
-            address, load = _SHORT[short]
-            lines += [f"{name}.at = {address.format(*operands.split(', '))}", f"{name} = {load}, ptr {name.strip()}.at"]
-        else:
-            lines.append(line)
-    return "\n".join(lines)
-
-
 @functools.cache
 def code_of_operands() -> llvm.Code | None:
     """The functions, for this interpreter; None where it keeps its objects otherwise."""
     where = fields()
     if where is None:
         return None
-    names: dict[str, int] = {**PLACES, "type": where.type, "size": where.size, "items": where.items, "list_items": where.list, "references": where.references}
-    names |= {"data": where.data, "address": where.address, "kind_bits": KIND_BITS, "kind_mask": (1 << KIND_BITS) - 1}
+    names: dict[str, int] = {**PLACES, "references": where.references, "data": where.data, "address": where.address}
+    names |= {"kind_bits": KIND_BITS, "kind_mask": (1 << KIND_BITS) - 1}
     names |= {"NUMBER": NUMBER, "AGAIN": AGAIN, "EQUAL": EQUAL, "NEW": NEW, "SHARED": SHARED, "DIFFERENT": DIFFERENT, "OTHER_REFERENCES": OTHER_REFERENCES}
-    return load(Template(_written_out(_SOURCE)).substitute(names), "look", "run_entries")
+    return load(written_out(_SOURCE, names), "look", "run_entries")

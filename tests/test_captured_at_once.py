@@ -310,7 +310,7 @@ def test_all_that_is_made_is_let_go() -> None:
     assert all(abs(a - b) < 30 for a, b in zip(after, before, strict=True))
 
 
-def test_an_error_names_the_line_of_the_call() -> None:
+def test_a_graph_that_has_been_freed_is_refused() -> None:
     program = settled(Program(True))
     h = last_state(program)
     h.sum().backward()

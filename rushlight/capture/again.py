@@ -18,13 +18,12 @@ from .. import tape
 from ..engine.checks import Checks, available
 from ..engine.direct import BYTES_AT_MOST, Direct
 from ..storage import Storage
+from .attempts import Attempts
 from .facts import current_modes
 
 if TYPE_CHECKING:
     from .captured import Captured
 
-#: Replays between two attempts, at least and at most: each that found other tensors soon doubles the number.
-_SHORTEST, _LONGEST = 2, 1 << 12
 #: Arguments that may have other contents the next time, though they are the same.
 _CONTAINERS = (list, tuple, dict)
 _SLOTS = ("_layout", "_requires_grad", "_node", "_base", "_storage", "_offset")
@@ -91,15 +90,14 @@ class Settling:
 
     def __init__(self) -> None:
         self.again: Again | None = None
-        self._wait = self._pause = _SHORTEST
+        self._attempts = Attempts()
         self._last: list[int] = []
 
     def found(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Again | None:
         """What there is for a call that finds all as it was. Otherwise it is let go, before anybody counts references."""
         if self.again is None or self.again.holds(args, kwargs):
             return self.again
-        if self.again.runs > self._pause:
-            self._pause = _SHORTEST
+        self._attempts.ended(self.again.runs)
         self.again = None
         return None
 
@@ -107,15 +105,14 @@ class Settling:
         """A replay has been done the usual way, over these sources."""
         if type(captured.routine.direct) is not Direct:
             return  # not compiled yet, or too much for a call of its own
-        self._wait -= 1
-        if self._wait > 0:
+        if self._attempts.wait():
             return
         ids = list(map(id, sources))
         if not self._last:
             self._last = ids
             return
         same, self._last = ids == self._last, []
-        self._wait = self._pause = min(2 * self._pause, _LONGEST)
+        self._attempts.tried()
         if same and not kwargs and not any(isinstance(a, _CONTAINERS) for a in args) and _settled(captured, sources):
             again = Again(captured, args, sources)
             again.hold = again.checks.prepared()  # counts references: nothing here may have any

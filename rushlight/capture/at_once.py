@@ -24,14 +24,12 @@ from ..nn import module as nn_module
 from ..storage import Storage, TensorBase
 from ..tensor import Tensor
 from ..utils._pytree import TreeSpec
+from .attempts import Attempts
 from .facts import SCALARS, note_modes
 from .operands import Still
 
 if TYPE_CHECKING:
     from .captured import Captured
-
-#: Replays the usual way between two attempts, at least and at most.
-_SHORTEST, _LONGEST = 2, 1 << 12
 
 
 class AtOnce:
@@ -59,17 +57,16 @@ class Straight:
 
     def __init__(self) -> None:
         self.program: AtOnce | None = None
-        self._wait = self._pause = _SHORTEST
+        self._attempts = Attempts()
 
     def note(self, captured: Captured, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         """A replay has been done the usual way, since there is no program or some look of it said no."""
         if self.program is not None:
-            if self.program.runs > self._pause:
-                self._pause = _SHORTEST
-            self.program, self._wait = None, self._pause
-        self._wait -= 1
-        if self._wait <= 0:
-            self._wait = self._pause = min(2 * self._pause, _LONGEST)
+            self._attempts.ended(self.program.runs)
+            self._attempts.wait_anew()
+            self.program = None
+        if not self._attempts.wait():
+            self._attempts.tried()
             self.program = _made(captured, args) if not kwargs and available() else None
 
 
@@ -198,10 +195,8 @@ class _Writer:
         return self._tree(captured.tree, leaves_of)
 
     def _output(self, nbytes: int, offset: int, layout: Any) -> _Region:
-        constant = self.program.constant
-        values = {"data": None, "nbytes": nbytes, "version": 0, "untracked": False, "special": 0, "_lease": None, "address": 0}
-        places = _places(Storage, 0)
-        storage = self.program.new(Storage, {places[name]: constant(value) for name, value in values.items()})
+        constant, example = self.program.constant, Storage(nbytes)
+        storage = self.program.new(Storage, {place: constant(getattr(example, name)) for name, place in _places(Storage, 0).items()})
         return self._region(storage, constant(offset), constant(layout))
 
     def _at(self, place: int, operands: Sequence[_Region | None]) -> _Region:
